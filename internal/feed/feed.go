@@ -1,0 +1,64 @@
+// Package feed carries word of committed changes to those who wait for them: IMAP IDLE, the sign-in cache, open sessions.
+// A notice says that something changed, never what: the listener reads the truth from the store, so that a lost or merged
+// notice costs nothing. Publish after the commit (db.Tx.OnCommit), never before.
+package feed
+
+import "sync"
+
+// Topic is what a listener waits for: a kind of thing and its key.
+type Topic struct {
+	Kind string // "mailbox", "user", "key", "organization"
+	Key  string
+}
+
+// Feed connects publishers and listeners of one process. The zero value is not usable; see New.
+type Feed struct {
+	mu        sync.Mutex
+	listeners map[Topic]map[*Listener]struct{}
+}
+
+// New returns an empty feed.
+func New() *Feed { return &Feed{listeners: map[Topic]map[*Listener]struct{}{}} }
+
+// Listener hears of changes of its topic. C holds at most one notice: those that come before it is read are merged.
+type Listener struct {
+	C     <-chan struct{}
+	c     chan struct{}
+	feed  *Feed
+	topic Topic
+}
+
+// Listen starts to hear of topic. The caller must Close the listener.
+func (f *Feed) Listen(topic Topic) *Listener {
+	c := make(chan struct{}, 1)
+	l := &Listener{C: c, c: c, feed: f, topic: topic}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.listeners[topic] == nil {
+		f.listeners[topic] = map[*Listener]struct{}{}
+	}
+	f.listeners[topic][l] = struct{}{}
+	return l
+}
+
+// Close ends the listening. It may be called twice.
+func (l *Listener) Close() {
+	l.feed.mu.Lock()
+	defer l.feed.mu.Unlock()
+	delete(l.feed.listeners[l.topic], l)
+	if len(l.feed.listeners[l.topic]) == 0 {
+		delete(l.feed.listeners, l.topic)
+	}
+}
+
+// Publish wakes the listeners of topic. It never blocks.
+func (f *Feed) Publish(topic Topic) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for l := range f.listeners[topic] {
+		select {
+		case l.c <- struct{}{}:
+		default: // one notice waits already: it covers this change too
+		}
+	}
+}

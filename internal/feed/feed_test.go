@@ -1,0 +1,31 @@
+package feed
+
+import "testing"
+
+func TestNoticesMergeAndEndWithClose(t *testing.T) {
+	f := New()
+	inbox := Topic{"mailbox", "1"}
+	l, other := f.Listen(inbox), f.Listen(Topic{"mailbox", "2"})
+	defer other.Close()
+	f.Publish(inbox)
+	f.Publish(inbox)
+	<-l.C
+	select {
+	case <-l.C:
+		t.Error("two changes before a read must give one notice")
+	case <-other.C:
+		t.Error("a notice reached another topic")
+	default:
+	}
+	l.Close()
+	l.Close()
+	f.Publish(inbox)
+	select {
+	case <-l.C:
+		t.Error("a closed listener heard a change")
+	default:
+	}
+	if len(f.listeners) != 1 {
+		t.Errorf("%d topics left, want the open one", len(f.listeners))
+	}
+}

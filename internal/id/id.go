@@ -1,0 +1,60 @@
+// Package id makes identifiers: those of the WorkMail API, in its shapes, and the server's own 64-bit ones.
+package id
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// UUID returns a random (version 4) UUID in lower case, the shape of a user's or group's id.
+func UUID() string {
+	u := v4()
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:16])
+}
+
+// Organization returns a new organisation id: "m-" and a version 4 UUID without dashes.
+func Organization() string { u := v4(); return "m-" + hex.EncodeToString(u[:]) }
+
+// Resource returns a new resource id: "r-" and a version 4 UUID without dashes.
+func Resource() string { u := v4(); return "r-" + hex.EncodeToString(u[:]) }
+
+// Directory returns a new directory id: "d-" and ten hexadecimal digits.
+func Directory() string { var b [5]byte; fill(b[:]); return "d-" + hex.EncodeToString(b[:]) }
+
+func v4() (u [16]byte) {
+	fill(u[:])
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	return u
+}
+
+func fill(b []byte) {
+	if _, err := rand.Read(b); err != nil {
+		panic("id: the system's random source failed: " + err.Error()) // crypto/rand documents that it never does
+	}
+}
+
+// epoch is the zero of the time in a key: 2026-01-01 UTC.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+
+var lastKey atomic.Int64
+
+// Key returns a new positive 64-bit key for a row. Keys made by one process rise strictly; those of several processes
+// rise with their clocks, to the millisecond (41 bits of milliseconds, 22 bits of chance). A duplicate between processes
+// is possible and meets the table's primary key, so a caller's write then fails and may be run again.
+func Key() int64 {
+	var b [4]byte
+	fill(b[:])
+	k := (time.Now().UnixMilli()-epoch)<<22 | int64(binary.LittleEndian.Uint32(b[:])&(1<<22-1))
+	for {
+		last := lastKey.Load()
+		next := max(k, last+1)
+		if lastKey.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}

@@ -1,0 +1,35 @@
+// Package principal says who acts, and on whose behalf. A principal is always a parameter of a core verb: it can't be
+// forgotten, as a context value could.
+package principal
+
+import "net/netip"
+
+// Kind is what sort of actor a principal is.
+type Kind uint8
+
+// The kinds of principal.
+const (
+	System        Kind = iota // the server itself: a job, a delivery
+	Administrator             // the holder of an access key; its policy was checked by the face's authoriser
+	User                      // an enabled user who signed in
+	Operator                  // whoever may open the control socket or the data directory
+)
+
+// Principal is who acts. The zero value is the system itself.
+type Principal struct {
+	Kind Kind
+	// ID is the access key id of an administrator or the entity id of a user.
+	ID string
+	// Organization is the organisation of a user ("m-…"); empty for the others.
+	Organization string
+	// Name is what logs and the audit trail show: the user's name or the key's label.
+	Name string
+	// Protocol and Address are the circumstances of the access: "IMAP", "SMTP", "API", and the client's address.
+	Protocol string
+	Address  netip.Addr
+	// RequestID ties the audit record to the request's log line.
+	RequestID string
+}
+
+// TheSystem is the principal of the server's own work.
+func TheSystem(protocol string) Principal { return Principal{Kind: System, Protocol: protocol} }
