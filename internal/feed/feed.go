@@ -15,10 +15,21 @@ type Topic struct {
 type Feed struct {
 	mu        sync.Mutex
 	listeners map[Topic]map[*Listener]struct{}
+	watchers  map[string][]func(key string)
 }
 
 // New returns an empty feed.
-func New() *Feed { return &Feed{listeners: map[Topic]map[*Listener]struct{}{}} }
+func New() *Feed {
+	return &Feed{listeners: map[Topic]map[*Listener]struct{}{}, watchers: map[string][]func(string){}}
+}
+
+// Watch calls fn with the key of every change of the kind, for as long as the feed lives. It is for the few that care about
+// all keys (the sign-in door). fn runs inside Publish and must neither block nor call the feed.
+func (f *Feed) Watch(kind string, fn func(key string)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watchers[kind] = append(f.watchers[kind], fn)
+}
 
 // Listener hears of changes of its topic. C holds at most one notice: those that come before it is read are merged.
 type Listener struct {
@@ -55,6 +66,9 @@ func (l *Listener) Close() {
 func (f *Feed) Publish(topic Topic) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for _, fn := range f.watchers[topic.Kind] {
+		fn(topic.Key)
+	}
 	for l := range f.listeners[topic] {
 		select {
 		case l.c <- struct{}{}:

@@ -29,3 +29,15 @@ func TestNoticesMergeAndEndWithClose(t *testing.T) {
 		t.Errorf("%d topics left, want the open one", len(f.listeners))
 	}
 }
+
+func TestWatchHearsEveryKeyOfItsKind(t *testing.T) {
+	f := New()
+	var heard []string
+	f.Watch("user", func(key string) { heard = append(heard, key) })
+	f.Publish(Topic{"user", "m-1/a"})
+	f.Publish(Topic{"mailbox", "1"})
+	f.Publish(Topic{"user", "m-1/b"})
+	if len(heard) != 2 || heard[0] != "m-1/a" || heard[1] != "m-1/b" {
+		t.Errorf("heard %q, want the two users in order", heard)
+	}
+}
