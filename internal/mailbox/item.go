@@ -1,0 +1,41 @@
+package mailbox
+
+import "time"
+
+// Item is one message in a folder. Which fields a verb fills is said there; Fetch fills those of its Want.
+type Item struct {
+	UID    UID
+	ID     ItemID
+	Flags  Flags
+	ModSeq ModSeq // of the last change
+	// Created is the number of the change that made the item in this mailbox; Move keeps it.
+	Created  ModSeq
+	Size     int64     // bytes of prefix and body together: RFC822.SIZE
+	Received time.Time // INTERNALDATE, UTC, whole microseconds
+	Saved    time.Time // when it came into this folder (RFC 8514)
+	Email    EmailID
+	Thread   ThreadID
+
+	// Envelope and Structure are what the parser handed in for Append or Deliver, byte for byte (WantMeta). Structure's
+	// offsets count from the start of the body, behind the prefix.
+	Envelope, Structure []byte
+	// ParserVersion is the version of the parser that made them (WantMeta).
+	ParserVersion int
+
+	// Prefix is the short header block of this recipient alone, in front of the body (WantPrefix or WantBody).
+	Prefix []byte
+
+	body bodyRef
+}
+
+// Want is what Fetch reads besides UID, ID, Flags, ModSeq, Created, Size, Received, Saved, Email and Thread.
+type Want uint8
+
+// What can be wanted. They may be combined.
+const (
+	WantFlags  Want = 0      // only UID, ID, Flags and ModSeq are sure to be filled: the fastest scan
+	WantItem   Want = 1 << 0 // all the fields of the item's own row
+	WantMeta   Want = 1 << 1 // Envelope, Structure, ParserVersion; implies WantItem
+	WantPrefix Want = 1 << 2 // Prefix; implies WantItem
+	WantBody   Want = 1 << 3 // the body, ready for Store.Open; implies WantItem and WantPrefix
+)
