@@ -1,0 +1,150 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+var (
+	accountID = regexp.MustCompile(`\A[0-9]{12}\z`)
+	region    = regexp.MustCompile(`\A[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}\z`)
+	label     = regexp.MustCompile(`\A[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\z`)
+)
+
+// check returns one error for each setting that can't be used.
+func (c *Config) check() []error {
+	var faults []error
+	wrong := func(key, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("%s: %s", c.Origin[key], fmt.Sprintf(format, args...)))
+	}
+	for _, l := range c.Listeners() {
+		if err := checkAddress(l.Address); err != nil {
+			wrong(l.Key, "%v", err)
+		}
+	}
+	if c.HTTP != "" && checkAddress(c.HTTP) == nil && !loopback(c.HTTP) && len(c.TrustedProxies) == 0 {
+		wrong("http", "%q can be reached from other machines, and plain HTTP is for this one: use a loopback address, serve "+
+			"others with --https, or name the reverse proxies in front with --trusted-proxies", c.HTTP)
+	}
+	if !isHostname(c.Hostname) {
+		wrong("hostname", "%q is not a host name", c.Hostname)
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		set, missing := "tls_cert", "--tls-key"
+		if c.TLSCert == "" {
+			set, missing = "tls_key", "--tls-cert"
+		}
+		wrong(set, "a certificate and its key come together: %s is missing", missing)
+	}
+	if c.DatabaseURL != "" {
+		// The URL holds a password, so the message does not repeat it.
+		u, err := url.Parse(c.DatabaseURL)
+		if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+			wrong("database_url", "this is not of the form postgres://user:password@host:port/database (leave it empty for SQLite)")
+		}
+	}
+	if c.BlobURL != "" {
+		if _, err := c.BlobDir(); err != nil {
+			wrong("blob_url", "%v", err)
+		}
+	}
+	if !accountID.MatchString(c.AccountID) {
+		wrong("account_id", "%q is not an account: it has 12 digits", c.AccountID)
+	}
+	if !region.MatchString(c.Region) {
+		wrong("region", "%q is not a region: it looks like us-east-1", c.Region)
+	}
+	if !isHostname(c.TestDomainSuffix) || !strings.Contains(c.TestDomainSuffix, ".") {
+		wrong("test_domain_suffix", "%q is not a domain of at least two labels", c.TestDomainSuffix)
+	}
+	if c.DNSResolver != "" {
+		if err := checkAddress(c.DNSResolver); err != nil {
+			wrong("dns_resolver", "%v", err)
+		}
+	}
+	return faults
+}
+
+// Listener is a setting that names an address to listen on.
+type Listener struct {
+	Key     string // http
+	Address string // empty: off
+}
+
+// Listeners lists the addresses to listen on, those that are off left out.
+func (c *Config) Listeners() []Listener {
+	var on []Listener
+	for _, l := range []Listener{
+		{"http", c.HTTP},
+		{"https", c.HTTPS},
+		{"smtp", c.SMTP},
+		{"submission", c.Submission},
+		{"submissions", c.Submissions},
+		{"imap", c.IMAP},
+		{"imaps", c.IMAPS},
+		{"metrics", c.Metrics},
+	} {
+		if l.Address != "" {
+			on = append(on, l)
+		}
+	}
+	return on
+}
+
+// BlobDir is the directory of large message bodies.
+func (c *Config) BlobDir() (string, error) {
+	if c.BlobURL == "" {
+		return filepath.Join(c.Data, "blobs"), nil
+	}
+	u, err := url.Parse(c.BlobURL)
+	if err != nil || u.Scheme != "file" || u.Host != "" || !filepath.IsAbs(u.Path) {
+		return "", fmt.Errorf("%q is not of the form file:///absolute/path, the only store of bodies there is", c.BlobURL)
+	}
+	return u.Path, nil
+}
+
+// checkAddress checks host:port. The host may be empty (all addresses of the machine), the port 0 (any free one).
+func checkAddress(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not of the form host:port", address)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%q: the port must be a number from 0 (any free one) to 65535", address)
+	}
+	if host != "" && !isHostname(host) {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return fmt.Errorf("%q: %q is neither an IP address nor a host name", address, host)
+		}
+	}
+	return nil
+}
+
+// loopback reports whether only this machine can reach the address.
+func loopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// isHostname reports whether name is a DNS host name (RFC 1123 section 2.1).
+func isHostname(name string) bool {
+	if len(name) > 253 {
+		return false
+	}
+	for part := range strings.SplitSeq(name, ".") {
+		if !label.MatchString(part) {
+			return false
+		}
+	}
+	return true
+}

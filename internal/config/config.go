@@ -1,0 +1,88 @@
+// Package config reads the settings. It alone looks at the environment: everybody else is handed what they need.
+//
+// Each setting can be given in four places; the first that has it wins:
+//
+//  1. a flag: --database-url
+//  2. the environment: PENNYPOST_DATABASE_URL
+//  3. the file named by --config, in TOML: database_url = "…" (a key that is no setting is refused)
+//  4. the default
+//
+// An empty value counts as given: PENNYPOST_METRICS= turns off metrics that the file turned on.
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+)
+
+// Config is every setting, and its manual. A field's tags are its key, its default and the line that --help shows.
+type Config struct {
+	// Data is the directory of everything that the server keeps: database, message bodies, keys, certificates. One server at
+	// a time holds it. It is created (0700) when it does not exist. Load makes it absolute.
+	Data string `key:"data" default:"./data" help:"directory of everything the server keeps"`
+
+	// HTTP is the address of the API without TLS. That is for this machine only: another address than a loopback one is
+	// refused unless TrustedProxies says who will be in front.
+	HTTP string `key:"http" default:"127.0.0.1:8480" help:"address of the API without TLS, loopback unless trusted_proxies is set (empty: off)"`
+	// HTTPS is the address of the same faces over TLS.
+	HTTPS string `key:"https" default:"127.0.0.1:8443" help:"address of the API over TLS (empty: off)"`
+	// SMTP is the address where mail from other servers arrives, with STARTTLS.
+	SMTP string `key:"smtp" default:"127.0.0.1:2525" help:"address for mail from other servers (empty: off)"`
+	// Submission is the address where users hand in mail, with STARTTLS, which is demanded before sign-in.
+	Submission string `key:"submission" default:"127.0.0.1:2587" help:"address for users' outgoing mail, STARTTLS (empty: off)"`
+	// Submissions is the same with TLS from the first byte.
+	Submissions string `key:"submissions" default:"127.0.0.1:2465" help:"address for users' outgoing mail, TLS (empty: off)"`
+	// IMAP is the address where users read mail, with STARTTLS, which is demanded before sign-in.
+	IMAP string `key:"imap" default:"127.0.0.1:2143" help:"address for reading mail, STARTTLS (empty: off)"`
+	// IMAPS is the same with TLS from the first byte.
+	IMAPS string `key:"imaps" default:"127.0.0.1:2993" help:"address for reading mail, TLS (empty: off)"`
+	// Metrics is the address of /healthz and /metrics. It speaks plain HTTP and asks nobody who they are: keep it private.
+	Metrics string `key:"metrics" default:"" help:"address of /healthz and /metrics, plain HTTP (empty: off)"`
+
+	// Hostname is the name that the server gives itself in SMTP and IMAP greetings and in its development certificate.
+	// Empty means the machine's own name.
+	Hostname string `key:"hostname" default:"" help:"the server's own name (empty: the machine's)"`
+	// TLSCert and TLSKey are files in PEM: a certificate with its chain, and its private key. They are read again when they
+	// change. Without them the server makes a development certificate.
+	TLSCert string `key:"tls_cert" default:"" help:"certificate with its chain, PEM (empty: a development certificate)"`
+	TLSKey  string `key:"tls_key" default:"" help:"private key of tls_cert, PEM"`
+
+	// DatabaseURL names a PostgreSQL database, postgres://user:password@host/name. Empty means SQLite in Data.
+	DatabaseURL string `key:"database_url" default:"" help:"postgres://… (empty: SQLite in data)"`
+	// BlobURL says where large message bodies lie: file:///absolute/path, or empty for the folder blobs in Data.
+	BlobURL string `key:"blob_url" default:"" help:"where large message bodies lie, file:///… (empty: blobs in data)"`
+	// SecretKeyFile holds the key under which secrets are sealed in the database. Keep a copy of it apart from the database:
+	// neither is of use without the other.
+	SecretKeyFile string `key:"secret_key_file" default:"" help:"key that seals secrets in the database (empty: secret.key in data)"`
+
+	// AccountID and Region go into the ARNs of organisations at their creation; an organisation keeps its own.
+	AccountID string `key:"account_id" default:"000000000000" help:"account of new organisations, 12 digits"`
+	Region    string `key:"region" default:"us-east-1" help:"region of new organisations"`
+	// TestDomainSuffix is what follows an organisation's alias in its test domain, <alias>.awsapps.com.
+	TestDomainSuffix string `key:"test_domain_suffix" default:"awsapps.com" help:"a new organisation's test domain is <alias>.<suffix>"`
+	// DNSResolver is the DNS server to ask, host:port. Empty means those of the system.
+	DNSResolver string `key:"dns_resolver" default:"" help:"DNS server to ask, host:port (empty: the system's)"`
+	// TrustedProxies are addresses and networks, separated by commas, whose X-Forwarded-For is believed, and who alone may use
+	// a plain HTTP address that is not a loopback one.
+	TrustedProxies []netip.Prefix `key:"trusted_proxies" default:"" help:"addresses or networks of reverse proxies, separated by commas"`
+
+	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
+	Origin map[string]string `key:"-"`
+}
+
+// SecretKeyPath is the file of the key that seals secrets.
+func (c *Config) SecretKeyPath() string {
+	if c.SecretKeyFile != "" {
+		return c.SecretKeyFile
+	}
+	return filepath.Join(c.Data, "secret.key")
+}
+
+// Setting describes one setting for flags, help and documents.
+type Setting struct {
+	Key     string // as in the file: database_url
+	Flag    string // without dashes: database-url
+	Env     string // PENNYPOST_DATABASE_URL
+	Default string
+	Help    string
+}

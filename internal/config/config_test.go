@@ -1,0 +1,238 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func table(values map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		v, ok := values[name]
+		return v, ok
+	}
+}
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pennypost.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaultsAreValid(t *testing.T) {
+	c, err := Load(Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"http": "127.0.0.1:8480", "https": "127.0.0.1:8443", "smtp": "127.0.0.1:2525", "submission": "127.0.0.1:2587",
+		"submissions": "127.0.0.1:2465", "imap": "127.0.0.1:2143", "imaps": "127.0.0.1:2993",
+	}
+	for _, l := range c.Listeners() {
+		if want[l.Key] != l.Address {
+			t.Errorf("%s: %q, want %q", l.Key, l.Address, want[l.Key])
+		}
+		delete(want, l.Key)
+	}
+	if len(want) > 0 {
+		t.Errorf("not listened on: %v", want)
+	}
+	if c.AccountID != "000000000000" || c.Region != "us-east-1" || c.TestDomainSuffix != "awsapps.com" {
+		t.Errorf("account %q, region %q, suffix %q", c.AccountID, c.Region, c.TestDomainSuffix)
+	}
+	if !filepath.IsAbs(c.Data) || c.SecretKeyPath() != filepath.Join(c.Data, "secret.key") {
+		t.Errorf("data %q, secret key %q", c.Data, c.SecretKeyPath())
+	}
+}
+
+// TestPrecedence gives one setting in more and more places, in the order flag, environment, file, default.
+func TestPrecedence(t *testing.T) {
+	for _, key := range []string{"http", "region", "hostname", "database_url", "trusted_proxies"} {
+		t.Run(key, func(t *testing.T) {
+			values := map[string][3]string{
+				"http":            {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+				"region":          {"eu-west-1", "eu-west-2", "eu-west-3"},
+				"hostname":        {"a.example", "b.example", "c.example"},
+				"database_url":    {"postgres://a/x", "postgres://b/x", "postgres://c/x"},
+				"trusted_proxies": {"192.0.2.1", "192.0.2.2", "192.0.2.3"},
+			}[key]
+			var def Setting
+			for _, s := range Settings() {
+				if s.Key == key {
+					def = s
+				}
+			}
+			flag := table(map[string]string{def.Flag: values[0]})
+			env := table(map[string]string{def.Env: values[1]})
+			path := file(t, key+" = '"+values[2]+"'\n")
+			for _, c := range []struct {
+				sources Sources
+				origin  string
+				value   string
+			}{
+				{Sources{Flag: flag, Env: env, File: path}, "--" + def.Flag, values[0]},
+				{Sources{Env: env, File: path}, def.Env, values[1]},
+				{Sources{File: path}, key + " in " + path, values[2]},
+				{Sources{}, "the default", def.Default},
+			} {
+				value, origin := c.sources.lookup(def, must(readFile(c.sources.File)))
+				if value != c.value || origin != c.origin {
+					t.Errorf("got %q from %s, want %q from %s", value, origin, c.value, c.origin)
+				}
+				loaded, err := Load(c.sources)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if loaded.Origin[key] != c.origin {
+					t.Errorf("Load took it from %s, want %s", loaded.Origin[key], c.origin)
+				}
+			}
+		})
+	}
+}
+
+func must(m map[string]string, err error) map[string]string {
+	if err != nil {
+		panic(err)
+	}
+	return m
+}
+
+func TestEmptyValueCountsAsGiven(t *testing.T) {
+	c, err := Load(Sources{
+		Env:  table(map[string]string{"PENNYPOST_METRICS": "", "PENNYPOST_SMTP": ""}),
+		File: file(t, "metrics = '127.0.0.1:9100'\n"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range c.Listeners() {
+		if l.Key == "metrics" || l.Key == "smtp" {
+			t.Errorf("%s listens on %s", l.Key, l.Address)
+		}
+	}
+}
+
+// TestEnvOutputIsNoInput holds that what `pennypost env` exports can't be taken for a setting by the next server.
+func TestEnvOutputIsNoInput(t *testing.T) {
+	for _, s := range Settings() {
+		if strings.HasSuffix(s.Env, "_ADDR") || s.Env == "PENNYPOST_CA_FILE" {
+			t.Errorf("the setting %s is read from %s, which env exports", s.Key, s.Env)
+		}
+	}
+	c, err := Load(Sources{Env: table(map[string]string{
+		"PENNYPOST_HTTP_ADDR": "192.0.2.1:1", "PENNYPOST_CA_FILE": "/nowhere", "PENNYPOST_IMAPS_ADDR": "nonsense",
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.HTTP != "127.0.0.1:8480" {
+		t.Errorf("http is %s", c.HTTP)
+	}
+}
+
+// TestRefused walks every check; each message names the place, the value and the way out.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		key, value string
+		says       []string
+	}{
+		{"http", "127.0.0.1", []string{`--http: "127.0.0.1" is not of the form host:port`}},
+		{"http", "127.0.0.1:65536", []string{"--http", "0 (any free one) to 65535"}},
+		{"http", "127.0.0.1:http", []string{"must be a number"}},
+		{"http", "a_b:80", []string{`"a_b" is neither an IP address nor a host name`}},
+		{"http", "0.0.0.0:8480", []string{`--http: "0.0.0.0:8480"`, "--https", "--trusted-proxies"}},
+		{"http", ":8480", []string{"can be reached from other machines"}},
+		{"http", "[::]:8480", []string{"can be reached from other machines"}},
+		{"http", "mail.example:8480", []string{"can be reached from other machines"}},
+		{"imaps", "x", []string{"--imaps"}},
+		{"hostname", "a b", []string{`--hostname: "a b" is not a host name`}},
+		{"tls_cert", "/c.pem", []string{"--tls-cert", "--tls-key is missing"}},
+		{"tls_key", "/k.pem", []string{"--tls-key", "--tls-cert is missing"}},
+		{"database_url", "mysql://u:hunter2@h/d", []string{"--database-url", "postgres://"}},
+		{"blob_url", "s3://bucket", []string{"--blob-url", "file:///"}},
+		{"blob_url", "file://host/path", []string{"--blob-url"}},
+		{"account_id", "12345678901", []string{"12 digits"}},
+		{"account_id", "000000000000\n", []string{"12 digits"}},
+		{"region", "US-EAST-1", []string{"us-east-1"}},
+		{"test_domain_suffix", "local", []string{"two labels"}},
+		{"dns_resolver", "192.0.2.53", []string{"--dns-resolver", "host:port"}},
+		{"trusted_proxies", "192.0.2.0/33", []string{"--trusted-proxies", "192.0.2.0/33"}},
+		{"data", "", []string{"--data"}},
+	} {
+		t.Run(c.key+"="+c.value, func(t *testing.T) {
+			flag := strings.ReplaceAll(c.key, "_", "-")
+			_, err := Load(Sources{Flag: table(map[string]string{flag: c.value})})
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, part := range c.says {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the error lacks %q: %v", part, err)
+				}
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error repeats a password: %v", err)
+			}
+		})
+	}
+}
+
+func TestAccepted(t *testing.T) {
+	for key, values := range map[string][]string{
+		"http":            {"localhost:0", "[::1]:80", "127.9.9.9:1", ""},
+		"https":           {"0.0.0.0:443", ":443", "[::]:443", "mail.example:443"},
+		"database_url":    {"postgresql://h/d", "postgres://postgres@/postgres?host=/run/x"},
+		"blob_url":        {"file:///var/lib/bodies"},
+		"region":          {"us-gov-west-1", "eu-west-1"},
+		"trusted_proxies": {"10.0.0.0/8, ::1 ,192.0.2.7"},
+	} {
+		for _, value := range values {
+			if _, err := Load(Sources{Flag: table(map[string]string{strings.ReplaceAll(key, "_", "-"): value})}); err != nil {
+				t.Errorf("%s=%s: %v", key, value, err)
+			}
+		}
+	}
+	c, err := Load(Sources{Flag: table(map[string]string{"http": ":8480", "trusted-proxies": "10.0.0.7/8"})})
+	if err != nil {
+		t.Fatalf("http open to a trusted proxy: %v", err)
+	}
+	if got := c.TrustedProxies[0].String(); got != "10.0.0.0/8" {
+		t.Errorf("the network is %s", got)
+	}
+}
+
+func TestFile(t *testing.T) {
+	c, err := Load(Sources{File: file(t, "region = 'eu-west-1'\ntrusted_proxies = ['10.0.0.0/8', '::1']\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Region != "eu-west-1" || len(c.TrustedProxies) != 2 {
+		t.Errorf("region %s, proxies %v", c.Region, c.TrustedProxies)
+	}
+	for text, says := range map[string]string{
+		"htpp = 'x'\nimpa = 'y'\n":    `there is no setting "htpp"`,
+		"[http]\naddress = 'x'\n":     "is not a text",
+		"trusted_proxies = [1]\n":     "is not a text in quotes",
+		"region = \n":                 "pennypost.toml",
+		"region = 'a'\nregion = 'b'":  "region",
+		"config = 'other.toml'\n":     `there is no setting "config"`,
+		"[limits]\nusers = 3\n":       `there is no setting "limits"`,
+		"hostname = 'a b'":            "hostname in ",
+		"account_id = 123456789012.5": "whole number",
+	} {
+		if _, err := Load(Sources{File: file(t, text)}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: the error lacks %q: %v", text, says, err)
+		}
+	}
+	if _, err := Load(Sources{File: file(t, "htpp = 'x'\nimpa = 'y'\n")}); !strings.Contains(err.Error(), "impa") {
+		t.Errorf("only the first unknown key is named: %v", err)
+	}
+	if _, err := Load(Sources{File: filepath.Join(t.TempDir(), "none")}); err == nil {
+		t.Error("a missing file is accepted")
+	}
+}
