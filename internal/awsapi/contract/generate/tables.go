@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/format"
+	"maps"
+	"slices"
+	"strings"
+)
+
+var schemaTypes = map[string]string{
+	"structure": "Structure", "list": "List", "string": "String", "boolean": "Boolean", "integer": "Integer", "long": "Long",
+	"double": "Double", "timestamp": "Timestamp", "blob": "Blob",
+}
+
+func (m *model) variable(shape string) string { return "shape" + m.goName(shape) }
+
+func writeShapes(models []*model) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString(head + "import \"github.com/pennypost/pennypost/internal/awsapi/contract/schema\"\n\n")
+	for _, m := range models {
+		for _, name := range m.Shapes.names {
+			s := m.Shapes.values[name]
+			if s.Exception || name == "errorMessage" {
+				continue
+			}
+			if err := m.writeShape(&b, name, s); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return format.Source(b.Bytes())
+}
+
+func (m *model) writeShape(b *bytes.Buffer, name string, s shape) error {
+	t, ok := schemaTypes[s.Type]
+	if !ok {
+		return fmt.Errorf("shape %s has the type %s, which the generator does not know", name, s.Type)
+	}
+	fmt.Fprintf(b, "var %s = &schema.Shape{\nName: %q,\nType: schema.%s,\n", m.variable(name), name, t)
+	if s.Min != nil {
+		fmt.Fprintf(b, "Min: schema.Bound(%d),\n", *s.Min)
+	}
+	if s.Max != nil {
+		fmt.Fprintf(b, "Max: schema.Bound(%d),\n", *s.Max)
+	}
+	if s.Pattern != "" {
+		fmt.Fprintf(b, "Pattern: schema.NewPattern(%s),\n", quote(s.Pattern))
+	}
+	if len(s.Enum) > 0 {
+		fmt.Fprintf(b, "Enum: %#v,\n", s.Enum)
+	}
+	if s.Sensitive {
+		b.WriteString("Sensitive: true,\n")
+	}
+	if nullable(name, s) {
+		b.WriteString("Nullable: true,\n")
+	}
+	if s.Member != nil {
+		fmt.Fprintf(b, "Element: %s,\n", m.variable(s.Member.Shape))
+	}
+	if len(s.Members.names) > 0 {
+		b.WriteString("Members: []schema.Member{\n")
+		for _, member := range s.Members.names {
+			r := s.Members.values[member]
+			fmt.Fprintf(b, "{Name: %q, Shape: %s", member, m.variable(r.Shape))
+			if slices.Contains(s.Required, member) {
+				b.WriteString(", Required: true")
+			}
+			if r.IdempotencyToken {
+				b.WriteString(", IdempotencyToken: true")
+			}
+			switch r.Location {
+			case "":
+			case "uri":
+				b.WriteString(", InPath: true")
+			default:
+				return fmt.Errorf("%s.%s stands in the %s, which the generator does not know", name, member, r.Location)
+			}
+			b.WriteString("},\n")
+		}
+		b.WriteString("},\n")
+	}
+	b.WriteString("}\n\n")
+	return nil
+}
+
+func quote(s string) string {
+	if strings.Contains(s, "`") {
+		return fmt.Sprintf("%q", s)
+	}
+	return "`" + s + "`"
+}
+
+func writeOperations(models []*model) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString(head)
+	writeErrorCodes(&b, models)
+	b.WriteString("// The operations.\nvar (\n")
+	var all []string
+	for i, m := range models {
+		service := []string{"WorkMail", "MessageFlow"}[i]
+		for _, name := range m.Operations.names {
+			op := m.Operations.values[name]
+			all = append(all, name)
+			var codes []string
+			for _, e := range op.Errors {
+				codes = append(codes, e.Shape)
+			}
+			fmt.Fprintf(&b, "%s = define[%s, %s](Op{Name: %q, Service: %s, Method: %q, Path: %q, Input: %s, Output: %s, Idempotent: %t, Errors: []ErrorCode{%s}})\n",
+				name, m.goName(op.Input.Shape), m.goName(op.Output.Shape), name, service, op.HTTP.Method, op.HTTP.URI,
+				m.variable(op.Input.Shape), m.variable(op.Output.Shape), op.Idempotent, strings.Join(codes, ", "))
+		}
+	}
+	b.WriteString(")\n\n// Operations lists all operations of both services, in the models' order.\nfunc Operations() []*Op {\nreturn []*Op{\n")
+	for _, name := range all {
+		fmt.Fprintf(&b, "&%s.Op,\n", name)
+	}
+	b.WriteString("}\n}\n")
+	return format.Source(b.Bytes())
+}
+
+// writeErrorCodes writes one constant per exception, and for those that are not HTTP 400 their status.
+func writeErrorCodes(b *bytes.Buffer, models []*model) {
+	statuses := map[string]string{}
+	seen := map[string]bool{}
+	b.WriteString("// The exceptions of the models.\nconst (\n")
+	for i, m := range models {
+		for _, name := range m.Shapes.names {
+			s := m.Shapes.values[name]
+			if !s.Exception {
+				continue
+			}
+			if !seen[name] {
+				fmt.Fprintf(b, "%s ErrorCode = %q\n", name, name)
+				seen[name] = true
+			}
+			if s.Error.Status != 0 {
+				service := []string{"WorkMail", "MessageFlow"}[i]
+				statuses[fmt.Sprintf("{%s, %s}", service, name)] = fmt.Sprint(s.Error.Status)
+			}
+		}
+	}
+	b.WriteString(")\n\n// modelledStatus holds the HTTP status of the exceptions for which it is not 400.\n")
+	b.WriteString("var modelledStatus = map[statusKey]int{\n")
+	for _, key := range slices.Sorted(maps.Keys(statuses)) {
+		fmt.Fprintf(b, "%s: %s,\n", key, statuses[key])
+	}
+	b.WriteString("}\n\n")
+}

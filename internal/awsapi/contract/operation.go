@@ -1,0 +1,144 @@
+// Package contract is the one contract of the two services: the operations of WorkMail and of WorkMail Message Flow, the
+// types of their inputs and outputs, their constraints, and the errors each may answer with. The *_gen.go files are
+// written from the published models by the command in generate; nobody edits or reads them. A handler is bound with
+// Operation.Handle and sees only input that keeps every constraint.
+package contract
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/pennypost/pennypost/internal/awsapi/contract/schema"
+	"github.com/pennypost/pennypost/internal/principal"
+)
+
+//go:generate go run ./generate $PENNYPOST_BOTOCORE_MODEL/workmail/2017-10-01/service-2.json.gz $PENNYPOST_BOTOCORE_MODEL/workmailmessageflow/2019-05-01/service-2.json.gz
+
+// Service is one of the two services, by its signing name.
+type Service string
+
+// The services.
+const (
+	WorkMail    Service = "workmail"            // AWS JSON 1.1: POST / with the operation in X-Amz-Target
+	MessageFlow Service = "workmailmessageflow" // REST-JSON: the operation is method and path
+)
+
+// TargetPrefix stands before the operation's name in X-Amz-Target.
+const TargetPrefix = "WorkMailService."
+
+// ErrorCode is the name of an exception.
+type ErrorCode string
+
+type statusKey struct {
+	service Service
+	code    ErrorCode
+}
+
+// Op is what is known of an operation without its Go types.
+type Op struct {
+	Name    string
+	Service Service
+	// Method and Path are those of the model's HTTP binding; the path's "{member}" parts are input members.
+	Method, Path  string
+	Input, Output *schema.Shape
+	// Idempotent operations may be repeated by clients at will.
+	Idempotent bool
+	// Errors are the exceptions that the operation may answer with, in the model's order.
+	Errors []ErrorCode
+
+	organization, arn int // indexes of the input members that say which organisation is meant, or -1
+	newInput          func() any
+}
+
+// Lists reports whether the operation may answer with code.
+func (op *Op) Lists(code ErrorCode) bool { return slices.Contains(op.Errors, code) }
+
+// Status returns the HTTP status of one of the operation's exceptions: 400 unless its model says otherwise.
+func (op *Op) Status(code ErrorCode) int {
+	if status, ok := modelledStatus[statusKey{op.Service, code}]; ok {
+		return status
+	}
+	return 400
+}
+
+// BreachCode is the exception for input that breaks a constraint: the service's own InvalidParameterException where the
+// operation lists it, the ValidationException of AWS's frameworks for the few that don't.
+func (op *Op) BreachCode() ErrorCode {
+	if op.Lists(InvalidParameterException) {
+		return InvalidParameterException
+	}
+	return ValidationException
+}
+
+// ValidationException is the frameworks' own exception, in no model.
+const ValidationException ErrorCode = "ValidationException"
+
+// Decode reads a request's body into a new input and checks its constraints. The errors and the unknown members are those
+// of schema.Decode.
+func (op *Op) Decode(body []byte) (input any, unknown []string, err error) {
+	input = op.newInput()
+	unknown, err = schema.Decode(body, op.Input, input)
+	return input, unknown, err
+}
+
+// Encode writes an output of the operation as JSON. An error is a bug of the handler.
+func (op *Op) Encode(output any) ([]byte, error) { return schema.Append(nil, op.Output, output) }
+
+// Audit writes an input for the audit trail: lowerCamelCase names, no sensitive values.
+func (op *Op) Audit(input any) ([]byte, error) { return schema.AppendAudit(nil, op.Input, input) }
+
+// Organization returns the id of the organisation that a decoded input names, "" when the operation has none.
+func (op *Op) Organization(input any) string { return member(input, op.organization) }
+
+// ResourceARN returns the ARN that a decoded input of the tag operations names, "" for the others.
+func (op *Op) ResourceARN(input any) string { return member(input, op.arn) }
+
+func member(input any, i int) string {
+	if i < 0 {
+		return ""
+	}
+	v := reflect.Indirect(reflect.ValueOf(input).Elem().Field(i))
+	if !v.IsValid() {
+		return ""
+	}
+	return v.String()
+}
+
+// Operation is an operation with the Go types of its input and output.
+type Operation[In, Out any] struct{ Op Op }
+
+func define[In, Out any](op Op) *Operation[In, Out] {
+	op.organization = op.Input.Member("OrganizationId")
+	op.arn = op.Input.Member("ResourceARN")
+	op.newInput = func() any { return new(In) }
+	return &Operation[In, Out]{Op: op}
+}
+
+// Handler is an operation bound to the function that carries it out.
+type Handler struct {
+	Op  *Op
+	run func(ctx context.Context, p principal.Principal, input any) (any, error)
+}
+
+// Handle binds the operation to its function. The function gets a valid input, and returns an output or an error: a
+// *fault.Error for what can be expected to fail.
+func (o *Operation[In, Out]) Handle(f func(context.Context, principal.Principal, *In) (*Out, error)) Handler {
+	return Handler{Op: &o.Op, run: func(ctx context.Context, p principal.Principal, input any) (any, error) {
+		in, ok := input.(*In)
+		if !ok {
+			panic(fmt.Sprintf("contract: %s was called with a %T", o.Op.Name, input))
+		}
+		out, err := f(ctx, p, in)
+		if err != nil {
+			return nil, err
+		}
+		return out, nil
+	}}
+}
+
+// Run carries the operation out. The input must come from the same operation's Decode.
+func (h Handler) Run(ctx context.Context, p principal.Principal, input any) (output any, err error) {
+	return h.run(ctx, p, input)
+}
