@@ -109,7 +109,7 @@ func (c *Config) BlobDir() (string, error) {
 	return u.Path, nil
 }
 
-// checkAddress checks host:port. The host may be empty (all addresses of the machine), the port 0 (any free one).
+// checkAddress checks host:port.
 func checkAddress(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -118,7 +118,7 @@ func checkAddress(address string) error {
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("%q: the port must be a number from 0 (any free one) to 65535", address)
 	}
-	if host != "" && !isHostname(host) {
+	if !isHostname(host) {
 		if _, err := netip.ParseAddr(host); err != nil {
 			return fmt.Errorf("%q: %q is neither an IP address nor a host name", address, host)
 		}

@@ -8,6 +8,9 @@
 //  4. the default
 //
 // An empty value counts as given: PENNYPOST_METRICS= turns off metrics that the file turned on.
+//
+// Addresses are host:port. The port 0 stands for any free one, a host left out for 127.0.0.1: whoever wants to be reached
+// from everywhere says so, with 0.0.0.0 or [::].
 package config
 
 import (

@@ -102,6 +102,16 @@ func must(m map[string]string, err error) map[string]string {
 	return m
 }
 
+func TestHostLeftOutIsThisMachine(t *testing.T) {
+	c, err := Load(Sources{Flag: table(map[string]string{"http": ":0", "smtp": ":25"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.HTTP != "127.0.0.1:0" || c.SMTP != "127.0.0.1:25" {
+		t.Errorf("http %s, smtp %s", c.HTTP, c.SMTP)
+	}
+}
+
 func TestEmptyValueCountsAsGiven(t *testing.T) {
 	c, err := Load(Sources{
 		Env:  table(map[string]string{"PENNYPOST_METRICS": "", "PENNYPOST_SMTP": ""}),
@@ -146,7 +156,6 @@ func TestRefused(t *testing.T) {
 		{"http", "127.0.0.1:http", []string{"must be a number"}},
 		{"http", "a_b:80", []string{`"a_b" is neither an IP address nor a host name`}},
 		{"http", "0.0.0.0:8480", []string{`--http: "0.0.0.0:8480"`, "--https", "--trusted-proxies"}},
-		{"http", ":8480", []string{"can be reached from other machines"}},
 		{"http", "[::]:8480", []string{"can be reached from other machines"}},
 		{"http", "mail.example:8480", []string{"can be reached from other machines"}},
 		{"imaps", "x", []string{"--imaps"}},
@@ -184,7 +193,7 @@ func TestRefused(t *testing.T) {
 
 func TestAccepted(t *testing.T) {
 	for key, values := range map[string][]string{
-		"http":            {"localhost:0", "[::1]:80", "127.9.9.9:1", ""},
+		"http":            {":0", "localhost:0", "[::1]:80", "127.9.9.9:1", ""},
 		"https":           {"0.0.0.0:443", ":443", "[::]:443", "mail.example:443"},
 		"database_url":    {"postgresql://h/d", "postgres://postgres@/postgres?host=/run/x"},
 		"blob_url":        {"file:///var/lib/bodies"},
@@ -197,7 +206,7 @@ func TestAccepted(t *testing.T) {
 			}
 		}
 	}
-	c, err := Load(Sources{Flag: table(map[string]string{"http": ":8480", "trusted-proxies": "10.0.0.7/8"})})
+	c, err := Load(Sources{Flag: table(map[string]string{"http": "0.0.0.0:8480", "trusted-proxies": "10.0.0.7/8"})})
 	if err != nil {
 		t.Fatalf("http open to a trusted proxy: %v", err)
 	}

@@ -208,6 +208,11 @@ func (c *Config) complete() []error {
 	} else {
 		c.Data = abs
 	}
+	for _, address := range []*string{&c.HTTP, &c.HTTPS, &c.SMTP, &c.Submission, &c.Submissions, &c.IMAP, &c.IMAPS, &c.Metrics} {
+		if strings.HasPrefix(*address, ":") {
+			*address = "127.0.0.1" + *address
+		}
+	}
 	return append(faults, c.check()...)
 }
 
