@@ -124,6 +124,9 @@ func (s *scanner) delimiter(line []byte, start, end int) bool {
 	if s.inHeader {
 		s.endHeader(bodyEnd)
 	}
+	if s.out.Parts[s.stack[len(s.stack)-1].part].BodyStart > bodyEnd { // that break is the empty line that ended a header
+		bodyEnd, bodyLines = start, s.lines
+	}
 	// endHeader may have opened parts, which end here too.
 	s.closeAbove(at, bodyEnd, bodyLines)
 	s.inHeader = false
