@@ -25,6 +25,14 @@ const (
 	MessageFlow Service = "workmailmessageflow" // REST-JSON: the operation is method and path
 )
 
+// MessageMember is the name of the one member of the service's exceptions: the two services spell it differently.
+func (s Service) MessageMember() string {
+	if s == MessageFlow {
+		return "message"
+	}
+	return "Message"
+}
+
 // TargetPrefix stands before the operation's name in X-Amz-Target.
 const TargetPrefix = "WorkMailService."
 
@@ -50,6 +58,7 @@ type Op struct {
 
 	organization, arn int // indexes of the input members that say which organisation is meant, or -1
 	newInput          func() any
+	newOutput         func() any
 }
 
 // Lists reports whether the operation may answer with code.
@@ -113,6 +122,7 @@ func define[In, Out any](op Op) *Operation[In, Out] {
 	op.organization = op.Input.Member("OrganizationId")
 	op.arn = op.Input.Member("ResourceARN")
 	op.newInput = func() any { return new(In) }
+	op.newOutput = func() any { return new(Out) }
 	return &Operation[In, Out]{Op: op}
 }
 

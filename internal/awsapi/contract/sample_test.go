@@ -232,4 +232,3 @@ func TestSamplesHaveTheirLength(t *testing.T) {
 		}
 	}
 }
-
