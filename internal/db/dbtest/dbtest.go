@@ -1,0 +1,50 @@
+// Package dbtest runs storage tests on both engines: SQLite in a temporary directory and a real PostgreSQL, started by the test
+// run. There is no skip: without PostgreSQL the tests fail and say what to install.
+package dbtest
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"github.com/pennypost/pennypost/internal/db"
+)
+
+// Run runs fn as the subtests "sqlite" and "postgres", each on a database of its own with the migrations applied. After fn the
+// engine's own check must find the database sound.
+func Run(t *testing.T, migrations []db.Migration, fn func(t *testing.T, d *db.DB)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { fn(t, SQLite(t, migrations)) })
+	t.Run("postgres", func(t *testing.T) { fn(t, Postgres(t, migrations)) })
+}
+
+// SQLite opens an empty SQLite database that lives as long as the test. It does not sync: tests about durability open their own.
+func SQLite(t testing.TB, migrations []db.Migration) *db.DB {
+	t.Helper()
+	return open(t, db.Options{Path: filepath.Join(t.TempDir(), "test.db"), NoSync: true, Migrations: migrations})
+}
+
+// Postgres opens an empty PostgreSQL database that lives as long as the test.
+func Postgres(t testing.TB, migrations []db.Migration) *db.DB {
+	t.Helper()
+	return open(t, db.Options{URL: PostgresURL(t, migrations), Migrations: migrations})
+}
+
+func open(t testing.TB, o db.Options) *db.DB {
+	t.Helper()
+	o.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	d, err := db.Open(context.Background(), o)
+	if err != nil {
+		t.Fatalf("open a test database: %v", err)
+	}
+	t.Cleanup(func() {
+		for _, fault := range d.Check(context.Background()) {
+			t.Errorf("after the test: %v", fault)
+		}
+		if err := d.Close(); err != nil {
+			t.Errorf("close the test database: %v", err)
+		}
+	})
+	return d
+}

@@ -1,0 +1,120 @@
+package db
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/pressly/goose/v3"
+)
+
+// Migration is one forward step of the schema. Steps that are released never change.
+type Migration struct {
+	// Version orders the steps; each package has a range of its own.
+	Version int64
+	// Name says in a few words what the step does.
+	Name string
+	// SQL is a text/template with {{.Blob}}, {{.CollateC}} and {{.WithoutRowID}}, its statements separated by ";" at the end
+	// of a line. All of a step runs in one transaction.
+	SQL string
+}
+
+// historyTable remembers the steps that were applied.
+const historyTable = "schema_history"
+
+// words are what a migration's template may say, by engine.
+type words struct{ Blob, CollateC, WithoutRowID string }
+
+var wordsOf = map[Engine]words{
+	SQLite:     {Blob: "BLOB", WithoutRowID: "WITHOUT ROWID"},
+	PostgreSQL: {Blob: "BYTEA", CollateC: `COLLATE "C"`},
+}
+
+// statements renders the step for the engine and cuts it at each ";" that ends a line.
+func (m Migration) statements(e Engine) ([]string, error) {
+	t, err := template.New(m.Name).Option("missingkey=error").Parse(m.SQL)
+	if err != nil {
+		return nil, fmt.Errorf("migration %d %s: %w", m.Version, m.Name, err)
+	}
+	var text bytes.Buffer
+	if err := t.Execute(&text, wordsOf[e]); err != nil {
+		return nil, fmt.Errorf("migration %d %s: %w", m.Version, m.Name, err)
+	}
+	var out []string
+	var part strings.Builder
+	for line := range strings.Lines(text.String()) {
+		line = strings.TrimRight(line, " \t\r\n")
+		part.WriteString(line + "\n")
+		if strings.HasSuffix(line, ";") {
+			out = append(out, strings.TrimSpace(part.String()))
+			part.Reset()
+		}
+	}
+	if rest := strings.TrimSpace(part.String()); rest != "" {
+		out = append(out, rest)
+	}
+	return out, nil
+}
+
+// migrate applies the steps that are missing, each in its own transaction, and refuses a database with steps it does not know.
+func migrate(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *slog.Logger, more ...goose.ProviderOption) error {
+	if len(steps) == 0 {
+		return nil
+	}
+	dialect := goose.DialectSQLite3
+	if e == PostgreSQL {
+		dialect = goose.DialectPostgres
+	}
+	var list []*goose.Migration
+	for _, step := range steps {
+		parts, err := step.statements(e)
+		if err != nil {
+			return err
+		}
+		list = append(list, goose.NewGoMigration(step.Version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			for _, part := range parts {
+				if _, err := tx.ExecContext(ctx, part); err != nil {
+					return fmt.Errorf("migration %d %s: %w\n%s", step.Version, step.Name, err, part)
+				}
+			}
+			return nil
+		}}, nil))
+	}
+	// Packages have ranges of versions, so a new step of one often comes before an old one of another.
+	options := append([]goose.ProviderOption{
+		goose.WithGoMigrations(list...), goose.WithTableName(historyTable), goose.WithAllowOutofOrder(true),
+		goose.WithDisableGlobalRegistry(true), goose.WithSlog(log),
+	}, more...)
+	p, err := goose.NewProvider(dialect, d, nil, options...)
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("bring the tables up to date: %w", err)
+	}
+	return refuseUnknownSteps(ctx, d, steps)
+}
+
+// refuseUnknownSteps protects a database that a newer server has changed.
+func refuseUnknownSteps(ctx context.Context, d *sql.DB, steps []Migration) error {
+	rows, err := d.QueryContext(ctx, "SELECT version_id FROM "+historyTable+" WHERE version_id > 0 ORDER BY version_id")
+	if err != nil {
+		return fmt.Errorf("read the history of the tables: %w", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	for rows.Next() {
+		var v int64
+		if err := rows.Scan(&v); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(steps, func(m Migration) bool { return m.Version == v }) {
+			return fmt.Errorf("the database was changed by a newer version of this program (step %d is unknown): use that version", v)
+		}
+	}
+	return rows.Err()
+}

@@ -1,0 +1,212 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+const (
+	// pgAttempts bounds how often a write is run again after a deadlock or a serialisation failure.
+	pgAttempts = 10
+	// pgPatience bounds a write, so that a lost connection or a lock held elsewhere does not hold its caller for ever.
+	pgPatience = time.Minute
+	// pgIdle is how long a connection is kept that nobody uses.
+	pgIdle = 5 * time.Minute
+)
+
+// postgresStore is the PostgreSQL engine: each write is a transaction, and the server groups their syncs.
+//
+// Writes run at READ COMMITTED. The design takes row locks first (UPDATE … RETURNING of the row that guards what follows) and
+// reads what its rules depend on afterwards; each statement then sees what the former holder of the lock committed. Under
+// REPEATABLE READ the snapshot would be older than the lock, and the waiting writer would fail and run again every time.
+type postgresStore struct {
+	counters
+	log    *slog.Logger
+	pool   *sql.DB
+	closed atomic.Bool
+}
+
+func openPostgres(ctx context.Context, o Options) (*postgresStore, error) {
+	config, err := pgx.ParseConfig(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("database_url: %w", err) // pgx hides the password
+	}
+	config.RuntimeParams["synchronous_commit"] = "on"
+	if o.NoSync {
+		config.RuntimeParams["synchronous_commit"] = "off"
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "pennypost"
+	}
+	config.RuntimeParams["timezone"] = "UTC"
+	pool := stdlib.OpenDB(*config)
+	size := max(16, 4*runtime.GOMAXPROCS(0))
+	pool.SetMaxOpenConns(size)
+	pool.SetMaxIdleConns(size)
+	pool.SetConnMaxIdleTime(pgIdle)
+	s := &postgresStore{log: o.Log, pool: pool}
+	if err := s.prepare(ctx, o); err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	return s, nil
+}
+
+func (s *postgresStore) prepare(ctx context.Context, o Options) error {
+	var fsync, encoding string
+	err := s.pool.QueryRowContext(ctx, "SELECT current_setting('fsync'), current_setting('server_encoding')").Scan(&fsync, &encoding)
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("the PostgreSQL database is encoded in %s: make one with ENCODING 'UTF8'", encoding)
+	}
+	if fsync == "off" && !o.NoSync {
+		s.log.WarnContext(ctx, "PostgreSQL runs with fsync=off: what is acknowledged may be lost in a power failure")
+	}
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return err
+	}
+	return migrate(ctx, s.pool, PostgreSQL, o.Migrations, o.Log, goose.WithSessionLocker(locker))
+}
+
+func (s *postgresStore) close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	return s.pool.Close()
+}
+
+func (s *postgresStore) write(ctx context.Context, fn Func) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pgPatience)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		err := s.attempt(ctx, fn)
+		if !again(err) {
+			return err
+		}
+		s.abandoned.Add(1)
+		if attempt == pgAttempts {
+			return unavailable(fmt.Errorf("after %d attempts: %w", attempt, err))
+		}
+	}
+}
+
+// attempt runs fn once.
+func (s *postgresStore) attempt(ctx context.Context, fn Func) error {
+	tx, err := s.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return unavailable(err)
+	}
+	t := &Tx{q: tx, engine: PostgreSQL, ctx: ctx}
+	err = t.run(ctx, s.log, fn)
+	failed := t.failed
+	t.end()
+	if err != nil {
+		_ = tx.Rollback() // the connection is dropped if this fails
+		if failed != nil && again(failed) {
+			return failed
+		}
+		if failed != nil && connectionLost(failed) {
+			return unavailable(err)
+		}
+		s.refused.Add(1)
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		if again(err) {
+			return err
+		}
+		if _, ok := errors.AsType[*pgconn.PgError](err); ok && !connectionLost(err) {
+			return err // a deferred constraint, say: the server refused
+		}
+		s.abandoned.Add(1)
+		return unavailable(fmt.Errorf("commit: %w", err))
+	}
+	s.commits.Add(1)
+	s.functions.Add(1)
+	committed(s.log, t.hooks)
+	return nil
+}
+
+// again reports whether PostgreSQL undid a transaction that deserves another attempt.
+func again(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == pgSerializationFailure || e.Code == pgDeadlockDetected)
+}
+
+// connectionLost reports whether err says that the server went away or is out of room: class 08 connection exceptions, 53
+// insufficient resources, 57P shutdowns, 58 system errors, or no answer at all.
+func connectionLost(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return pgconn.SafeToRetry(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sql.ErrConnDone)
+	}
+	switch e.Code[:2] {
+	case "08", "53", "58":
+		return true
+	}
+	return e.Code[:3] == "57P"
+}
+
+func (s *postgresStore) read(ctx context.Context, fn Func) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	tx, err := s.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return unavailable(err)
+	}
+	s.reads.Add(1)
+	t := &Tx{q: tx, engine: PostgreSQL}
+	err = t.run(ctx, s.log, fn)
+	t.end()
+	_ = tx.Rollback() // nothing to keep; the connection is dropped if this fails
+	return err
+}
+
+// check looks for what PostgreSQL itself knows to be broken: indexes and constraints it could not validate.
+func (s *postgresStore) check(ctx context.Context) []error {
+	var faults []error
+	err := s.read(ctx, func(ctx context.Context, tx *Tx) error {
+		rows, err := tx.Query(ctx, `SELECT 'index ' || c.relname || ' is not valid: REINDEX it' FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE NOT i.indisvalid
+			UNION ALL SELECT 'constraint ' || conname || ' is not validated' FROM pg_constraint WHERE NOT convalidated`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close() //nolint:errcheck // rows.Err tells
+		for rows.Next() {
+			var line string
+			if err := rows.Scan(&line); err != nil {
+				return err
+			}
+			faults = append(faults, errors.New("database: "+line))
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		faults = append(faults, fmt.Errorf("check the database: %w", err))
+	}
+	return faults
+}

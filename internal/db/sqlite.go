@@ -1,0 +1,212 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"sync"
+
+	"modernc.org/sqlite"
+)
+
+// How the SQLite file is kept. The figures behind the choices are in docs/architecture.md.
+const (
+	pageSize = 8192
+	// cachePages is each connection's own page cache; the operating system's cache stands behind it.
+	cacheKiB = 8192
+	// checkpointPages is when the writer moves the log into the file: 16 MiB.
+	checkpointPages = 16 << 20 / pageSize
+	// keptLog is how much of the log file is kept once it was moved.
+	keptLog = 64 << 20
+	// busyMillis is how long to wait for another process, such as a key command beside the server.
+	busyMillis = 10_000
+	maxReaders = 8
+)
+
+// sqliteStore is the SQLite engine: one writer and a few readers on one file.
+type sqliteStore struct {
+	counters
+	log    *slog.Logger
+	pool   *sql.DB // where writer and readers take their connections from
+	writer *writer
+	// idle holds readers; a nil one stands for a connection not opened yet.
+	idle chan *sqliteReader
+	// closing keeps close from pulling the connections from under running reads.
+	closing sync.RWMutex
+	closed  bool
+}
+
+func sqliteSource(o Options) string {
+	sync := "FULL"
+	if o.NoSync {
+		sync = "OFF"
+	}
+	q := url.Values{"_pragma": {
+		"busy_timeout(" + strconv.Itoa(busyMillis) + ")", // first, by the driver's own order
+		"page_size(" + strconv.Itoa(pageSize) + ")",
+		"journal_mode(WAL)",
+		"synchronous(" + sync + ")",
+		"foreign_keys(1)",
+		"cache_size(-" + strconv.Itoa(cacheKiB) + ")",
+		"wal_autocheckpoint(" + strconv.Itoa(checkpointPages) + ")",
+		"journal_size_limit(" + strconv.Itoa(keptLog) + ")",
+		"temp_store(MEMORY)",
+	}}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: o.Path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+func openSQLite(ctx context.Context, o Options) (*sqliteStore, error) {
+	// The driver's default is fsync, which also waits for the file's times; fdatasync keeps the same promise in less time.
+	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
+		return nil, err
+	}
+	connector, err := newSQLiteConnector(sqliteSource(o))
+	if err != nil {
+		return nil, err
+	}
+	pool := sql.OpenDB(connector)
+	pool.SetMaxOpenConns(maxReaders + 1)
+	pool.SetMaxIdleConns(1)
+	if err := migrate(ctx, pool, SQLite, o.Migrations, o.Log); err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	s := &sqliteStore{log: o.Log, pool: pool, idle: make(chan *sqliteReader, maxReaders)}
+	for range maxReaders {
+		s.idle <- nil
+	}
+	if s.writer, err = startWriter(ctx, pool, o.Log, &s.counters); err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	return s, nil
+}
+
+func (s *sqliteStore) write(ctx context.Context, fn Func) error { return s.writer.write(ctx, fn) }
+
+func (s *sqliteStore) close() error {
+	s.writer.close()
+	s.closing.Lock()
+	defer s.closing.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	var errs []error
+	for range maxReaders {
+		if r := <-s.idle; r != nil {
+			errs = append(errs, r.conn.Close())
+		}
+	}
+	return errors.Join(append(errs, s.pool.Close())...)
+}
+
+// sqliteReader is a connection that may only read.
+type sqliteReader struct {
+	conn *sql.Conn
+	raw  *sqliteConn
+}
+
+func (s *sqliteStore) openReader(ctx context.Context) (*sqliteReader, error) {
+	conn, err := s.pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.ExecContext(ctx, "PRAGMA query_only=1"); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return &sqliteReader{conn: conn, raw: rawOf(conn)}, nil
+}
+
+func (s *sqliteStore) read(ctx context.Context, fn Func) error {
+	s.closing.RLock()
+	defer s.closing.RUnlock()
+	if s.closed {
+		return ErrClosed
+	}
+	var r *sqliteReader
+	select {
+	case r = <-s.idle:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { s.idle <- r }()
+	if r == nil {
+		opened, err := s.openReader(ctx)
+		if err != nil {
+			return unavailable(fmt.Errorf("open a reader: %w", err))
+		}
+		r = opened
+	}
+	s.reads.Add(1)
+	plain := context.WithoutCancel(ctx)
+	if _, err := r.conn.ExecContext(plain, "BEGIN"); err != nil {
+		r = discard(r)
+		return unavailable(err)
+	}
+	tx := &Tx{q: r.conn, engine: SQLite}
+	err := tx.run(ctx, s.log, fn)
+	tx.end()
+	if n := r.raw.closeRows(); n > 0 {
+		err = errors.Join(err, errRowsLeft)
+	}
+	if _, endErr := r.conn.ExecContext(plain, "ROLLBACK"); endErr != nil {
+		r = discard(r)
+	}
+	return err
+}
+
+// discard closes a connection that can't be trusted any more.
+func discard(r *sqliteReader) *sqliteReader {
+	_ = r.conn.Raw(func(any) error { return errDiscard })
+	_ = r.conn.Close()
+	return nil
+}
+
+// check asks SQLite to look at every page and index and at every foreign key.
+func (s *sqliteStore) check(ctx context.Context) []error {
+	var faults []error
+	err := s.read(ctx, func(ctx context.Context, tx *Tx) error {
+		rows, err := tx.Query(ctx, "PRAGMA integrity_check")
+		if err != nil {
+			return err
+		}
+		defer rows.Close() //nolint:errcheck // rows.Err tells
+		for rows.Next() {
+			var line string
+			if err := rows.Scan(&line); err != nil {
+				return err
+			}
+			if line != "ok" {
+				faults = append(faults, errors.New("database file: "+line))
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		faults = append(faults, fmt.Errorf("check the database file: %w", err))
+	}
+	err = s.read(ctx, func(ctx context.Context, tx *Tx) error {
+		rows, err := tx.Query(ctx, "PRAGMA foreign_key_check")
+		if err != nil {
+			return err
+		}
+		defer rows.Close() //nolint:errcheck // rows.Err tells
+		for rows.Next() {
+			var table, parent string
+			var row sql.NullInt64
+			var key int64
+			if err := rows.Scan(&table, &row, &parent, &key); err != nil {
+				return err
+			}
+			faults = append(faults, fmt.Errorf("table %s row %d names a row of %s that is not there", table, row.Int64, parent))
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		faults = append(faults, fmt.Errorf("check the foreign keys: %w", err))
+	}
+	return faults
+}

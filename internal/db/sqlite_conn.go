@@ -1,0 +1,153 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+
+	"modernc.org/sqlite"
+)
+
+// maxStatements bounds the prepared statements a connection keeps. Query texts are constants, so few servers reach it.
+const maxStatements = 512
+
+var (
+	errRowsLeft = errors.New("db: a function left rows open: close what Query returns")
+	errDiscard  = driver.ErrBadConn
+)
+
+// sqliteConnector opens connections that cache their prepared statements by text.
+type sqliteConnector struct{ driver.Connector }
+
+func newSQLiteConnector(source string) (driver.Connector, error) {
+	c, err := sqlite.NewConnector(source)
+	if err != nil {
+		return nil, err
+	}
+	return sqliteConnector{c}, nil
+}
+
+func (c sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &sqliteConn{driverConn: conn.(driverConn), idle: map[string]driver.Stmt{}, open: map[*sqliteRows]struct{}{}}
+	s.RegisterRollbackHook(func() { s.rolledBack = true })
+	return s, nil
+}
+
+// driverConn is what the driver's connections can do.
+type driverConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.SessionResetter
+	driver.Validator
+	RegisterRollbackHook(sqlite.RollbackHookFn)
+}
+
+// sqliteConn caches prepared statements below database/sql, because only there is it known when the rows of one are closed
+// and it may be used again.
+type sqliteConn struct {
+	driverConn
+	idle map[string]driver.Stmt
+	open map[*sqliteRows]struct{}
+	// rolledBack is set by SQLite itself when it drops a whole transaction, asked to or not.
+	rolledBack bool
+	// guarded makes the connection refuse every statement once the transaction was dropped, as it would commit by itself.
+	guarded bool
+}
+
+var errDropped = errors.New("SQLite dropped the transaction")
+
+// rawOf returns the connection beneath database/sql's. It stays valid until conn is closed.
+func rawOf(conn *sql.Conn) *sqliteConn {
+	var raw *sqliteConn
+	_ = conn.Raw(func(c any) error { raw = c.(*sqliteConn); return nil })
+	return raw
+}
+
+func (c *sqliteConn) take(ctx context.Context, query string) (driver.Stmt, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if c.guarded && c.rolledBack {
+		return nil, errDropped
+	}
+	if s, ok := c.idle[query]; ok {
+		delete(c.idle, query)
+		return s, nil
+	}
+	return c.PrepareContext(ctx, query)
+}
+
+func (c *sqliteConn) put(query string, s driver.Stmt) error {
+	if _, taken := c.idle[query]; taken || len(c.idle) >= maxStatements {
+		return s.Close()
+	}
+	c.idle[query] = s
+	return nil
+}
+
+func (c *sqliteConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	s, err := c.take(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	res, err := s.(driver.StmtExecContext).ExecContext(ctx, args)
+	return res, errors.Join(err, c.put(query, s))
+}
+
+func (c *sqliteConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	s, err := c.take(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.(driver.StmtQueryContext).QueryContext(ctx, args)
+	if err != nil {
+		return nil, errors.Join(err, c.put(query, s))
+	}
+	r := &sqliteRows{Rows: rows, conn: c, stmt: s, query: query}
+	c.open[r] = struct{}{}
+	return r, nil
+}
+
+// closeRows closes the rows that were left open and says how many they were.
+func (c *sqliteConn) closeRows() int {
+	n := len(c.open)
+	for r := range c.open {
+		_ = r.Close()
+	}
+	return n
+}
+
+// Close closes the cached statements and the connection.
+func (c *sqliteConn) Close() error {
+	c.closeRows()
+	var errs []error
+	for _, s := range c.idle {
+		errs = append(errs, s.Close())
+	}
+	clear(c.idle)
+	return errors.Join(append(errs, c.driverConn.Close())...)
+}
+
+// sqliteRows hands its statement back when it is closed.
+type sqliteRows struct {
+	driver.Rows
+	conn   *sqliteConn
+	stmt   driver.Stmt
+	query  string
+	closed bool
+}
+
+func (r *sqliteRows) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	delete(r.conn.open, r)
+	return errors.Join(r.Rows.Close(), r.conn.put(r.query, r.stmt))
+}

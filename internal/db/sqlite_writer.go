@@ -1,0 +1,274 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+)
+
+// maxGroup bounds how many write functions share one commit, so that the first does not wait for ever.
+const maxGroup = 64
+
+// The life of a request. Whoever moves it from waiting decides: the writer begins it, or its caller withdraws it.
+const (
+	waiting int32 = iota
+	begun
+	withdrawn
+)
+
+// request is a write function that waits for the writer.
+type request struct {
+	ctx   context.Context
+	fn    Func
+	state atomic.Int32
+	// result is what the function returned in the running group; it is sent to done after the commit.
+	result error
+	hooks  []func()
+	done   chan error // of capacity 1: the writer never waits for a caller
+}
+
+// writer owns the one connection that writes. Its goroutine ends when the queue is closed and empty.
+type writer struct {
+	pool     *sql.DB
+	log      *slog.Logger
+	counters *counters
+	queue    chan *request
+	// sending keeps close from closing the queue under a sender.
+	sending sync.RWMutex
+	closed  bool
+	ended   chan struct{}
+
+	// Owned by the goroutine.
+	conn *sql.Conn
+	raw  *sqliteConn
+}
+
+func startWriter(ctx context.Context, pool *sql.DB, log *slog.Logger, c *counters) (*writer, error) {
+	w := &writer{pool: pool, log: log, counters: c, queue: make(chan *request, maxGroup), ended: make(chan struct{})}
+	if err := w.connect(ctx); err != nil {
+		return nil, err
+	}
+	go w.run()
+	return w, nil
+}
+
+func (w *writer) connect(ctx context.Context) error {
+	conn, err := w.pool.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("open the writer's connection: %w", err)
+	}
+	w.conn, w.raw = conn, rawOf(conn)
+	return nil
+}
+
+// write queues fn and waits for its outcome; see DB.Write.
+func (w *writer) write(ctx context.Context, fn Func) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r := &request{ctx: context.WithoutCancel(ctx), fn: fn, done: make(chan error, 1)}
+	if err := w.send(ctx, r); err != nil {
+		return err
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		if r.state.CompareAndSwap(waiting, withdrawn) {
+			return ctx.Err()
+		}
+		return <-r.done
+	}
+}
+
+func (w *writer) send(ctx context.Context, r *request) error {
+	w.sending.RLock()
+	defer w.sending.RUnlock()
+	if w.closed {
+		return ErrClosed
+	}
+	select {
+	case w.queue <- r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close runs what waits and ends the goroutine.
+func (w *writer) close() {
+	w.sending.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.queue)
+	}
+	w.sending.Unlock()
+	<-w.ended
+}
+
+func (w *writer) run() {
+	defer close(w.ended)
+	defer func() {
+		if w.conn != nil {
+			_ = w.conn.Close() // the pool's Close tells
+		}
+	}()
+	for r := range w.queue {
+		if r.state.CompareAndSwap(waiting, begun) {
+			w.serve(r)
+		}
+	}
+}
+
+// serve commits a group that begins with first. When the group can't be committed, its functions are run again, each in a
+// transaction of its own, so that one function that fills the disk does not fail its neighbours.
+func (w *writer) serve(first *request) {
+	group, err := w.commitGroup([]*request{first}, true)
+	if err == nil {
+		w.acknowledge(group)
+		return
+	}
+	w.counters.abandoned.Add(1)
+	w.log.Error("a group of writes was abandoned; each is tried alone", "functions", len(group), "error", err)
+	for _, r := range group {
+		alone := []*request{r}
+		if _, err := w.commitGroup(alone, false); err != nil {
+			w.counters.abandoned.Add(1)
+			w.log.Error("a write could not be committed", "error", err)
+			r.done <- unavailable(err)
+			continue
+		}
+		w.acknowledge(alone)
+	}
+}
+
+// acknowledge tells the callers of a committed group. The hooks run first, so that a caller finds its own change announced.
+func (w *writer) acknowledge(group []*request) {
+	done := uint64(0)
+	for _, r := range group {
+		if r.result != nil {
+			w.counters.refused.Add(1)
+			continue
+		}
+		done++
+		committed(w.log, r.hooks)
+	}
+	if done > 0 {
+		w.counters.commits.Add(1)
+		w.counters.functions.Add(done)
+		w.counters.groups[min(bits.Len64(done-1), len(w.counters.groups)-1)].Add(1)
+	}
+	for _, r := range group {
+		r.done <- r.result
+	}
+}
+
+// commitGroup runs the group, and where grow is true whatever comes to wait meanwhile, in one transaction and commits it. It
+// returns the group as it grew. An error says that nothing of the group is in the database.
+func (w *writer) commitGroup(group []*request, grow bool) (_ []*request, err error) {
+	if w.conn == nil {
+		if err := w.connect(context.Background()); err != nil {
+			return group, err
+		}
+	}
+	if err := w.begin(); err != nil {
+		return group, errors.Join(err, w.abandon())
+	}
+	changed := false
+	for i := 0; i < len(group); i++ {
+		if err := w.runOne(group[i]); err != nil {
+			return group, errors.Join(err, w.abandon())
+		}
+		changed = changed || group[i].result == nil
+		if grow && i == len(group)-1 && len(group) < maxGroup {
+			group = w.join(group)
+		}
+	}
+	end := "COMMIT"
+	if !changed {
+		end = "ROLLBACK" // nothing to keep, so nothing to sync
+	}
+	if err := w.exec(end); err != nil {
+		return group, errors.Join(fmt.Errorf("commit: %w", err), w.abandon())
+	}
+	w.raw.guarded = false
+	return group, nil
+}
+
+// join adds a request that waits now, if there is one.
+func (w *writer) join(group []*request) []*request {
+	for {
+		select {
+		case r, ok := <-w.queue:
+			if !ok {
+				return group
+			}
+			if r.state.CompareAndSwap(waiting, begun) {
+				return append(group, r)
+			}
+		default:
+			return group
+		}
+	}
+}
+
+func (w *writer) begin() error {
+	w.raw.guarded, w.raw.rolledBack = false, false
+	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	w.raw.guarded = true
+	return nil
+}
+
+// runOne runs a request in a savepoint and keeps what it returned. Its own error means that the transaction is lost.
+func (w *writer) runOne(r *request) error {
+	if err := w.exec("SAVEPOINT f"); err != nil {
+		return fmt.Errorf("savepoint: %w", err)
+	}
+	tx := &Tx{q: w.conn, engine: SQLite, ctx: r.ctx}
+	r.result = tx.run(r.ctx, w.log, r.fn)
+	tx.end()
+	r.hooks = tx.hooks
+	if w.raw.closeRows() > 0 {
+		r.result = errors.Join(r.result, errRowsLeft)
+	}
+	if w.raw.rolledBack {
+		return errors.Join(errDropped, r.result)
+	}
+	if r.result != nil {
+		if err := w.exec("ROLLBACK TO f"); err != nil {
+			return fmt.Errorf("undo a function: %w", err)
+		}
+	}
+	// Should the transaction have gone in a way that the hook did not see, then the savepoint went with it and this fails.
+	if err := w.exec("RELEASE f"); err != nil {
+		return fmt.Errorf("the transaction no longer stands: %w", err)
+	}
+	return nil
+}
+
+// abandon rolls back whatever is left of the transaction. A connection of which that can't be said is replaced.
+func (w *writer) abandon() error {
+	w.raw.closeRows()
+	w.raw.guarded = false
+	if w.raw.rolledBack {
+		return nil
+	}
+	if err := w.exec("ROLLBACK"); err != nil && !w.raw.rolledBack {
+		discard(&sqliteReader{conn: w.conn, raw: w.raw})
+		w.conn, w.raw = nil, nil
+		return fmt.Errorf("roll back: %w", err)
+	}
+	return nil
+}
+
+func (w *writer) exec(query string) error {
+	_, err := w.conn.ExecContext(context.Background(), query)
+	return err
+}

@@ -1,0 +1,138 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+)
+
+// querier is what *sql.Conn and *sql.Tx have in common.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Tx is a running transaction. It belongs to its function: it must not be kept, nor used from another goroutine.
+//
+// After a statement failed, the transaction refuses further ones and can't commit, on both engines: PostgreSQL demands it,
+// and SQLite may have dropped the whole transaction, so that a later statement would commit by itself.
+type Tx struct {
+	q      querier
+	engine Engine
+	// ctx, where it is set, stands in for the one given to a statement: a write statement is never cancelled.
+	ctx    context.Context
+	failed error
+	hooks  []func()
+}
+
+var errOver = errors.New("db: the transaction is over: it must not be used after its function returned")
+
+// Engine says which database is underneath, for the few files that differ by engine.
+func (t *Tx) Engine() Engine { return t.engine }
+
+// OnCommit keeps fn to be run once the transaction is durable, after those given before it. It is dropped if the function is
+// rolled back. fn must not block: on SQLite the writer itself runs it.
+func (t *Tx) OnCommit(fn func()) { t.hooks = append(t.hooks, fn) }
+
+// Exec runs a statement and returns how many rows it affected.
+func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if t.failed != nil {
+		return 0, t.failed
+	}
+	res, err := t.q.ExecContext(t.context(ctx), query, args...)
+	if err != nil {
+		return 0, t.fail(err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return 0, t.fail(err)
+	}
+	return n, nil
+}
+
+// Query runs a statement that returns rows. The caller must close them before the function returns, and look at rows.Err.
+func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if t.failed != nil {
+		return nil, t.failed
+	}
+	rows, err := t.q.QueryContext(t.context(ctx), query, args...) //nolint:rowserrcheck,sqlclosecheck // the caller's
+	if err != nil {
+		return nil, t.fail(err)
+	}
+	return rows, nil
+}
+
+// QueryRow runs a statement that returns at most one row. A missing row shows as sql.ErrNoRows in Scan and is no failure of
+// the transaction.
+func (t *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	ctx = t.context(ctx)
+	if t.failed != nil {
+		ctx = refusal{ctx, t.failed}
+	}
+	row := t.q.QueryRowContext(ctx, query, args...)
+	if err := row.Err(); err != nil && t.failed == nil {
+		t.failed = err
+	}
+	return row
+}
+
+func (t *Tx) context(ctx context.Context) context.Context {
+	if t.ctx != nil {
+		return t.ctx
+	}
+	return ctx
+}
+
+func (t *Tx) fail(err error) error {
+	if t.failed == nil {
+		t.failed = err
+	}
+	return err
+}
+
+// end makes the transaction refuse everything from now on.
+func (t *Tx) end() { t.failed = errOver }
+
+// run calls fn and reports its error, a statement's error that fn kept to itself, or its panic.
+func (t *Tx) run(ctx context.Context, log *slog.Logger, fn Func) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("db: a transaction's function panicked: %v", p)
+			log.ErrorContext(ctx, "a transaction's function panicked; it is rolled back", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	err = fn(ctx, t)
+	if err == nil && t.failed != nil {
+		err = fmt.Errorf("db: a statement failed and its function went on: %w", t.failed)
+	}
+	return err
+}
+
+// committed runs the hooks.
+func committed(log *slog.Logger, hooks []func()) {
+	for _, hook := range hooks {
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					log.Error("a commit hook panicked", "panic", p, "stack", string(debug.Stack()))
+				}
+			}()
+			hook()
+		}()
+	}
+}
+
+// refusal is a context that has ended with err: the only way to hand a *sql.Row an error.
+type refusal struct {
+	context.Context
+	err error
+}
+
+var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (refusal) Done() <-chan struct{} { return closedChannel }
+func (r refusal) Err() error          { return r.err }
