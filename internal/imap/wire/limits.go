@@ -1,0 +1,32 @@
+package wire
+
+// Limits bound what one command may cost.
+type Limits struct {
+	// Line is how many bytes the lines of one command may have together, literals not counted.
+	Line int
+	// Literal is how many bytes one literal held in memory may have, and Literals all those of a command together. The
+	// literal of APPEND is streamed, and not bound by these.
+	Literal, Literals int
+	// Nesting is how many parentheses, NOTs and ORs may lie inside each other.
+	Nesting int
+	// Keys is how many keys one SEARCH may have.
+	Keys int
+	// Items is how many items one FETCH may ask for, how many patterns a LIST, how many flags a STORE.
+	Items int
+	// Skip is how many bytes of a refused command are read and thrown away before the connection is given up.
+	Skip int64
+}
+
+// BeforeSignIn are the limits of a client that nobody knows yet.
+func BeforeSignIn() Limits {
+	return Limits{Line: 8 << 10, Literal: 8 << 10, Literals: 8 << 10, Nesting: 8, Keys: 16, Items: 32, Skip: 64 << 10}
+}
+
+// AfterSignIn are the limits of a user. Clients send sets of thousands of UIDs in a line; RFC 7162 section 4 asks for
+// 8,192 bytes at least.
+func AfterSignIn() Limits {
+	return Limits{Line: 256 << 10, Literal: 64 << 10, Literals: 256 << 10, Nesting: 32, Keys: 1000, Items: 256, Skip: 64 << 20}
+}
+
+// MaxName is how many bytes a mailbox name or LIST pattern may have on the wire.
+const MaxName = 4096
