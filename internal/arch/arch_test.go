@@ -90,7 +90,7 @@ var house = []layer{
 	},
 	{
 		name:     "tests",
-		packages: []string{"test", "internal/arch", "internal/db/dbtest"},
+		packages: []string{"test", "bench", "internal/arch", "internal/db/dbtest"},
 		may:      []string{"command", "wiring", "settings", "faces", "core", "ground", "plumbing", "words", "codecs", "tests"},
 		reason:   "tests may look anywhere; shipped code must not lean on them",
 	},
