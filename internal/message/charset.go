@@ -26,7 +26,7 @@ func DecodeCharset(charset string, text []byte) string {
 	if err != nil {
 		return decodeUnknown(text)
 	}
-	return strings.ToValidUTF8(string(out), "\uFFFD")
+	return strings.TrimPrefix(strings.ToValidUTF8(string(out), "\uFFFD"), "\uFEFF")
 }
 
 // findEncoding knows the names of the WHATWG's list, and those that mail has besides.

@@ -38,10 +38,10 @@ type dateFields struct {
 // word takes one word of a date for what it looks like.
 func (f *dateFields) word(w string) {
 	switch {
-	case strings.Contains(w, ":"):
-		f.clock(w)
 	case (w[0] == '+' || w[0] == '-') && f.timed:
 		f.zone = w
+	case strings.Contains(w, ":"):
+		f.clock(w)
 	case strings.Count(w, "-") == 2: // 01-Jan-2026
 		for part := range strings.SplitSeq(w, "-") {
 			if part != "" {
