@@ -82,9 +82,9 @@ var house = []layer{
 		reason:   "the words that all layers share import nothing of ours",
 	},
 	{
-		name: "codecs",
+		name:     "codecs",
 		packages: []string{"internal/message", "internal/imap/wire"},
-		reason: "a codec turns bytes to values and back; it imports nothing of ours, so that it can be fuzzed and read alone",
+		reason:   "a codec turns bytes to values and back; it imports nothing of ours, so that it can be fuzzed and read alone",
 	},
 	{
 		name:     "tests",
