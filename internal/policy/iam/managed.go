@@ -1,0 +1,51 @@
+package iam
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// The managed policies: those of AWS's that can mean something here, by their names.
+const (
+	AdministratorAccess = "AdministratorAccess"
+	WorkMailFullAccess  = "AmazonWorkMailFullAccess"
+	WorkMailReadOnly    = "AmazonWorkMailReadOnlyAccess"
+)
+
+var managed = map[string]string{
+	AdministratorAccess: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
+	WorkMailFullAccess:  `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"workmail:*","Resource":"*"}]}`,
+	WorkMailReadOnly: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
+		`"Action":["workmail:Describe*","workmail:Get*","workmail:List*","workmail:Search*"],"Resource":"*"}]}`,
+}
+
+// managedPrefix is how AWS names its managed policies in full.
+const managedPrefix = "arn:aws:iam::aws:policy/"
+
+// Managed lists the names of the managed policies, sorted.
+func Managed() []string { return slices.Sorted(maps.Keys(managed)) }
+
+// Named returns a managed policy by its name or its ARN.
+func Named(name string) (*Policy, error) {
+	document, ok := managed[strings.TrimPrefix(name, managedPrefix)]
+	if !ok {
+		return nil, fmt.Errorf("there is no managed policy %q; there are %s", name, strings.Join(Managed(), ", "))
+	}
+	return Parse([]byte(document))
+}
+
+// Read returns the policy that an access key was given: a document, or the name or ARN of a managed policy.
+func Read(documentOrName string) (*Policy, error) {
+	if strings.HasPrefix(strings.TrimLeft(documentOrName, " \t\r\n"), "{") {
+		return Parse([]byte(documentOrName))
+	}
+	return Named(documentOrName)
+}
+
+// Check is Read for those who only want to know whether the policy can be enforced.
+func Check(documentOrName string) error {
+	_, err := Read(documentOrName)
+	return err
+}
