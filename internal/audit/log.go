@@ -1,0 +1,162 @@
+package audit
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/id"
+	"github.com/pennypost/pennypost/internal/principal"
+)
+
+const (
+	// DefaultRetention is how long records are kept where the configuration says nothing.
+	DefaultRetention = 365 * 24 * time.Hour
+
+	detailLimit = 1024 // bytes of Detail that are kept
+	fieldLimit  = 256  // bytes of any other text that is kept
+	pruneBatch  = 1000 // records deleted in one transaction
+	pageLimit   = 1000 // records read at once
+)
+
+// Config says how records are kept.
+type Config struct {
+	// Retention is how long a record is kept. Zero means DefaultRetention.
+	Retention time.Duration
+}
+
+// Log writes and reads audit records. It is safe for concurrent use.
+type Log struct {
+	db        *db.DB
+	clock     clock.Clock
+	retention time.Duration
+}
+
+// New returns the log kept in d.
+func New(d *db.DB, c clock.Clock, config Config) *Log {
+	if config.Retention <= 0 {
+		config.Retention = DefaultRetention
+	}
+	return &Log{db: d, clock: c, retention: config.Retention}
+}
+
+// AppendTx writes r in the transaction of the change it tells of.
+func (l *Log) AppendTx(ctx context.Context, tx *db.Tx, r Record) error {
+	_, err := tx.Exec(ctx, `INSERT INTO audit_record (time, key, organization, operation, subject, outcome, detail,
+		actor_kind, actor_id, actor_name, protocol, address, request)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		l.clock.Now().UnixMicro(), id.Key(), clean(r.Organization, fieldLimit), clean(r.Operation, fieldLimit),
+		clean(r.Subject, fieldLimit), clean(r.Outcome, fieldLimit), clean(r.Detail, detailLimit),
+		int64(r.Actor.Kind), clean(r.Actor.ID, fieldLimit), clean(r.Actor.Name, fieldLimit),
+		clean(r.Actor.Protocol, fieldLimit), addressText(r.Actor.Address), clean(r.Actor.RequestID, fieldLimit))
+	if err != nil {
+		return fmt.Errorf("append audit record of %s: %w", r.Operation, err)
+	}
+	return nil
+}
+
+// Record writes r in a transaction of its own: for a refusal, which changes nothing else. It returns when the record is
+// durable.
+func (l *Log) Record(ctx context.Context, r Record) error {
+	return l.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error { return l.AppendTx(ctx, tx, r) })
+}
+
+// clean makes s storable: valid UTF-8 without NUL, no longer than limit bytes.
+func clean(s string, limit int) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}
+
+// Query says which records to read. The zero value reads the oldest ones of the server.
+type Query struct {
+	// Organization narrows to one organisation ("m-…").
+	Organization string
+	// Since is the earliest time read.
+	Since time.Time
+	// After continues behind a record that was read before.
+	After *Record
+	// Limit is how many to read, at most and by default 1,000.
+	Limit int
+}
+
+// Read returns records, the oldest first.
+func (l *Log) Read(ctx context.Context, q Query) ([]Record, error) {
+	if q.Limit <= 0 || q.Limit > pageLimit {
+		q.Limit = pageLimit
+	}
+	time, key := int64(0), int64(0)
+	if !q.Since.IsZero() {
+		time = q.Since.UnixMicro()
+	}
+	if q.After != nil && q.After.Time.UnixMicro() >= time {
+		time, key = q.After.Time.UnixMicro(), q.After.Key
+	}
+	statement, args := readAll, []any{time, key, q.Limit}
+	if q.Organization != "" {
+		statement, args = readOrganization, append(args, q.Organization)
+	}
+	var records []Record
+	err := l.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		records = nil
+		rows, err := tx.Query(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			r, err := scan(rows)
+			if err != nil {
+				return err
+			}
+			records = append(records, r)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read audit records: %w", err)
+	}
+	return records, nil
+}
+
+const (
+	recordColumns = `time, key, organization, operation, subject, outcome, detail,
+		actor_kind, actor_id, actor_name, protocol, address, request`
+	readAll = `SELECT ` + recordColumns + ` FROM audit_record
+		WHERE (time, key) > ($1, $2) ORDER BY time, key LIMIT $3`
+	readOrganization = `SELECT ` + recordColumns + ` FROM audit_record
+		WHERE organization = $4 AND (time, key) > ($1, $2) ORDER BY time, key LIMIT $3`
+)
+
+func scan(rows *sql.Rows) (Record, error) {
+	var (
+		r       Record
+		at      int64
+		kind    int64
+		address string
+	)
+	err := rows.Scan(&at, &r.Key, &r.Organization, &r.Operation, &r.Subject, &r.Outcome, &r.Detail,
+		&kind, &r.Actor.ID, &r.Actor.Name, &r.Actor.Protocol, &address, &r.Actor.RequestID)
+	if err != nil {
+		return Record{}, err
+	}
+	r.Time = time.UnixMicro(at).UTC()
+	r.Actor.Kind = principal.Kind(kind)
+	if address != "" {
+		if r.Actor.Address, err = netip.ParseAddr(address); err != nil {
+			return Record{}, err
+		}
+	}
+	return r, nil
+}

@@ -1,0 +1,247 @@
+package directory
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/principal"
+)
+
+const (
+	insertAddress = `INSERT INTO address (organization, address_key, address, domain, entity, kind, is_primary)
+		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`
+	addressHolder = `SELECT entity, is_primary FROM address WHERE organization = $1 AND address_key = $2`
+	countAliases  = `SELECT COUNT(*) FROM address WHERE entity = $1 AND NOT is_primary`
+	deleteAddress = `DELETE FROM address WHERE organization = $1 AND address_key = $2 AND entity = $3`
+	setPrimary    = `UPDATE address SET is_primary = (address_key = $2) WHERE entity = $1`
+	setEmail      = `UPDATE entity SET email = $2 WHERE key = $1`
+	listAddresses = `SELECT address, address_key, is_primary FROM address WHERE entity = $1 AND address_key > $2
+		ORDER BY address_key LIMIT $3`
+)
+
+// CreateAlias gives an entity one more address. An alias it has already is no error. Faults: Invalid for the address,
+// NotFound (Entity), State (Entity) unless enabled, NotFound (Domain) and State (Domain) unless the organisation has proven
+// the domain, Exists (Address) for an address of another, Limit (Address).
+func (s *Service) CreateAlias(ctx context.Context, p principal.Principal, org OrgID, entity EntityID, alias string) error {
+	a, err := ParseAddress(alias)
+	if err != nil {
+		return s.gateFirst(ctx, org, err)
+	}
+	return s.Change(ctx, p, org, "CreateAlias", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
+		e, err := s.lockEnabledTx(ctx, tx, o, string(entity), Narrow{IDOnly: true})
+		if err != nil {
+			return "", err
+		}
+		held, err := s.mayHoldTx(ctx, tx, o, e, a)
+		if err != nil || held {
+			return string(e.ID), err
+		}
+		if err := s.roomForAliasTx(ctx, tx, e); err != nil {
+			return "", err
+		}
+		return string(e.ID), insertAddressTx(ctx, tx, e, a, false)
+	})
+}
+
+// lockEnabledTx finds an entity, locks it and refuses one that is not enabled.
+func (s *Service) lockEnabledTx(ctx context.Context, tx *db.Tx, o *Organization, ident string, how Narrow) (*Entity, error) {
+	e, err := s.ResolveTx(ctx, tx, o, ident, how)
+	if err != nil {
+		return nil, err
+	}
+	if e, err = s.lockTx(ctx, tx, e); err != nil {
+		return nil, err
+	}
+	return e, e.enabled()
+}
+
+// mayHoldTx reports whether e has the address already; if not, it returns a fault unless e may take it.
+func (s *Service) mayHoldTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, a Address) (held bool, err error) {
+	if err := s.usableDomainTx(ctx, tx, o, a.Domain); err != nil {
+		return false, err
+	}
+	var (
+		holder  int64
+		primary bool
+	)
+	err = tx.QueryRow(ctx, addressHolder, o.Key, a.Key).Scan(&holder, &primary)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("find address: %w", err)
+	case holder != e.Key:
+		return false, addressTaken(a)
+	}
+	return true, nil
+}
+
+func addressTaken(a Address) error {
+	return fault.New(fault.Exists, fault.Address, "the address %s is taken by another user, group or resource", a.Text)
+}
+
+func (s *Service) roomForAliasTx(ctx context.Context, tx *db.Tx, e *Entity) error {
+	var n int
+	if err := tx.QueryRow(ctx, countAliases, e.Key).Scan(&n); err != nil {
+		return fmt.Errorf("count aliases: %w", err)
+	}
+	if n >= s.limits.Aliases {
+		return fault.New(fault.Limit, fault.Address, "%s %s has %d aliases, which is the limit", e.Kind.word(), e.ID, n)
+	}
+	return nil
+}
+
+func insertAddressTx(ctx context.Context, tx *db.Tx, e *Entity, a Address, primary bool) error {
+	n, err := tx.Exec(ctx, insertAddress, e.OrgKey, a.Key, a.Text, a.Domain, e.Key, int64(e.Kind), primary)
+	if err != nil {
+		return fmt.Errorf("store address: %w", err)
+	}
+	if n == 0 { // taken since it was looked up
+		return addressTaken(a)
+	}
+	return nil
+}
+
+// DeleteAlias takes an alias from an entity. One it does not have is no error. Faults: Invalid for the primary address,
+// NotFound (Entity), State (Entity) for a deleted one.
+func (s *Service) DeleteAlias(ctx context.Context, p principal.Principal, org OrgID, entity EntityID, alias string) error {
+	key := Fold(alias)
+	return s.Change(ctx, p, org, "DeleteAlias", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
+		e, err := s.ResolveTx(ctx, tx, o, string(entity), Narrow{IDOnly: true})
+		if err != nil {
+			return "", err
+		}
+		if e, err = s.lockLivingTx(ctx, tx, e); err != nil {
+			return "", err
+		}
+		if Fold(e.Email) == key {
+			return "", fault.New(fault.Invalid, fault.Address,
+				"%s is the primary address of %s %s; give it another one first", e.Email, e.Kind.word(), e.ID)
+		}
+		if _, err := tx.Exec(ctx, deleteAddress, o.Key, key, e.Key); err != nil {
+			return "", fmt.Errorf("delete address: %w", err)
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM remembered_address WHERE entity = $1 AND address_key = $2`, e.Key, key); err != nil {
+			return "", fmt.Errorf("forget address: %w", err)
+		}
+		return string(e.ID), nil
+	})
+}
+
+// ListAliases lists all addresses of an entity, the primary one included, in alphabetical order. Faults: NotFound (Entity),
+// State (Entity) unless enabled, Invalid (Token).
+func (s *Service) ListAliases(ctx context.Context, p principal.Principal, org OrgID, entity EntityID, page Page) (addresses []string, next string, err error) {
+	after, err := textCursor(page)
+	if err != nil {
+		return nil, "", s.gateFirst(ctx, org, err)
+	}
+	var held []heldAddress
+	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {
+		e, err := s.ResolveTx(ctx, tx, o, string(entity), Narrow{IDOnly: true})
+		if err != nil {
+			return err
+		}
+		if err := e.enabled(); err != nil {
+			return err
+		}
+		held, err = addressesTx(ctx, tx, e.Key, after.text, page.limit()+1)
+		return err
+	})
+	held, next = cutPage(held, page, func(h *heldAddress) string { return position{text: h.key}.String() })
+	for _, h := range held {
+		addresses = append(addresses, h.text)
+	}
+	return addresses, next, err
+}
+
+type heldAddress struct {
+	text, key string
+	primary   bool
+}
+
+func addressesTx(ctx context.Context, tx *db.Tx, entity int64, after string, limit int) ([]heldAddress, error) {
+	rows, err := tx.Query(ctx, listAddresses, entity, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	defer rows.Close()
+	var held []heldAddress
+	for rows.Next() {
+		var h heldAddress
+		if err := rows.Scan(&h.text, &h.key, &h.primary); err != nil {
+			return nil, fmt.Errorf("list addresses: %w", err)
+		}
+		held = append(held, h)
+	}
+	return held, rows.Err()
+}
+
+// AddressesTx returns all addresses of an entity, folded, in alphabetical order: at most one more than the limit of aliases.
+func (s *Service) AddressesTx(ctx context.Context, tx *db.Tx, e *Entity) ([]string, error) {
+	held, err := addressesTx(ctx, tx, e.Key, "", s.limits.Aliases+1)
+	var keys []string
+	for _, h := range held {
+		keys = append(keys, h.key)
+	}
+	return keys, err
+}
+
+// SetPrimaryAddress makes an address, new or an alias of the same entity, the primary one; the old one becomes an alias.
+// Faults are those of CreateAlias, and those of the external directory.
+func (s *Service) SetPrimaryAddress(ctx context.Context, p principal.Principal, org OrgID, ident, email string) error {
+	a, err := ParseAddress(email)
+	if err != nil {
+		return s.gateFirst(ctx, org, err)
+	}
+	err = s.outside(ctx, org, ident, Narrow{}, func(d Directory, e Entry) error { return d.SetAddress(ctx, e, a.Text) })
+	if err != nil {
+		return err
+	}
+	return s.Change(ctx, p, org, "UpdatePrimaryEmailAddress", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
+		e, err := s.lockEnabledTx(ctx, tx, o, ident, Narrow{})
+		if err != nil {
+			return "", err
+		}
+		held, err := s.mayHoldTx(ctx, tx, o, e, a)
+		if err != nil {
+			return "", err
+		}
+		if !held {
+			if err := s.roomForAliasTx(ctx, tx, e); err != nil { // the old primary address becomes one
+				return "", err
+			}
+			if err := insertAddressTx(ctx, tx, e, a, false); err != nil {
+				return "", err
+			}
+		}
+		if _, err := tx.Exec(ctx, setPrimary, e.Key, a.Key); err != nil {
+			return "", fmt.Errorf("set primary address: %w", err)
+		}
+		if held {
+			if _, err := tx.Exec(ctx, `UPDATE address SET address = $3 WHERE organization = $1 AND address_key = $2`, o.Key, a.Key, a.Text); err != nil {
+				return "", fmt.Errorf("set primary address: %w", err)
+			}
+		}
+		if _, err := tx.Exec(ctx, setEmail, e.Key, a.Text); err != nil {
+			return "", fmt.Errorf("set primary address: %w", err)
+		}
+		return string(e.ID), nil
+	})
+}
+
+// DescribeEntity finds the entity that has an address, primary or alias. Faults: NotFound (Entity).
+func (s *Service) DescribeEntity(ctx context.Context, p principal.Principal, org OrgID, email string) (*Entity, error) {
+	var e *Entity
+	err := s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) (err error) {
+		e, err = scanEntity(tx.QueryRow(ctx, entityByAddress, o.Key, Fold(email)))
+		if errors.Is(err, sql.ErrNoRows) {
+			return fault.New(fault.NotFound, fault.Entity, "no user, group or resource of this organization has the address %s", email)
+		}
+		return err
+	})
+	return e, err
+}

@@ -1,0 +1,72 @@
+package directory
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+)
+
+// What a rule depends on is read after it was locked. SQLite has one writer, so that its locks are given; PostgreSQL needs
+// the statements below. This file is the one place where the package's statements differ by engine.
+
+// gateQuery reads an organisation and keeps its state from changing until the commit. Writers share the lock; only a
+// change of state waits for them, and they for it.
+func gateQuery(e db.Engine) string {
+	if e == db.PostgreSQL {
+		return organizationByID + ` FOR SHARE`
+	}
+	return organizationByID
+}
+
+// lockTx locks an entity's row, raises its change number and returns the row as it now is: what was read of it earlier in
+// the transaction may be old. One statement does for both engines.
+func (s *Service) lockTx(ctx context.Context, tx *db.Tx, e *Entity) (*Entity, error) {
+	locked, err := scanEntity(tx.QueryRow(ctx, `UPDATE entity SET change = change + 1 WHERE key = $1
+		RETURNING `+entityColumns, e.Key))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound(e.Kind, string(e.ID))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock entity %s: %w", e.ID, err)
+	}
+	return locked, nil
+}
+
+// lockLivingTx is lockTx for a verb that refuses deleted entities.
+func (s *Service) lockLivingTx(ctx context.Context, tx *db.Tx, e *Entity) (*Entity, error) {
+	locked, err := s.lockTx(ctx, tx, e)
+	if err != nil {
+		return nil, err
+	}
+	return locked, locked.living()
+}
+
+// living returns a State fault for an entity that is deleted.
+func (e *Entity) living() error {
+	if e.State == Deleted {
+		return fault.New(fault.State, fault.Entity, "%s %s is deleted", e.Kind.word(), e.ID)
+	}
+	return nil
+}
+
+// enabled returns a State fault for an entity that is not enabled.
+func (e *Entity) enabled() error {
+	if e.State != Enabled {
+		return fault.New(fault.State, fault.Entity, "%s %s is in state %s; register it to WorkMail first", e.Kind.word(), e.ID, e.State)
+	}
+	return nil
+}
+
+// exclusiveQuery reads an organisation and makes everybody else who writes there wait: for the rules about an
+// organisation's lists as a whole (limits, cycles of groups). It takes the lock at once instead of raising a shared one, which
+// two at a time could not.
+const exclusiveQuery = `UPDATE organization SET state = state WHERE id = $1 RETURNING ` + organizationColumns
+
+// ExclusiveTx is GateTx that lets no other writer into the organisation until the commit.
+func (s *Service) ExclusiveTx(ctx context.Context, tx *db.Tx, id OrgID) (*Organization, error) {
+	return activeOr(organizationOr(scanOrganization(tx.QueryRow(ctx, exclusiveQuery, string(id))))(string(id)))
+}

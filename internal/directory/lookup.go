@@ -1,0 +1,94 @@
+package directory
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+)
+
+// Recipient is who an address belongs to, for mail.
+type Recipient struct {
+	Organization OrgID
+	Entity       Entity
+	// Tag is what followed the "+" when the address was found only without it.
+	Tag string
+}
+
+// findRecipient follows an address through the one verified domain of that name into an active organisation. Only enabled
+// entities have addresses.
+const findRecipient = `SELECT o.id, ` + prefixedEntityColumns + ` FROM domain d
+	JOIN organization o ON o.key = d.organization
+	JOIN address a ON a.organization = d.organization AND a.address_key = $2
+	JOIN entity e ON e.key = a.entity
+	WHERE d.name = $1 AND d.status = 1 AND o.state = 'Active'`
+
+// RecipientTx finds who has a mail address, in whatever organisation. The exact address wins over the reading of a "+" as
+// the beginning of a tag. Faults: NotFound (Domain) when no active organisation has proven the domain, NotFound (Address)
+// when nobody there has the address.
+func (s *Service) RecipientTx(ctx context.Context, tx *db.Tx, address string) (*Recipient, error) {
+	domain := address[strings.LastIndexByte(address, '@')+1:]
+	if !storable(address) || len(address) > addressLimit || len(domain) == len(address) {
+		return nil, fault.New(fault.NotFound, fault.Address, "there is no such address")
+	}
+	r, err := recipientTx(ctx, tx, Fold(domain), Fold(address))
+	if base, ok := Untag(address); ok && errors.Is(err, sql.ErrNoRows) {
+		if r, err = recipientTx(ctx, tx, Fold(domain), Fold(base)); err == nil {
+			r.Tag = address[len(base)-len(domain) : len(address)-len(domain)-1]
+		}
+	}
+	if err == nil {
+		return r, nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("find recipient: %w", err)
+	}
+	here, err := s.IsLocalDomainTx(ctx, tx, domain)
+	if err != nil {
+		return nil, err
+	}
+	if !here {
+		return nil, fault.New(fault.NotFound, fault.Domain, "domain %s is not served here", domain)
+	}
+	return nil, fault.New(fault.NotFound, fault.Address, "nobody has the address %s", address)
+}
+
+func recipientTx(ctx context.Context, tx *db.Tx, domainKey, addressKey string) (*Recipient, error) {
+	var (
+		r    Recipient
+		scan entityScan
+	)
+	if err := tx.QueryRow(ctx, findRecipient, domainKey, addressKey).Scan(append([]any{&r.Organization}, scan.targets()...)...); err != nil {
+		return nil, err
+	}
+	r.Entity = scan.entity()
+	return &r, nil
+}
+
+// IsLocalDomainTx reports whether an active organisation has proven the domain.
+func (s *Service) IsLocalDomainTx(ctx context.Context, tx *db.Tx, domain string) (bool, error) {
+	if !storable(domain) {
+		return false, nil
+	}
+	var one int
+	err := tx.QueryRow(ctx, `SELECT 1 FROM domain d JOIN organization o ON o.key = d.organization
+		WHERE d.name = $1 AND d.status = 1 AND o.state = 'Active'`, Fold(domain)).Scan(&one)
+	if err != nil {
+		if ignoreNoRows(err) == nil {
+			return false, nil
+		}
+		return false, fmt.Errorf("find domain %s: %w", domain, err)
+	}
+	return true, nil
+}
+
+func ignoreNoRows(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,86 @@
+package directory
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+)
+
+const organizationColumns = `key, id, alias, state, error, account, region, directory_id, directory_type, default_domain,
+	key_arn, migration_admin, interoperability, created, completed, deleted`
+
+const (
+	organizationByID    = `SELECT ` + organizationColumns + ` FROM organization WHERE id = $1`
+	organizationByKey   = `SELECT ` + organizationColumns + ` FROM organization WHERE key = $1`
+	organizationByAlias = `SELECT ` + organizationColumns + ` FROM organization WHERE alias_key = $1`
+)
+
+// scanner is a row or the current row of several.
+type scanner interface{ Scan(dest ...any) error }
+
+func scanOrganization(row scanner) (*Organization, error) {
+	var (
+		o                           Organization
+		created, completed, deleted int64
+	)
+	err := row.Scan(&o.Key, &o.ID, &o.Alias, &o.State, &o.Error, &o.Account, &o.Region, &o.DirectoryID, &o.DirectoryType,
+		&o.DefaultDomain, &o.KeyARN, &o.MigrationAdmin, &o.Interoperability, &created, &completed, &deleted)
+	if err != nil {
+		return nil, err
+	}
+	o.Created, o.Completed, o.Deleted = fromMicros(created), fromMicros(completed), fromMicros(deleted)
+	return &o, nil
+}
+
+// OrganizationTx reads an organisation in whatever state it is.
+func (s *Service) OrganizationTx(ctx context.Context, tx *db.Tx, id OrgID) (*Organization, error) {
+	return organizationOr(scanOrganization(tx.QueryRow(ctx, organizationByID, string(id))))(string(id))
+}
+
+// OrganizationByKeyTx is OrganizationTx by the server's own number.
+func (s *Service) OrganizationByKeyTx(ctx context.Context, tx *db.Tx, key int64) (*Organization, error) {
+	return organizationOr(scanOrganization(tx.QueryRow(ctx, organizationByKey, key)))(fmt.Sprint(key))
+}
+
+// OrganizationByAliasTx finds the organisation that holds an alias, which compares without case.
+func (s *Service) OrganizationByAliasTx(ctx context.Context, tx *db.Tx, alias string) (*Organization, error) {
+	return organizationOr(scanOrganization(tx.QueryRow(ctx, organizationByAlias, Fold(alias))))(alias)
+}
+
+// ActiveTx reads an organisation and refuses any that is not active.
+func (s *Service) ActiveTx(ctx context.Context, tx *db.Tx, id OrgID) (*Organization, error) {
+	return activeOr(s.OrganizationTx(ctx, tx, id))
+}
+
+// GateTx is ActiveTx for a transaction that writes: the organisation stays active until the commit.
+func (s *Service) GateTx(ctx context.Context, tx *db.Tx, id OrgID) (*Organization, error) {
+	return activeOr(organizationOr(scanOrganization(tx.QueryRow(ctx, gateQuery(tx.Engine()), string(id))))(string(id)))
+}
+
+func activeOr(o *Organization, err error) (*Organization, error) {
+	if err != nil {
+		return nil, err
+	}
+	if o.State != OrgActive {
+		return nil, fault.New(fault.State, fault.Organization, "organization %s is in state %s; it must be %s",
+			o.ID, o.State, OrgActive)
+	}
+	return o, nil
+}
+
+// organizationOr turns the absence of a row into a fault that repeats what was asked for.
+func organizationOr(o *Organization, err error) func(asked string) (*Organization, error) {
+	return func(asked string) (*Organization, error) {
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, fault.New(fault.NotFound, fault.Organization, "organization %s does not exist", asked)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read organization %s: %w", asked, err)
+		}
+		return o, nil
+	}
+}

@@ -1,0 +1,69 @@
+package directory
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/principal"
+)
+
+const passwordOf = `SELECT secret FROM password WHERE entity = $1`
+
+// SetPassword gives a user a new password. After the commit the user's topic of the feed is published, so that sessions and
+// remembered sign-ins end. Faults: BadPassword, NotFound (Entity), State (Entity) unless the user is enabled or disabled,
+// those of the external directory.
+func (s *Service) SetPassword(ctx context.Context, p principal.Principal, org OrgID, ident, password string, how Narrow) error {
+	how.Kind = KindUser
+	var e *Entity
+	o, d, err := s.active(ctx, org)
+	if err != nil {
+		return err
+	}
+	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		if e, err = s.ResolveTx(ctx, tx, o, ident, how); err != nil {
+			return err
+		}
+		return e.living()
+	})
+	if err != nil {
+		return err
+	}
+	if e.Role != RoleUser {
+		return fault.New(fault.State, fault.Entity, "user %s has the role %s and so no password here", e.ID, e.Role)
+	}
+	if err := CheckPassword(password); err != nil {
+		return err
+	}
+	secret, err := d.SetPassword(ctx, e.entry(o), password)
+	if err != nil {
+		return err
+	}
+	return s.Change(ctx, p, org, "ResetPassword", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
+		locked, err := s.lockLivingTx(ctx, tx, e)
+		if err != nil {
+			return "", err
+		}
+		s.publishUser(tx, o.ID, e.ID)
+		if secret == "" {
+			return string(e.ID), nil
+		}
+		if _, err := tx.Exec(ctx, insertPassword, locked.Key, secret, s.clock.Now().UnixMicro()); err != nil {
+			return "", fmt.Errorf("store password: %w", err)
+		}
+		return string(e.ID), nil
+	})
+}
+
+// HasPasswordTx reports whether a password is kept for the user.
+func (s *Service) HasPasswordTx(ctx context.Context, tx *db.Tx, e *Entity) (bool, error) {
+	var secret string
+	err := tx.QueryRow(ctx, passwordOf, e.Key).Scan(&secret)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
