@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pennypost/pennypost/internal/server"
+)
+
+func envCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "env",
+		Short: "Print what a shell must export to reach the running server, for eval",
+		Long: "Print lines for eval in a POSIX shell, and nothing else, that lead the AWS CLI and SDKs and mail clients to the server " +
+			"that holds the data directory:\n\n    eval \"$(pennypost env --data ./data)\"\n\nWhere no server holds it, or one of its " +
+			"listeners does not accept, it prints nothing, says why on standard error and exits 1.",
+		Args: cobra.NoArgs,
+	}
+	load := settings(cmd)
+	key := cmd.Flags().String("key", "", "id of the access key to use (default: the first administrator's)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := load()
+		if err != nil {
+			return err
+		}
+		e, err := server.Inspect(cmd.Context(), c.Data, *key)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(cmd.OutOrStdout(), exports(e))
+		return err
+	}
+	return cmd
+}
+
+// inTheWay are variables that would lead an AWS client elsewhere, or make it sign with another identity.
+var inTheWay = []string{
+	"AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE",
+	"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
+}
+
+// exports writes e as lines for eval. An address that is off is unset: one exported earlier would lead elsewhere.
+func exports(e server.Environment) string {
+	var b strings.Builder
+	set := func(name, value string) {
+		if value == "" {
+			fmt.Fprintf(&b, "unset %s\n", name)
+			return
+		}
+		fmt.Fprintf(&b, "export %s=%s\n", name, quoted(value))
+	}
+	set("AWS_ENDPOINT_URL_WORKMAIL", e.Endpoint)
+	set("AWS_ENDPOINT_URL_WORKMAILMESSAGEFLOW", e.Endpoint)
+	set("AWS_ACCESS_KEY_ID", e.Key.ID)
+	set("AWS_SECRET_ACCESS_KEY", e.Key.Secret)
+	set("AWS_REGION", e.Region)
+	set("AWS_DEFAULT_REGION", e.Region) // boto3 reads only this one
+	for _, name := range inTheWay {
+		set(name, "")
+	}
+	for _, key := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps"} {
+		set("PENNYPOST_"+strings.ToUpper(key)+"_ADDR", e.Addresses[key])
+	}
+	set("PENNYPOST_CA_FILE", e.CAFile)
+	return b.String()
+}
+
+var plain = regexp.MustCompile(`\A[A-Za-z0-9_./:=@%+-]+\z`)
+
+// quote makes one word of a POSIX shell, and leaves alone what is one.
+func quote(s string) string {
+	if plain.MatchString(s) {
+		return s
+	}
+	return quoted(s)
+}
+
+// quoted puts s between single quotes (POSIX.1-2024, Shell Command Language, section 2.2.2).
+func quoted(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,179 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/pennypost/pennypost/internal/fault"
+)
+
+// The control socket speaks HTTP with JSON bodies: POST /<verb>. Who may open it is the operator: it lies in a directory
+// that only its owner may enter.
+
+// maxControlBytes bounds a request and an answer on the control socket.
+const maxControlBytes = 64 << 20
+
+// verb carries out one operator's verb: it reads a JSON request and returns what becomes the JSON answer.
+type verb func(ctx context.Context, request []byte) (any, error)
+
+// typed makes a verb of a function with a request and an answer of their own types.
+func typed[Request, Answer any](fn func(context.Context, Request) (Answer, error)) verb {
+	return func(ctx context.Context, request []byte) (any, error) {
+		var r Request
+		if err := json.Unmarshal(request, &r); err != nil {
+			return nil, fault.New(fault.Invalid, fault.None, "the request is not understood: is this pennypost of the server's version? (%v)", err)
+		}
+		return fn(ctx, r)
+	}
+}
+
+// refusal is the body of an answer that is not 200.
+type refusal struct {
+	Message string `json:"message"`
+}
+
+// controlHandler answers requests for verbs.
+func controlHandler(verbs map[string]verb, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /{verb}", func(w http.ResponseWriter, r *http.Request) {
+		status, answer := http.StatusOK, any(nil)
+		run, known := verbs[r.PathValue("verb")]
+		request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxControlBytes))
+		switch {
+		case err != nil:
+		case !known:
+			err = fault.New(fault.Unsupported, fault.None, "the running server does not know the verb %q: is it of another version?", r.PathValue("verb"))
+		default:
+			answer, err = run(r.Context(), request)
+		}
+		if err != nil {
+			status, answer = http.StatusBadRequest, refusal{err.Error()}
+			if fault.As(err) == nil {
+				log.Error("a verb on the control socket failed", "verb", r.PathValue("verb"), "error", err)
+			}
+		}
+		body, err := json.Marshal(answer)
+		if err != nil {
+			panic("server: an answer that is no JSON: " + err.Error()) // the answers are our own plain structs
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = w.Write(body) // a verb that went away hears nothing
+	})
+	return mux
+}
+
+// socketDir is the directory of the control socket; only its owner may enter it.
+func socketDir(dir string) string { return filepath.Join(dir, "run") }
+
+const socketName = "control.sock"
+
+// listenControl opens the control socket of a data directory that the caller has locked.
+func listenControl(ctx context.Context, dir string) (net.Listener, error) {
+	run := socketDir(dir)
+	if err := os.MkdirAll(run, 0o700); err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(run, 0o700); err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	// A socket left behind by a killed server is nobody's: the lock is ours.
+	if err := os.Remove(filepath.Join(run, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	path, done, err := shortSocketPath(run)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	defer done()
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // the path may be the short one, which is gone by then
+	if err := os.Chmod(filepath.Join(run, socketName), 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// maxSocketPath is the longest path of a socket on all systems we run on (104 bytes on macOS, 108 on Linux), one byte of
+// which ends it.
+const maxSocketPath = 103
+
+// shortSocketPath returns a path of the socket in run that is short enough for the system. done must be called when the
+// path is no longer needed.
+func shortSocketPath(run string) (path string, done func(), err error) {
+	path = filepath.Join(run, socketName)
+	if len(path) <= maxSocketPath {
+		return path, func() {}, nil
+	}
+	// Linux reaches a directory through an open descriptor, whose path is short.
+	d, err := os.Open(run)
+	if err != nil {
+		return "", nil, err
+	}
+	path = filepath.Join("/proc/self/fd", strconv.Itoa(int(d.Fd())), socketName)
+	return path, func() { _ = d.Close() }, nil
+}
+
+// callControl asks the server that holds dir to carry out a verb. The error is a fault where the server refused, and
+// errNoServer where there is none.
+func callControl(ctx context.Context, dir, verb string, request, answer any) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("verb %s: %w", verb, err)
+	}
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			path, done, err := shortSocketPath(socketDir(dir))
+			if err != nil {
+				return nil, err
+			}
+			defer done()
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://control/"+verb, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("verb %s: %w", verb, err)
+	}
+	resp, err := client.Do(req)
+	if opErr := (*net.OpError)(nil); errors.As(err, &opErr) && opErr.Op == "dial" || errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w (%w)", errNoServer, err)
+	}
+	if err != nil {
+		return fmt.Errorf("ask the running server: %w", err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxControlBytes))
+	if err != nil {
+		return fmt.Errorf("read the running server's answer: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var r refusal
+		if err := json.Unmarshal(text, &r); err != nil {
+			return fmt.Errorf("the running server answered %s", resp.Status)
+		}
+		return fault.New(fault.Invalid, fault.None, "%s", r.Message)
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("the running server's answer is not understood: is it of another version? %w", err)
+	}
+	return nil
+}
+
+// errNoServer says that nothing answers on the control socket.
+var errNoServer = errors.New("no server answers")

@@ -1,0 +1,160 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/config"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/dns"
+	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/policy/iam"
+	"github.com/pennypost/pennypost/internal/secret"
+)
+
+// core is everything below the faces, wired.
+type core struct {
+	db        *db.DB
+	root      *secret.Key
+	clock     clock.Clock
+	feed      *feed.Feed
+	audit     *audit.Log
+	keys      *identity.Keys
+	directory *directory.Service
+	door      *identity.Door
+	jobs      *job.Runner
+}
+
+// openCore opens the store in dir, which the caller has locked, and wires the core on it. kept says that it must outlive the
+// process: without it nothing is synced and secrets are sealed under a key of the moment. The caller must close the core.
+func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log *slog.Logger) (_ *core, err error) {
+	d, err := db.Open(ctx, db.Options{
+		Path:   filepath.Join(dir, "pennypost.db"),
+		URL:    c.DatabaseURL,
+		NoSync: !kept,
+		Migrations: slices.Concat(
+			job.Migrations(), audit.Migrations(), directory.Migrations(), identity.Migrations(),
+		),
+		Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	parts := &core{db: d, clock: clock.System{}, feed: feed.New(), root: secret.Ephemeral()}
+	if kept {
+		if parts.root, err = rootKey(ctx, d, c); err != nil {
+			return nil, err
+		}
+	}
+	if err := identity.BindRoot(ctx, d, parts.root); err != nil {
+		return nil, err
+	}
+	parts.audit = audit.New(d, parts.clock, audit.Config{})
+	parts.directory = directory.New(directory.Config{
+		DB: d, Audit: parts.audit, Clock: parts.clock, Feed: parts.feed, Log: log,
+		Resolver:         dns.New(c.DNSResolver),
+		TestDomainSuffix: c.TestDomainSuffix,
+		MailHost:         c.Hostname,
+	})
+	parts.keys = identity.NewKeys(d, parts.root, parts.feed, parts.clock, checkPolicy)
+	parts.door = identity.NewDoor(parts.directory, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
+	parts.jobs = job.NewRunner(d, parts.clock, log)
+	parts.audit.Handle(parts.jobs)
+	return parts, nil
+}
+
+// rootKey loads the key that seals secrets. It is made where the database holds no sealed value yet; a database that does
+// is useless without its own key, and the server must not start as if nothing had happened.
+func rootKey(ctx context.Context, d *db.DB, c *config.Config) (*secret.Key, error) {
+	bound, err := identity.RootID(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	key, err := secret.LoadOrCreate(c.SecretKeyPath(), bound == "")
+	if errors.Is(err, fs.ErrNotExist) && bound != "" {
+		return nil, fmt.Errorf("the secret key file %s is missing, and the secrets in the database are sealed under key %s: "+
+			"put the file back from its backup, or name where it is with --secret-key-file", c.SecretKeyPath(), bound)
+	}
+	return key, err
+}
+
+// firstKey makes sure that there is an administrator's access key: where the database never had any, the one in the data
+// directory is taken into it, and made if need be. The file is on disk before the database knows the key, so that a crash
+// between the two loses nothing. It reports whether this was the first start.
+func (c *core) firstKey(ctx context.Context, dir string, fresh bool) (first bool, err error) {
+	any, err := c.keys.Any(ctx)
+	if err != nil || any {
+		return false, err
+	}
+	key, err := ReadAdminKey(dir)
+	if fresh || errors.Is(err, os.ErrNotExist) {
+		id, secret := identity.NewKeyPair()
+		key = AccessKey{id, secret}
+		err = writeAdminKey(dir, key)
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, c.keys.Import(ctx, key.ID, key.Secret, "first administrator", FullAccess)
+}
+
+// FullAccess is the managed policy of the first administrator's key, and of one made without naming a policy.
+const FullAccess = iam.WorkMailFullAccess
+
+// ManagedPolicies are the names of the policies that a key can be given without a document.
+func ManagedPolicies() []string { return iam.Managed() }
+
+// checkPolicy says whether a policy, a document or the name of a managed one, can be enforced.
+func checkPolicy(policy string) error {
+	if !strings.HasPrefix(strings.TrimSpace(policy), "{") {
+		_, err := iam.Named(policy)
+		return err
+	}
+	_, err := iam.Parse([]byte(policy))
+	return err
+}
+
+// run does the work that nobody waits for until ctx ends: jobs, and the ending of sessions.
+func (c *core) run(ctx context.Context) error {
+	if err := c.audit.Start(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.jobs.Run(ctx) })
+	g.Go(func() error { return c.door.Run(ctx) })
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// check returns one line for each inconsistency of the store, or an error when it could not look.
+func (c *core) check(ctx context.Context) ([]string, error) {
+	faults := []string{}
+	for _, err := range c.db.Check(ctx) {
+		faults = append(faults, "database: "+err.Error())
+	}
+	return faults, nil
+}
+
+// close closes the store.
+func (c *core) close() error { return c.db.Close() }

@@ -1,0 +1,193 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/config"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/principal"
+)
+
+// KeyCreate asks for an administrator's access key.
+type KeyCreate struct {
+	Label string `json:"label"`
+	// Policy is an IAM-style policy document in JSON, or the name of a managed policy.
+	Policy string `json:"policy"`
+}
+
+// KeyInfo describes an access key.
+type KeyInfo struct {
+	ID      string     `json:"id"`
+	Label   string     `json:"label"`
+	Policy  string     `json:"policy"`
+	Created time.Time  `json:"created"`
+	Revoked *time.Time `json:"revoked,omitempty"`
+}
+
+// keyRef names an access key.
+type keyRef struct {
+	ID string `json:"id"`
+}
+
+// keyPage asks for the access keys behind an id.
+type keyPage struct {
+	After string `json:"after"`
+}
+
+// keyPageSize is how many access keys are listed at once.
+const keyPageSize = 500
+
+// DomainRef names a domain of an organisation.
+type DomainRef struct {
+	Organization string `json:"organization"` // "m-…"
+	Domain       string `json:"domain"`
+}
+
+// nothing is the answer of a verb that has none, and the request of one that asks nothing.
+type nothing struct{}
+
+// operatorVerbs are the verbs that work beside a running server and without one.
+func (c *core) operatorVerbs() map[string]verb {
+	operator := principal.Principal{Kind: principal.Operator, Name: "operator", Protocol: "control"}
+	return map[string]verb{
+		"key-create": typed(func(ctx context.Context, r KeyCreate) (AccessKey, error) {
+			made, err := c.keys.Create(ctx, r.Label, r.Policy)
+			return AccessKey{made.ID, made.Secret}, err
+		}),
+		"key-list": typed(func(ctx context.Context, r keyPage) ([]KeyInfo, error) {
+			keys, err := c.keys.List(ctx, r.After, keyPageSize)
+			infos := []KeyInfo{}
+			for _, k := range keys {
+				infos = append(infos, keyInfo(k))
+			}
+			return infos, err
+		}),
+		"key-revoke": typed(func(ctx context.Context, r keyRef) (nothing, error) {
+			return nothing{}, c.keys.Revoke(ctx, r.ID)
+		}),
+		"key-secret": typed(func(ctx context.Context, r keyRef) (AccessKey, error) {
+			key, err := c.keys.Lookup(ctx, r.ID)
+			return AccessKey{key.ID, key.Secret}, err
+		}),
+		"domain-verify": typed(func(ctx context.Context, r DomainRef) (nothing, error) {
+			return nothing{}, c.directory.VouchForDomain(ctx, operator, directory.OrgID(r.Organization), r.Domain)
+		}),
+		"check": typed(func(ctx context.Context, _ nothing) ([]string, error) {
+			return c.check(ctx)
+		}),
+	}
+}
+
+func keyInfo(k identity.AccessKey) KeyInfo {
+	info := KeyInfo{ID: k.ID, Label: k.Label, Policy: k.Policy, Created: k.Created}
+	if !k.Revoked.IsZero() {
+		info.Revoked = &k.Revoked
+	}
+	return info
+}
+
+// Operator carries out an operator's verbs on a data directory: through the server that holds it, so that they act at once,
+// or on the store itself where no server runs.
+type Operator struct {
+	dir   string
+	lock  *lock
+	core  *core // nil beside a running server
+	verbs map[string]verb
+}
+
+// Connect reaches the server that holds c.Data, or opens the store where none does. The caller must Close the operator.
+func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*Operator, error) {
+	if _, err := os.Stat(filepath.Join(c.Data, "lock")); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s is no data directory of Pennypost: name it with --data, or make one with pennypost serve", c.Data)
+	}
+	held, err := lockDir(c.Data)
+	if errors.Is(err, ErrHeld) {
+		return &Operator{dir: c.Data}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(c.SecretKeyPath()); errors.Is(err, os.ErrNotExist) {
+		return nil, errors.Join(fmt.Errorf("%s holds no store that a server kept: %s is missing", c.Data, c.SecretKeyPath()), held.release())
+	}
+	parts, err := openCore(ctx, c, c.Data, true, log)
+	if err != nil {
+		return nil, errors.Join(err, held.release())
+	}
+	return &Operator{dir: c.Data, lock: held, core: parts, verbs: parts.operatorVerbs()}, nil
+}
+
+// Close gives the data directory back.
+func (o *Operator) Close() error {
+	if o.core == nil {
+		return nil
+	}
+	return errors.Join(o.core.close(), o.lock.release())
+}
+
+// do carries out a verb, by the same code beside a server and without one.
+func (o *Operator) do(ctx context.Context, name string, request, answer any) error {
+	if o.core == nil {
+		err := callControl(ctx, o.dir, name, request, answer)
+		if errors.Is(err, errNoServer) {
+			return fmt.Errorf("%w in %s: it is starting, stopping, or held by another verb; try again", err, o.dir)
+		}
+		return err
+	}
+	in, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("verb %s: %w", name, err)
+	}
+	result, err := o.verbs[name](ctx, in)
+	if err != nil {
+		return err
+	}
+	out, err := json.Marshal(result)
+	if err != nil {
+		return fmt.Errorf("verb %s: %w", name, err)
+	}
+	return json.Unmarshal(out, answer)
+}
+
+// CreateKey makes an administrator's access key and returns it with its secret.
+func (o *Operator) CreateKey(ctx context.Context, r KeyCreate) (key AccessKey, err error) {
+	return key, o.do(ctx, "key-create", r, &key)
+}
+
+// Keys lists all access keys, revoked ones included.
+func (o *Operator) Keys(ctx context.Context) ([]KeyInfo, error) {
+	var all []KeyInfo
+	for after := ""; ; {
+		var page []KeyInfo
+		if err := o.do(ctx, "key-list", keyPage{after}, &page); err != nil {
+			return nil, err
+		}
+		if all = append(all, page...); len(page) < keyPageSize {
+			return all, nil
+		}
+		after = page[len(page)-1].ID
+	}
+}
+
+// RevokeKey ends an access key for good, from the next request on.
+func (o *Operator) RevokeKey(ctx context.Context, id string) error {
+	return o.do(ctx, "key-revoke", keyRef{id}, &nothing{})
+}
+
+// VerifyDomain vouches for a domain where DNS can't.
+func (o *Operator) VerifyDomain(ctx context.Context, r DomainRef) error {
+	return o.do(ctx, "domain-verify", r, &nothing{})
+}
+
+// Check returns one line for each inconsistency of the store, or an error when it could not look.
+func (o *Operator) Check(ctx context.Context) (faults []string, err error) {
+	return faults, o.do(ctx, "check", nothing{}, &faults)
+}

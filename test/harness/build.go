@@ -1,0 +1,53 @@
+package harness
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Root is the folder of the project.
+func Root() string {
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		panic("harness: the binary does not know its source files")
+	}
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(Root(), ".cache", "e2e", "pennypost")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "./cmd/pennypost")
+	cmd.Dir = Root()
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	return path, wrap(err, string(out))
+})
+
+// Binary builds the server, once for all tests of the process, and returns its path.
+func Binary(t testing.TB) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatalf("go build ./cmd/pennypost: %v", err)
+	}
+	return path
+}
+
+// Tool returns the path of a program that scripts/setup-test installs into .cache/venv/bin, or of one on the PATH.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	path := filepath.Join(Root(), ".cache", "venv", "bin", name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	path, err := exec.LookPath(name)
+	if err != nil || strings.HasPrefix(name, "python") {
+		t.Fatalf("%s is not installed: run scripts/setup-test (make test does)", name)
+	}
+	return path
+}
