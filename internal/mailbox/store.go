@@ -10,8 +10,8 @@ import (
 	"github.com/pennypost/pennypost/internal/feed"
 )
 
-// BatchRows is about how many items one write transaction touches. Store, Copy, Move, Expunge and Delete of more are
-// several transactions.
+// BatchRows is about how many items one write transaction touches. StoreFlags, Copy, Move, Expunge and DeleteFolder of more
+// are several transactions.
 const BatchRows = 500
 
 // Blobs keeps the bytes of large bodies, outside the database.
@@ -50,4 +50,38 @@ type Options struct {
 	KeepDepartures int
 	// SnapshotBytes bounds the memory of the UID lists kept for sharing between sessions. 0 means 64 MB.
 	SnapshotBytes int
+}
+
+// DefaultInlineLimit is the size up to which bodies are kept in the database, chosen by measurement (DESIGN.md).
+const DefaultInlineLimit = 128 << 10
+
+// Store is all mailboxes of a database. Its verbs may be called from many goroutines.
+type Store struct {
+	Options
+	feed  *feed.Feed
+	bulk  bulks
+	snaps *snapshots
+	trees *trees
+	zip   *zip
+	orgs  orgCache
+}
+
+// New returns the store. It starts no goroutine and needs no closing.
+func New(o Options) *Store {
+	if o.InlineLimit == 0 {
+		o.InlineLimit = DefaultInlineLimit
+	}
+	if o.MaxMessage == 0 {
+		o.MaxMessage = 40 << 20
+	}
+	if o.MaxFolders == 0 {
+		o.MaxFolders = 10_000
+	}
+	if o.KeepDepartures == 0 {
+		o.KeepDepartures = 20_000
+	}
+	if o.SnapshotBytes == 0 {
+		o.SnapshotBytes = 64 << 20
+	}
+	return &Store{Options: o, feed: o.Feed, bulk: newBulks(), snaps: newSnapshots(o.SnapshotBytes), trees: newTrees(), zip: newZip()}
 }

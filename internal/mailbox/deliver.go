@@ -1,0 +1,228 @@
+package mailbox
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/id"
+)
+
+// Message is a message on its way in: the bytes, and what the parser made of them.
+type Message struct {
+	Source Source
+	// Envelope and Structure are kept as they are, for FETCH and SEARCH; Structure's offsets count from the start of Source.
+	Envelope, Structure []byte
+	ParserVersion       int
+}
+
+// Target is one place for a message.
+type Target struct {
+	Mailbox  ID
+	Folder   FolderID // 0 means the inbox
+	Flags    Flags
+	Prefix   []byte    // whole header lines for this recipient alone, CRLF-ended, at most MaxPrefix bytes
+	Received time.Time // INTERNALDATE, kept to the microsecond; zero means now
+	Thread   ThreadID  // 0 means a thread of its own
+}
+
+// MaxPrefix is the longest prefix in bytes.
+const MaxPrefix = 8 << 10
+
+// Stored says where a message lies now.
+type Stored struct {
+	Mailbox     ID
+	Folder      FolderID
+	UIDValidity uint32
+	UID         UID
+	ID          ItemID
+	Email       EmailID
+	ModSeq      ModSeq
+}
+
+// Deliver stores one message for all targets in one transaction: one body per organisation, one item each. When it returns
+// nil everything is on disk. The results are in the order of targets, of which there may be 1,000. On a fault nothing is
+// stored: NotFound Mailbox or Folder; State Mailbox (closed); OverQuota Mailbox; TooLarge Message; Unsupported Folder
+// (NoItems); Temporary Message (the bytes can't be written).
+func (s *Store) Deliver(ctx context.Context, m Message, targets ...Target) ([]Stored, error) {
+	if err := s.checkTargets(&m, targets); err != nil {
+		return nil, err
+	}
+	d := delivery{store: s, m: &m, targets: targets, now: s.Clock.Now(), bodies: map[OrgKey]*storedBody{}}
+	d.order = make([]int, len(targets))
+	for i := range d.order {
+		d.order[i] = i
+	}
+	// Several mailboxes are locked in ascending id.
+	slices.SortStableFunc(d.order, func(a, b int) int { return cmp.Compare(targets[a].Mailbox, targets[b].Mailbox) })
+	if err := d.findOrgs(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx, &m.Source, d.bodies); err != nil {
+		return nil, err
+	}
+	var out []Stored
+	err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		out, err = d.write(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (s *Store) checkTargets(m *Message, targets []Target) error {
+	if len(targets) == 0 || len(targets) > 1000 {
+		return fault.New(fault.Limit, fault.Message, "a message is stored in 1 to 1,000 places at a time, not %d", len(targets))
+	}
+	for _, t := range targets {
+		if len(t.Prefix) > MaxPrefix {
+			return fault.New(fault.TooLarge, fault.Message, "the added header is %d bytes long; at most %d are allowed", len(t.Prefix), MaxPrefix)
+		}
+		if err := s.checkSize(m.Source.size() + int64(len(t.Prefix))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) checkSize(size int64) error {
+	if s.MaxMessage > 0 && size > s.MaxMessage {
+		return fault.New(fault.TooLarge, fault.Message, "the message has %d bytes; at most %d are allowed", size, s.MaxMessage)
+	}
+	return nil
+}
+
+// CheckRoom tells before its bytes are taken whether a message of that size may be stored; the faults are TooLarge Message,
+// OverQuota, State and NotFound Mailbox, as Deliver's. It is a look, not a reservation.
+func (s *Store) CheckRoom(ctx context.Context, id ID, size int64) error {
+	if err := s.checkSize(size); err != nil {
+		return err
+	}
+	d, err := s.Details(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case d.State != Open:
+		return fault.New(fault.State, fault.Mailbox, "mailbox %s is closed", id)
+	case d.Bytes+size > d.Quota:
+		return overQuota(id, d.Bytes, d.Quota, size)
+	}
+	return nil
+}
+
+// delivery is one call of Deliver.
+type delivery struct {
+	store   *Store
+	m       *Message
+	targets []Target
+	order   []int // of targets, by mailbox
+	now     time.Time
+	bodies  map[OrgKey]*storedBody
+}
+
+// findOrgs makes a body for each organisation of the targets. A mailbox's organisation never changes, so it is remembered.
+func (d *delivery) findOrgs(ctx context.Context) error {
+	for _, t := range d.targets {
+		org, ok := d.store.orgs.get(t.Mailbox)
+		if !ok {
+			row, err := d.store.Details(ctx, t.Mailbox)
+			if err != nil {
+				return err
+			}
+			org = row.Owner.Org
+			d.store.orgs.put(t.Mailbox, org)
+		}
+		if d.bodies[org] == nil {
+			d.bodies[org] = &storedBody{id: BodyID(id.Key())}
+		}
+	}
+	return nil
+}
+
+const insertItem = `INSERT INTO item (mailbox, folder, uid, item, flags, changed, created, size, received, saved, email, thread, body,
+prefix) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $4, $10, $11, $12)`
+
+const insertMeta = `INSERT INTO meta (mailbox, item, parser, envelope, structure) VALUES ($1, $2, $3, $4, $5)`
+
+func (d *delivery) write(ctx context.Context, tx *db.Tx) ([]Stored, error) {
+	out := make([]Stored, len(d.targets))
+	refs := map[OrgKey]int{}
+	for i := 0; i < len(d.order); {
+		// One lock for all targets in one mailbox.
+		mailbox, n, bytes := d.targets[d.order[i]].Mailbox, 0, int64(0)
+		for ; i+n < len(d.order) && d.targets[d.order[i+n]].Mailbox == mailbox; n++ {
+			bytes += d.size(d.order[i+n])
+		}
+		l, err := d.store.lock(ctx, tx, mailbox, n, n, bytes)
+		if err != nil {
+			return nil, err
+		}
+		for k := range n {
+			at := d.order[i+k]
+			if out[at], err = d.insert(ctx, tx, l, k, at); err != nil {
+				return nil, err
+			}
+		}
+		refs[l.org] += n
+		i += n
+	}
+	for org, n := range refs {
+		if err := insertBody(ctx, tx, org, d.bodies[org], n); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (d *delivery) size(at int) int64 { return d.m.Source.size() + int64(len(d.targets[at].Prefix)) }
+
+// insert stores the item of target at, the k'th of its mailbox.
+func (d *delivery) insert(ctx context.Context, tx *db.Tx, l locked, k, at int) (Stored, error) {
+	t := &d.targets[at]
+	folder := t.Folder
+	if folder == 0 {
+		folder = InboxID
+	}
+	item, change, size := l.item+ItemID(k), l.change+ModSeq(k), d.size(at)
+	y := tally{arrived: 1, highest: change}
+	y.count(1, t.Flags, size)
+	uid, validity, err := d.store.apply(ctx, tx, l.id, folder, &y)
+	if err != nil {
+		return Stored{}, err
+	}
+	received, thread := t.Received, t.Thread
+	if received.IsZero() {
+		received = d.now
+	}
+	if thread == 0 {
+		thread = ThreadID(item)
+	}
+	var prefix any
+	if len(t.Prefix) > 0 {
+		prefix = t.Prefix
+	}
+	_, err = tx.Exec(ctx, insertItem, int64(l.id), int64(folder), int64(uid), int64(item), int64(t.Flags&AllFlags), int64(change), size,
+		received.UnixMicro(), micros(d.now), int64(thread), int64(d.bodies[l.org].id), prefix)
+	if err != nil {
+		return Stored{}, fmt.Errorf("store an item in folder %d of mailbox %s: %w", folder, l.id, err)
+	}
+	_, err = tx.Exec(ctx, insertMeta, int64(l.id), int64(item), d.m.ParserVersion, notNil(d.m.Envelope), notNil(d.m.Structure))
+	if err != nil {
+		return Stored{}, fmt.Errorf("store the envelope of an item of mailbox %s: %w", l.id, err)
+	}
+	return Stored{Mailbox: l.id, Folder: folder, UIDValidity: validity, UID: uid, ID: item, Email: EmailID(item), ModSeq: change}, nil
+}
+
+// notNil makes nil an empty value, which is not NULL.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}

@@ -1,0 +1,81 @@
+package mailbox
+
+import (
+	"context"
+
+	"github.com/pennypost/pennypost/internal/db"
+)
+
+// Expunge removes the items of set that exist, only those marked Deleted if onlyDeleted, and returns their UIDs and the
+// highest change number they got (0 if none went). Sets of more than BatchRows items are several transactions; after an error
+// the result says what went before it. Faults: NotFound Mailbox and Folder, State Mailbox.
+func (s *Store) Expunge(ctx context.Context, id ID, f FolderID, set UIDSet, onlyDeleted bool) (UIDSet, ModSeq, error) {
+	if onlyDeleted {
+		// Usually few of many: find them first.
+		marked, err := s.marked(ctx, id, f, set)
+		if err != nil {
+			return nil, 0, err
+		}
+		set = marked
+	}
+	pieces, err := s.pieces(ctx, id, f, set)
+	if err != nil {
+		return nil, 0, err
+	}
+	var all UIDSet
+	var highest ModSeq
+	for _, piece := range pieces {
+		var went UIDSet
+		var t tally
+		err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+			went, t, err = s.expungePiece(ctx, tx, id, f, piece, onlyDeleted)
+			return err
+		})
+		if err != nil {
+			return all, highest, err
+		}
+		for _, r := range went {
+			all.addRange(r)
+		}
+		highest = max(highest, t.highest)
+	}
+	return all, highest, nil
+}
+
+func (s *Store) expungePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, set UIDSet, onlyDeleted bool) (went UIDSet, t tally, err error) {
+	l, err := s.lock(ctx, tx, id, BatchRows, 0, 0)
+	if err != nil {
+		return nil, t, err
+	}
+	found, err := readRows(ctx, tx, id, f, set, BatchRows)
+	if err != nil {
+		return nil, t, err
+	}
+	var rows []row
+	for _, w := range found {
+		if !onlyDeleted || w.flags.Has(Deleted) {
+			rows = append(rows, w)
+			went.add(w.uid)
+		}
+	}
+	if len(rows) == 0 {
+		return nil, t, s.mustExist(ctx, tx, id, f)
+	}
+	if t, err = s.removeRows(ctx, tx, l, f, rows); err != nil {
+		return nil, t, err
+	}
+	if err := s.resize(ctx, tx, id, t.bytes); err != nil {
+		return nil, t, err
+	}
+	_, _, err = s.apply(ctx, tx, id, f, &t)
+	return went, t, err
+}
+
+// marked returns the UIDs of set whose items are marked Deleted.
+func (s *Store) marked(ctx context.Context, id ID, f FolderID, set UIDSet) (UIDSet, error) {
+	folder, err := s.FolderByID(ctx, id, f)
+	if err != nil || folder.DeletedMarked == 0 {
+		return nil, err
+	}
+	return s.scanFlags(ctx, id, f, set, Deleted, Deleted)
+}

@@ -1,0 +1,98 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pennypost/pennypost/internal/db"
+)
+
+// StoreResult is what StoreFlags did.
+type StoreResult struct {
+	// Changed are the items whose flags are new, ascending by UID.
+	Changed []FlagUpdate
+	// Same are the items that had these flags already: their ModSeq stays.
+	Same []FlagUpdate
+	// Failed are the items left alone because they were changed after unchangedSince: RFC 7162's MODIFIED.
+	Failed UIDSet
+}
+
+// FlagUpdate is an item's flags.
+type FlagUpdate struct {
+	UID    UID
+	Flags  Flags
+	ModSeq ModSeq
+}
+
+// Always is what StoreFlags takes for unchangedSince when nothing was said about it.
+const Always ModSeq = -1
+
+// StoreFlags changes the flags of the items of set that exist. Items changed after unchangedSince are left alone, unless it
+// is Always (0 leaves all alone, as RFC 7162 section 3.1.3 has it). Sets of more than BatchRows items are several
+// transactions; after an error the result says what was done before it. Faults: NotFound Mailbox and Folder, State Mailbox.
+func (s *Store) StoreFlags(ctx context.Context, id ID, f FolderID, set UIDSet, c FlagChange, unchangedSince ModSeq) (StoreResult, error) {
+	var all StoreResult
+	pieces, err := s.pieces(ctx, id, f, set)
+	if err != nil {
+		return all, err
+	}
+	c.Add &= AllFlags
+	for _, piece := range pieces {
+		var r StoreResult
+		err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+			r, err = s.storePiece(ctx, tx, id, f, piece, c, unchangedSince)
+			return err
+		})
+		if err != nil {
+			return all, err
+		}
+		all.Changed = append(all.Changed, r.Changed...)
+		all.Same = append(all.Same, r.Same...)
+		for _, u := range r.Failed {
+			all.Failed.addRange(u)
+		}
+	}
+	return all, nil
+}
+
+func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, set UIDSet, c FlagChange, unchangedSince ModSeq) (r StoreResult, err error) {
+	l, err := s.lock(ctx, tx, id, BatchRows, 0, 0)
+	if err != nil {
+		return r, err
+	}
+	rows, err := readRows(ctx, tx, id, f, set, BatchRows)
+	if err != nil {
+		return r, err
+	}
+	var t tally
+	var values []int64
+	for _, w := range rows {
+		flags := c.Apply(w.flags)
+		switch {
+		case unchangedSince != Always && w.changed > unchangedSince:
+			r.Failed.add(w.uid)
+		case flags == w.flags:
+			r.Same = append(r.Same, FlagUpdate{w.uid, flags, w.changed})
+		default:
+			t.highest = l.change + ModSeq(len(r.Changed))
+			t.mark(-1, w.flags)
+			t.mark(1, flags)
+			r.Changed = append(r.Changed, FlagUpdate{w.uid, flags, t.highest})
+			values = append(values, int64(w.uid), int64(flags), int64(t.highest))
+		}
+	}
+	if len(r.Changed) == 0 {
+		return r, s.mustExist(ctx, tx, id, f)
+	}
+	if _, err := s.bulk.flags.exec(ctx, tx, []any{int64(id), int64(f)}, values); err != nil {
+		return r, fmt.Errorf("store flags in folder %d of mailbox %s: %w", f, id, err)
+	}
+	_, _, err = s.apply(ctx, tx, id, f, &t)
+	return r, err
+}
+
+// mustExist returns the fault of a folder that isn't there.
+func (s *Store) mustExist(ctx context.Context, tx *db.Tx, id ID, f FolderID) error {
+	_, err := folderRow(ctx, tx, id, f)
+	return err
+}

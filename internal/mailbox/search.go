@@ -1,0 +1,226 @@
+package mailbox
+
+import (
+	"context"
+
+	"github.com/pennypost/pennypost/internal/fault"
+)
+
+// Found is the result of a search.
+type Found struct {
+	UIDs UIDSet
+	// Highest is the highest ModSeq of the items found, filled only where the search read it: WithModSeq was asked.
+	Highest ModSeq
+}
+
+// Search returns the items of the folder for which c holds. Questions about an item's own row are answered by scans of pages of
+// the folder; only items that these leave in doubt are looked at further. m answers what needs a message's bytes; it may be
+// nil when c asks no such question. withModSeq fills Found.Highest. Like Fetch it holds no snapshot between pages.
+// Faults: NotFound Folder; Invalid Message (a malformed criterion).
+func (s *Store) Search(ctx context.Context, id ID, f FolderID, c *Criterion, m Matcher, withModSeq bool) (Found, error) {
+	if err := c.check(m); err != nil {
+		return Found{}, err
+	}
+	folder, err := s.FolderByID(ctx, id, f)
+	if err != nil {
+		return Found{}, err
+	}
+	set := c.bounds().upTo(folder.UIDNext - 1)
+	mask, flags := c.flags()
+	if pure := c.isFlags(); pure && !withModSeq {
+		if mask == 0 {
+			list, err := s.UIDList(ctx, id, &folder)
+			return Found{UIDs: list.Within(set)}, err
+		}
+		uids, err := s.scanFlags(ctx, id, f, set, mask, flags)
+		return Found{UIDs: uids}, err
+	}
+	return s.searchItems(ctx, id, f, c, m, set)
+}
+
+// searchItems judges the items of set one by one.
+func (s *Store) searchItems(ctx context.Context, id ID, f FolderID, c *Criterion, m Matcher, set UIDSet) (Found, error) {
+	var out Found
+	want := WantItem
+	if c.need() >= envelopeLevel {
+		want = WantMeta
+	}
+	mask, flags := c.flags()
+	if mask != 0 && want != WantItem {
+		// Flags decide before anything dear is read.
+		var err error
+		if set, err = s.scanFlags(ctx, id, f, set, mask, flags); err != nil {
+			return out, err
+		}
+	}
+	k := candidate{matcher: m}
+	var doubtful UIDSet
+	for it, err := range s.Fetch(ctx, id, f, set, want, 0) {
+		if err != nil {
+			return out, err
+		}
+		k.reset(it, min(c.need(), envelopeLevel))
+		v, err := c.judge(&k)
+		if err != nil {
+			return out, err
+		}
+		switch v {
+		case yes:
+			out.add(it)
+		case unknown:
+			doubtful.add(it.UID)
+		}
+	}
+	if len(doubtful) == 0 {
+		return out, nil
+	}
+	more, err := s.searchMessages(ctx, id, f, c, &k, doubtful)
+	if err != nil {
+		return out, err
+	}
+	return Found{UIDs: NewUIDSet(append(out.UIDs, more.UIDs...)...), Highest: max(out.Highest, more.Highest)}, nil
+}
+
+// searchMessages judges items with their messages at hand.
+func (s *Store) searchMessages(ctx context.Context, id ID, f FolderID, c *Criterion, k *candidate, set UIDSet) (Found, error) {
+	var out Found
+	for it, err := range s.Fetch(ctx, id, f, set, WantMeta|WantBody, 0) {
+		if err != nil {
+			return out, err
+		}
+		content, err := s.Open(ctx, it)
+		if fault.Is(err, fault.NotFound, fault.Message) {
+			continue // removed since the page was read
+		}
+		if err != nil {
+			return out, err
+		}
+		k.reset(it, messageLevel)
+		k.content = content
+		v, err := c.judge(k)
+		if cerr := content.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return out, err
+		}
+		if v == yes {
+			out.add(it)
+		}
+	}
+	return out, nil
+}
+
+func (f *Found) add(it *Item) {
+	f.UIDs.add(it.UID)
+	f.Highest = max(f.Highest, it.ModSeq)
+}
+
+// candidate is an item while it is judged.
+type candidate struct {
+	matcher Matcher
+	item    *Item
+	level   level
+	content Content
+}
+
+func (k *candidate) reset(it *Item, l level) { k.item, k.level, k.content = it, l, nil }
+
+// ask has the matcher answer.
+func (k *candidate) ask(c *Criterion) (verdict, error) {
+	if k.level >= envelopeLevel && c.Op != BodyHas && c.Op != TextHas {
+		if match, known := k.matcher.MatchEnvelope(c, k.item.Envelope); known {
+			return verdictOf(match), nil
+		}
+	}
+	if k.level < messageLevel {
+		return unknown, nil
+	}
+	match, err := k.matcher.MatchMessage(c, k.item.Structure, k.content, len(k.item.Prefix))
+	return verdictOf(match), err
+}
+
+// maxCriteria bounds the parts of a criterion, and maxCriterionDepth how deep they nest.
+const (
+	maxCriteria       = 10_000
+	maxCriterionDepth = 100
+)
+
+// check refuses a criterion that can't be judged.
+func (c *Criterion) check(m Matcher) error {
+	n := 0
+	var walk func(c *Criterion, depth int) error
+	walk = func(c *Criterion, depth int) error {
+		if n++; n > maxCriteria || depth > maxCriterionDepth {
+			return fault.New(fault.Limit, fault.Message, "the search has more than %d parts, or nests deeper than %d", maxCriteria, maxCriterionDepth)
+		}
+		switch {
+		case c.Op > TextHas || (c.Op == Not && len(c.Sub) != 1):
+			return fault.New(fault.Invalid, fault.Message, "the search is malformed")
+		case m == nil && c.Op >= SentFrom:
+			return fault.New(fault.Unsupported, fault.Message, "this search can't look into messages")
+		}
+		for i := range c.Sub {
+			if err := walk(&c.Sub[i], depth+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return walk(c, 0)
+}
+
+// bounds returns a set outside of which c never holds.
+func (c *Criterion) bounds() UIDSet {
+	switch c.Op {
+	case InUIDs:
+		return c.UIDs
+	case And:
+		best := AllUIDs()
+		for i := range c.Sub {
+			if b := c.Sub[i].bounds(); b.Len() < best.Len() {
+				best = b
+			}
+		}
+		return best
+	}
+	return AllUIDs()
+}
+
+// flags returns what an item's flags must be for c to hold, as far as the top of the tree tells.
+func (c *Criterion) flags() (mask, want Flags) {
+	switch c.Op {
+	case FlagsAre:
+		return c.Mask, c.Flags & c.Mask
+	case And:
+		for i := range c.Sub {
+			m, w := c.Sub[i].flags()
+			mask, want = mask|m, want|w
+		}
+	}
+	return mask, want
+}
+
+// isFlags reports whether bounds and flags together say all that c says.
+func (c *Criterion) isFlags() bool {
+	switch c.Op {
+	case All, InUIDs, FlagsAre:
+		return true
+	case And:
+		sets := 0
+		var mask, want Flags
+		for i := range c.Sub {
+			sub := &c.Sub[i]
+			m, w := sub.flags()
+			if !sub.isFlags() || sub.Op == And || (mask&m)&(want^w) != 0 {
+				return false // nested, or contradictory: SEEN UNSEEN
+			}
+			mask, want = mask|m, want|w
+			if sub.Op == InUIDs {
+				sets++
+			}
+		}
+		return sets <= 1
+	}
+	return false
+}

@@ -1,0 +1,62 @@
+package mailbox
+
+import (
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// codec is how a stored body's bytes are packed.
+type codec uint8
+
+const (
+	plain codec = iota
+	zstd1       // zstd frames (RFC 8878)
+)
+
+// zip packs and unpacks bodies. It is safe for concurrent use; the encoder and decoder keep a state per goroutine at work.
+type zip struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+}
+
+func newZip() *zip {
+	// Errors come only from options out of range.
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2),
+		zstd.WithWindowSize(128<<10), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
+	if err != nil {
+		panic("mailbox: zstd encoder: " + err.Error())
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(64<<20))
+	if err != nil {
+		panic("mailbox: zstd decoder: " + err.Error())
+	}
+	return &zip{enc, dec}
+}
+
+// pack returns the bytes to store, which may be data itself.
+func (z *zip) pack(data []byte) ([]byte, codec) {
+	if len(data) < 512 {
+		return data, plain
+	}
+	packed := z.enc.EncodeAll(data, make([]byte, 0, len(data)/2))
+	if len(packed) > len(data)*7/8 {
+		return data, plain
+	}
+	return packed, zstd1
+}
+
+// unpack returns the bytes that pack was given, of which there are size.
+func (z *zip) unpack(packed []byte, c codec, size int64) ([]byte, error) {
+	switch c {
+	case plain:
+		return packed, nil
+	case zstd1:
+		data, err := z.dec.DecodeAll(packed, make([]byte, 0, size))
+		if err != nil {
+			return nil, fmt.Errorf("unpack a body: %w", err)
+		}
+		return data, nil
+	}
+	return nil, fmt.Errorf("unpack a body: codec %d is not known to this version", c)
+}
