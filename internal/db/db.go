@@ -58,6 +58,7 @@ type Func func(ctx context.Context, tx *Tx) error
 type DB struct {
 	engine Engine
 	store  store
+	hub    *hub
 }
 
 // Open opens the database and brings its tables up to date. The caller must Close it.
@@ -65,21 +66,22 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	h := &hub{}
 	if o.URL != "" {
-		s, err := openPostgres(ctx, o)
+		s, err := openPostgres(ctx, o, h)
 		if err != nil {
 			return nil, err
 		}
-		return &DB{engine: PostgreSQL, store: s}, nil
+		return &DB{engine: PostgreSQL, store: s, hub: h}, nil
 	}
 	if o.Path == "" {
 		return nil, errors.New("db: neither a path nor a URL was given")
 	}
-	s, err := openSQLite(ctx, o)
+	s, err := openSQLite(ctx, o, h)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", o.Path, err)
 	}
-	return &DB{engine: SQLite, store: s}, nil
+	return &DB{engine: SQLite, store: s, hub: h}, nil
 }
 
 // Engine says which database is underneath.

@@ -35,10 +35,11 @@ type postgresStore struct {
 	counters
 	log    *slog.Logger
 	pool   *sql.DB
+	hub    *hub
 	closed atomic.Bool
 }
 
-func openPostgres(ctx context.Context, o Options) (*postgresStore, error) {
+func openPostgres(ctx context.Context, o Options, h *hub) (*postgresStore, error) {
 	config, err := pgx.ParseConfig(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("database_url: %w", err) // pgx hides the password
@@ -56,7 +57,7 @@ func openPostgres(ctx context.Context, o Options) (*postgresStore, error) {
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	pool.SetConnMaxIdleTime(pgIdle)
-	s := &postgresStore{log: o.Log, pool: pool}
+	s := &postgresStore{log: o.Log, pool: pool, hub: h}
 	if err := s.prepare(ctx, o); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
@@ -116,7 +117,7 @@ func (s *postgresStore) attempt(ctx context.Context, fn Func) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	t := &Tx{q: tx, engine: PostgreSQL, ctx: ctx}
+	t := &Tx{q: tx, engine: PostgreSQL, ctx: ctx, hub: s.hub}
 	err = t.run(ctx, s.log, fn)
 	failed := t.failed
 	t.end()

@@ -59,7 +59,7 @@ func sqliteSource(o Options) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: o.Path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
-func openSQLite(ctx context.Context, o Options) (*sqliteStore, error) {
+func openSQLite(ctx context.Context, o Options, h *hub) (*sqliteStore, error) {
 	// The driver's default is fsync, which also waits for the file's times; fdatasync keeps the same promise in less time.
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
 		return nil, err
@@ -78,7 +78,7 @@ func openSQLite(ctx context.Context, o Options) (*sqliteStore, error) {
 	for range maxReaders {
 		s.idle <- nil
 	}
-	if s.writer, err = startWriter(ctx, pool, o.Log, &s.counters); err != nil {
+	if s.writer, err = startWriter(ctx, pool, o.Log, &s.counters, h); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
 	return s, nil

@@ -37,6 +37,7 @@ type writer struct {
 	pool     *sql.DB
 	log      *slog.Logger
 	counters *counters
+	hub      *hub
 	queue    chan *request
 	// sending keeps close from closing the queue under a sender.
 	sending sync.RWMutex
@@ -48,8 +49,8 @@ type writer struct {
 	raw  *sqliteConn
 }
 
-func startWriter(ctx context.Context, pool *sql.DB, log *slog.Logger, c *counters) (*writer, error) {
-	w := &writer{pool: pool, log: log, counters: c, queue: make(chan *request, maxGroup), ended: make(chan struct{})}
+func startWriter(ctx context.Context, pool *sql.DB, log *slog.Logger, c *counters, h *hub) (*writer, error) {
+	w := &writer{pool: pool, log: log, counters: c, hub: h, queue: make(chan *request, maxGroup), ended: make(chan struct{})}
 	if err := w.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -231,7 +232,7 @@ func (w *writer) runOne(r *request) error {
 	if err := w.exec("SAVEPOINT f"); err != nil {
 		return fmt.Errorf("savepoint: %w", err)
 	}
-	tx := &Tx{q: w.conn, engine: SQLite, ctx: r.ctx}
+	tx := &Tx{q: w.conn, engine: SQLite, ctx: r.ctx, hub: w.hub}
 	r.result = tx.run(r.ctx, w.log, r.fn)
 	tx.end()
 	r.hooks = tx.hooks

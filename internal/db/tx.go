@@ -27,6 +27,9 @@ type Tx struct {
 	ctx    context.Context
 	failed error
 	hooks  []func()
+	hub    *hub
+	// notices are the channels that a hook notifies already.
+	notices map[string]bool
 }
 
 var errOver = errors.New("db: the transaction is over: it must not be used after its function returned")

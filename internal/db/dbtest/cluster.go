@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -30,35 +31,46 @@ const howToInstall = "the storage tests need PostgreSQL: apt-get install postgre
 // cluster starts once per process, when a test first asks for it.
 var cluster = sync.OnceValues(startCluster)
 
+// running is a cluster of this process. It ends when alive is closed, by the kernel at the latest; the value must stay
+// reachable, as a forgotten file is closed too.
+type running struct {
+	url   string
+	alive io.Closer
+}
+
 // clusterURL returns the URL of the database "postgres" of the test cluster.
 func clusterURL() (string, error) {
 	if u := os.Getenv(URLVariable); u != "" {
 		return u, nil
 	}
-	return cluster()
+	c, err := cluster()
+	if err != nil {
+		return "", err
+	}
+	return c.url, nil
 }
 
 // startCluster makes a PostgreSQL cluster in a temporary directory, reachable by a socket in it alone. The processes end and the
 // directory goes with this process, however it ends: a small shell waits for the end of a pipe that this process holds open.
-func startCluster() (string, error) {
+func startCluster() (*running, error) {
 	bin, err := programs()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "pgtest")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	who, err := unprivileged(dir)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	data := filepath.Join(dir, "data")
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C",
 		"--no-sync", "--no-instructions")
 	initdb.SysProcAttr, initdb.Dir = who, dir
 	if out, err := initdb.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("initdb: %w\n%s", err, out)
+		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	// No durability and little memory: the tests about durability are SQLite's and the end-to-end ones.
 	server := exec.Command("/bin/sh", "-c", `
@@ -72,18 +84,19 @@ func startCluster() (string, error) {
 	attributes := *who
 	attributes.Setpgid = true // a Ctrl-C for the tests must not end the shell before it cleaned up
 	server.SysProcAttr = &attributes
-	if _, err := server.StdinPipe(); err != nil { // closed by the kernel when this process ends
-		return "", err
+	alive, err := server.StdinPipe()
+	if err != nil {
+		return nil, err
 	}
 	if err := server.Start(); err != nil {
-		return "", fmt.Errorf("start PostgreSQL: %w", err)
+		return nil, fmt.Errorf("start PostgreSQL: %w", err)
 	}
 	address := (&url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}).String()
 	if err := answers(address); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return "", fmt.Errorf("PostgreSQL did not start: %w\n%s", err, bytes.TrimSpace(log))
+		return nil, fmt.Errorf("PostgreSQL did not start: %w\n%s", err, bytes.TrimSpace(log))
 	}
-	return address, nil
+	return &running{address, alive}, nil
 }
 
 // programs returns the directory of PostgreSQL's server programs.

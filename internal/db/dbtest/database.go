@@ -77,7 +77,7 @@ func template(ctx context.Context, pool *sql.DB, address string, migrations []db
 	if _, err := conn.ExecContext(ctx, "CREATE DATABASE "+name+" ENCODING 'UTF8' TEMPLATE template0"); err != nil {
 		return "", err
 	}
-	d, err := db.Open(ctx, db.Options{URL: withDatabase(address, name), Migrations: migrations})
+	d, err := db.Open(ctx, db.Options{URL: withDatabase(address, name), NoSync: true, Migrations: migrations})
 	if err != nil {
 		return "", err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 
 	"github.com/pennypost/pennypost/internal/db"
 )
@@ -28,7 +29,7 @@ func SQLite(t testing.TB, migrations []db.Migration) *db.DB {
 // Postgres opens an empty PostgreSQL database that lives as long as the test.
 func Postgres(t testing.TB, migrations []db.Migration) *db.DB {
 	t.Helper()
-	return open(t, db.Options{URL: PostgresURL(t, migrations), Migrations: migrations})
+	return open(t, db.Options{URL: PostgresURL(t, migrations), NoSync: true, Migrations: migrations})
 }
 
 func open(t testing.TB, o db.Options) *db.DB {
@@ -47,4 +48,17 @@ func open(t testing.TB, o db.Options) *db.DB {
 		}
 	})
 	return d
+}
+
+// Bubble is Run with each subtest in a synctest bubble: time stands still while anything works and jumps when all wait, so
+// that what the machine's clock drives is tested without waiting.
+func Bubble(t *testing.T, migrations []db.Migration, fn func(t *testing.T, d *db.DB)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { fn(t, SQLite(t, migrations)) })
+	})
+	t.Run("postgres", func(t *testing.T) {
+		url := PostgresURL(t, migrations) // the cluster outlives the bubble
+		synctest.Test(t, func(t *testing.T) { fn(t, open(t, db.Options{URL: url, NoSync: true, Migrations: migrations})) })
+	})
 }

@@ -1,0 +1,62 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/pennypost/pennypost/internal/db"
+)
+
+// What differs between the engines.
+
+// dueSQL selects jobs of the handled kinds that may start: those that wait and are due, or those whose lease ran out. $1 is now,
+// $2 how many, the kinds follow. On PostgreSQL, where other servers claim at the same time, the rows are locked and those of
+// others are passed over.
+func dueSQL(e db.Engine, expired bool, kinds int) string {
+	where, order := "lease = 0 AND due <= $1", "due"
+	if expired {
+		where, order = "lease > 0 AND lease <= $1", "lease"
+	}
+	lock := ""
+	if e == db.PostgreSQL {
+		lock = " FOR UPDATE SKIP LOCKED"
+	}
+	return "SELECT id FROM job WHERE " + where + " AND " + handled(kinds, 3) + " ORDER BY " + order + " LIMIT $2" + lock
+}
+
+// nextSQL selects the time at which the next job of the handled kinds may start: $1 is how many that are leased to look at.
+func nextSQL(kinds int) string {
+	return `SELECT id, start FROM (SELECT id, due AS start FROM job WHERE lease = 0 AND ` + handled(kinds, 2) + ` ORDER BY due LIMIT 1) AS waiting
+		UNION ALL SELECT id, start FROM (SELECT id, lease AS start FROM job WHERE lease > 0 AND ` + handled(kinds, 2) + ` ORDER BY lease LIMIT $1) AS leased`
+}
+
+func handled(kinds, first int) string {
+	var b strings.Builder
+	b.WriteString("kind IN (")
+	for i := range kinds {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "$%d", first+i)
+	}
+	return b.String() + ")"
+}
+
+// freeAbandoned frees at once what a killed server held. Only one server opens an SQLite database, so what is held when it
+// begins is held by nobody; on PostgreSQL another server may hold it, and the lease has to run out.
+//
+// It counts as a failure, and from the second on it waits like one: the job itself may be what kills the server.
+func (r *Runner) freeAbandoned(ctx context.Context) error {
+	if r.db.Engine() != db.SQLite {
+		return nil
+	}
+	return r.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		now := r.clock.Now()
+		if _, err := tx.Exec(ctx, freeOnceSQL); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, freeAgainSQL, now.Add(retryAfter(3)).UnixMicro())
+		return err
+	})
+}

@@ -1,0 +1,295 @@
+package job_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/db/dbtest"
+	"github.com/pennypost/pennypost/internal/job"
+)
+
+// start runs a runner until the returned function is called, which waits for its end.
+func start(t *testing.T, d *db.DB, handlers map[string]job.Handler) (stop func()) {
+	t.Helper()
+	r := job.NewRunner(d, clock.System{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	for kind, h := range handlers {
+		r.Handle(kind, h)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	return sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+func enqueue(t *testing.T, d *db.DB, kind, key string, payload any, due time.Time) {
+	t.Helper()
+	err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+		return job.EnqueueTx(ctx, tx, kind, key, payload, due)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func pending(t *testing.T, d *db.DB) []job.Pending {
+	t.Helper()
+	list, err := job.List(t.Context(), d, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// eventually lets (bubble) time pass until the condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for range 1000 {
+		if holds() {
+			return
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	t.Fatalf("never: %s", what)
+}
+
+func gone(t *testing.T, d *db.DB) func() bool {
+	return func() bool { return len(pending(t, d)) == 0 }
+}
+
+func TestADueJobStartsAtOnceAndALaterOneAtItsTime(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		began := time.Now()
+		type mark struct {
+			key   string
+			after time.Duration
+		}
+		ran := make(chan mark, 10)
+		defer start(t, d, map[string]job.Handler{"k": func(_ context.Context, j job.Job) error {
+			var text string
+			if err := j.Decode(&text); err != nil || text != "for "+j.Key {
+				t.Errorf("payload %s: %q, %v", j.Payload, text, err)
+			}
+			ran <- mark{j.Key, time.Since(began)}
+			return nil
+		}})()
+		synctest.Wait() // the runner rests
+		enqueue(t, d, "k", "later", "for later", began.Add(time.Hour))
+		enqueue(t, d, "k", "now", "for now", began)
+		if m := <-ran; m.key != "now" || m.after > time.Second {
+			t.Errorf("first ran %+v", m)
+		}
+		if m := <-ran; m.key != "later" || m.after < time.Hour || m.after > time.Hour+time.Second {
+			t.Errorf("then ran %+v", m)
+		}
+		eventually(t, "both are done", gone(t, d))
+	})
+}
+
+func TestAFailingJobIsTriedAgainEverMoreRarely(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		var at []time.Time
+		var attempts []int
+		defer start(t, d, map[string]job.Handler{"k": func(_ context.Context, j job.Job) error {
+			at, attempts = append(at, time.Now()), append(attempts, j.Attempts)
+			switch len(at) {
+			case 13:
+				return nil
+			case 2:
+				panic("it panics once")
+			}
+			return errors.New("not \x00 yet \xff")
+		}})()
+		enqueue(t, d, "k", "", nil, time.Now())
+		<-time.After(time.Second)
+		if p := pending(t, d); len(p) != 1 || p[0].Attempts != 1 || p[0].Error != "not � yet �" || p[0].Running {
+			t.Errorf("after the first failure: %+v", p)
+		}
+		<-time.After(24 * time.Hour)
+		if len(at) != 13 || len(pending(t, d)) != 0 {
+			t.Fatalf("%d attempts, left: %+v", len(at), pending(t, d))
+		}
+		want := 5 * time.Second
+		for i := 1; i < len(at); i++ {
+			if pause := at[i].Sub(at[i-1]); pause < want || pause > want+time.Second || attempts[i] != i {
+				t.Errorf("pause %d was %v, want %v; attempts told %d", i, pause, want, attempts[i])
+			}
+			want = min(2*want, time.Hour)
+		}
+	})
+}
+
+func TestEnqueueingAgain(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		begun, goOn := make(chan string), make(chan struct{})
+		defer start(t, d, map[string]job.Handler{"k": func(_ context.Context, j job.Job) error {
+			begun <- string(j.Payload)
+			<-goOn
+			return nil
+		}})()
+		t0 := time.Now()
+		enqueue(t, d, "k", "a", 1, t0.Add(time.Hour))
+		enqueue(t, d, "k", "a", 2, t0.Add(time.Minute)) // earlier: moves it
+		enqueue(t, d, "k", "a", 3, t0.Add(2*time.Hour)) // later: does not
+		if got := <-begun; got != "3" || time.Since(t0) > time.Minute+time.Second {
+			t.Errorf("ran with %s after %v", got, time.Since(t0))
+		}
+		enqueue(t, d, "k", "a", 4, time.Now().Add(time.Hour)) // while it runs: once more, an hour later
+		again := time.Now()
+		goOn <- struct{}{}
+		if got := <-begun; got != "4" || time.Since(again) < time.Hour {
+			t.Errorf("ran again with %s after %v", got, time.Since(again))
+		}
+		goOn <- struct{}{}
+		eventually(t, "it is done", gone(t, d))
+	})
+}
+
+func TestALongJobKeepsItsLeaseAndALostOneStops(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		runs, stopped := make(chan job.Job, 10), make(chan error, 1)
+		defer start(t, d, map[string]job.Handler{"k": func(ctx context.Context, j job.Job) error {
+			runs <- j
+			<-ctx.Done()
+			stopped <- context.Cause(ctx)
+			return context.Cause(ctx)
+		}})()
+		enqueue(t, d, "k", "", nil, time.Now())
+		j := <-runs
+		<-time.After(time.Hour)
+		if len(runs) != 0 || !pending(t, d)[0].Running {
+			t.Fatalf("a job that runs was started again: %+v", pending(t, d))
+		}
+		err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			if err := j.SaveTx(ctx, tx, 1); err != nil {
+				t.Errorf("SaveTx of the holder: %v", err)
+			}
+			was, err := job.CancelTx(ctx, tx, "k", "")
+			if !was {
+				t.Error("there was nothing to cancel")
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-stopped; !errors.Is(err, job.ErrLost) {
+			t.Errorf("the handler was stopped by %v", err)
+		}
+		err = d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error { return j.SaveTx(ctx, tx, 2) })
+		if !errors.Is(err, job.ErrLost) {
+			t.Errorf("SaveTx after the loss: %v", err)
+		}
+	})
+}
+
+func TestARestartGoesOnWhereItStopped(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		enqueue(t, d, "k", "", nil, time.Now())
+		half := make(chan struct{})
+		stop := start(t, d, map[string]job.Handler{"k": func(ctx context.Context, j job.Job) error {
+			err := d.Write(ctx, func(ctx context.Context, tx *db.Tx) error { return j.SaveTx(ctx, tx, 50) })
+			if err != nil {
+				t.Error(err)
+			}
+			close(half)
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		<-half
+		stop()
+		if p := pending(t, d); len(p) != 1 || p[0].Running || p[0].Attempts != 0 {
+			t.Fatalf("stopping is no failure: %+v", p)
+		}
+		var done int
+		stop = start(t, d, map[string]job.Handler{"k": func(_ context.Context, j job.Job) error {
+			_, err := j.Progress(&done)
+			return err
+		}})
+		eventually(t, "it is done", gone(t, d))
+		stop()
+		if done != 50 {
+			t.Errorf("the second run began at %d, want 50", done)
+		}
+	})
+}
+
+func TestWhatAKilledServerHeldRunsAgain(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		enqueue(t, d, "k", "", nil, time.Now())
+		err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error { // as a killed server leaves it
+			_, err := tx.Exec(ctx, "UPDATE job SET lease = $1, token = 7, claimed = generation", time.Now().Add(time.Minute).UnixMicro())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began, ran := time.Now(), make(chan time.Time, 1)
+		defer start(t, d, map[string]job.Handler{"k": func(context.Context, job.Job) error { ran <- time.Now(); return nil }})()
+		after := (<-ran).Sub(began)
+		switch {
+		case d.Engine() == db.SQLite && after > time.Second:
+			t.Errorf("it ran after %v; nobody else can hold it, so at once", after)
+		case d.Engine() == db.PostgreSQL && (after < 59*time.Second || after > time.Minute+time.Second):
+			t.Errorf("it ran after %v; another server may hold it, so after its lease of a minute", after)
+		}
+		eventually(t, "it is done", gone(t, d))
+	})
+}
+
+func TestTwoRunnersShareTheWorkOnce(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		const jobs = 100
+		var mu sync.Mutex
+		ran := map[string]int{}
+		handlers := map[string]job.Handler{"k": func(_ context.Context, j job.Job) error {
+			mu.Lock()
+			defer mu.Unlock()
+			ran[j.Key]++
+			return nil
+		}}
+		defer start(t, d, handlers)()
+		defer start(t, d, handlers)()
+		for i := range jobs {
+			enqueue(t, d, "k", string(rune('a'+i)), nil, time.Now())
+		}
+		enqueue(t, d, "unknown", "", nil, time.Now())
+		eventually(t, "all are done", func() bool { return len(pending(t, d)) == 1 })
+		mu.Lock()
+		defer mu.Unlock()
+		for key, n := range ran {
+			if n != 1 {
+				t.Errorf("job %q ran %d times", key, n)
+			}
+		}
+		if len(ran) != jobs {
+			t.Errorf("%d jobs ran, want %d", len(ran), jobs)
+		}
+	})
+}
+
+func TestAJobOfARolledBackTransactionDoesNotExist(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		boom := errors.New("boom")
+		err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			if err := job.EnqueueTx(ctx, tx, "k", "", nil, time.Now()); err != nil {
+				return err
+			}
+			return boom
+		})
+		if !errors.Is(err, boom) || len(pending(t, d)) != 0 {
+			t.Errorf("%v, left: %+v", err, pending(t, d))
+		}
+	})
+}

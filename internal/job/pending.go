@@ -1,0 +1,60 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/db"
+)
+
+// Pending is a job that waits or runs, for metrics and for people.
+type Pending struct {
+	ID       int64
+	Kind     string
+	Key      string
+	Due      time.Time
+	Running  bool
+	Attempts int    // failures so far
+	Error    string // of the last attempt
+}
+
+// List returns up to limit jobs with an id above after, in order of id.
+func List(ctx context.Context, d *db.DB, after int64, limit int) ([]Pending, error) {
+	var list []Pending
+	err := d.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		list = nil
+		rows, err := tx.Query(ctx, pendingSQL, after, limit)
+		if err != nil {
+			return err
+		}
+		defer rows.Close() //nolint:errcheck // rows.Err tells
+		for rows.Next() {
+			var p Pending
+			var due, lease int64
+			if err := rows.Scan(&p.ID, &p.Kind, &p.Key, &due, &lease, &p.Attempts, &p.Error); err != nil {
+				return err
+			}
+			p.Due, p.Running = time.UnixMicro(due).UTC(), lease != 0
+			list = append(list, p)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	return list, nil
+}
+
+// maxError bounds the error text that is kept.
+const maxError = 1000
+
+// shown makes an error's text fit to be stored: valid UTF-8 without NUL, not too long.
+func shown(err error) string {
+	text := strings.ToValidUTF8(strings.ReplaceAll(err.Error(), "\x00", "�"), "�")
+	if len(text) > maxError {
+		text = strings.ToValidUTF8(text[:maxError], "")
+	}
+	return text
+}

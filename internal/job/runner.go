@@ -1,0 +1,193 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/db"
+)
+
+const (
+	// workers bounds how many handlers run at once.
+	workers = 4
+	// lease is how long a claim holds without renewal; it is renewed every third of it.
+	lease = time.Minute
+	// look is how often to look for jobs without being told, for those that another server enqueued.
+	look = 15 * time.Second
+	// firstRetry doubles with each failure up to lastRetry. A job is never given up: List shows it with its error.
+	firstRetry = 5 * time.Second
+	lastRetry  = time.Hour
+)
+
+// Handler does a job. An error makes it run again later. ctx ends when the server stops or the lease is lost; a handler that
+// then returns ctx's error has not failed.
+type Handler func(ctx context.Context, j Job) error
+
+// Runner claims jobs and runs their handlers.
+type Runner struct {
+	db       *db.DB
+	clock    clock.Clock
+	log      *slog.Logger
+	handlers map[string]Handler
+	wake     chan struct{} // holds one notice
+
+	mu      sync.Mutex
+	running map[int64]struct{}
+}
+
+// NewRunner makes a runner; give it its handlers and Run it.
+func NewRunner(d *db.DB, c clock.Clock, log *slog.Logger) *Runner {
+	return &Runner{db: d, clock: c, log: log, handlers: map[string]Handler{}, wake: make(chan struct{}, 1), running: map[int64]struct{}{}}
+}
+
+// Handle sets the handler of a kind, before Run. Jobs of kinds without a handler wait for a server that has one.
+func (r *Runner) Handle(kind string, h Handler) {
+	if _, taken := r.handlers[kind]; taken {
+		panic("job: kind " + kind + " has a handler already")
+	}
+	r.handlers[kind] = h
+}
+
+// Run runs jobs until ctx ends, then waits for the handlers that run and frees their jobs. It returns nil then.
+func (r *Runner) Run(ctx context.Context) error {
+	defer r.db.OnNotify(channel, r.poke)()
+	if err := r.freeAbandoned(ctx); err != nil {
+		return fmt.Errorf("free the jobs of the last run: %w", err)
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	slots := make(chan struct{}, workers)
+	for ctx.Err() == nil {
+		jobs, err := r.claim(ctx, cap(slots)-len(slots))
+		if err != nil && ctx.Err() == nil {
+			r.log.ErrorContext(ctx, "jobs could not be claimed; trying again", "error", err)
+			_ = r.clock.Sleep(ctx, look) // whatever ended it, the loop looks
+			continue
+		}
+		for _, j := range jobs {
+			slots <- struct{}{} // there is room: only this goroutine fills it
+			group.Go(func() {
+				r.do(ctx, j)
+				<-slots
+				r.poke()
+			})
+		}
+		if len(jobs) == 0 {
+			r.rest(ctx, len(slots) == cap(slots))
+		}
+	}
+	return nil
+}
+
+// poke makes the runner look again.
+func (r *Runner) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// rest waits for a notice, for the next due time, or for the time to look anyway. A full runner waits for a notice alone.
+func (r *Runner) rest(ctx context.Context, full bool) {
+	if full {
+		select {
+		case <-r.wake:
+		case <-ctx.Done():
+		}
+		return
+	}
+	wait := look
+	if next, ok, err := r.next(ctx); err == nil && ok {
+		wait = min(wait, max(next.Sub(r.clock.Now()), 0))
+	}
+	nap, end := context.WithCancel(ctx)
+	defer end()
+	slept := make(chan struct{})
+	go func() {
+		defer close(slept)
+		_ = r.clock.Sleep(nap, wait) // whatever ended it, the runner looks again
+	}()
+	select {
+	case <-r.wake:
+	case <-slept:
+	}
+	end()
+	<-slept
+}
+
+func (r *Runner) kinds(first ...any) []any {
+	for _, kind := range slices.Sorted(maps.Keys(r.handlers)) {
+		first = append(first, kind)
+	}
+	return first
+}
+
+// claimed is a job and the generation of it that was claimed.
+type claimed struct {
+	Job
+	generation int64
+}
+
+// do runs one job and records what came of it.
+func (r *Runner) do(ctx context.Context, j claimed) {
+	defer r.forget(j.ID)
+	work, stop := context.WithCancelCause(ctx)
+	var renewal sync.WaitGroup
+	renewal.Go(func() { r.renew(work, stop, j.Job) })
+	err := r.call(work, j.Job)
+	stop(nil)
+	renewal.Wait()
+
+	interrupted := ctx.Err() != nil && errors.Is(err, ctx.Err())
+	if err != nil && !interrupted {
+		r.log.WarnContext(ctx, "a job failed; it will run again", "kind", j.Kind, "key", j.Key, "attempt", j.Attempts+1, "error", err)
+	}
+	// The outcome is written even while the server stops.
+	if err := r.settle(context.WithoutCancel(ctx), j, err, interrupted); err != nil {
+		r.log.ErrorContext(ctx, "a job's outcome could not be written; it will run again", "kind", j.Kind, "key", j.Key, "error", err)
+	}
+}
+
+func (r *Runner) call(ctx context.Context, j Job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.ErrorContext(ctx, "a job's handler panicked", "kind", j.Kind, "key", j.Key, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("the handler panicked: %v", p)
+		}
+	}()
+	return r.handlers[j.Kind](ctx, j)
+}
+
+// renew prolongs the lease until ctx ends, and stops the handler when the job is no longer ours.
+func (r *Runner) renew(ctx context.Context, stop context.CancelCauseFunc, j Job) {
+	for r.clock.Sleep(ctx, lease/3) == nil {
+		var n int64
+		err := r.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+			n, err = tx.Exec(ctx, renewSQL, j.ID, j.token, r.clock.Now().Add(lease).UnixMicro())
+			return err
+		})
+		switch {
+		case err != nil && ctx.Err() == nil:
+			r.log.ErrorContext(ctx, "a job's lease could not be renewed", "kind", j.Kind, "key", j.Key, "error", err)
+		case err == nil && n == 0:
+			stop(ErrLost)
+			return
+		}
+	}
+}
+
+// retryAfter is how long to wait after the given number of failures.
+func retryAfter(failures int) time.Duration {
+	if failures > 10 { // 5 s doubled ten times is beyond the ceiling
+		return lastRetry
+	}
+	return min(firstRetry<<(max(failures, 1)-1), lastRetry)
+}
