@@ -1,0 +1,126 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/fault"
+)
+
+// checkPage is how many permissions are looked at with one statement.
+const checkPage = 500
+
+// Check looks for permissions and settings that contradict the directory, and returns a line per find. It reads everything.
+func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
+	var owner, grantee int64
+	for {
+		page, err := allPermissionsTx(ctx, tx, owner, grantee)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range page {
+			why, err := s.wrong(ctx, tx, row)
+			if err != nil {
+				return nil, err
+			}
+			if why != "" {
+				faults = append(faults, fmt.Sprintf("policy: permission of %d on %d: %s", row.grantee, row.owner, why))
+			}
+		}
+		if len(page) < checkPage {
+			break
+		}
+		owner, grantee = page[len(page)-1].owner, page[len(page)-1].grantee
+	}
+	settings, err := s.checkSettings(ctx, tx)
+	return append(faults, settings...), err
+}
+
+type checkedRow struct {
+	owner, grantee int64
+	rights         Rights
+}
+
+func allPermissionsTx(ctx context.Context, tx *db.Tx, owner, grantee int64) ([]checkedRow, error) {
+	rows, err := tx.Query(ctx, `SELECT owner, grantee, rights FROM permission WHERE (owner, grantee) > ($1, $2)
+		ORDER BY owner, grantee LIMIT $3`, owner, grantee, checkPage)
+	if err != nil {
+		return nil, fmt.Errorf("check permissions: %w", err)
+	}
+	defer rows.Close()
+	var page []checkedRow
+	for rows.Next() {
+		var r checkedRow
+		if err := rows.Scan(&r.owner, &r.grantee, &r.rights); err != nil {
+			return nil, fmt.Errorf("check permissions: %w", err)
+		}
+		page = append(page, r)
+	}
+	return page, rows.Err()
+}
+
+func (s *Service) wrong(ctx context.Context, tx *db.Tx, r checkedRow) (why string, err error) {
+	if r.rights == 0 || r.rights&^allRights != 0 {
+		return fmt.Sprintf("rights %d", r.rights), nil
+	}
+	owner, err := s.directory.EntityByKeyTx(ctx, tx, r.owner)
+	if err != nil {
+		return missing(err, "no owner")
+	}
+	grantee, err := s.directory.EntityByKeyTx(ctx, tx, r.grantee)
+	if err != nil {
+		return missing(err, "no grantee")
+	}
+	switch {
+	case owner.OrgKey != grantee.OrgKey:
+		return "across organizations", nil
+	case grantee.Kind == directory.KindResource:
+		return "the grantee is a resource", nil
+	case owner.Kind == directory.KindGroup && r.rights.Has(FullAccess):
+		return "FULL_ACCESS on a group", nil
+	}
+	return "", nil
+}
+
+func missing(err error, why string) (string, error) {
+	if fault.KindOf(err) == fault.NotFound {
+		return why, nil
+	}
+	return "", err
+}
+
+// checkSettings finds settings and rules of organisations that are gone.
+func (s *Service) checkSettings(ctx context.Context, tx *db.Tx) (faults []string, err error) {
+	rows, err := tx.Query(ctx, `SELECT organization FROM policy_setting UNION SELECT organization FROM access_rule
+		UNION SELECT organization FROM mobile_rule`)
+	if err != nil {
+		return nil, fmt.Errorf("check settings: %w", err)
+	}
+	defer rows.Close()
+	var organizations []int64
+	for rows.Next() {
+		var key int64
+		if err := rows.Scan(&key); err != nil {
+			return nil, fmt.Errorf("check settings: %w", err)
+		}
+		organizations = append(organizations, key)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, fmt.Errorf("check settings: %w", err)
+	}
+	for _, key := range organizations {
+		o, err := s.directory.OrganizationByKeyTx(ctx, tx, key)
+		switch {
+		case fault.KindOf(err) == fault.NotFound:
+			faults = append(faults, fmt.Sprintf("policy: settings of organization %d, which does not exist", key))
+		case err != nil:
+			return nil, err
+		case o.State == directory.OrgDeleted:
+			faults = append(faults, fmt.Sprintf("policy: settings of organization %s, which is deleted", o.ID))
+		}
+	}
+	return faults, nil
+}

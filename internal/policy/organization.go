@@ -1,0 +1,81 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
+)
+
+// What a new organisation starts with. The real service gives its default access rule the date zero; the name of its default
+// mobile rule is not published.
+const (
+	DefaultRuleName        = "default"
+	defaultRuleDescription = "Default WorkMail Rule"
+	defaultMobileRuleID    = "default"
+	noConditions           = "{}"
+)
+
+// BeginTx gives an organisation the rules it starts with: everybody may come in, every device may, and DMARC counts. A
+// repetition changes nothing.
+func (s *Service) BeginTx(ctx context.Context, tx *db.Tx, o *directory.Organization) error {
+	for _, insert := range []struct {
+		query string
+		args  []any
+	}{
+		{`INSERT INTO access_rule (organization, name, allow, description, conditions, created, modified)
+			VALUES ($1, $2, TRUE, $3, $4, 0, 0) ON CONFLICT DO NOTHING`,
+			[]any{o.Key, DefaultRuleName, defaultRuleDescription, noConditions}},
+		{`INSERT INTO mobile_rule (organization, id, name, allow, description, conditions, created, modified)
+			VALUES ($1, $2, $3, TRUE, $4, $5, $6, $6) ON CONFLICT DO NOTHING`,
+			[]any{o.Key, defaultMobileRuleID, DefaultRuleName, defaultRuleDescription, noConditions, s.clock.Now().UnixMicro()}},
+		{`INSERT INTO policy_setting (organization, dmarc_enforced) VALUES ($1, TRUE) ON CONFLICT DO NOTHING`, []any{o.Key}},
+	} {
+		if _, err := tx.Exec(ctx, insert.query, insert.args...); err != nil {
+			return fmt.Errorf("begin the policy of organization %s: %w", o.ID, err)
+		}
+	}
+	return nil
+}
+
+// EnforcesDMARCTx reports whether mail that fails its sender's DMARC policy is treated as that policy says.
+func (s *Service) EnforcesDMARCTx(ctx context.Context, tx *db.Tx, org int64) (enforced bool, err error) {
+	err = tx.QueryRow(ctx, `SELECT dmarc_enforced FROM policy_setting WHERE organization = $1`, org).Scan(&enforced)
+	if err != nil {
+		return false, fmt.Errorf("read the DMARC setting: %w", err)
+	}
+	return enforced, nil
+}
+
+// forgetBatch is how many permissions of one end go with an entity in one transaction.
+const forgetBatch = 250
+
+// ForgetTx removes some of the permissions that an entity gave or was given, at most 500, and says whether there are more.
+func (s *Service) ForgetTx(ctx context.Context, tx *db.Tx, entity int64) (more bool, err error) {
+	for _, statement := range []string{
+		`DELETE FROM permission WHERE (owner, grantee) IN (SELECT owner, grantee FROM permission WHERE owner = $1 LIMIT $2)`,
+		`DELETE FROM permission WHERE (owner, grantee) IN (SELECT owner, grantee FROM permission WHERE grantee = $1 LIMIT $2)`,
+	} {
+		n, err := tx.Exec(ctx, statement, entity, forgetBatch)
+		if err != nil {
+			return false, fmt.Errorf("remove permissions: %w", err)
+		}
+		more = more || n == forgetBatch
+	}
+	return more, nil
+}
+
+// EraseTx removes the rules and settings of an organisation that is being deleted: a handful of rows.
+func (s *Service) EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organization) error {
+	for _, statement := range []string{
+		`DELETE FROM access_rule WHERE organization = $1`,
+		`DELETE FROM mobile_rule WHERE organization = $1`,
+		`DELETE FROM policy_setting WHERE organization = $1`,
+	} {
+		if _, err := tx.Exec(ctx, statement, o.Key); err != nil {
+			return fmt.Errorf("erase the policy of organization %s: %w", o.ID, err)
+		}
+	}
+	return nil
+}

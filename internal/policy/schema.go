@@ -1,0 +1,45 @@
+package policy
+
+import "github.com/pennypost/pennypost/internal/db"
+
+// Migrations returns the steps that make and change the package's tables.
+func Migrations() []db.Migration {
+	return []db.Migration{{Version: 2000, Name: "permissions and rules", SQL: tables}}
+}
+
+// permission holds what a grantee may do on an owner's mailbox; both are directory's keys of entities, rights are the bits
+// of Rights. The lists of an access or mobile rule's conditions are kept as JSON: a rule is always read as a whole.
+const tables = `
+CREATE TABLE permission (
+  owner BIGINT NOT NULL,
+  grantee BIGINT NOT NULL,
+  rights BIGINT NOT NULL,
+  PRIMARY KEY (owner, grantee)
+) {{.WithoutRowID}};
+CREATE INDEX permission_grantee ON permission (grantee, owner);
+CREATE TABLE policy_setting (
+  organization BIGINT NOT NULL PRIMARY KEY,
+  dmarc_enforced BOOLEAN NOT NULL
+);
+CREATE TABLE access_rule (
+  organization BIGINT NOT NULL,
+  name TEXT {{.CollateC}} NOT NULL,
+  allow BOOLEAN NOT NULL,
+  description TEXT NOT NULL,
+  conditions TEXT NOT NULL,
+  created BIGINT NOT NULL,
+  modified BIGINT NOT NULL,
+  PRIMARY KEY (organization, name)
+) {{.WithoutRowID}};
+CREATE TABLE mobile_rule (
+  organization BIGINT NOT NULL,
+  id TEXT {{.CollateC}} NOT NULL,
+  name TEXT NOT NULL,
+  allow BOOLEAN NOT NULL,
+  description TEXT NOT NULL,
+  conditions TEXT NOT NULL,
+  created BIGINT NOT NULL,
+  modified BIGINT NOT NULL,
+  PRIMARY KEY (organization, id)
+) {{.WithoutRowID}};
+`
