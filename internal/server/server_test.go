@@ -1,0 +1,466 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/config"
+	"github.com/pennypost/pennypost/internal/fault"
+)
+
+// settings returns settings on free ports with the data directory dir.
+func settings(t *testing.T, dir string, more ...string) *config.Config {
+	t.Helper()
+	values := map[string]string{"data": dir, "hostname": "mail.example"}
+	for _, l := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "metrics"} {
+		values[l] = "127.0.0.1:0"
+	}
+	for i := 0; i < len(more); i += 2 {
+		values[more[i]] = more[i+1]
+	}
+	c, err := config.Load(config.Sources{Flag: func(name string) (string, bool) {
+		v, ok := values[name]
+		return v, ok
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// start runs a server until the returned function is called, or the test ends.
+func start(t *testing.T, c *config.Config, o Options) (*Server, func()) {
+	t.Helper()
+	o.Log = quiet
+	s, err := New(t.Context(), c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- s.Run(ctx, func() { close(ready) }) }()
+	stopped := false
+	stop := func() {
+		t.Helper()
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the server stopped with an error: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatalf("the server did not start: %v", err)
+	}
+	return s, stop
+}
+
+func TestSecondServerIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := start(t, settings(t, dir), Options{})
+	_, err := New(t.Context(), settings(t, dir), Options{Log: quiet})
+	if !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a second server on the directory: %v", err)
+	}
+	if _, err := Inspect(t.Context(), dir, ""); err != nil {
+		t.Errorf("the first server was disturbed: %v", err)
+	}
+	stop()
+	_, stop = start(t, settings(t, dir), Options{})
+	stop()
+}
+
+func TestTakenPortIsNamedAndNothingStaysOpen(t *testing.T) {
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	dir := filepath.Join(t.TempDir(), "data")
+	_, err = New(t.Context(), settings(t, dir, "imaps", taken.Addr().String()), Options{Log: quiet})
+	if err == nil || !strings.Contains(err.Error(), "--imaps") || !strings.Contains(err.Error(), taken.Addr().String()) {
+		t.Errorf("a taken port: %v", err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != 1 || filepath.Base(files[0]) != "lock" {
+		t.Errorf("the failed start left %v", files)
+	}
+	start(t, settings(t, dir), Options{}) // the directory is free again
+}
+
+func TestFirstKeySurvivesACrashBeforeTheDatabase(t *testing.T) {
+	dir := t.TempDir()
+	written := AccessKey{ID: "AKIAAAAAAAAAAAAAAAAA", Secret: "written before the crash"}
+	if err := writeAdminKey(dir, written); err != nil {
+		t.Fatal(err)
+	}
+	s, stop := start(t, settings(t, dir), Options{})
+	if !s.FirstStart() {
+		t.Error("this is not called the first start")
+	}
+	e, err := Inspect(t.Context(), dir, "")
+	if err != nil || e.Key != written {
+		t.Errorf("the key is %v (%v), want the one on disk", e.Key.ID, err)
+	}
+	// The database must know that very secret.
+	if e, err = Inspect(t.Context(), dir, written.ID); err != nil || e.Key != written {
+		t.Errorf("the database's key is %v (%v)", e.Key, err)
+	}
+	stop()
+	s, _ = start(t, settings(t, dir), Options{})
+	if s.FirstStart() {
+		t.Error("the second start is called the first")
+	}
+}
+
+func TestRemovedAdminKeyIsNotMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := start(t, settings(t, dir), Options{})
+	stop()
+	if err := os.Remove(filepath.Join(dir, adminKeyName)); err != nil {
+		t.Fatal(err)
+	}
+	start(t, settings(t, dir), Options{})
+	if _, err := Inspect(t.Context(), dir, ""); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a key that was taken away is back: %v", err)
+	}
+}
+
+func TestMissingSecretKeyFileStopsTheStart(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := start(t, settings(t, dir), Options{})
+	stop()
+	path := filepath.Join(dir, "secret.key")
+	kept := filepath.Join(t.TempDir(), "kept")
+	if err := os.Rename(path, kept); err != nil {
+		t.Fatal(err)
+	}
+	_, err := New(t.Context(), settings(t, dir), Options{Log: quiet})
+	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "--secret-key-file") {
+		t.Errorf("a missing key file: %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("another key was made in its place")
+	}
+	start(t, settings(t, dir, "secret-key-file", kept), Options{})
+}
+
+func TestWrongSecretKeyFileStopsTheStart(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	for _, d := range []string{dir, other} {
+		_, stop := start(t, settings(t, d), Options{})
+		stop()
+	}
+	_, err := New(t.Context(), settings(t, dir, "secret-key-file", filepath.Join(other, "secret.key")), Options{Log: quiet})
+	if err == nil || !strings.Contains(err.Error(), "sealed under key") {
+		t.Errorf("another server's key file: %v", err)
+	}
+}
+
+func TestMemoryKeepsNothing(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	c := settings(t, t.TempDir())
+	c.Data = ""
+	s, stop := start(t, c, Options{Memory: true})
+	if _, err := Inspect(t.Context(), s.config.Data, ""); err != nil {
+		t.Errorf("without a directory of its own: %v", err)
+	}
+	stop()
+	if left, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+
+	dir := t.TempDir()
+	_, stop = start(t, settings(t, dir), Options{Memory: true})
+	first, err := Inspect(t.Context(), dir, "")
+	if err != nil {
+		t.Errorf("with a directory: %v", err)
+	}
+	for _, name := range []string{"pennypost.db", "secret.key", "blobs"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s is kept in the directory", name)
+		}
+	}
+	stop()
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 || filepath.Base(left[0]) != "lock" {
+		t.Errorf("left in the directory: %v", left)
+	}
+	// A killed one leaves its key, which the next must not believe in.
+	if err := writeAdminKey(dir, first.Key); err != nil {
+		t.Fatal(err)
+	}
+	start(t, settings(t, dir), Options{Memory: true})
+	second, err := Inspect(t.Context(), dir, "")
+	if err != nil || second.Key == first.Key {
+		t.Errorf("the key of a server that is gone was taken over (%v)", err)
+	}
+}
+
+func TestMemoryRefusesAStoreThatIsKept(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := start(t, settings(t, dir), Options{})
+	stop()
+	before, err := ReadAdminKey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(t.Context(), settings(t, dir), Options{Memory: true, Log: quiet}); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("--memory on a real data directory: %v", err)
+	}
+	if after, err := ReadAdminKey(dir); err != nil || after != before {
+		t.Errorf("the administrator's key was touched: %v", err)
+	}
+	c := settings(t, t.TempDir(), "database-url", "postgres://127.0.0.1:1/x")
+	if _, err := New(t.Context(), c, Options{Memory: true, Log: quiet}); err == nil || !strings.Contains(err.Error(), "database_url") {
+		t.Errorf("--memory with a database: %v", err)
+	}
+}
+
+func TestVerbsActBesideAServerAndWithoutOne(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := start(t, settings(t, dir), Options{})
+	created := map[string]bool{}
+	for _, beside := range []bool{true, false} {
+		if !beside {
+			stop()
+		}
+		t.Run(fmt.Sprintf("beside=%v", beside), func(t *testing.T) {
+			o, err := Connect(t.Context(), settings(t, dir), quiet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := o.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			if (o.core == nil) != beside {
+				t.Errorf("the verb opened the store itself: %v", o.core != nil)
+			}
+			key, err := o.CreateKey(t.Context(), KeyCreate{Label: "l", Policy: "AmazonWorkMailReadOnlyAccess"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			created[key.ID] = true
+			if err := o.RevokeKey(t.Context(), key.ID); err != nil {
+				t.Fatal(err)
+			}
+			if err := o.RevokeKey(t.Context(), "AKIANOBODY"); err == nil || !strings.Contains(err.Error(), "AKIANOBODY") {
+				t.Errorf("revoking an unknown key: %v", err)
+			}
+			if _, err := o.CreateKey(t.Context(), KeyCreate{Policy: `{"Statement":{"Effect":"Allow","NotAction":"x","Resource":"*"}}`}); err == nil ||
+				fault.KindOf(err) == fault.Internal {
+				t.Errorf("a policy that can't be enforced: %v", err)
+			}
+			keys, err := o.Keys(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(keys) != 1+len(created) {
+				t.Errorf("%d keys are listed, want %d", len(keys), 1+len(created))
+			}
+			for _, k := range keys {
+				if created[k.ID] != (k.Revoked != nil) {
+					t.Errorf("key %s: revoked %v", k.ID, k.Revoked)
+				}
+			}
+			if faults, err := o.Check(t.Context()); err != nil || len(faults) > 0 {
+				t.Errorf("check: %v %v", faults, err)
+			}
+		})
+	}
+}
+
+func TestManyKeysAreListedInPages(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := start(t, settings(t, dir), Options{Memory: true})
+	for range keyPageSize + 1 {
+		if _, err := s.core.keys.Create(t.Context(), "", FullAccess); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys, err := (&Operator{dir: dir}).Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, k := range keys {
+		seen[k.ID] = true
+	}
+	if len(keys) != keyPageSize+2 || len(seen) != len(keys) {
+		t.Errorf("%d keys, %d different, want %d", len(keys), len(seen), keyPageSize+2)
+	}
+}
+
+func TestConnectRefusesWhatIsNoDataDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Connect(t.Context(), settings(t, dir), quiet); err == nil || !strings.Contains(err.Error(), "--data") {
+		t.Errorf("an empty directory: %v", err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) > 0 {
+		t.Errorf("looking made %v", files)
+	}
+	_, stop := start(t, settings(t, dir), Options{Memory: true})
+	stop()
+	if _, err := Connect(t.Context(), settings(t, dir), quiet); err == nil || !strings.Contains(err.Error(), "no store") {
+		t.Errorf("what a server that kept nothing left: %v", err)
+	}
+}
+
+func TestSocketIsTheOwnersAlone(t *testing.T) {
+	// A path longer than a socket's may be must work too.
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long/", 40))
+	start(t, settings(t, dir), Options{})
+	if _, err := Inspect(t.Context(), dir, ""); err != nil {
+		t.Errorf("a long path: %v", err)
+	}
+	for path, want := range map[string]os.FileMode{socketDir(dir): 0o700, filepath.Join(socketDir(dir), socketName): 0o600} {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: mode %v, want %v (%v)", path, info.Mode().Perm(), want, err)
+		}
+	}
+	err := callControl(t.Context(), dir, "unheard-of", nothing{}, &nothing{})
+	if err == nil || !strings.Contains(err.Error(), "unheard-of") {
+		t.Errorf("an unknown verb: %v", err)
+	}
+	err = callControl(t.Context(), dir, "key-create", []int{1}, &nothing{})
+	if err == nil || !strings.Contains(err.Error(), "not understood") {
+		t.Errorf("a request of another shape: %v", err)
+	}
+}
+
+func TestInspectTriesEveryListener(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Inspect(t.Context(), dir, ""); err == nil || !strings.Contains(err.Error(), "no server runs") {
+		t.Errorf("without a server: %v", err)
+	}
+	s, _ := start(t, settings(t, dir), Options{})
+	if _, err := Inspect(t.Context(), dir, "AKIANOBODY"); err == nil || !strings.Contains(err.Error(), "AKIANOBODY") {
+		t.Errorf("an unknown key: %v", err)
+	}
+	if err := s.listeners["smtp"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Inspect(t.Context(), dir, ""); err == nil || !strings.Contains(err.Error(), "smtp") {
+		t.Errorf("a listener that does not accept: %v", err)
+	}
+}
+
+func TestMetricsAndHealth(t *testing.T) {
+	s, _ := start(t, settings(t, t.TempDir()), Options{Version: "1.2.3"})
+	get := func(path string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.listeners["metrics"].Addr().String()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	if code, body := get("/healthz"); code != 200 || body != "ok\n" {
+		t.Errorf("/healthz: %d %q", code, body)
+	}
+	code, body := get("/metrics")
+	for _, want := range []string{
+		`pennypost_info{database="sqlite",version="1.2.3"} 1`, "pennypost_database_commits_total", "go_goroutines",
+		`pennypost_connections_accepted_total{listener="metrics"}`,
+	} {
+		if code != 200 || !strings.Contains(body, want) {
+			t.Errorf("/metrics (%d) lacks %s", code, want)
+		}
+	}
+	if err := s.core.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := get("/healthz"); code != http.StatusServiceUnavailable {
+		t.Errorf("/healthz without a database: %d", code)
+	}
+}
+
+func TestRunningRequestsMayFinish(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entered, release := make(chan struct{}), make(chan struct{})
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(entered)
+		<-release
+		_, _ = io.WriteString(w, "finished")
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- serveHTTP(ctx, l, nil, h, quiet) }()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	stop()
+	select {
+	case err := <-served:
+		t.Fatalf("the server stopped while a request ran: %v", err)
+	default:
+	}
+	close(release)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "finished" {
+		t.Errorf("%q %v", body, err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBrokenListenerEndsTheServer(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- serveHTTP(t.Context(), l, nil, http.NotFoundHandler(), quiet) }()
+	l.Close()
+	select {
+	case err := <-served:
+		if err == nil {
+			t.Error("a listener that broke is no error")
+		}
+	case <-time.After(time.Minute):
+		t.Error("the server waits for a listener that broke")
+	}
+}
