@@ -103,8 +103,10 @@ const insertEntity = `INSERT INTO entity (key, organization, id, kind, state, na
 	VALUES ($1, $2, $3, $4, 2, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 	ON CONFLICT DO NOTHING`
 
+// changed is also the password's version (SignIn): it rises even when the clock does not.
 const insertPassword = `INSERT INTO password (entity, secret, changed) VALUES ($1, $2, $3)
-	ON CONFLICT (entity) DO UPDATE SET secret = excluded.secret, changed = excluded.changed`
+	ON CONFLICT (entity) DO UPDATE SET secret = excluded.secret,
+	changed = CASE WHEN excluded.changed > password.changed THEN excluded.changed ELSE password.changed + 1 END`
 
 func (s *Service) insertTx(ctx context.Context, tx *db.Tx, o *Organization, newID EntityID, entry NewEntry, secret string) error {
 	var (

@@ -77,9 +77,12 @@ type Door struct {
 	sessions   *sessions
 }
 
-// NewDoor returns the door to the users of d.
+// NewDoor returns the door to the users of d. A nil log discards.
 func NewDoor(d *directory.Service, a *audit.Log, f *feed.Feed, c clock.Clock, log *slog.Logger, l Limits) *Door {
 	l = l.withDefaults()
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return &Door{
 		directory: d, audit: a, log: log,
 		remembered: newGoodSecrets(l.Remembered),
