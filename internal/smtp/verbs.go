@@ -1,0 +1,88 @@
+package smtp
+
+import (
+	"fmt"
+	"strings"
+)
+
+// command does what a line says. Its form is checked here and in the verb; what it means is the verb's.
+func (c *session) command(line string) {
+	if strings.IndexByte(line, 0) >= 0 {
+		c.protocolError(500, "5.5.2", "a command can't hold NUL")
+		return
+	}
+	verb, args := splitCommand(line)
+	if len(line) > commandLimit && verb != "AUTH" {
+		c.protocolError(500, "5.5.2", "the line is too long")
+		return
+	}
+	switch verb {
+	case "HELO", "EHLO":
+		c.greet(verb == "EHLO", args)
+	case "MAIL":
+		c.mailFrom(args)
+	case "RCPT":
+		c.rcptTo(args)
+	case "DATA":
+		c.data(args)
+	case "BDAT":
+		c.bdat(args)
+	case "RSET":
+		if c.without(args) {
+			c.reset()
+			c.sayf(250, "2.0.0", "forgotten")
+		}
+	case "NOOP":
+		c.sayf(250, "2.0.0", "nothing done")
+	case "QUIT":
+		if c.without(args) {
+			c.sayf(221, "2.0.0", "%s says good-bye", c.cfg.Hostname)
+			c.quit = true
+		}
+	case "STARTTLS":
+		c.upgrade(args)
+	case "AUTH":
+		c.auth(args)
+	case "VRFY":
+		c.sayf(252, "2.5.2", "addresses are not confirmed here; send mail and see")
+	case "EXPN":
+		c.protocolError(502, "5.5.1", "lists are not shown here")
+	case "HELP":
+		c.sayf(214, "2.0.0", "RFC 5321 describes the commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS AUTH")
+	default:
+		c.protocolError(500, "5.5.1", "the command is not known here")
+	}
+}
+
+// without refuses arguments of a command that has none.
+func (c *session) without(args string) bool {
+	if args != "" {
+		c.protocolError(501, "5.5.4", "the command has no arguments")
+	}
+	return args == ""
+}
+
+// greet answers HELO and EHLO, which also forget a message that was begun (RFC 5321 section 4.1.4).
+func (c *session) greet(extended bool, args string) {
+	name, ok := parseHello(args)
+	if !ok {
+		c.protocolError(501, "5.5.4", "say who you are: a name or an address in brackets")
+		return
+	}
+	c.reset()
+	c.hello, c.extended = name, extended
+	if !extended {
+		c.say(reply{250, "", c.cfg.Hostname})
+		return
+	}
+	lines := []string{
+		c.cfg.Hostname + " greets you", "PIPELINING", fmt.Sprintf("SIZE %d", c.cfg.Limits.Message), "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES",
+	}
+	if c.cfg.TLS != nil && !c.secure {
+		lines = append(lines, "STARTTLS")
+	}
+	if c.submission() && c.secure && c.signIn == nil {
+		lines = append(lines, "AUTH PLAIN LOGIN")
+	}
+	c.say(reply{250, "", strings.Join(lines, "\n")})
+}
