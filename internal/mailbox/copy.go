@@ -55,11 +55,11 @@ func (s *Store) undoCopy(ctx context.Context, id ID, to FolderID, made Copied, c
 }
 
 func (s *Store) copyPiece(ctx context.Context, tx *db.Tx, id ID, from FolderID, set UIDSet, to FolderID) (c Copied, err error) {
-	l, err := s.lock(ctx, tx, id, BatchRows, BatchRows, 0)
+	l, err := s.lock(ctx, tx, id, s.most(set), s.most(set), 0)
 	if err != nil {
 		return c, err
 	}
-	rows, err := readRows(ctx, tx, id, from, set, BatchRows)
+	rows, err := readRows(ctx, tx, id, from, set, s.batch)
 	if err != nil {
 		return c, err
 	}

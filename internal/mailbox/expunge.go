@@ -43,11 +43,11 @@ func (s *Store) Expunge(ctx context.Context, id ID, f FolderID, set UIDSet, only
 }
 
 func (s *Store) expungePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, set UIDSet, onlyDeleted bool) (went UIDSet, t tally, err error) {
-	l, err := s.lock(ctx, tx, id, BatchRows, 0, 0)
+	l, err := s.lock(ctx, tx, id, s.most(set), 0, 0)
 	if err != nil {
 		return nil, t, err
 	}
-	found, err := readRows(ctx, tx, id, f, set, BatchRows)
+	found, err := readRows(ctx, tx, id, f, set, s.batch)
 	if err != nil {
 		return nil, t, err
 	}

@@ -56,11 +56,11 @@ func (s *Store) StoreFlags(ctx context.Context, id ID, f FolderID, set UIDSet, c
 }
 
 func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, set UIDSet, c FlagChange, unchangedSince ModSeq) (r StoreResult, err error) {
-	l, err := s.lock(ctx, tx, id, BatchRows, 0, 0)
+	l, err := s.lock(ctx, tx, id, s.most(set), 0, 0)
 	if err != nil {
 		return r, err
 	}
-	rows, err := readRows(ctx, tx, id, f, set, BatchRows)
+	rows, err := readRows(ctx, tx, id, f, set, s.batch)
 	if err != nil {
 		return r, err
 	}

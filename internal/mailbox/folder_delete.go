@@ -83,7 +83,7 @@ properties_changed = $4 WHERE mailbox = $1 AND id = $2`, int64(w.id), int64(f.ID
 func (s *Store) emptyGone(ctx context.Context, id ID) (done bool, err error) {
 	err = s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		done = false
-		l, err := s.lockAny(ctx, tx, id, BatchRows, 0, 0)
+		l, err := s.lockAny(ctx, tx, id, s.batch, 0, 0)
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (s *Store) emptyGone(ctx context.Context, id ID) (done bool, err error) {
 			done = f == 0
 			return err
 		}
-		if rows, err = readRows(ctx, tx, id, f, AllUIDs(), BatchRows); err != nil {
+		if rows, err = readRows(ctx, tx, id, f, AllUIDs(), s.batch); err != nil {
 			return err
 		}
 		t, err := s.removeRows(ctx, tx, l, f, rows)

@@ -31,11 +31,11 @@ func (s *Store) Move(ctx context.Context, id ID, from FolderID, set UIDSet, to F
 }
 
 func (s *Store) movePiece(ctx context.Context, tx *db.Tx, id ID, from FolderID, set UIDSet, to FolderID) (c Copied, err error) {
-	l, err := s.lock(ctx, tx, id, BatchRows, 0, 0)
+	l, err := s.lock(ctx, tx, id, s.most(set), 0, 0)
 	if err != nil {
 		return c, err
 	}
-	rows, err := readRows(ctx, tx, id, from, set, BatchRows)
+	rows, err := readRows(ctx, tx, id, from, set, s.batch)
 	if err != nil {
 		return c, err
 	}

@@ -11,14 +11,14 @@ func (s *Store) pieces(ctx context.Context, id ID, f FolderID, set UIDSet) ([]UI
 	if len(set) == 0 {
 		return nil, nil
 	}
-	if len(set) <= maxRanges && set.Len() <= BatchRows {
+	if len(set) <= maxRanges && set.Len() <= int64(s.batch) {
 		return []UIDSet{set}, nil
 	}
 	folder, err := s.FolderByID(ctx, id, f)
 	if err != nil {
 		return nil, err
 	}
-	if len(set) <= maxRanges && folder.Messages <= BatchRows {
+	if len(set) <= maxRanges && folder.Messages <= int64(s.batch) {
 		last := folder.UIDNext - 1
 		return []UIDSet{set.upTo(last)}, nil
 	}
@@ -26,7 +26,7 @@ func (s *Store) pieces(ctx context.Context, id ID, f FolderID, set UIDSet) ([]UI
 	if err != nil {
 		return nil, err
 	}
-	return list.pieces(set, BatchRows, maxRanges), nil
+	return list.pieces(set, s.batch, maxRanges), nil
 }
 
 // upTo returns the part of the set that is at most last.
@@ -73,3 +73,6 @@ func (l *UIDList) pieces(set UIDSet, rows, ranges int) []UIDSet {
 	}
 	return out
 }
+
+// most returns how many items of a piece there can be.
+func (s *Store) most(piece UIDSet) int { return int(min(piece.Len(), int64(s.batch))) }

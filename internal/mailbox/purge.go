@@ -43,7 +43,7 @@ func (s *Store) purgePiece(ctx context.Context, tx *db.Tx, id ID) (done bool, er
 	if err != nil {
 		return false, fmt.Errorf("purge mailbox %s: %w", id, err)
 	}
-	rows, err := readRows(ctx, tx, id, f, AllUIDs(), BatchRows)
+	rows, err := readRows(ctx, tx, id, f, AllUIDs(), s.batch)
 	if err != nil {
 		return false, err
 	}
@@ -83,7 +83,7 @@ const purgeVanished = `DELETE FROM vanished WHERE mailbox = $1 AND (folder, chan
 
 // purgeRest removes what is left of a mailbox without items.
 func (s *Store) purgeRest(ctx context.Context, tx *db.Tx, id ID) (done bool, err error) {
-	n, err := tx.Exec(ctx, purgeVanished, int64(id), 2*BatchRows)
+	n, err := tx.Exec(ctx, purgeVanished, int64(id), 2*s.batch)
 	if err != nil || n > 0 {
 		return false, err
 	}

@@ -64,6 +64,7 @@ type Store struct {
 	trees *trees
 	zip   *zip
 	orgs  orgCache
+	batch int // BatchRows; tests have less
 }
 
 // New returns the store. It starts no goroutine and needs no closing.
@@ -83,5 +84,6 @@ func New(o Options) *Store {
 	if o.SnapshotBytes == 0 {
 		o.SnapshotBytes = 64 << 20
 	}
-	return &Store{Options: o, feed: o.Feed, bulk: newBulks(), snaps: newSnapshots(o.SnapshotBytes), trees: newTrees(), zip: newZip()}
+	return &Store{Options: o, feed: o.Feed, bulk: newBulks(), snaps: newSnapshots(o.SnapshotBytes), trees: newTrees(), zip: newZip(),
+		batch: BatchRows}
 }
