@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -309,6 +310,7 @@ func (ts *testServer) waitForSessions(n int) {
 		if left <= n {
 			return
 		}
+		runtime.Gosched()
 	}
 	ts.t.Fatal("sessions did not end")
 }
