@@ -5,20 +5,24 @@ import "strings"
 // needle is a text that is looked for without regard to case.
 type needle struct {
 	text  string // in lower case
-	ascii bool
+	plain bool   // short, and ASCII: found without a copy of what is searched
 }
 
+// maxPlain is the longest plain needle. Each place where one might begin is compared to its end, so that a long one, of
+// the same letter for example, would cost its length times that of the text.
+const maxPlain = 64
+
 func newNeedle(s string) needle {
-	n := needle{text: strings.ToLower(s), ascii: true}
+	n := needle{text: strings.ToLower(s), plain: len(s) <= maxPlain}
 	for i := range len(n.text) {
-		n.ascii = n.ascii && n.text[i] < 0x80
+		n.plain = n.plain && n.text[i] < 0x80
 	}
 	return n
 }
 
 // in reports whether s contains the needle.
 func (n needle) in(s string) bool {
-	if !n.ascii {
+	if !n.plain {
 		return strings.Contains(strings.ToLower(s), n.text)
 	}
 	if n.text == "" {
