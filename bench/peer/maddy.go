@@ -1,0 +1,169 @@
+package peer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Maddy is maddy as its own configuration has it, with files for bodies and SQLite for the rest, without checks and limits.
+type Maddy struct {
+	dir      string
+	who      account
+	program  string
+	version  string
+	endpoint Endpoint
+	process  *process
+}
+
+// NewMaddy prepares a maddy on an empty directory. binary is where it was built; an error names the command that does.
+func NewMaddy(ctx context.Context, binary, dir string, cert *Certificate) (*Maddy, error) {
+	who, err := unprivileged()
+	if err != nil {
+		return nil, err
+	}
+	m := &Maddy{dir: dir, who: who, program: filepath.Join(dir, "maddy")}
+	if err := copyProgram(m.program, binary); err != nil { // the user it runs as may not be let where it was built
+		return nil, fmt.Errorf("maddy is missing (%w); build it with: scripts/bench-peers maddy", err)
+	}
+	imaps, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	smtp, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	m.endpoint = Endpoint{IMAPS: imaps, Delivery: smtp, Domain: "bench.example", TLS: trust(cert.cert)}
+	certFile, keyFile, err := cert.write(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(m.config(), []byte(m.configuration(certFile, keyFile)), 0o600); err != nil {
+		return nil, err
+	}
+	for _, sub := range []string{"state", "run"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if err := who.give(dir); err != nil {
+		return nil, err
+	}
+	version, err := who.run(ctx, dir, m.program, "version")
+	m.version, _, _ = strings.Cut(version, "\n")
+	return m, err
+}
+
+func copyProgram(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }() // was only read
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		_ = out.Close() // the copy's error says more
+		return err
+	}
+	return out.Close()
+}
+
+// Name is how the tables call it.
+func (m *Maddy) Name() string { return "maddy" }
+
+// Version says which maddy.
+func (m *Maddy) Version() string {
+	return "maddy " + m.version + ", bodies in files, SQLite at its default synchronous=NORMAL (what it answers 250 may be lost with the power)"
+}
+
+// Endpoint is where it listens.
+func (m *Maddy) Endpoint() Endpoint { return m.endpoint }
+
+// Setup makes the accounts with maddy's own commands. The passwords are in a file, all with one bcrypt hash of maddy's.
+func (m *Maddy) Setup(ctx context.Context) error {
+	hash, err := m.who.run(ctx, m.dir, m.program, "--config", m.config(), "hash", "--hash", "bcrypt", "--password", Password)
+	if err != nil {
+		return err
+	}
+	names := []string{Big}
+	for i := range Users {
+		names = append(names, User(i))
+	}
+	var passwords strings.Builder
+	for _, name := range names {
+		address := m.endpoint.Address(name)
+		fmt.Fprintf(&passwords, "%s: %s\n", address, hash)
+		if _, err := m.who.run(ctx, m.dir, m.program, "--config", m.config(), "imap-acct", "create", address); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(m.dir, "passwords"), []byte(passwords.String()), 0o600); err != nil {
+		return err
+	}
+	if err := m.who.give(m.dir); err != nil {
+		return err
+	}
+	_, err = m.Start(ctx)
+	return err
+}
+
+// Start starts it.
+func (m *Maddy) Start(ctx context.Context) (time.Duration, error) {
+	begin := time.Now()
+	p, err := launch(m.who.command(context.WithoutCancel(ctx), m.dir, m.program, "--config", m.config(), "run"), filepath.Join(m.dir, "output"))
+	if err != nil {
+		return 0, err
+	}
+	m.process = p
+	err = awaitGreeting(ctx, m.endpoint, p)
+	return time.Since(begin), err
+}
+
+// Stop ends it.
+func (m *Maddy) Stop(ctx context.Context) error {
+	err := m.process.stop(ctx)
+	m.process = nil
+	return err
+}
+
+// Memory is that of its process.
+func (m *Maddy) Memory() (int64, error) { return m.process.memory() }
+
+func (m *Maddy) config() string { return filepath.Join(m.dir, "maddy.conf") }
+
+func (m *Maddy) configuration(cert, key string) string {
+	return strings.NewReplacer(
+		"@DIR@", m.dir, "@IMAPS@", m.endpoint.IMAPS, "@SMTP@", m.endpoint.Delivery, "@DOMAIN@", m.endpoint.Domain, "@CERT@", cert, "@KEY@", key,
+	).Replace(`state_dir @DIR@/state
+runtime_dir @DIR@/run
+hostname mail.@DOMAIN@
+tls file @CERT@ @KEY@
+
+auth.pass_table local_authdb {
+    table file @DIR@/passwords
+}
+
+storage.imapsql local_mailboxes {
+    driver sqlite3
+    dsn imapsql.db
+}
+
+smtp tcp://@SMTP@ {
+    tls off
+    deliver_to &local_mailboxes
+}
+
+imap tls://@IMAPS@ {
+    auth &local_authdb
+    storage &local_mailboxes
+}
+`)
+}

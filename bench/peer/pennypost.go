@@ -1,0 +1,194 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pennypost/pennypost/bench/drive"
+)
+
+// Pennypost is our server as it comes: SQLite and files in its data directory.
+type Pennypost struct {
+	dir      string
+	who      account
+	program  string
+	version  string
+	cert     string
+	key      string
+	api      drive.API
+	endpoint Endpoint
+	process  *process
+	// Organization is that of the users with mailboxes.
+	Organization string
+}
+
+// NewPennypost prepares a server on an empty directory.
+func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate) (*Pennypost, error) {
+	program, err := filepath.Abs(binary)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(program); err != nil {
+		return nil, fmt.Errorf("Pennypost is missing (%w); build it with: make build", err)
+	}
+	// It runs as whoever runs the benchmark: it has nothing to refuse root for.
+	p := &Pennypost{dir: dir, who: account{}, program: program}
+	if p.version, err = p.who.run(ctx, dir, program, "version"); err != nil {
+		return nil, err
+	}
+	for _, address := range []*string{&p.api.Address, &p.endpoint.Delivery, &p.endpoint.IMAPS} {
+		if *address, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	p.endpoint.TLS = trust(cert.cert)
+	p.cert, p.key, err = cert.write(dir)
+	return p, err
+}
+
+// Name is how the tables call it.
+func (p *Pennypost) Name() string { return "pennypost" }
+
+// Version says which Pennypost.
+func (p *Pennypost) Version() string {
+	return "Pennypost " + p.version + ", SQLite, every answer after its sync"
+}
+
+// Endpoint is where it is spoken to about mail.
+func (p *Pennypost) Endpoint() Endpoint { return p.endpoint }
+
+// API is where and as whom its API is called.
+func (p *Pennypost) API() drive.API { return p.api }
+
+// Data is its data directory.
+func (p *Pennypost) Data() string { return filepath.Join(p.dir, "data") }
+
+// Setup makes an organisation whose users have mailboxes.
+func (p *Pennypost) Setup(ctx context.Context) error {
+	if _, err := p.Start(ctx); err != nil {
+		return err
+	}
+	var err error
+	if p.Organization, p.endpoint.Domain, err = p.NewOrganization(ctx, "bench"); err != nil {
+		return err
+	}
+	names := []string{Big}
+	for i := range Users {
+		names = append(names, User(i))
+	}
+	work := make(chan string, len(names))
+	for _, name := range names {
+		work <- name
+	}
+	close(work)
+	const clients = 4 // two hashes run at a time
+	errs := make([]error, clients)
+	var group sync.WaitGroup
+	for i := range clients {
+		group.Go(func() { errs[i] = p.register(ctx, work) })
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// register makes users and gives them mailboxes.
+func (p *Pennypost) register(ctx context.Context, names <-chan string) error {
+	c, err := drive.DialAPI(ctx, p.api)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }() // nothing hangs on it
+	for name := range names {
+		var user struct{ UserId string }
+		if err := c.Make("CreateUser", map[string]string{
+			"OrganizationId": p.Organization, "Name": name, "DisplayName": name, "Password": Password,
+		}, &user); err != nil {
+			return err
+		}
+		if err := c.Make("RegisterToWorkMail", map[string]string{
+			"OrganizationId": p.Organization, "EntityId": user.UserId, "Email": p.endpoint.Address(name),
+		}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NewOrganization makes one and waits until it is active.
+func (p *Pennypost) NewOrganization(ctx context.Context, alias string) (id, domain string, err error) {
+	c, err := drive.DialAPI(ctx, p.api)
+	if err != nil {
+		return "", "", err
+	}
+	defer func() { _ = c.Close() }() // nothing hangs on it
+	var made struct{ OrganizationId string }
+	if err := c.Make("CreateOrganization", map[string]string{"Alias": alias}, &made); err != nil {
+		return "", "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		var now struct{ State, DefaultMailDomain string }
+		if err := c.Make("DescribeOrganization", made, &now); err != nil {
+			return "", "", err
+		}
+		if now.State == "Active" {
+			return made.OrganizationId, now.DefaultMailDomain, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", "", fmt.Errorf("organization %s is still %s", made.OrganizationId, now.State)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// Start starts it.
+func (p *Pennypost) Start(ctx context.Context) (time.Duration, error) {
+	c := p.who.command(context.WithoutCancel(ctx), p.dir, p.program, "serve", "--data", p.Data(),
+		"--http", p.api.Address, "--smtp", p.endpoint.Delivery, "--imaps", p.endpoint.IMAPS,
+		"--https", "", "--submission", "", "--submissions", "", "--imap", "",
+		"--tls-cert", p.cert, "--tls-key", p.key)
+	begin := time.Now()
+	var err error
+	if p.process, err = launch(c, filepath.Join(p.dir, "output")); err != nil {
+		return 0, err
+	}
+	if err := awaitGreeting(ctx, p.endpoint, p.process); err != nil {
+		return 0, err
+	}
+	ready := time.Since(begin)
+	return ready, p.credentials(ctx)
+}
+
+// credentials asks for the administrator's access key as a shell would.
+func (p *Pennypost) credentials(ctx context.Context) error {
+	out, err := p.who.run(ctx, p.dir, "/bin/sh", "-c",
+		`e=$("$1" env --data "$2") || exit; eval "$e"; printf '%s\n' "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY" "$AWS_REGION"`,
+		"sh", p.program, p.Data())
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(out, "\n")
+	if len(lines) != 3 {
+		return errors.New("pennypost env did not name an access key and a region")
+	}
+	p.api.KeyID, p.api.Secret, p.api.Region = lines[0], lines[1], lines[2]
+	return nil
+}
+
+// Stop ends it.
+func (p *Pennypost) Stop(ctx context.Context) error {
+	err := p.process.stop(ctx)
+	p.process = nil
+	return err
+}
+
+// Memory is that of its process.
+func (p *Pennypost) Memory() (int64, error) { return p.process.memory() }

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/pennypost/pennypost/bench/figure"
+)
+
+// notes say how a table was measured.
+var notes = map[string]string{
+	sectionLimits: "4 KB appends with a sync each; one-row durable transactions of the storage engine alone (SQLite); signed calls to an HTTP " +
+		"server that checks and does nothing, which is the most the load generator can make. cN is N at a time.",
+	sectionAPI: "Signed calls over plain HTTP on loopback, keep-alive. Only Pennypost has this API. Lists are read in pages of 100 from all over.",
+	sectionDelivery: "One recipient a message, 50 users, a new connection every 100 messages; from MAIL FROM to the last 250, then counted in the " +
+		"mailboxes over IMAP. In the clear; LMTP with Dovecot, SMTP with the others.",
+	sectionIMAP: "Over TLS, handshake and sign-in outside of the measured time but for login. One connection unless c16. fetch-headers, -envelope, " +
+		"-flags, -bodies and store-all count messages, the others commands; append-c16 is by sixteen users.",
+	sectionIdle: "Memory is PSS over all processes of a server. Starts are on the data directory with all mail in it.",
+}
+
+// aims are what the figures of ours are held against.
+func aims() []figure.Aim {
+	return []figure.Aim{
+		{Figure: rate(sectionAPI, createName(1, false)), Of: rate(sectionLimits, commitOne), AtLeast: 0.7},
+		{Figure: rate(sectionAPI, createName(16, false)), Of: rate(sectionLimits, commitSixteen), AtLeast: 0.5},
+		{Figure: rate(sectionAPI, "describe-user-c1"), AtLeast: 5000},
+		{Figure: rate(sectionAPI, "describe-user-c16"), AtLeast: 5000},
+	}
+}
+
+// summary is the report of what was measured.
+func (b *bench) summary() *figure.Report {
+	r := &figure.Report{
+		Title: "Pennypost beside other servers", Notes: notes, Limits: machine, Aims: aims(), Results: b.results,
+		Machine: []string{
+			fmt.Sprintf("%s, %d processors (%s), %s, shared by servers and load; %s",
+				time.Now().Format("2 January 2006"), runtime.NumCPU(), processor(), kernel(), runtime.Version()),
+			fmt.Sprintf("data on %s, large mailbox of %d messages, %d rounds", filesystem(b.room), b.scale.mailbox, b.scale.rounds),
+		},
+	}
+	for _, t := range b.targets {
+		r.Servers = append(r.Servers, t.Name())
+		r.Machine = append(r.Machine, t.Version())
+	}
+	return r
+}
+
+// processor is the first one's name.
+func processor() string {
+	f, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return "unknown"
+	}
+	defer func() { _ = f.Close() }() // was only read
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if name, value, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}
+
+func kernel() string {
+	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return runtime.GOOS
+	}
+	return "Linux " + strings.TrimSpace(string(b))
+}
+
+// filesystem names the file system of dir, since a figure of syncs on a memory disk is none.
+func filesystem(dir string) string {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return "an unknown file system"
+	}
+	names := map[int64]string{0xEF53: "ext4", 0x58465342: "XFS", 0x9123683E: "Btrfs", 0x01021994: "tmpfs (no disk: syncs cost nothing)", 0x794c7630: "overlayfs", 0x2FC12FC1: "ZFS"}
+	if name, ok := names[int64(s.Type)]; ok {
+		return name
+	}
+	return fmt.Sprintf("file system %#x", s.Type)
+}
