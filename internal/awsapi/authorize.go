@@ -1,0 +1,113 @@
+package awsapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/pennypost/pennypost/internal/awsapi/contract"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/policy/iam"
+)
+
+// authorize asks the key's policy whether the operation may be carried out on what it names.
+func (c *call) authorize(ctx context.Context) error {
+	policy, err := c.front.policies.read(c.key.Policy)
+	if err != nil {
+		return fmt.Errorf("the policy of access key %s: %w", c.key.ID, err)
+	}
+	if c.target, err = c.front.resource(ctx, c.route.op, c.input); err != nil {
+		return err
+	}
+	action := string(c.route.op.Service) + ":" + c.route.op.Name
+	decision := policy.Decide(iam.Request{Action: action, Resource: c.target, Source: c.source})
+	if decision == iam.Allowed {
+		return nil
+	}
+	reason := "because no statement of its policy allows it"
+	if decision == iam.DeniedExplicitly {
+		reason = "because its policy denies it explicitly"
+	}
+	return refusal{
+		code: "AccessDeniedException", status: http.StatusBadRequest,
+		text: fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", c.front.callerARN(c.key), action, c.target, reason),
+	}
+}
+
+// resource is the ARN that an operation works on: the organisation's, the one that a tag operation names, or "*" for an
+// operation on no single organisation.
+func (f *Front) resource(ctx context.Context, op *contract.Op, input any) (string, error) {
+	if arn := op.ResourceARN(input); arn != "" {
+		return arn, nil
+	}
+	organization := op.Organization(input)
+	if organization == "" {
+		return "*", nil
+	}
+	if arn, ok := f.arns.get(organization); ok {
+		return arn, nil
+	}
+	arn, err := f.options.OrganizationARN(ctx, organization)
+	if fault.Is(err, fault.NotFound, fault.Organization) {
+		return "arn:aws:workmail:" + f.options.Region + ":" + f.options.Account + ":organization/" + organization, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	f.arns.put(organization, arn)
+	return arn, nil
+}
+
+// policies remembers parsed policies by their text.
+type policies struct{ memory[*iam.Policy] }
+
+func newPolicies() *policies { return &policies{newMemory[*iam.Policy](256)} }
+
+func (p *policies) read(text string) (*iam.Policy, error) {
+	if policy, ok := p.get(text); ok {
+		return policy, nil
+	}
+	policy, err := iam.Read(text)
+	if err == nil {
+		p.put(text, policy)
+	}
+	return policy, err
+}
+
+// arns remembers the ARNs of organisations, which never change.
+type arns struct{ memory[string] }
+
+func newARNs() *arns { return &arns{newMemory[string](4096)} }
+
+// memory remembers up to max values that never change under their key. It is safe for concurrent use.
+type memory[T any] struct {
+	max int
+
+	mu     *sync.Mutex
+	values map[string]T // guarded by mu
+}
+
+func newMemory[T any](most int) memory[T] {
+	return memory[T]{max: most, mu: &sync.Mutex{}, values: map[string]T{}}
+}
+
+func (m memory[T]) get(key string) (T, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, ok := m.values[key]
+	return v, ok
+}
+
+// put remembers a value; in a full memory any other goes.
+func (m memory[T]) put(key string, value T) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for old := range m.values {
+		if len(m.values) < m.max {
+			break
+		}
+		delete(m.values, old)
+	}
+	m.values[key] = value
+}

@@ -1,0 +1,96 @@
+package awsapi
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pennypost/pennypost/internal/awsapi/contract"
+	"github.com/pennypost/pennypost/internal/principal"
+)
+
+// Record is what the audit is told of one request.
+type Record struct {
+	Time      time.Time
+	RequestID string
+	// Service is the signing name; Operation is "unknown" where the request names none.
+	Service, Operation string
+	// Actor is the zero principal with the address while the signature was not good.
+	Actor principal.Principal
+	// Claim is the access key id that the request named, good or not.
+	Claim string
+	// Organization is the id that the input names, Resource the ARN that the policy was asked about. Both may be empty.
+	Organization, Resource string
+	// Parameters are the input as JSON, with lowerCamelCase names and without sensitive values; nil when it was not decoded.
+	Parameters json.RawMessage
+	UserAgent  string
+	// Code is the exception, empty for success.
+	Code   contract.ErrorCode
+	Status int
+}
+
+// record writes the request's line in the access log, tells the audit, and counts.
+func (c *call) record(a *answer, written int) {
+	o := &c.front.options
+	r := Record{
+		Time: c.began, RequestID: c.id, Service: c.route.signingName(), Operation: c.route.name(), Actor: c.actor, Claim: c.claim,
+		Resource: c.target, UserAgent: c.userAgent(), Code: a.code, Status: a.status,
+	}
+	if c.actor.ID == "" {
+		r.Actor = principal.Principal{Kind: principal.Administrator, Protocol: "API", Address: c.source, RequestID: c.id}
+	}
+	if c.input != nil {
+		r.Organization = c.route.op.Organization(c.input)
+		r.Parameters, _ = c.route.op.Audit(c.input) // what was decoded can be written
+	}
+	took := o.Clock.Now().Sub(c.began)
+	c.front.metrics.requests.WithLabelValues(r.Operation, string(r.Code)).Inc()
+	c.front.metrics.seconds.WithLabelValues(r.Operation).Observe(took.Seconds())
+	attributes := []slog.Attr{
+		slog.String("request_id", c.id), slog.String("service", r.Service), slog.String("operation", r.Operation),
+		slog.String("organization", r.Organization), slog.String("access_key", c.claim), slog.String("client", c.source.String()),
+		slog.Int("status", a.status), slog.String("code", string(a.code)), slog.Int("bytes_in", len(c.body)),
+		slog.Int("bytes_out", written), slog.Duration("took", took), slog.String("user_agent", r.UserAgent),
+	}
+	level := slog.LevelInfo
+	if c.cause != nil {
+		attributes = append(attributes, slog.String("cause", c.cause.Error()))
+	}
+	if a.status >= http.StatusInternalServerError && a.status != http.StatusNotImplemented {
+		level = slog.LevelError
+	}
+	// A client that hangs up must not keep its request out of the log and the audit.
+	ctx := context.WithoutCancel(c.request.Context())
+	o.Log.LogAttrs(ctx, level, "api request", attributes...)
+	o.Audit(ctx, r)
+}
+
+// metrics are the face's figures.
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	unknown  *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pennypost_api_requests_total", Help: "API requests answered, by operation and exception (none for success).",
+		}, []string{"operation", "code"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "pennypost_api_request_seconds", Help: "Time from a request's headers to its answer, by operation.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
+		}, []string{"operation"}),
+		unknown: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pennypost_api_unknown_members_total", Help: "Members in requests that the API does not have, by operation.",
+		}, []string{"operation"}),
+	}
+	if r != nil {
+		r.MustRegister(m.requests, m.seconds, m.unknown)
+	}
+	return m
+}
