@@ -29,7 +29,7 @@ const (
 func (s *Service) CreateAlias(ctx context.Context, p principal.Principal, org OrgID, entity EntityID, alias string) error {
 	a, err := ParseAddress(alias)
 	if err != nil {
-		return s.gateFirst(ctx, org, err)
+		return s.GateFirst(ctx, org, err)
 	}
 	return s.Change(ctx, p, org, "CreateAlias", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
 		e, err := s.lockEnabledTx(ctx, tx, o, string(entity), Narrow{IDOnly: true})
@@ -137,7 +137,7 @@ func (s *Service) DeleteAlias(ctx context.Context, p principal.Principal, org Or
 func (s *Service) ListAliases(ctx context.Context, p principal.Principal, org OrgID, entity EntityID, page Page) (addresses []string, next string, err error) {
 	after, err := textCursor(page)
 	if err != nil {
-		return nil, "", s.gateFirst(ctx, org, err)
+		return nil, "", s.GateFirst(ctx, org, err)
 	}
 	var held []heldAddress
 	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {
@@ -195,7 +195,7 @@ func (s *Service) AddressesTx(ctx context.Context, tx *db.Tx, e *Entity) ([]stri
 func (s *Service) SetPrimaryAddress(ctx context.Context, p principal.Principal, org OrgID, ident, email string) error {
 	a, err := ParseAddress(email)
 	if err != nil {
-		return s.gateFirst(ctx, org, err)
+		return s.GateFirst(ctx, org, err)
 	}
 	err = s.outside(ctx, org, ident, Narrow{}, func(d Directory, e Entry) error { return d.SetAddress(ctx, e, a.Text) })
 	if err != nil {

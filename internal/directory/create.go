@@ -24,7 +24,7 @@ func (s *Service) create(ctx context.Context, p principal.Principal, org OrgID, 
 		}
 	}
 	if err := entry.check(d.NameLimit()); err != nil {
-		return "", s.gateFirst(ctx, org, err)
+		return "", s.GateFirst(ctx, org, err)
 	}
 	if d != s.own || entry.User.Password != nil { // a taken name should cost no hash and touch no other directory
 		if err := s.nameIsFree(ctx, org, entry.name()); err != nil {

@@ -14,9 +14,10 @@ import (
 const (
 	insertDelegate = `INSERT INTO delegate (resource, delegate) VALUES ($1, $2) ON CONFLICT DO NOTHING`
 	deleteDelegate = `DELETE FROM delegate WHERE resource = $1 AND delegate = $2`
-	anyDelegate    = `SELECT 1 FROM delegate WHERE resource = $1 LIMIT 1`
-	listDelegates  = `SELECT e.key, e.id, e.kind FROM delegate d JOIN entity e ON e.key = d.delegate
-		WHERE d.resource = $1 AND d.delegate > $2 ORDER BY d.delegate LIMIT $3`
+	anyDelegate    = `SELECT 1 FROM delegate d JOIN entity e ON e.key = d.delegate
+		WHERE d.resource = $1 AND e.state <> 3 LIMIT 1`
+	listDelegates = `SELECT e.key, e.id, e.kind FROM delegate d JOIN entity e ON e.key = d.delegate
+		WHERE d.resource = $1 AND d.delegate > $2 AND e.state <> 3 ORDER BY d.delegate LIMIT $3`
 )
 
 // AddDelegate makes a user or group a delegate of a resource. A repetition changes nothing. Faults: NotFound (Entity) for
@@ -87,7 +88,7 @@ func needsDelegateTx(ctx context.Context, tx *db.Tx, r *Entity) error {
 func (s *Service) ListDelegates(ctx context.Context, p principal.Principal, org OrgID, resource string, page Page) (delegates []Delegate, next string, err error) {
 	after, err := keyCursor(page)
 	if err != nil {
-		return nil, "", s.gateFirst(ctx, org, err)
+		return nil, "", s.GateFirst(ctx, org, err)
 	}
 	var keys []int64
 	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {

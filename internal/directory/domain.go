@@ -78,7 +78,7 @@ func (s *Service) usableDomainTx(ctx context.Context, tx *db.Tx, o *Organization
 // something else, InUse (Domain) when another organisation has proven it, Limit (Domain).
 func (s *Service) RegisterDomain(ctx context.Context, p principal.Principal, org OrgID, name, clientToken string) error {
 	if err := checkDomainName(name); err != nil {
-		return s.gateFirst(ctx, org, err)
+		return s.GateFirst(ctx, org, err)
 	}
 	return s.ChangeAlone(ctx, p, org, "RegisterMailDomain", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
 		name := Fold(name)
@@ -211,7 +211,7 @@ func (s *Service) records(d *domainRow) []DNSRecord {
 func (s *Service) ListDomains(ctx context.Context, p principal.Principal, org OrgID, page Page) (domains []Domain, next string, err error) {
 	after, err := textCursor(page)
 	if err != nil {
-		return nil, "", s.gateFirst(ctx, org, err)
+		return nil, "", s.GateFirst(ctx, org, err)
 	}
 	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {
 		rows, err := tx.Query(ctx, listDomains, o.Key, after.text, page.limit()+1)

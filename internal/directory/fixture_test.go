@@ -177,7 +177,10 @@ func (f *fixture) delete(entity EntityID) {
 		if err != nil {
 			return err
 		}
-		_, err = f.DeleteTx(ctx, tx, f.org, e)
+		if err := f.DeleteTx(ctx, tx, f.org, e); err != nil {
+			return err
+		}
+		_, err = f.SweepTx(ctx, tx, e.Key, 1000)
 		return err
 	})
 }

@@ -31,18 +31,25 @@ func (s *Service) FindTwoForTx(ctx context.Context, tx *db.Tx, o *Organization, 
 	return s.lockPairTx(ctx, tx, first, second)
 }
 
+// LockByKeyTx locks the row of the entity with the server's own number key.
+func (s *Service) LockByKeyTx(ctx context.Context, tx *db.Tx, key int64) (*Entity, error) {
+	return s.lockTx(ctx, tx, &Entity{Key: key})
+}
+
+// MayTakeTx returns NotFound or State (Domain), or Exists (Address), unless a locked entity without addresses may take a.
+func (s *Service) MayTakeTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, a Address) error {
+	_, err := s.mayHoldTx(ctx, tx, o, e, a)
+	return err
+}
+
 const enableEntity = `UPDATE entity SET state = 1, email = $2, enabled = $3, mailbox = $4, mailbox_provisioned = $5 WHERE key = $1`
 
 // EnableTx makes a locked, disabled entity ENABLED with the primary address a and brings back the aliases it had when it was
 // disabled, as far as they are free. mailbox is what package mailbox calls its mailbox, 0 for a group; provisioned says that
 // it is a new one. Faults: NotFound and State (Domain), Exists (Address).
 func (s *Service) EnableTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, a Address, mailbox int64, provisioned bool) error {
-	held, err := s.mayHoldTx(ctx, tx, o, e, a)
-	if err != nil {
+	if err := s.MayTakeTx(ctx, tx, o, e, a); err != nil {
 		return err
-	}
-	if held {
-		return fmt.Errorf("entity %s is %s and has the address %s", e.ID, e.State, a.Text) // check would tell, too
 	}
 	if err := insertAddressTx(ctx, tx, e, a, true); err != nil {
 		return err
@@ -130,9 +137,6 @@ const deleteEntity = `UPDATE entity SET state = 3, email = '', deleted = $2, pro
 	job_title = '', city = '', company = '', zip_code = '', department = '', country = '', office = '', description = ''
 	WHERE key = $1`
 
-// relationBatch is how many rows of one relation go with an entity in one transaction.
-const relationBatch = 250
-
 // relations are the tables that tie entities together, from both of their ends.
 var relations = [...]string{
 	`DELETE FROM member WHERE (group_key, member) IN (SELECT group_key, member FROM member WHERE member = $1 LIMIT $2)`,
@@ -141,35 +145,58 @@ var relations = [...]string{
 	`DELETE FROM delegate WHERE (resource, delegate) IN (SELECT resource, delegate FROM delegate WHERE resource = $1 LIMIT $2)`,
 }
 
-// DeleteTx makes a locked, disabled entity DELETED: its name, addresses, password, attributes, memberships and delegations
-// go with it. more says that relations are left for SweepTx, in later transactions: until then they mean nothing, because a
-// deleted entity has no part in anything.
-func (s *Service) DeleteTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity) (more bool, err error) {
+// DeleteTx makes a locked, disabled entity DELETED: its name, addresses, password and attributes are gone. Its memberships
+// and delegations mean nothing from now on, because a deleted entity has no part in anything; SweepTx removes them.
+func (s *Service) DeleteTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity) error {
+	if err := freeResourcesTx(ctx, tx, e); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, deleteEntity, e.Key, s.clock.Now().UnixMicro()); err != nil {
-		return false, fmt.Errorf("delete %s: %w", e.ID, err)
+		return fmt.Errorf("delete %s: %w", e.ID, err)
 	}
 	for _, statement := range []string{freeAddresses, forgetAddresses, `DELETE FROM password WHERE entity = $1`} {
 		if _, err := tx.Exec(ctx, statement, e.Key); err != nil {
-			return false, fmt.Errorf("delete %s: %w", e.ID, err)
+			return fmt.Errorf("delete %s: %w", e.ID, err)
 		}
-	}
-	if more, err = s.SweepTx(ctx, tx, e.Key); err != nil {
-		return false, err
 	}
 	s.publishUser(tx, o.ID, e.ID)
-	return more, nil
+	return nil
 }
 
-// SweepTx removes some of the memberships and delegations of an entity, at most 1,000, and says whether there are more.
-func (s *Service) SweepTx(ctx context.Context, tx *db.Tx, entity int64) (more bool, err error) {
-	for _, statement := range relations {
-		n, err := tx.Exec(ctx, statement, entity, relationBatch)
-		if err != nil {
-			return false, fmt.Errorf("remove relations: %w", err)
+const (
+	lockResourcesOf = `UPDATE entity SET change = change + 1 WHERE key IN (SELECT resource FROM delegate WHERE delegate = $1)`
+	// acceptForLastDelegate: nobody but $1, who goes, could answer the requests.
+	acceptForLastDelegate = `UPDATE entity SET auto_accept = TRUE WHERE NOT auto_accept
+		AND key IN (SELECT d.resource FROM delegate d WHERE d.delegate = $1 AND NOT EXISTS (
+			SELECT 1 FROM delegate other JOIN entity e ON e.key = other.delegate
+			WHERE other.resource = d.resource AND other.delegate <> $1 AND e.state <> 3))`
+)
+
+// freeResourcesTx lets resources answer by themselves that lose their last delegate with e, so that no request stays
+// unanswered for ever.
+func freeResourcesTx(ctx context.Context, tx *db.Tx, e *Entity) error {
+	for _, statement := range []string{lockResourcesOf, acceptForLastDelegate} {
+		if _, err := tx.Exec(ctx, statement, e.Key); err != nil {
+			return fmt.Errorf("free the resources of %s: %w", e.ID, err)
 		}
-		more = more || n == relationBatch
 	}
-	return more, nil
+	return nil
+}
+
+// SweepTx removes up to limit memberships and delegations of an entity and returns how many; fewer than limit means that
+// none are left.
+func (s *Service) SweepTx(ctx context.Context, tx *db.Tx, entity int64, limit int) (swept int, err error) {
+	for _, statement := range relations {
+		if swept == limit {
+			break
+		}
+		n, err := tx.Exec(ctx, statement, entity, limit-swept)
+		if err != nil {
+			return 0, fmt.Errorf("remove relations: %w", err)
+		}
+		swept += int(n)
+	}
+	return swept, nil
 }
 
 // ForgetTx ends what is remembered of a disabled entity when its mailbox is purged.

@@ -19,7 +19,7 @@ func (s *Service) ListUsers(ctx context.Context, p principal.Principal, org OrgI
 		err = q.withState(f.State)
 	}
 	if err != nil {
-		return nil, "", s.gateFirst(ctx, org, err)
+		return nil, "", s.GateFirst(ctx, org, err)
 	}
 	return listTx(ctx, s, p, org, KindUser, q, queryEntitiesAt)
 }
@@ -28,7 +28,7 @@ func (s *Service) ListUsers(ctx context.Context, p principal.Principal, org OrgI
 func (s *Service) ListGroups(ctx context.Context, p principal.Principal, org OrgID, f Filter, page Page) (groups []Entity, next string, err error) {
 	q, err := f.query(page)
 	if err != nil {
-		return nil, "", s.gateFirst(ctx, org, err)
+		return nil, "", s.GateFirst(ctx, org, err)
 	}
 	return listTx(ctx, s, p, org, KindGroup, q, queryEntitiesAt)
 }
@@ -37,7 +37,7 @@ func (s *Service) ListGroups(ctx context.Context, p principal.Principal, org Org
 func (s *Service) ListResources(ctx context.Context, p principal.Principal, org OrgID, f Filter, page Page) (resources []Resource, next string, err error) {
 	q, err := f.query(page)
 	if err != nil {
-		return nil, "", s.gateFirst(ctx, org, err)
+		return nil, "", s.GateFirst(ctx, org, err)
 	}
 	return listTx(ctx, s, p, org, KindResource, q, func(ctx context.Context, tx *db.Tx, query string, args ...any) ([]Resource, []position, error) {
 		entities, positions, err := queryEntitiesAt(ctx, tx, query, args...)

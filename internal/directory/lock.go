@@ -22,6 +22,11 @@ func gateQuery(e db.Engine) string {
 	return organizationByID
 }
 
+// HoldTx reads an organisation in whatever state it is, and lets no other writer into it until the commit.
+func (s *Service) HoldTx(ctx context.Context, tx *db.Tx, id OrgID) (*Organization, error) {
+	return organizationOr(scanOrganization(tx.QueryRow(ctx, exclusiveQuery, string(id))))(string(id))
+}
+
 // lockTx locks an entity's row, raises its change number and returns the row as it now is: what was read of it earlier in
 // the transaction may be old. One statement does for both engines.
 func (s *Service) lockTx(ctx context.Context, tx *db.Tx, e *Entity) (*Entity, error) {
@@ -68,5 +73,5 @@ const exclusiveQuery = `UPDATE organization SET state = state WHERE id = $1 RETU
 
 // ExclusiveTx is GateTx that lets no other writer into the organisation until the commit.
 func (s *Service) ExclusiveTx(ctx context.Context, tx *db.Tx, id OrgID) (*Organization, error) {
-	return activeOr(organizationOr(scanOrganization(tx.QueryRow(ctx, exclusiveQuery, string(id))))(string(id)))
+	return activeOr(s.HoldTx(ctx, tx, id))
 }

@@ -110,14 +110,14 @@ func removeMemberTx(ctx context.Context, tx *db.Tx, g, m *Entity) error {
 }
 
 const listMembers = `SELECT ` + prefixedEntityColumns + ` FROM member m JOIN entity e ON e.key = m.member
-	WHERE m.group_key = $1 AND m.member > $2 ORDER BY m.member LIMIT $3`
+	WHERE m.group_key = $1 AND m.member > $2 AND e.state <> 3 ORDER BY m.member LIMIT $3`
 
 // ListMembers lists the direct members of a group in the order of their creation. Faults: NotFound (Entity), State (Entity)
 // for a deleted group, Invalid (Token).
 func (s *Service) ListMembers(ctx context.Context, p principal.Principal, org OrgID, group string, page Page) (members []Entity, next string, err error) {
 	after, err := keyCursor(page)
 	if err != nil {
-		return nil, "", s.gateFirst(ctx, org, err)
+		return nil, "", s.GateFirst(ctx, org, err)
 	}
 	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {
 		g, err := s.ResolveTx(ctx, tx, o, group, Narrow{Kind: KindGroup})
@@ -135,9 +135,9 @@ func (s *Service) ListMembers(ctx context.Context, p principal.Principal, org Or
 }
 
 const (
-	listGroupsOf = `SELECT e.id, e.name, m.group_name, m.group_key FROM member m JOIN entity e ON e.key = m.group_key
+	listGroupsOf = `SELECT e.id, e.name, m.group_name, m.group_key FROM member m JOIN entity e ON e.key = m.group_key AND e.state <> 3
 		WHERE m.member = $1 AND (m.group_name, m.group_key) > ($2, $3) ORDER BY m.group_name, m.group_key LIMIT $4`
-	listGroupsOfPrefix = `SELECT e.id, e.name, m.group_name, m.group_key FROM member m JOIN entity e ON e.key = m.group_key
+	listGroupsOfPrefix = `SELECT e.id, e.name, m.group_name, m.group_key FROM member m JOIN entity e ON e.key = m.group_key AND e.state <> 3
 		WHERE m.member = $1 AND (m.group_name, m.group_key) > ($2, $3) AND m.group_name >= $5 AND m.group_name < $6
 		ORDER BY m.group_name, m.group_key LIMIT $4`
 )
@@ -147,10 +147,10 @@ const (
 func (s *Service) ListGroupsOf(ctx context.Context, p principal.Principal, org OrgID, ident, prefix string, page Page) (groups []GroupRef, next string, err error) {
 	after, err := textCursor(page)
 	if err != nil {
-		return nil, "", s.gateFirst(ctx, org, err)
+		return nil, "", s.GateFirst(ctx, org, err)
 	}
 	if err := checkText("the name prefix", prefix, textLimit); err != nil {
-		return nil, "", s.gateFirst(ctx, org, err)
+		return nil, "", s.GateFirst(ctx, org, err)
 	}
 	var cursors []string
 	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {

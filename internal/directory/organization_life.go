@@ -132,14 +132,19 @@ func (s *Service) isTestDomain(name string) bool {
 	return ok && !strings.Contains(alias, ".")
 }
 
-// AddTestDomainTx adds the organisation's test domain, verified. A repetition changes nothing.
+// AddTestDomainTx adds the organisation's test domain, verified. A repetition changes nothing. Faults: InUse (Domain) when
+// another organisation has proven it, which only a changed suffix makes possible.
 func (s *Service) AddTestDomainTx(ctx context.Context, tx *db.Tx, o *Organization) error {
 	now := s.clock.Now().UnixMicro()
 	_, err := tx.Exec(ctx, insertDomain+` ON CONFLICT DO NOTHING`, o.Key, s.TestDomain(o.Alias), int64(DomainVerified), true, "", true, now, now)
 	if err != nil {
 		return fmt.Errorf("add test domain: %w", err)
 	}
-	return nil
+	err = s.usableDomainTx(ctx, tx, o, s.TestDomain(o.Alias))
+	if fault.Is(err, fault.NotFound, fault.Domain) {
+		return fault.New(fault.InUse, fault.Domain, "the test domain %s is used by another organization", s.TestDomain(o.Alias))
+	}
+	return err
 }
 
 // SetStateTx moves an organisation from one state to another, and reports whether it was in the first. why explains Failed.
@@ -223,21 +228,17 @@ func (s *Service) SomeEntitiesTx(ctx context.Context, tx *db.Tx, o *Organization
 	return queryEntities(ctx, tx, `SELECT `+entityColumns+` FROM entity WHERE organization = $1 ORDER BY id LIMIT $2`, o.Key, limit)
 }
 
-// EraseTx removes an entity of an organisation that is being deleted, with all it has. It reports false when relations
-// are left: then it is to be called again in a later transaction.
-func (s *Service) EraseTx(ctx context.Context, tx *db.Tx, e *Entity) (done bool, err error) {
-	more, err := s.SweepTx(ctx, tx, e.Key)
-	if err != nil || more {
-		return false, err
-	}
+// EraseTx removes the row, the addresses and the password of an entity of an organisation that is being deleted, after
+// SweepTx found nothing left.
+func (s *Service) EraseTx(ctx context.Context, tx *db.Tx, e *Entity) error {
 	for _, statement := range []string{
 		freeAddresses, forgetAddresses, `DELETE FROM password WHERE entity = $1`, `DELETE FROM entity WHERE key = $1`,
 	} {
 		if _, err := tx.Exec(ctx, statement, e.Key); err != nil {
-			return false, fmt.Errorf("erase %s: %w", e.ID, err)
+			return fmt.Errorf("erase %s: %w", e.ID, err)
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // EraseRestTx removes up to limit domains and tags of an organisation that is being deleted, and reports whether all are gone.

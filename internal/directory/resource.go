@@ -69,7 +69,7 @@ const updateResource = `UPDATE entity SET name = COALESCE($2, name), name_key = 
 // external directory.
 func (s *Service) UpdateResource(ctx context.Context, p principal.Principal, org OrgID, ident string, c ResourceChange) error {
 	if err := checkResourceChange(c); err != nil {
-		return s.gateFirst(ctx, org, err)
+		return s.GateFirst(ctx, org, err)
 	}
 	how := Narrow{Kind: KindResource}
 	err := s.outside(ctx, org, ident, how, func(d Directory, e Entry) error { return d.UpdateResource(ctx, e, c) })

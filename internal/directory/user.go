@@ -80,7 +80,7 @@ func (s *Service) DescribeUser(ctx context.Context, p principal.Principal, org O
 // when the role of an enabled user would change, and those of the external directory.
 func (s *Service) UpdateUser(ctx context.Context, p principal.Principal, org OrgID, ident string, c UserChange) error {
 	if err := checkUserChange(c); err != nil {
-		return s.gateFirst(ctx, org, err)
+		return s.GateFirst(ctx, org, err)
 	}
 	how := Narrow{Kind: KindUser}
 	err := s.outside(ctx, org, ident, how, func(d Directory, e Entry) error { return d.UpdateUser(ctx, e, c) })
@@ -121,9 +121,9 @@ func checkUserChange(c UserChange) error {
 	return nil
 }
 
-// gateFirst returns err, or what is wrong with the organisation: an unknown or inactive organisation is told before what
+// GateFirst returns err, or what is wrong with the organisation: an unknown or inactive organisation is told before what
 // is wrong with the rest of a request.
-func (s *Service) gateFirst(ctx context.Context, org OrgID, err error) error {
+func (s *Service) GateFirst(ctx context.Context, org OrgID, err error) error {
 	if _, _, gateErr := s.active(ctx, org); gateErr != nil {
 		return gateErr
 	}

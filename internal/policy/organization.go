@@ -48,22 +48,23 @@ func (s *Service) EnforcesDMARCTx(ctx context.Context, tx *db.Tx, org int64) (en
 	return enforced, nil
 }
 
-// forgetBatch is how many permissions of one end go with an entity in one transaction.
-const forgetBatch = 250
-
-// ForgetTx removes some of the permissions that an entity gave or was given, at most 500, and says whether there are more.
-func (s *Service) ForgetTx(ctx context.Context, tx *db.Tx, entity int64) (more bool, err error) {
+// ForgetTx removes up to limit permissions that an entity gave or was given and returns how many; fewer than limit means
+// that none are left.
+func (s *Service) ForgetTx(ctx context.Context, tx *db.Tx, entity int64, limit int) (forgotten int, err error) {
 	for _, statement := range []string{
 		`DELETE FROM permission WHERE (owner, grantee) IN (SELECT owner, grantee FROM permission WHERE owner = $1 LIMIT $2)`,
 		`DELETE FROM permission WHERE (owner, grantee) IN (SELECT owner, grantee FROM permission WHERE grantee = $1 LIMIT $2)`,
 	} {
-		n, err := tx.Exec(ctx, statement, entity, forgetBatch)
-		if err != nil {
-			return false, fmt.Errorf("remove permissions: %w", err)
+		if forgotten == limit {
+			break
 		}
-		more = more || n == forgetBatch
+		n, err := tx.Exec(ctx, statement, entity, limit-forgotten)
+		if err != nil {
+			return 0, fmt.Errorf("remove permissions: %w", err)
+		}
+		forgotten += int(n)
 	}
-	return more, nil
+	return forgotten, nil
 }
 
 // EraseTx removes the rules and settings of an organisation that is being deleted: a handful of rows.

@@ -1,0 +1,48 @@
+package directory
+
+import (
+	"context"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+)
+
+// What an external directory is to do before the transaction of a verb that package organization composes. For our own
+// directory these do nothing and read nothing.
+
+// SetAddressOutside makes address the entity's mail address in the external directory.
+func (s *Service) SetAddressOutside(ctx context.Context, org OrgID, ident string, how Narrow, address string) error {
+	return s.outside(ctx, org, ident, how, func(d Directory, e Entry) error { return d.SetAddress(ctx, e, address) })
+}
+
+// DeleteOutside removes the entity from the external directory, if it may be deleted.
+func (s *Service) DeleteOutside(ctx context.Context, org OrgID, ident string, how Narrow, kind Kind) error {
+	return s.outside(ctx, org, ident, how, func(d Directory, entry Entry) error {
+		err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+			o, err := s.ActiveTx(ctx, tx, org)
+			if err != nil {
+				return err
+			}
+			e, err := s.ResolveTx(ctx, tx, o, string(entry.ID), Narrow{IDOnly: true})
+			if err != nil {
+				return err
+			}
+			return Deletable(e, kind)
+		})
+		if err != nil {
+			return err
+		}
+		return d.Delete(ctx, entry)
+	})
+}
+
+// Deletable returns Invalid for an entity of another kind and State (Entity) for one that is enabled.
+func Deletable(e *Entity, kind Kind) error {
+	if e.Kind != kind {
+		return fault.New(fault.Invalid, fault.Entity, "%s is a %s, not a %s", e.ID, e.Kind.word(), kind.word())
+	}
+	if e.State == Enabled {
+		return fault.New(fault.State, fault.Entity, "%s %s is enabled; deregister it from WorkMail first", e.Kind.word(), e.ID)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package organization
+
+import (
+	"context"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/principal"
+)
+
+// Register gives a user, group or resource, named by id or name, its primary address and makes it ENABLED; users and
+// resources get a mailbox, or the one they had within the last 30 days. Registering again with the same address changes
+// nothing. Faults: Invalid (Address), NotFound (Entity), State (Entity) for a deleted one, AlreadyRegistered with another
+// address, Unsupported (Entity) for a user whose mailbox is elsewhere, NotFound and State (Domain), Exists (Address), those of
+// an external directory.
+func (s *Service) Register(ctx context.Context, p principal.Principal, org directory.OrgID, ident, email string) error {
+	how := directory.Narrow{NoAddress: true}
+	a, err := directory.ParseAddress(email)
+	if err != nil {
+		return s.directory.GateFirst(ctx, org, err)
+	}
+	if err := s.directory.SetAddressOutside(ctx, org, ident, how, a.Text); err != nil {
+		return err
+	}
+	return s.directory.Change(ctx, p, org, "RegisterToWorkMail", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
+		e, err := s.directory.FindForTx(ctx, tx, o, ident, how)
+		if err != nil {
+			return "", err
+		}
+		return string(e.ID), s.registerTx(ctx, tx, o, e, a)
+	})
+}
+
+func (s *Service) registerTx(ctx context.Context, tx *db.Tx, o *directory.Organization, e *directory.Entity, a directory.Address) error {
+	switch {
+	case e.State == directory.Deleted:
+		return fault.New(fault.State, fault.Entity, "%s is deleted", e.ID)
+	case e.State == directory.Enabled && directory.Fold(e.Email) == a.Key:
+		return nil
+	case e.State == directory.Enabled:
+		return fault.New(fault.AlreadyRegistered, fault.Entity,
+			"%s is registered with the address %s; use UpdatePrimaryEmailAddress to change it", e.ID, e.Email)
+	case e.Kind == directory.KindUser && e.Role != directory.RoleUser:
+		return fault.New(fault.Unsupported, fault.Entity, "user %s has the role %s: its mailbox is not here", e.ID, e.Role)
+	}
+	if err := s.directory.MayTakeTx(ctx, tx, o, e, a); err != nil { // before a mailbox is made in vain
+		return err
+	}
+	var (
+		box  int64
+		made bool
+	)
+	if e.Kind != directory.KindGroup {
+		id, isNew, err := s.openTx(ctx, tx, e)
+		if err != nil {
+			return err
+		}
+		box, made = int64(id), isNew
+	}
+	if _, err := job.CancelTx(ctx, tx, purgeKind, purgeKey(e.Key)); err != nil {
+		return err
+	}
+	return s.directory.EnableTx(ctx, tx, o, e, a, box, made)
+}
+
+// Deregister makes a user, group or resource, named by id, address or name, DISABLED: its addresses are free, its sessions
+// end, its mailbox is closed and purged after 30 days unless it is registered again. One that is disabled stays so. Faults:
+// NotFound (Entity), State (Entity) for a deleted one.
+func (s *Service) Deregister(ctx context.Context, p principal.Principal, org directory.OrgID, ident string) error {
+	return s.directory.Change(ctx, p, org, "DeregisterFromWorkMail", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
+		e, err := s.directory.FindForTx(ctx, tx, o, ident, directory.Narrow{})
+		if err != nil {
+			return "", err
+		}
+		switch e.State {
+		case directory.Deleted:
+			return "", fault.New(fault.State, fault.Entity, "%s is deleted", e.ID)
+		case directory.Disabled:
+			return string(e.ID), nil
+		}
+		if err := s.directory.DisableTx(ctx, tx, o, e); err != nil {
+			return "", err
+		}
+		return string(e.ID), s.closeTx(ctx, tx, e)
+	})
+}

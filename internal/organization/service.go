@@ -1,0 +1,81 @@
+package organization
+
+import (
+	"log/slog"
+
+	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/policy"
+)
+
+// DefaultAccount and DefaultRegion are what new organisations get where the configuration says nothing.
+const (
+	DefaultAccount = "000000000000"
+	DefaultRegion  = "us-east-1"
+)
+
+// Config is what a Service is made of. All but Log, Account and Region are required.
+type Config struct {
+	DB        *db.DB
+	Directory *directory.Service
+	Policy    *policy.Service
+	Mailboxes *mailbox.Store
+	Audit     *audit.Log
+	Clock     clock.Clock
+	Log       *slog.Logger // nil discards
+	// Account and Region are what new organisations have in their names (ARN) for good.
+	Account, Region string
+}
+
+// Service carries out the verbs that span packages. It is safe for concurrent use.
+type Service struct {
+	db              *db.DB
+	directory       *directory.Service
+	policy          *policy.Service
+	mailboxes       *mailbox.Store
+	audit           *audit.Log
+	clock           clock.Clock
+	log             *slog.Logger
+	account, region string
+}
+
+// New returns the service.
+func New(c Config) *Service {
+	s := &Service{
+		db: c.DB, directory: c.Directory, policy: c.Policy, mailboxes: c.Mailboxes, audit: c.Audit, clock: c.Clock, log: c.Log,
+		account: c.Account, region: c.Region,
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.account == "" {
+		s.account = DefaultAccount
+	}
+	if s.region == "" {
+		s.region = DefaultRegion
+	}
+	return s
+}
+
+// The kinds of job. Each job's key is the organisation's id or the entity's number.
+const (
+	createKind = "organization-create"
+	deleteKind = "organization-delete"
+	purgeKind  = "mailbox-purge"
+	sweepKind  = "relation-sweep"
+)
+
+// Handle makes runner do the work that verbs leave for later.
+func (s *Service) Handle(runner *job.Runner) {
+	runner.Handle(createKind, s.finishCreation)
+	runner.Handle(deleteKind, s.finishDeletion)
+	runner.Handle(purgeKind, s.purge)
+	runner.Handle(sweepKind, s.sweep)
+}
+
+// batchRows is about how many rows one transaction of a job touches.
+const batchRows = 500
