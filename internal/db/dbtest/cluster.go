@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
 
 	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/leash"
 )
 
 // URLVariable names the environment variable with the URL of a cluster that was started for several test processes. The role
@@ -31,11 +31,10 @@ const howToInstall = "the storage tests need PostgreSQL: apt-get install postgre
 // cluster starts once per process, when a test first asks for it.
 var cluster = sync.OnceValues(startCluster)
 
-// running is a cluster of this process. It ends when alive is closed, by the kernel at the latest; the value must stay
-// reachable, as a forgotten file is closed too.
+// running is a cluster of this process, which ends with it.
 type running struct {
 	url   string
-	alive io.Closer
+	alive *leash.Leash
 }
 
 // clusterURL returns the URL of the database "postgres" of the test cluster.
@@ -51,7 +50,7 @@ func clusterURL() (string, error) {
 }
 
 // startCluster makes a PostgreSQL cluster in a temporary directory, reachable by a socket in it alone. The processes end and the
-// directory goes with this process, however it ends: a small shell waits for the end of a pipe that this process holds open.
+// directory goes with this process, however it ends.
 func startCluster() (*running, error) {
 	bin, err := programs()
 	if err != nil {
@@ -72,29 +71,25 @@ func startCluster() (*running, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	// No durability and little memory: the tests about durability are SQLite's and the end-to-end ones.
-	server := exec.Command("/bin/sh", "-c", `
-		"$0" "$@" >"$PGDIR/log" 2>&1 & pid=$!
-		cat >/dev/null
-		kill -QUIT $pid; wait $pid; rm -rf "$PGDIR"`,
-		filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off",
-		"-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "autovacuum=off")
-	server.Env = append(os.Environ(), "PGDIR="+dir)
-	server.Dir = dir
-	attributes := *who
-	attributes.Setpgid = true // a Ctrl-C for the tests must not end the shell before it cleaned up
-	server.SysProcAttr = &attributes
-	alive, err := server.StdinPipe()
+	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, err
 	}
-	if err := server.Start(); err != nil {
+	// No durability and little memory: the tests about durability are SQLite's and the end-to-end ones.
+	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off",
+		"-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "autovacuum=off")
+	server.Env, server.Dir, server.Stdout, server.Stderr = append(os.Environ(), "PGTEST_DIR="+dir), dir, log, log
+	attributes := *who
+	attributes.Setpgid = true // a Ctrl-C for the tests must not end the shell before it cleaned up
+	server.SysProcAttr = &attributes
+	alive, err := leash.Start(server, "QUIT", `rm -rf "$PGTEST_DIR"`)
+	if err != nil {
 		return nil, fmt.Errorf("start PostgreSQL: %w", err)
 	}
 	address := (&url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}).String()
 	if err := answers(address); err != nil {
-		log, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return nil, fmt.Errorf("PostgreSQL did not start: %w\n%s", err, bytes.TrimSpace(log))
+		said, _ := os.ReadFile(log.Name())
+		return nil, fmt.Errorf("PostgreSQL did not start: %w\n%s", err, bytes.TrimSpace(said))
 	}
 	return &running{address, alive}, nil
 }

@@ -1,0 +1,111 @@
+package blob_test
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/blob"
+	"github.com/pennypost/pennypost/internal/blob/blobtest"
+	"github.com/pennypost/pennypost/internal/fault"
+)
+
+func files(t *testing.T, dir string) *blob.Files {
+	t.Helper()
+	f, err := blob.NewFiles(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestFiles(t *testing.T) {
+	blobtest.Run(t, func(t *testing.T) blob.Store { return files(t, filepath.Join(t.TempDir(), "not", "there", "yet")) })
+}
+
+func TestFilesWithoutSync(t *testing.T) {
+	blobtest.Run(t, func(t *testing.T) blob.Store {
+		s, err := blob.New(t.Context(), blob.Options{Dir: t.TempDir(), NoSync: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
+
+func TestOthersCanNotReadFiles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "blobs")
+	if err := files(t, dir).Put(t.Context(), "m-1/a", strings.NewReader("secret")); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHalfWrittenFilesAreSweptWhenOld(t *testing.T) {
+	dir := t.TempDir()
+	files(t, dir)
+	old, fresh := filepath.Join(dir, "incoming.tmp", "blob1"), filepath.Join(dir, "incoming.tmp", "blob2")
+	for _, path := range []string{old, fresh} {
+		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	yesterday := time.Now().Add(-24 * time.Hour)
+	if err := os.Chtimes(old, yesterday, yesterday); err != nil {
+		t.Fatal(err)
+	}
+	s := files(t, dir)
+	if _, err := os.Stat(old); err == nil {
+		t.Error("an old leftover is still there")
+	}
+	if _, err := os.Stat(fresh); err != nil {
+		t.Error("one that may be being written was removed:", err)
+	}
+	for info, err := range s.List(t.Context(), "") {
+		t.Errorf("listed %+v, %v", info, err)
+	}
+}
+
+func TestAFailedWriteLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := files(t, dir)
+	// The shard's directory can't be made: a file has its name.
+	for i := range 256 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%02x.d", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := s.Put(t.Context(), "a", bytes.NewReader([]byte("body")))
+	if fault.KindOf(err) != fault.Temporary {
+		t.Errorf("Put: %v, want a temporary fault", err)
+	}
+	if left, _ := os.ReadDir(filepath.Join(dir, "incoming.tmp")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	for _, u := range []string{"gs://bucket", "s3://", "s3://b?colour=red", "s3://b?path_style=maybe", "s3://me:secret@b", ":"} {
+		_, err := blob.New(t.Context(), blob.Options{URL: u})
+		if err == nil || !strings.Contains(err.Error(), "blob_url") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v, want an error that names blob_url", u, err)
+		}
+	}
+}

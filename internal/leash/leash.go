@@ -1,0 +1,53 @@
+// Package leash runs servers for tests that must not outlive them: a database, an S3 server. A server on a leash is killed when
+// its leash is closed, and the kernel closes it when the test process ends, however it ends.
+package leash
+
+import (
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+)
+
+// script runs its arguments as a program, waits until its standard input ends, and kills the program.
+const script = `"$0" "$@" & pid=$!
+cat >/dev/null
+kill -$LEASH_SIGNAL $pid 2>/dev/null; wait $pid
+`
+
+// Leash holds a running server. It must stay reachable for as long as the server is needed: a forgotten pipe is closed.
+type Leash struct {
+	stdin io.Closer
+	cmd   *exec.Cmd
+}
+
+// Start starts cmd on a leash. In the end it gets the signal, such as "KILL"; after that the shell command cleanup is run, if it
+// is not empty, with the environment of cmd.
+func Start(cmd *exec.Cmd, signal, cleanup string) (*Leash, error) {
+	if cmd.Err != nil {
+		return nil, cmd.Err
+	}
+	cmd.Env = append(cmd.Environ(), "LEASH_SIGNAL="+signal)
+	cmd.Args = append([]string{"sh", "-c", strings.TrimSpace(script + cleanup), cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/bin/sh"
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, stdin.Close())
+	}
+	return &Leash{stdin, cmd}, nil
+}
+
+// Close kills the server and waits until its cleanup is done.
+func (l *Leash) Close() error {
+	if err := l.stdin.Close(); err != nil {
+		return err
+	}
+	err := l.cmd.Wait()
+	if _, killed := errors.AsType[*exec.ExitError](err); killed {
+		return nil // as asked
+	}
+	return err
+}
