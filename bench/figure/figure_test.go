@@ -9,6 +9,7 @@ import (
 
 var (
 	rate   = figure.Figure{Section: "IMAP", Load: "select", Name: "per second"}
+	slow   = figure.Figure{Section: "IMAP", Load: "list", Name: "per second"}
 	memory = figure.Figure{Section: "Idle", Load: "idle", Name: "MB", LowerIsBetter: true}
 )
 
@@ -74,6 +75,8 @@ func TestMarkdown(t *testing.T) {
 	results.Add(0, "machine", limit, 1000)
 	results.Add(0, "ours", rate, 800)
 	results.Add(0, "theirs", rate, 200)
+	results.Add(0, "ours", slow, 50)
+	results.Add(0, "theirs", slow, 100)
 	results.Add(0, "theirs", memory, 7)
 	results.Fail(0, "theirs", "append", errString("database is locked"))
 	report := figure.Report{
@@ -94,6 +97,7 @@ func TestMarkdown(t *testing.T) {
 		"## Idle\n\n| load | figure | theirs |\n| --- | --- | ---: |\n| idle | MB | 7.00 |\n",
 		"| select, per second of commit-c1 | 0.70 | 0.80 | reached |\n",
 		"| select, per second | 5000 | 800 | missed |\n",
+		"## Standing\n\n- ours is ahead of theirs in 1 of 2 figures, behind in: list, per second (0.50).\n",
 		"- theirs, append, round 0: database is locked\n",
 	} {
 		if !strings.Contains(b.String(), want) {

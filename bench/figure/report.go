@@ -38,6 +38,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	for _, section := range r.sections() {
 		r.table(&b, section)
 	}
+	r.standing(&b)
 	r.aims(&b)
 	r.failures(&b)
 	_, err := io.WriteString(w, b.String())
@@ -113,6 +114,41 @@ func peersOf(columns, servers []string) []string {
 		}
 	}
 	return list
+}
+
+// standing says in one line for each peer how often ours is ahead, and where it is not.
+func (r *Report) standing(b *strings.Builder) {
+	first := true
+	for _, peer := range r.Servers[1:] {
+		ahead, all := 0, 0
+		var behind []string
+		for _, section := range r.sections() {
+			for _, f := range r.Figures(section) {
+				ratio := r.Ratio(r.Servers[0], peer, f)
+				if ratio.Rounds == 0 {
+					continue
+				}
+				all++
+				if ratio.Median >= 1 {
+					ahead++
+					continue
+				}
+				behind = append(behind, fmt.Sprintf("%s, %s (%s)", f.Load, f.Name, number(ratio.Median)))
+			}
+		}
+		if all == 0 {
+			continue
+		}
+		if first {
+			b.WriteString("\n## Standing\n\n")
+			first = false
+		}
+		fmt.Fprintf(b, "- %s is ahead of %s in %d of %d figures", r.Servers[0], peer, ahead, all)
+		if len(behind) > 0 {
+			fmt.Fprintf(b, ", behind in: %s", strings.Join(behind, "; "))
+		}
+		b.WriteString(".\n")
+	}
 }
 
 func (r *Report) aims(b *strings.Builder) {
