@@ -132,8 +132,14 @@ func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check that the store is consistent: exit 0 if it is, 1 with a line per fault, 2 if it could not look",
-		Args:  cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(cmd, args); err != nil {
+				return failure{statusNoAnswer, err}
+			}
+			return nil
+		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return failure{statusNoAnswer, err} })
 	load := settings(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var faults []string

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -50,8 +49,9 @@ func (c *Config) check() []error {
 		}
 	}
 	if c.BlobURL != "" {
-		if _, err := c.BlobDir(); err != nil {
-			wrong("blob_url", "%v", err)
+		u, err := url.Parse(c.BlobURL)
+		if err != nil || u.Scheme != "s3" || u.Host == "" {
+			wrong("blob_url", "%q is not of the form s3://bucket/prefix (leave it empty for files in the data directory)", c.BlobURL)
 		}
 	}
 	if !accountID.MatchString(c.AccountID) {
@@ -95,18 +95,6 @@ func (c *Config) Listeners() []Listener {
 		}
 	}
 	return on
-}
-
-// BlobDir is the directory of large message bodies.
-func (c *Config) BlobDir() (string, error) {
-	if c.BlobURL == "" {
-		return filepath.Join(c.Data, "blobs"), nil
-	}
-	u, err := url.Parse(c.BlobURL)
-	if err != nil || u.Scheme != "file" || u.Host != "" || !filepath.IsAbs(u.Path) {
-		return "", fmt.Errorf("%q is not of the form file:///absolute/path, the only store of bodies there is", c.BlobURL)
-	}
-	return u.Path, nil
 }
 
 // checkAddress checks host:port.

@@ -52,8 +52,9 @@ type Config struct {
 
 	// DatabaseURL names a PostgreSQL database, postgres://user:password@host/name. Empty means SQLite in Data.
 	DatabaseURL string `key:"database_url" default:"" help:"postgres://… (empty: SQLite in data)"`
-	// BlobURL says where large message bodies lie: file:///absolute/path, or empty for the folder blobs in Data.
-	BlobURL string `key:"blob_url" default:"" help:"where large message bodies lie, file:///… (empty: blobs in data)"`
+	// BlobURL says where large message bodies lie: s3://bucket/prefix (with ?region=, ?endpoint= and ?path_style=true for
+	// other servers than Amazon's; credentials come from the AWS environment), or empty for the folder blobs in Data.
+	BlobURL string `key:"blob_url" default:"" help:"where large message bodies lie, s3://bucket/prefix (empty: blobs in data)"`
 	// SecretKeyFile holds the key under which secrets are sealed in the database. Keep a copy of it apart from the database:
 	// neither is of use without the other.
 	SecretKeyFile string `key:"secret_key_file" default:"" help:"key that seals secrets in the database (empty: secret.key in data)"`

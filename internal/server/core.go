@@ -9,11 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/blob"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/db"
@@ -22,12 +22,15 @@ import (
 	"github.com/pennypost/pennypost/internal/feed"
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/secret"
 )
 
 // core is everything below the faces, wired.
 type core struct {
+	log       *slog.Logger
 	db        *db.DB
 	root      *secret.Key
 	clock     clock.Clock
@@ -35,6 +38,8 @@ type core struct {
 	audit     *audit.Log
 	keys      *identity.Keys
 	directory *directory.Service
+	policy    *policy.Service
+	mailboxes *mailbox.Store
 	door      *identity.Door
 	jobs      *job.Runner
 }
@@ -47,7 +52,8 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		URL:    c.DatabaseURL,
 		NoSync: !kept,
 		Migrations: slices.Concat(
-			job.Migrations(), audit.Migrations(), directory.Migrations(), identity.Migrations(),
+			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
+			mailbox.Migrations(),
 		),
 		Log: log,
 	})
@@ -59,7 +65,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 			err = errors.Join(err, d.Close())
 		}
 	}()
-	parts := &core{db: d, clock: clock.System{}, feed: feed.New(), root: secret.Ephemeral()}
+	parts := &core{log: log, db: d, clock: clock.System{}, feed: feed.New(), root: secret.Ephemeral()}
 	if kept {
 		if parts.root, err = rootKey(ctx, d, c); err != nil {
 			return nil, err
@@ -75,10 +81,19 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		TestDomainSuffix: c.TestDomainSuffix,
 		MailHost:         c.Hostname,
 	})
-	parts.keys = identity.NewKeys(d, parts.root, parts.feed, parts.clock, checkPolicy)
+	parts.keys = identity.NewKeys(d, parts.root, parts.feed, parts.clock, iam.Check)
+	parts.policy = policy.New(parts.directory, parts.clock)
+	store, err := blob.New(ctx, blob.Options{URL: c.BlobURL, Dir: filepath.Join(dir, "blobs"), NoSync: !kept})
+	if err != nil {
+		return nil, err
+	}
+	parts.mailboxes = mailbox.New(mailbox.Options{
+		DB: d, Blobs: bodies{store, dir}, Feed: parts.feed, Clock: parts.clock, Log: log,
+	})
 	parts.door = identity.NewDoor(parts.directory, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
+	parts.directory.Handle(parts.jobs)
 	return parts, nil
 }
 
@@ -123,16 +138,6 @@ const FullAccess = iam.WorkMailFullAccess
 // ManagedPolicies are the names of the policies that a key can be given without a document.
 func ManagedPolicies() []string { return iam.Managed() }
 
-// checkPolicy says whether a policy, a document or the name of a managed one, can be enforced.
-func checkPolicy(policy string) error {
-	if !strings.HasPrefix(strings.TrimSpace(policy), "{") {
-		_, err := iam.Named(policy)
-		return err
-	}
-	_, err := iam.Parse([]byte(policy))
-	return err
-}
-
 // run does the work that nobody waits for until ctx ends: jobs, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	if err := c.audit.Start(ctx); err != nil {
@@ -141,6 +146,7 @@ func (c *core) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.jobs.Run(ctx) })
 	g.Go(func() error { return c.door.Run(ctx) })
+	g.Go(func() error { return c.upkeep(ctx) })
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -153,7 +159,19 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	for _, err := range c.db.Check(ctx) {
 		faults = append(faults, "database: "+err.Error())
 	}
-	return faults, nil
+	for _, look := range []func(context.Context, *db.Tx) ([]string, error){c.directory.Check, c.policy.Check} {
+		var found []string
+		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+			found, err = look(ctx, tx)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		faults = append(faults, found...)
+	}
+	found, err := c.mailboxes.Check(ctx)
+	return append(faults, found...), err
 }
 
 // close closes the store.
