@@ -121,7 +121,8 @@ func judge(from, to string) (allowed bool, reason string) {
 		return slices.Contains(fromLayer.may, toLayer.name), fromLayer.reason
 	}
 	// A package and its sub-packages share a position and may use each other.
-	return fromPosition == toPosition || fromLayer.ordered && toPosition > fromPosition, fromLayer.reason
+	allowed = fromPosition == toPosition || fromLayer.ordered && toPosition > fromPosition || slices.Contains(fromLayer.may, toLayer.name)
+	return allowed, fromLayer.reason
 }
 
 // TestImportDirections fails for an import that runs upwards or sideways, and says why the rule is there.
