@@ -23,6 +23,7 @@ import (
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/secret"
@@ -30,18 +31,19 @@ import (
 
 // core is everything below the faces, wired.
 type core struct {
-	log       *slog.Logger
-	db        *db.DB
-	root      *secret.Key
-	clock     clock.Clock
-	feed      *feed.Feed
-	audit     *audit.Log
-	keys      *identity.Keys
-	directory *directory.Service
-	policy    *policy.Service
-	mailboxes *mailbox.Store
-	door      *identity.Door
-	jobs      *job.Runner
+	log           *slog.Logger
+	db            *db.DB
+	root          *secret.Key
+	clock         clock.Clock
+	feed          *feed.Feed
+	audit         *audit.Log
+	keys          *identity.Keys
+	directory     *directory.Service
+	policy        *policy.Service
+	mailboxes     *mailbox.Store
+	organizations *organization.Service
+	door          *identity.Door
+	jobs          *job.Runner
 }
 
 // openCore opens the store in dir, which the caller has locked, and wires the core on it. kept says that it must outlive the
@@ -90,10 +92,15 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.mailboxes = mailbox.New(mailbox.Options{
 		DB: d, Blobs: bodies{store, dir}, Feed: parts.feed, Clock: parts.clock, Log: log,
 	})
+	parts.organizations = organization.New(organization.Config{
+		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit,
+		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
+	})
 	parts.door = identity.NewDoor(parts.directory, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
 	parts.directory.Handle(parts.jobs)
+	parts.organizations.Handle(parts.jobs)
 	return parts, nil
 }
 
@@ -138,16 +145,13 @@ const FullAccess = iam.WorkMailFullAccess
 // ManagedPolicies are the names of the policies that a key can be given without a document.
 func ManagedPolicies() []string { return iam.Managed() }
 
-// run does the work that nobody waits for until ctx ends: jobs, and the ending of sessions.
+// run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
-	if err := c.audit.Start(ctx); err != nil {
-		return err
+	g, inner := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context) error{c.audit.Start, c.jobs.Run, c.door.Run, c.upkeep} {
+		g.Go(func() error { return part(inner) })
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.jobs.Run(ctx) })
-	g.Go(func() error { return c.door.Run(ctx) })
-	g.Go(func() error { return c.upkeep(ctx) })
-	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
@@ -159,7 +163,9 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	for _, err := range c.db.Check(ctx) {
 		faults = append(faults, "database: "+err.Error())
 	}
-	for _, look := range []func(context.Context, *db.Tx) ([]string, error){c.directory.Check, c.policy.Check} {
+	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
+		c.directory.Check, c.policy.Check, c.organizations.Check,
+	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 			found, err = look(ctx, tx)

@@ -8,6 +8,10 @@ import (
 	"net/http"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/pennypost/pennypost/internal/awsapi"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
 )
 
 // faces are the protocols that programs and people reach the core by.
@@ -32,7 +36,24 @@ type mailFace interface {
 
 // newFaces makes the faces on the core.
 func (s *Server) newFaces() faces {
-	return faces{api: http.NotFoundHandler(), mail: map[string]mailListener{}}
+	api := awsapi.New(awsapi.Options{
+		Keys: s.core.keys, OrganizationARN: s.core.organizationARN,
+		Account: s.config.AccountID, Region: s.config.Region,
+		Clock: s.core.clock, Log: s.log, Metrics: s.metrics.registry,
+	})
+	return faces{api: api, mail: map[string]mailListener{}}
+}
+
+// organizationARN names an organisation in policies; it is asked before the organisation's state matters.
+func (c *core) organizationARN(ctx context.Context, id string) (arn string, err error) {
+	err = c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		o, err := c.directory.OrganizationTx(ctx, tx, directory.OrgID(id))
+		if err == nil {
+			arn = o.ARN()
+		}
+		return err
+	})
+	return arn, err
 }
 
 // serve serves each listener by its face until ctx ends.
