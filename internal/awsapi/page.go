@@ -17,12 +17,12 @@ type Pages struct{ key []byte }
 // NewPages returns pages that seal with key: at least 32 secret bytes, the same after a restart, or tokens end with it.
 func NewPages(key []byte) *Pages { return &Pages{key: key} }
 
-// List is what a token belongs to: an operation with all of its input but the page.
-type List struct {
-	Operation    string
-	Organization string
-	// Filter is every other member of the input that chooses what is listed, in a fixed order.
-	Filter []string
+// list is what a token belongs to: an operation with all of its input but the page.
+type list struct {
+	operation    string
+	organization string
+	// filter is the input without the page, as JSON.
+	filter string
 }
 
 const (
@@ -30,8 +30,8 @@ const (
 	macBytes     = 16
 )
 
-// Seal makes the token of a cursor; an empty cursor, after the last page, has none.
-func (p *Pages) Seal(l List, cursor string) *string {
+// seal makes the token of a cursor; an empty cursor, after the last page, has none.
+func (p *Pages) seal(l list, cursor string) *string {
 	if cursor == "" {
 		return nil
 	}
@@ -42,8 +42,8 @@ func (p *Pages) Seal(l List, cursor string) *string {
 	return &text
 }
 
-// Open returns the cursor in a token, "" for no token. A token that was not made for the list is an Invalid fault.
-func (p *Pages) Open(l List, token *string) (string, error) {
+// open returns the cursor in a token, "" for no token. A token that was not made for the list is an Invalid fault.
+func (p *Pages) open(l list, token *string) (string, error) {
 	if token == nil {
 		return "", nil
 	}
@@ -63,9 +63,9 @@ func badToken() error {
 }
 
 // mac covers the list and the cursor, each with its length before it, so that no two lists look alike.
-func (p *Pages) mac(l List, cursor string) []byte {
+func (p *Pages) mac(l list, cursor string) []byte {
 	var text strings.Builder
-	for _, part := range append([]string{"page", l.Operation, l.Organization, cursor}, l.Filter...) {
+	for _, part := range []string{l.operation, l.organization, l.filter, cursor} {
 		text.WriteString(strconv.Itoa(len(part)))
 		text.WriteByte(':')
 		text.WriteString(part)

@@ -56,9 +56,11 @@ type Op struct {
 	// Errors are the exceptions that the operation may answer with, in the model's order.
 	Errors []ErrorCode
 
-	organization, arn int // indexes of the input members that say which organisation is meant, or -1
-	newInput          func() any
-	newOutput         func() any
+	// Indexes of the input members that all operations treat alike, or -1.
+	organization, arn, token, items int
+
+	newInput  func() any
+	newOutput func() any
 }
 
 // Lists reports whether the operation may answer with code.
@@ -104,6 +106,31 @@ func (op *Op) Organization(input any) string { return member(input, op.organizat
 // ResourceARN returns the ARN that a decoded input of the tag operations names, "" for the others.
 func (op *Op) ResourceARN(input any) string { return member(input, op.arn) }
 
+// Page returns the page that the input of a list asks for: where it begins and how many items it may have, both nil when
+// the input does not say.
+func (op *Op) Page(input any) (token *string, items *int32) {
+	v := reflect.ValueOf(input).Elem()
+	if op.token >= 0 {
+		token, _ = v.Field(op.token).Interface().(*string)
+	}
+	if op.items >= 0 {
+		items, _ = v.Field(op.items).Interface().(*int32)
+	}
+	return token, items
+}
+
+// WithoutPage writes an input without its page as JSON: two inputs that ask for pages of the same list are equal.
+func (op *Op) WithoutPage(input any) ([]byte, error) {
+	list := reflect.New(reflect.TypeOf(input).Elem())
+	list.Elem().Set(reflect.ValueOf(input).Elem())
+	for _, i := range []int{op.token, op.items} {
+		if i >= 0 {
+			list.Elem().Field(i).SetZero()
+		}
+	}
+	return schema.Append(nil, op.Input, list.Interface())
+}
+
 func member(input any, i int) string {
 	if i < 0 {
 		return ""
@@ -121,6 +148,8 @@ type Operation[In, Out any] struct{ Op Op }
 func define[In, Out any](op Op) *Operation[In, Out] {
 	op.organization = op.Input.Member("OrganizationId")
 	op.arn = op.Input.Member("ResourceARN")
+	op.token = op.Input.Member("NextToken")
+	op.items = op.Input.Member("MaxResults")
 	op.newInput = func() any { return new(In) }
 	op.newOutput = func() any { return new(Out) }
 	return &Operation[In, Out]{Op: op}
