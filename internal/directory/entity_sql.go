@@ -150,3 +150,8 @@ func (k Kind) word() string {
 	}
 	return "entity"
 }
+
+// EntitiesAfterTx returns up to limit entities of the server in the order of their keys, for those who look at all of them.
+func (s *Service) EntitiesAfterTx(ctx context.Context, tx *db.Tx, after int64, limit int) ([]Entity, error) {
+	return queryEntities(ctx, tx, `SELECT `+entityColumns+` FROM entity WHERE key > $1 ORDER BY key LIMIT $2`, after, limit)
+}

@@ -11,11 +11,14 @@ func Migrations() []db.Migration {
 	}
 }
 
+// A single key is INTEGER on SQLite (where WithoutRowID is not empty), because only that word makes it the row's own number and
+// spares an index; the values are 64 bits wide all the same.
+//
 // An organisation's row is never removed. alias_key and directory_key are the folded alias and the directory's id while
 // they are taken, and NULL when the organisation is deleted, which frees them: unique indexes pass over NULL.
 const organizationTables = `
 CREATE TABLE organization (
-  key BIGINT NOT NULL PRIMARY KEY,
+  key {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
   id TEXT {{.CollateC}} NOT NULL UNIQUE,
   alias TEXT NOT NULL,
   alias_key TEXT {{.CollateC}} UNIQUE,
@@ -59,7 +62,7 @@ CREATE INDEX idempotency_token_expires ON idempotency_token (expires);
 // which merges the three states), by name, by display name, by identity provider.
 const entityTables = `
 CREATE TABLE entity (
-  key BIGINT NOT NULL PRIMARY KEY,
+  key {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
   organization BIGINT NOT NULL,
   id TEXT {{.CollateC}} NOT NULL,
   kind BIGINT NOT NULL,
@@ -106,7 +109,7 @@ CREATE INDEX entity_by_name ON entity (organization, kind, name_key, key);
 CREATE INDEX entity_by_display ON entity (organization, kind, display_key, key) WHERE display_key IS NOT NULL;
 CREATE INDEX entity_by_provider ON entity (organization, kind, provider_user, key) WHERE provider_user IS NOT NULL;
 CREATE TABLE password (
-  entity BIGINT NOT NULL PRIMARY KEY,
+  entity {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
   secret TEXT NOT NULL,
   changed BIGINT NOT NULL
 );
