@@ -215,6 +215,19 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
+func TestValuesOfAProgram(t *testing.T) {
+	c, err := Load(Sources{
+		Values: map[string]string{"region": "eu-west-1"},
+		Flag:   table(map[string]string{"region": "eu-west-2"}),
+	})
+	if err != nil || c.Region != "eu-west-1" {
+		t.Errorf("region %v (%v)", c, err)
+	}
+	if _, err := Load(Sources{Values: map[string]string{"regoin": "x"}}); err == nil || !strings.Contains(err.Error(), `"regoin"`) {
+		t.Errorf("an unknown key: %v", err)
+	}
+}
+
 func TestFile(t *testing.T) {
 	c, err := Load(Sources{File: file(t, "region = 'eu-west-1'\ntrusted_proxies = ['10.0.0.0/8', '::1']\n")})
 	if err != nil {

@@ -23,6 +23,9 @@ type Sources struct {
 	Env func(name string) (string, bool)
 	// File is the path that --config gave, or empty.
 	File string
+	// Values are settings by key that win over all others, for a server that is started by a program. Unknown keys are
+	// refused.
+	Values map[string]string
 }
 
 // Settings lists every setting in the order of Config.
@@ -39,6 +42,9 @@ func Settings() []Setting {
 func Load(s Sources) (*Config, error) {
 	file, err := readFile(s.File)
 	if err != nil {
+		return nil, err
+	}
+	if err := known("the program", s.Values); err != nil {
 		return nil, err
 	}
 	c := &Config{Origin: map[string]string{}}
@@ -82,6 +88,9 @@ func setting(field reflect.StructField) Setting {
 
 // lookup returns a setting's value and where it came from.
 func (s Sources) lookup(def Setting, file map[string]string) (value, origin string) {
+	if value, ok := s.Values[def.Key]; ok {
+		return value, def.Key
+	}
 	if s.Flag != nil {
 		if value, ok := s.Flag(def.Flag); ok {
 			return value, "--" + def.Flag
@@ -111,17 +120,12 @@ func readFile(path string) (map[string]string, error) {
 	if _, err := toml.Decode(string(text), &raw); err != nil {
 		return nil, fmt.Errorf("--config: %s: %w", path, err)
 	}
-	known := map[string]bool{}
-	for _, s := range Settings() {
-		known[s.Key] = true
+	if err := known("--config: "+path, raw); err != nil {
+		return nil, err
 	}
 	values := map[string]string{}
 	var faults []error
 	for _, key := range slices.Sorted(maps.Keys(raw)) {
-		if !known[key] {
-			faults = append(faults, fmt.Errorf("--config: %s: there is no setting %q", path, key))
-			continue
-		}
 		value, err := asText(raw[key])
 		if err != nil {
 			faults = append(faults, fmt.Errorf("--config: %s: %s: %w", path, key, err))
@@ -130,6 +134,21 @@ func readFile(path string) (map[string]string, error) {
 		values[key] = value
 	}
 	return values, errors.Join(faults...)
+}
+
+// known refuses keys that are no settings.
+func known[V any](where string, values map[string]V) error {
+	settings := map[string]bool{}
+	for _, s := range Settings() {
+		settings[s.Key] = true
+	}
+	var faults []error
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if !settings[key] {
+			faults = append(faults, fmt.Errorf("%s: there is no setting %q", where, key))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // asText turns a value of a TOML file to the text that a flag would have had.

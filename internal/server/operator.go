@@ -110,7 +110,7 @@ func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*Operator
 	}
 	held, err := lockDir(c.Data)
 	if errors.Is(err, ErrHeld) {
-		return &Operator{dir: c.Data}, nil
+		return Beside(c.Data), nil
 	}
 	if err != nil {
 		return nil, err
@@ -124,6 +124,9 @@ func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*Operator
 	}
 	return &Operator{dir: c.Data, lock: held, core: parts, verbs: parts.operatorVerbs()}, nil
 }
+
+// Beside reaches the server that holds dir, and only it.
+func Beside(dir string) *Operator { return &Operator{dir: dir} }
 
 // Close gives the data directory back.
 func (o *Operator) Close() error {
