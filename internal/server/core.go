@@ -27,6 +27,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/secret"
+	"github.com/pennypost/pennypost/internal/transport"
 )
 
 // core is everything below the faces, wired.
@@ -42,6 +43,8 @@ type core struct {
 	policy        *policy.Service
 	mailboxes     *mailbox.Store
 	organizations *organization.Service
+	transport     *transport.Transport
+	spool         string // directory of large messages on their way in
 	door          *identity.Door
 	jobs          *job.Runner
 }
@@ -85,18 +88,26 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.keys = identity.NewKeys(d, parts.root, parts.feed, parts.clock, iam.Check)
 	parts.policy = policy.New(parts.directory, parts.clock)
+	parts.spool = filepath.Join(dir, "spool")
+	if err := os.MkdirAll(parts.spool, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
 	store, err := blob.New(ctx, blob.Options{URL: c.BlobURL, Dir: filepath.Join(dir, "blobs"), NoSync: !kept})
 	if err != nil {
 		return nil, err
 	}
 	parts.mailboxes = mailbox.New(mailbox.Options{
-		DB: d, Blobs: bodies{store, dir}, Feed: parts.feed, Clock: parts.clock, Log: log,
+		DB: d, Blobs: bodies{store, parts.spool}, Feed: parts.feed, Clock: parts.clock, Log: log,
 	})
 	parts.organizations = organization.New(organization.Config{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
 	})
 	parts.door = identity.NewDoor(parts.directory, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
+	parts.transport = transport.New(transport.Options{
+		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log,
+		Hostname: c.Hostname,
+	})
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
 	parts.directory.Handle(parts.jobs)

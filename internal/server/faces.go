@@ -4,56 +4,47 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"net"
 	"net/http"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pennypost/pennypost/internal/awsapi"
-	"github.com/pennypost/pennypost/internal/db"
-	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/imap"
+	"github.com/pennypost/pennypost/internal/smtp"
 )
 
 // faces are the protocols that programs and people reach the core by.
 type faces struct {
-	api http.Handler
-	// mail is by the setting of the listener.
-	mail map[string]mailListener
-}
-
-// mailListener is the face of a mail port.
-type mailListener struct {
-	face     mailFace
-	implicit bool // TLS from the first byte
-}
-
-// mailFace is what smtp and imap servers are to the wiring.
-type mailFace interface {
-	Serve(l net.Listener, implicitTLS bool) error
-	// Shutdown ends Serve, lets what runs finish until ctx ends, and then cuts it off.
-	Shutdown(ctx context.Context) error
+	api        http.Handler
+	inbound    *smtp.Server
+	submission *smtp.Server
+	imap       *imap.Server
 }
 
 // newFaces makes the faces on the core.
 func (s *Server) newFaces() faces {
-	api := awsapi.New(awsapi.Options{
-		Keys: s.core.keys, OrganizationARN: s.core.organizationARN,
-		Account: s.config.AccountID, Region: s.config.Region,
-		Clock: s.core.clock, Log: s.log, Metrics: s.metrics.registry,
-	})
-	return faces{api: api, mail: map[string]mailListener{}}
-}
-
-// organizationARN names an organisation in policies; it is asked before the organisation's state matters.
-func (c *core) organizationARN(ctx context.Context, id string) (arn string, err error) {
-	err = c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		o, err := c.directory.OrganizationTx(ctx, tx, directory.OrgID(id))
-		if err == nil {
-			arn = o.ARN()
-		}
-		return err
-	})
-	return arn, err
+	c := s.core
+	api := &awsapi.API{
+		Directory: c.directory, Organizations: c.organizations, Policy: c.policy,
+		Pages: awsapi.NewPages(c.root.Derive("page tokens")),
+	}
+	mail := smtp.Config{
+		Hostname: s.config.Hostname, Begin: smtp.Over(c.transport), TLS: s.certs.Config(), Clock: c.clock, Log: s.log, SpoolDir: c.spool,
+	}
+	submission := mail
+	submission.Authenticate = smtp.Through(c.door)
+	return faces{
+		api: awsapi.New(awsapi.Options{
+			Keys: c.keys, Handlers: api.Handlers(), OrganizationARN: api.OrganizationARN,
+			Account: s.config.AccountID, Region: s.config.Region,
+			Clock: c.clock, Log: s.log, Metrics: s.metrics.registry,
+		}),
+		inbound:    smtp.New(mail),
+		submission: smtp.New(submission),
+		imap: imap.New(imap.Config{
+			Mailboxes: c.mailboxes, Feed: c.feed, SignIn: imap.Through(c.door), TLS: s.certs.Config("imap"), Log: s.log, Spool: c.spool,
+		}),
+	}
 }
 
 // serve serves each listener by its face until ctx ends.
@@ -70,26 +61,33 @@ func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 	web("https", s.certs.Config("h2", "http/1.1"), behindProxies(api, s.config.TrustedProxies, false))
 	web("metrics", nil, s.metrics.handler(s.core.db))
 
-	running := map[mailFace]struct{}{}
-	for key, m := range s.faces.mail {
-		l, on := s.listeners[key]
-		if !on {
-			continue
+	s.serveSMTP(ctx, g, s.faces.inbound, map[string]bool{"smtp": false})
+	s.serveSMTP(ctx, g, s.faces.submission, map[string]bool{"submission": false, "submissions": true})
+	if l, on := s.listeners["imap"]; on {
+		g.Go(func() error { return s.faces.imap.Serve(ctx, s.metrics.count("imap", l)) })
+	}
+	if l, on := s.listeners["imaps"]; on {
+		secure := tls.NewListener(s.metrics.count("imaps", l), s.certs.Config("imap"))
+		g.Go(func() error { return s.faces.imap.Serve(ctx, secure) })
+	}
+}
+
+// serveSMTP serves the listeners by one server until ctx ends; implicit says which of them speak TLS from the first byte.
+func (s *Server) serveSMTP(ctx context.Context, g *errgroup.Group, face *smtp.Server, implicit map[string]bool) {
+	for key, withTLS := range implicit {
+		if l, on := s.listeners[key]; on {
+			g.Go(func() error { return face.Serve(s.metrics.count(key, l), withTLS) })
 		}
-		running[m.face] = struct{}{}
-		g.Go(func() error { return m.face.Serve(s.metrics.count(key, l), m.implicit) })
 	}
-	for face := range running {
-		g.Go(func() error {
-			<-ctx.Done()
-			grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-			defer cancel()
-			if err := face.Shutdown(grace); !errors.Is(err, context.DeadlineExceeded) {
-				return err
-			}
-			return nil // who was still busy was cut off
-		})
-	}
+	g.Go(func() error {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		if err := face.Shutdown(grace); !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		return nil // who was still busy was cut off, and not told that his mail was taken
+	})
 }
 
 // verbs are those of the operator, and what the server says of itself.

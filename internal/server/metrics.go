@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,14 +88,28 @@ type countedListener struct {
 	open     prometheus.Gauge
 }
 
+// Accept waits out what passes: a client that was gone before it was accepted, or too many open files. A face ends only when
+// its listener is closed.
 func (l *countedListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for wait := time.Millisecond; err != nil; wait = min(2*wait, time.Second) {
+		if !passing(err) {
+			return nil, err
+		}
+		time.Sleep(wait)
+		c, err = l.Listener.Accept()
 	}
 	l.accepted.Inc()
 	l.open.Inc()
 	return &countedConn{Conn: c, gone: sync.OnceFunc(l.open.Dec)}, nil
+}
+
+// passing reports whether an error of accept says nothing about the listener itself (accept(2)).
+func passing(err error) bool {
+	var number syscall.Errno
+	return errors.As(err, &number) && slices.Contains([]syscall.Errno{
+		syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+	}, number)
 }
 
 type countedConn struct {
