@@ -139,6 +139,10 @@ func (r *Reader) command(cmd *Command) {
 		return
 	}
 	cmd.Name = name
+	if r.limits.NoSecrets && (name == "LOGIN" || name == "AUTHENTICATE") {
+		r.refuse("PRIVACYREQUIRED", "protect the connection by STARTTLS first")
+		return
+	}
 	cmd.Args = parse(r)
 	if r.streamed == nil {
 		r.end()

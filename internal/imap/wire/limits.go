@@ -13,6 +13,9 @@ type Limits struct {
 	Keys int
 	// Items is how many items one FETCH may ask for, how many patterns a LIST, how many flags a STORE.
 	Items int
+	// NoSecrets refuses LOGIN and AUTHENTICATE before anything behind their name is looked at or invited: the connection
+	// is not protected yet.
+	NoSecrets bool
 	// Skip is how many bytes of a refused command are read and thrown away before the connection is given up.
 	Skip int64
 }

@@ -1,0 +1,77 @@
+package imap
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/pennypost/pennypost/internal/imap/wire"
+)
+
+// capabilities returns what the connection can do in its state.
+func (c *conn) capabilities() string {
+	// IMAP4rev2 is not among them before all that RFC 9051 folds in is here: BINARY is missing.
+	list := []string{"IMAP4rev1", "LITERAL+", "ID", "ENABLE", "SASL-IR"}
+	switch {
+	case c.user != nil:
+		list = append(list,
+			"IDLE",                              // RFC 2177
+			"NAMESPACE",                         // RFC 2342
+			"UIDPLUS",                           // RFC 4315
+			"UNSELECT",                          // RFC 3691
+			"CHILDREN",                          // RFC 3348
+			"LIST-EXTENDED",                     // RFC 5258
+			"LIST-STATUS",                       // RFC 5819
+			"SPECIAL-USE", "CREATE-SPECIAL-USE", // RFC 6154
+			"ESEARCH",              // RFC 4731
+			"SEARCHRES",            // RFC 5182
+			"WITHIN",               // RFC 5032
+			"MOVE",                 // RFC 6851
+			"CONDSTORE", "QRESYNC", // RFC 7162
+			"STATUS=SIZE",                // RFC 8438
+			"OBJECTID",                   // RFC 8474
+			"SAVEDATE",                   // RFC 8514
+			"QUOTA", "QUOTA=RES-STORAGE", // RFC 9208
+			"APPENDLIMIT="+strconv.FormatInt(c.s.MaxMessage, 10), // RFC 7889
+		)
+	case c.protected:
+		list = append(list, "AUTH=PLAIN", "AUTH=LOGIN")
+	default:
+		if c.s.TLS != nil {
+			list = append(list, "STARTTLS")
+		}
+		list = append(list, "LOGINDISABLED")
+	}
+	return strings.Join(list, " ")
+}
+
+// identify answers ID (RFC 2971). What the client says goes to the log, where it helps to explain what it does.
+func (c *conn) identify(ctx context.Context, a wire.ID) (result, error) {
+	for _, p := range a.Params {
+		if strings.EqualFold(p.Name, "name") || strings.EqualFold(p.Name, "version") {
+			c.log.DebugContext(ctx, "IMAP client", "field", strings.ToLower(p.Name), "value", p.Value)
+		}
+	}
+	c.w.Raw(`* ID ("name" "Pennypost")`)
+	c.w.End()
+	return result{}, nil
+}
+
+// enable answers ENABLE (RFC 5161).
+func (c *conn) enable(a wire.Enable) (result, error) {
+	b := append(c.w.Buf(), "* ENABLED"...)
+	for _, name := range a.Capabilities {
+		switch name {
+		case "QRESYNC": // it means CONDSTORE too (RFC 7162 section 3.2.3)
+			c.qresync = true
+			c.condStore = true
+		case "CONDSTORE":
+			c.condStore = true
+		default:
+			continue
+		}
+		b = append(append(b, ' '), name...)
+	}
+	c.w.SetBuf(append(b, '\r', '\n'))
+	return result{}, nil
+}

@@ -1,0 +1,27 @@
+package imap
+
+import (
+	"context"
+
+	"github.com/pennypost/pennypost/internal/imap/wire"
+	"github.com/pennypost/pennypost/internal/mailbox"
+)
+
+// expunge answers EXPUNGE and UID EXPUNGE. What went is told by the update behind every command.
+func (c *conn) expunge(ctx context.Context, a wire.Expunge) (result, error) {
+	if err := c.writable(); err != nil {
+		return result{}, err
+	}
+	set := mailbox.AllUIDs()
+	if a.UID {
+		var err error
+		if set, err = c.resolve(true, a.Set); err != nil {
+			return result{}, err
+		}
+	}
+	gone, highest, err := c.s.Mailboxes.Expunge(ctx, c.box, c.sel.folder, set, true)
+	if err != nil || len(gone) == 0 || !c.condStore {
+		return result{}, err
+	}
+	return result{code: "HIGHESTMODSEQ " + string(appendNumber(nil, int64(highest)))}, nil // RFC 7162 section 3.2.7
+}

@@ -1,0 +1,275 @@
+package imap
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/db/dbtest"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/mailbox/content"
+)
+
+// rig is a server under test, on a store of its own, with one user: ann, whose password is "sesame".
+type rig struct {
+	*Server
+	t            testing.TB
+	box          mailbox.ID
+	plain, tls   net.Listener
+	stop         context.CancelFunc
+	served       sync.WaitGroup
+	mu           sync.Mutex
+	sessionEnded chan struct{} // the Done of every session
+}
+
+const testQuota = 1 << 30
+
+// onBoth runs fn with a server on each engine.
+func onBoth(t *testing.T, fn func(t *testing.T, r *rig), change ...func(*Config)) {
+	t.Helper()
+	dbtest.Run(t, mailbox.Migrations(), func(t *testing.T, d *db.DB) { fn(t, newRig(t, d, change...)) })
+}
+
+// onSQLite is onBoth for what the store has no part in.
+func onSQLite(t testing.TB, change ...func(*Config)) *rig {
+	t.Helper()
+	return newRig(t, dbtest.SQLite(t, mailbox.Migrations()), change...)
+}
+
+func newRig(t testing.TB, d *db.DB, change ...func(*Config)) *rig {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	f := feed.New()
+	store := mailbox.New(mailbox.Options{DB: d, Blobs: &memoryBlobs{m: map[string][]byte{}}, Feed: f, Clock: clock.System{}, Log: log})
+	r := &rig{t: t, sessionEnded: make(chan struct{})}
+	err := d.Write(context.Background(), func(ctx context.Context, tx *db.Tx) (err error) {
+		r.box, err = store.CreateTx(ctx, tx, mailbox.Owner{Org: 1, Entity: "ann"}, testQuota)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{Mailboxes: store, Feed: f, SignIn: r.signIn, TLS: testTLS(), Log: log, Spool: t.TempDir()}
+	for _, change := range change {
+		change(&c)
+	}
+	r.Server = New(c)
+	r.serve()
+	t.Cleanup(func() {
+		r.shutDown()
+		faults, err := store.Check(context.Background())
+		if err != nil || len(faults) > 0 {
+			t.Errorf("the store's check: %v %q", err, faults)
+		}
+	})
+	return r
+}
+
+func (r *rig) serve() {
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	listen := func() net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return l
+	}
+	r.plain, r.tls = listen(), tls.NewListener(listen(), testTLS())
+	for _, l := range []net.Listener{r.plain, r.tls} {
+		r.served.Go(func() {
+			if err := r.Serve(ctx, l); err != nil {
+				r.t.Errorf("Serve: %v", err)
+			}
+		})
+	}
+}
+
+func (r *rig) shutDown() {
+	r.stop()
+	r.served.Wait()
+	if n := r.Connections(); n != 0 {
+		r.t.Errorf("%d connections are left behind Serve", n)
+	}
+}
+
+// signIn is a door that knows ann.
+func (r *rig) signIn(_ context.Context, c Credentials) (*SignedIn, error) {
+	if !strings.EqualFold(c.Username, "ann") || c.Password != "sesame" {
+		return nil, fault.New(fault.Unauthenticated, fault.None, "the user name or the password is wrong")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &SignedIn{User: "ann", Organization: "m-1", Mailbox: r.box, Done: r.sessionEnded, Close: func() {}}, nil
+}
+
+// endSessions is what the door does when the password changes.
+func (r *rig) endSessions() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.sessionEnded)
+	r.sessionEnded = make(chan struct{})
+}
+
+// deliver puts a message into a folder as SMTP would.
+func (r *rig) deliver(path, text string, flags mailbox.Flags) {
+	r.t.Helper()
+	f, err := r.Mailboxes.Folder(context.Background(), r.box, path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	m := content.Message([]byte(text), mailbox.Source{Bytes: []byte(text), Size: int64(len(text))})
+	target := mailbox.Target{Mailbox: r.box, Folder: f.ID, Flags: flags, Prefix: []byte("Delivered-To: ann\r\n"), Received: time.Date(2026, 11, 23, 21, 0, 0, 0, time.UTC)}
+	if _, err := r.Mailboxes.Deliver(context.Background(), m, target); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// client is one connection to the server.
+type client struct {
+	t   testing.TB
+	nc  net.Conn
+	in  *bufio.Reader
+	log bytes.Buffer
+}
+
+// dial connects, with TLS from the beginning or not, and passes over the greeting.
+func (r *rig) dial(protected bool) *client {
+	r.t.Helper()
+	nc, err := net.Dial("tcp", r.plain.Addr().String())
+	if protected {
+		nc, err = tls.Dial("tcp", r.tls.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = nc.Close() })
+	c := &client{t: r.t, nc: nc, in: bufio.NewReader(nc)}
+	c.wait()
+	if greeting := c.line(); !strings.HasPrefix(greeting, "* OK [CAPABILITY IMAP4rev1") || !strings.HasSuffix(greeting, "Pennypost ready") {
+		r.t.Fatalf("the greeting is %q", greeting)
+	}
+	return c
+}
+
+// login connects and signs in.
+func (r *rig) login() *client {
+	r.t.Helper()
+	c := r.dial(true)
+	c.ok("login LOGIN ann sesame")
+	return c
+}
+
+func (c *client) wait() { _ = c.nc.SetDeadline(time.Now().Add(20 * time.Second)) }
+
+func (c *client) send(raw string) {
+	c.t.Helper()
+	c.log.WriteString("> " + raw)
+	if _, err := io.WriteString(c.nc, raw); err != nil {
+		c.t.Fatalf("send %.100q: %v", raw, err)
+	}
+}
+
+// line reads a line, without its line break.
+func (c *client) line() string {
+	c.t.Helper()
+	s, err := c.in.ReadString('\n')
+	if err != nil {
+		c.t.Fatalf("read: %v after %q; the conversation was\n%s", err, s, c.log.String())
+	}
+	c.log.WriteString("< " + s)
+	return strings.TrimSuffix(s, "\r\n")
+}
+
+// ended reports whether the server closed the connection.
+func (c *client) ended() bool {
+	_, err := c.in.ReadByte()
+	return err != nil && !isTimeout(err)
+}
+
+// ok sends a command, which begins with its tag, and returns the lines before its OK.
+func (c *client) ok(command string) []string {
+	c.t.Helper()
+	lines, answer := c.do(command)
+	if !strings.HasPrefix(answer, "OK") {
+		c.t.Fatalf("%.100s: %s", command, answer)
+	}
+	return lines
+}
+
+// do sends a command and returns the lines before its answer, and the answer without the tag.
+func (c *client) do(command string) (lines []string, answer string) {
+	c.t.Helper()
+	c.wait()
+	c.send(command + "\r\n")
+	tag, _, _ := strings.Cut(command, " ")
+	for {
+		line := c.line()
+		if rest, ok := strings.CutPrefix(line, tag+" "); ok {
+			return lines, rest
+		}
+		lines = append(lines, line)
+	}
+}
+
+// testTLS is a certificate that nobody need trust.
+var testTLS = sync.OnceValue(func() *tls.Config {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+})
+
+type memoryBlobs struct {
+	mu sync.Mutex
+	m  map[string][]byte
+}
+
+type memoryBlob struct{ *bytes.Reader }
+
+func (memoryBlob) Close() error { return nil }
+
+func (b *memoryBlobs) Put(_ context.Context, key string, r io.Reader) (int64, error) {
+	all, err := io.ReadAll(r)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.m[key] = all
+	return int64(len(all)), err
+}
+
+func (b *memoryBlobs) Open(_ context.Context, key string) (mailbox.Blob, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return memoryBlob{bytes.NewReader(b.m[key])}, nil
+}
+
+func (b *memoryBlobs) Delete(_ context.Context, key string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.m, key)
+	return nil
+}

@@ -1,0 +1,207 @@
+package imap
+
+import (
+	"context"
+
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/imap/wire"
+	"github.com/pennypost/pennypost/internal/mailbox"
+)
+
+// selected is the folder that a session has selected.
+type selected struct {
+	view
+	folder   mailbox.FolderID
+	validity uint32
+	readOnly bool
+	keywords *mailbox.Keywords
+	named    mailbox.Flags // the keyword bits that FLAGS has told the client of
+	texts    map[mailbox.Flags][]byte
+	notice   *feed.Listener
+}
+
+func (c *conn) unselect() {
+	if c.sel != nil {
+		c.sel.notice.Close()
+		c.sel = nil
+	}
+	c.saved = nil
+}
+
+// look takes into the view what happened in the folder, if there was notice of something, or always.
+func (c *conn) look(ctx context.Context, always bool) error {
+	sel := c.sel
+	select {
+	case <-sel.notice.C:
+	default:
+		if !always {
+			return nil
+		}
+	}
+	ch, err := c.s.Mailboxes.Changes(ctx, c.box, sel.folder, sel.told)
+	if fault.Is(err, fault.NotFound, fault.Folder) || err == nil && ch.Folder.UIDValidity != sel.validity {
+		return &hangUp{"the folder that was selected is gone"}
+	}
+	if err != nil {
+		return err
+	}
+	return sel.take(&ch, func() (*mailbox.UIDList, error) { return c.s.Mailboxes.UIDList(ctx, c.box, &ch.Folder) })
+}
+
+// update tells the client what is new in its folder: messages that are gone, if that may be said now, messages that came,
+// and flags that others changed.
+func (c *conn) update(ctx context.Context, expunge, always bool) error {
+	if err := c.look(ctx, always); err != nil {
+		return err
+	}
+	sel := c.sel
+	if expunge && len(sel.gone) > 0 {
+		c.tellGone()
+	}
+	if n := sel.list.Len(); n != sel.exists {
+		sel.exists = n
+		c.claimRecent()
+		c.w.Raw("* ")
+		c.w.Number(uint64(n))
+		c.w.Raw(" EXISTS\r\n* ")
+		c.w.Number(uint64(sel.list.Count(sel.recent)))
+		c.w.Raw(" RECENT")
+		c.w.End()
+	}
+	if len(sel.flags) == 0 {
+		return nil
+	}
+	for _, u := range sel.takeFlags() {
+		if err := c.tellFlags(ctx, u, false, c.condStore); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellGone sends EXPUNGE for each message that is gone, or VANISHED to a client that knows it (RFC 7162 section 3.2.10).
+func (c *conn) tellGone() {
+	sel := c.sel
+	gone := sel.gone
+	sel.gone = nil
+	if c.qresync {
+		c.w.Raw("* VANISHED ")
+		c.w.Raw(gone.String())
+		c.w.End()
+	} else {
+		before := 0
+		for u := range gone.All() {
+			seq, ok := sel.list.Seq(u)
+			if !ok {
+				continue
+			}
+			c.w.Raw("* ")
+			c.w.Number(uint64(seq - before)) // each EXPUNGE moves those behind it down
+			c.w.Raw(" EXPUNGE")
+			c.w.End()
+			before++
+		}
+	}
+	sel.exists -= sel.list.Count(gone)
+	sel.list = sel.list.Without(gone)
+}
+
+// tellFlags sends FETCH with the flags of a message, with its UID and mod-sequence if asked for.
+func (c *conn) tellFlags(ctx context.Context, u mailbox.FlagUpdate, uid, modSeq bool) error {
+	sel := c.sel
+	seq, ok := sel.list.Seq(u.UID)
+	if !ok {
+		return nil
+	}
+	if err := c.nameKeywords(ctx, u.Flags); err != nil {
+		return err
+	}
+	b := appendNumber(append(c.w.Buf(), "* "...), int64(seq))
+	b = append(b, " FETCH ("...)
+	if uid || c.qresync { // RFC 7162 section 3.2.4
+		b = append(appendNumber(append(b, "UID "...), int64(u.UID)), ' ')
+	}
+	b = sel.appendFlags(append(b, "FLAGS "...), u.Flags, u.UID)
+	if modSeq {
+		b = append(appendNumber(append(b, " MODSEQ ("...), int64(u.ModSeq)), ')')
+	}
+	c.w.SetBuf(append(b, ")\r\n"...))
+	return nil
+}
+
+// claimRecent makes the new messages recent in this session, if it is the first to hear of them and may change the folder;
+// to one that only looks they are recent and stay so for the next.
+func (c *conn) claimRecent() {
+	sel := c.sel
+	if sel.next <= 1 {
+		return
+	}
+	key := folderKey{c.box, sel.folder}
+	var before mailbox.UID
+	if sel.readOnly {
+		before = c.s.recent.upTo(key, sel.validity)
+	} else {
+		before = c.s.recent.claim(key, sel.validity, sel.next-1)
+	}
+	if before < sel.next-1 {
+		sel.recent = mailbox.NewUIDSet(append(sel.recent, mailbox.UIDRange{First: before + 1, Last: sel.next - 1})...)
+	}
+}
+
+// resolve turns a set of a command into the UIDs of messages that the client knows.
+func (c *conn) resolve(uid bool, set wire.NumSet) (mailbox.UIDSet, error) {
+	sel := c.sel
+	switch {
+	case set.Saved:
+		return sel.list.Within(c.saved), nil
+	case uid:
+		return sel.list.Within(toUIDs(set.Resolve(uint32(sel.highest())))), nil
+	}
+	var out []mailbox.UIDRange
+	n := sel.list.Len()
+	for _, g := range set.Resolve(uint32(n)) {
+		if int64(g.Last) > int64(n) { // RFC 3501 section 9, seq-number
+			return nil, bad("there is no message with that sequence number")
+		}
+		out = append(out, sel.list.Set(int(g.First), int(g.Last))...)
+	}
+	return mailbox.NewUIDSet(out...), nil
+}
+
+func toUIDs(ranges []wire.Range) mailbox.UIDSet {
+	out := make(mailbox.UIDSet, len(ranges))
+	for i, g := range ranges {
+		out[i] = mailbox.UIDRange{First: mailbox.UID(g.First), Last: mailbox.UID(g.Last)}
+	}
+	return out
+}
+
+// numbers turns UIDs into what a command speaks of: UIDs or sequence numbers.
+func (sel *selected) numbers(uid bool, set mailbox.UIDSet) []wire.Range {
+	var out []wire.Range
+	if uid {
+		for _, g := range set {
+			out = append(out, wire.Range{First: uint32(g.First), Last: uint32(g.Last)})
+		}
+		return out
+	}
+	for _, g := range sel.list.Within(set) {
+		first, _ := sel.list.Seq(g.First)
+		last, _ := sel.list.Seq(g.Last)
+		if k := len(out); k > 0 && out[k-1].Last+1 == uint32(first) {
+			out[k-1].Last = uint32(last)
+		} else {
+			out = append(out, wire.Range{First: uint32(first), Last: uint32(last)})
+		}
+	}
+	return out
+}
+
+// writable refuses what would change a folder that was opened by EXAMINE.
+func (c *conn) writable() error {
+	if c.sel.readOnly {
+		return no("READ-ONLY", "the folder was opened by EXAMINE")
+	}
+	return nil
+}

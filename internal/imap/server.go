@@ -1,0 +1,134 @@
+package imap
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pennypost/pennypost/internal/imap/wire"
+)
+
+// Server serves IMAP on any number of listeners.
+type Server struct {
+	Config
+	recent  recents
+	buffers sync.Pool     // *[]byte of wire.BufferSize
+	large   chan struct{} // a place for each large message that is parsed at once
+	open    atomic.Int64
+
+	mu        sync.Mutex
+	addresses map[netip.Addr]int
+}
+
+// maxLargeAtOnce is how many messages larger than spoolAbove are in memory at once, to be parsed.
+const maxLargeAtOnce = 2
+
+// New returns a server.
+func New(c Config) *Server {
+	c.setDefaults()
+	s := &Server{Config: c, addresses: map[netip.Addr]int{}, large: make(chan struct{}, maxLargeAtOnce)}
+	s.recent.told = map[folderKey]recentMark{}
+	s.buffers.New = func() any { b := make([]byte, 0, wire.BufferSize+4<<10); return &b }
+	return s
+}
+
+// Connections returns how many connections are open.
+func (s *Server) Connections() int { return int(s.open.Load()) }
+
+// Serve accepts connections of l until ctx ends, and returns when all of them have ended: idle ones at once with BYE, the
+// others after their command, or after Config.Grace. It closes l. A connection that l hands out as a *tls.Conn is
+// protected from its first byte; the others may use STARTTLS. The error is that of a listener that failed.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	var sessions sync.WaitGroup
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer sessions.Wait()
+	defer stop()
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			var temporary interface{ Timeout() bool }
+			if errors.As(err, &temporary) && temporary.Timeout() {
+				continue
+			}
+			_ = l.Close()
+			return err
+		}
+		sessions.Go(func() { s.handle(ctx, nc) })
+	}
+}
+
+// handle serves one connection, if there is room for it.
+func (s *Server) handle(ctx context.Context, nc net.Conn) {
+	defer nc.Close()
+	address := remoteAddress(nc)
+	if reason := s.enter(address); reason != "" {
+		s.Log.WarnContext(ctx, "IMAP connection refused", "reason", reason, "address", address)
+		if _, isTLS := nc.(*tls.Conn); !isTLS {
+			c := newConn(s, nc, address)
+			c.w.Status("*", "BYE", "", reason)
+			_ = c.w.Flush() // it is going away in any case
+		}
+		return
+	}
+	defer s.leave(address)
+	newConn(s, nc, address).serve(ctx)
+}
+
+// enter counts a connection in, or says why it can't come in.
+func (s *Server) enter(a netip.Addr) string {
+	if s.open.Add(1) > int64(s.MaxConnections) {
+		s.open.Add(-1)
+		return "too many connections, try again later"
+	}
+	a = limitKey(a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.addresses[a] >= s.MaxPerAddress {
+		s.open.Add(-1)
+		return "too many connections from your address"
+	}
+	s.addresses[a]++
+	return ""
+}
+
+func (s *Server) leave(a netip.Addr) {
+	s.open.Add(-1)
+	a = limitKey(a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.addresses[a]--; s.addresses[a] <= 0 {
+		delete(s.addresses, a)
+	}
+}
+
+// limitKey is what connections are counted by: an IPv4 address, or the /64 that one IPv6 customer has.
+func limitKey(a netip.Addr) netip.Addr {
+	if a = a.Unmap(); a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return a
+}
+
+func remoteAddress(nc net.Conn) netip.Addr {
+	if a, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
+		return a.Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+func (s *Server) buffer() []byte { return (*s.buffers.Get().(*[]byte))[:0] }
+
+func (s *Server) release(b []byte) {
+	if cap(b) <= 4*wire.BufferSize { // one that grew for a large response is not kept
+		s.buffers.Put(&b)
+	}
+}
