@@ -101,9 +101,9 @@ type Sender struct {
 type Transaction interface {
 	// Add accepts or refuses a recipient. A domain of "" is only given with "postmaster" (RFC 5321 section 4.5.1).
 	Add(ctx context.Context, to message.Address) error
-	// Store stores the message for all accepted recipients, durably, or for none. b begins with the trace of this server,
-	// traceLength bytes. It may keep parts of b.
-	Store(ctx context.Context, b []byte, traceLength int) error
+	// Store stores the message for all accepted recipients, durably, or for none. m begins with the trace of this server,
+	// traceLength bytes.
+	Store(ctx context.Context, m *spool.Spool, traceLength int) error
 }
 
 // SignIn is a user who was let in.

@@ -101,12 +101,7 @@ func (c *session) store(command string) {
 	m := c.mail
 	c.messages++
 	started := time.Now()
-	b, err := m.spool.Bytes()
-	if err != nil {
-		c.fail(command, err)
-		return
-	}
-	if err := m.core.Store(c.srv.ctx, b, m.trace); err != nil {
+	if err := m.core.Store(c.srv.ctx, m.spool, m.trace); err != nil {
 		c.fail(command, err)
 		return
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/spool"
 )
 
 // client is the other end of a session, driven by a script.
@@ -172,7 +173,7 @@ func (x *coreTransaction) Add(_ context.Context, to message.Address) error {
 	return nil
 }
 
-func (x *coreTransaction) Store(ctx context.Context, b []byte, trace int) error {
+func (x *coreTransaction) Store(ctx context.Context, m *spool.Spool, trace int) error {
 	if x.core.inside != nil {
 		select {
 		case <-x.core.inside:
@@ -182,6 +183,10 @@ func (x *coreTransaction) Store(ctx context.Context, b []byte, trace int) error 
 	}
 	if x.core.store != nil {
 		return x.core.store
+	}
+	b, err := m.Bytes()
+	if err != nil {
+		return err
 	}
 	x.core.mu.Lock()
 	defer x.core.mu.Unlock()

@@ -1,0 +1,27 @@
+package smtp
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/transport"
+)
+
+// Over makes Config.Begin of a transport.
+func Over(t *transport.Transport) func(context.Context, Sender) (Transaction, error) {
+	return func(ctx context.Context, s Sender) (Transaction, error) {
+		return t.Begin(ctx, transport.Sender{Principal: s.Principal, Submitted: s.Submitted, From: s.From, Size: s.Size})
+	}
+}
+
+// Through makes Config.Authenticate of the door.
+func Through(d *identity.Door) func(ctx context.Context, username, password string, from netip.Addr) (*SignIn, error) {
+	return func(ctx context.Context, username, password string, from netip.Addr) (*SignIn, error) {
+		s, err := d.Authenticate(ctx, identity.Credentials{Username: username, Password: password}, identity.Circumstances{Protocol: "SMTP", Address: from})
+		if err != nil {
+			return nil, err
+		}
+		return &SignIn{Principal: s.Principal, Done: s.Done(), Close: s.Close}, nil
+	}
+}

@@ -1,0 +1,86 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/spool"
+)
+
+// Store stores the message for all accepted recipients in one commit, and returns when that is on disk. m begins with the
+// trace that the face put there, traceLength bytes. On an error nothing is stored: Invalid Message, Denied Address (a
+// submitted message says it is from somebody else), Limit Message (it went round in a circle), TooLarge Message, OverQuota
+// Mailbox, Temporary.
+func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
+	if len(x.targets) == 0 {
+		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
+	}
+	// A message in a file takes memory from here on; so many at a time, in the order of arrival.
+	weight := min(m.Size(), x.transport.Limits.Memory)
+	if err := x.transport.memory.Acquire(ctx, weight); err != nil {
+		return fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be stored in time")
+	}
+	defer x.transport.memory.Release(weight)
+	b, err := m.Bytes()
+	if err != nil {
+		return fmt.Errorf("store a message: %w", err)
+	}
+	if err := x.checkRounds(b[traceLength:]); err != nil {
+		return err
+	}
+	if x.sender.Submitted {
+		if b, err = x.submit(ctx, b, traceLength); err != nil {
+			return err
+		}
+	}
+	structure, envelope := message.Scan(b), message.ParseEnvelope(b)
+	_, err = x.transport.Mailboxes.Deliver(ctx, mailbox.Message{
+		Source:   mailbox.Source{Bytes: b},
+		Envelope: envelope.AppendBinary(nil), Structure: structure.AppendBinary(nil), ParserVersion: message.ParserVersion,
+	}, x.mailboxTargets()...)
+	return x.answerFor(err)
+}
+
+// mailboxTargets gives each mailbox its own lines in front of the message: where answers about its delivery go, and the
+// address that led here (RFC 5321 section 4.4).
+func (x *Transaction) mailboxTargets() []mailbox.Target {
+	returnPath := "Return-Path: <" + x.sender.From.String() + ">\r\n"
+	targets := make([]mailbox.Target, len(x.targets))
+	for i, t := range x.targets {
+		targets[i] = mailbox.Target{Mailbox: t.mailbox, Prefix: []byte(returnPath + "Delivered-To: " + t.address + "\r\n")}
+	}
+	return targets
+}
+
+// checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3).
+func (x *Transaction) checkRounds(b []byte) error {
+	n := 0
+	for f := range message.Fields(b) {
+		if f.Is("received") {
+			n++
+		}
+	}
+	if limit := x.transport.Limits.Received; n > limit {
+		return fault.New(fault.Limit, fault.Message, "the message has %d Received fields; more than %d mean that it goes round in a circle", n, limit)
+	}
+	return nil
+}
+
+// answerFor turns what went wrong with one of several mailboxes into an answer for all recipients: it must be sent again to
+// all, and then the one that is full or closed is refused by itself.
+func (x *Transaction) answerFor(err error) error {
+	switch f := fault.As(err); {
+	case f == nil:
+		return err
+	case f.Subject != fault.Mailbox && f.Subject != fault.Folder:
+		return err
+	case f.Kind == fault.OverQuota && len(x.targets) == 1:
+		return err
+	case f.Kind == fault.OverQuota, f.Kind == fault.State, f.Kind == fault.NotFound:
+		return fault.Wrap(err, fault.Temporary, fault.Mailbox, "a recipient's mailbox can't take the message any more; send it again")
+	}
+	return err
+}

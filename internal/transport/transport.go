@@ -1,0 +1,127 @@
+package transport
+
+import (
+	"context"
+	"log/slog"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/policy"
+	"github.com/pennypost/pennypost/internal/principal"
+)
+
+// Options is what a Transport stands on, and its limits. All but Hostname and Limits are needed.
+type Options struct {
+	DB        *db.DB
+	Directory *directory.Service
+	Policy    *policy.Service
+	Mailboxes *mailbox.Store
+	Clock     clock.Clock
+	Log       *slog.Logger
+	// Hostname is the server's name. Mail for <postmaster> without a domain goes to the postmaster of this name, or else of
+	// the domain above it, where somebody has that address.
+	Hostname string
+	Limits   Limits
+}
+
+// Limits bound one message. Zero values mean the defaults, which are WorkMail's where it has one.
+type Limits struct {
+	Recipients int   // recipients of a message; 500
+	Mailboxes  int   // mailboxes that a message goes to, once groups are resolved; 1,000, which is also the most
+	Received   int   // Received fields that a message arrives with; 50
+	Memory     int64 // bytes of messages that are looked at and stored at the same time; 192 MB
+}
+
+// maxMailboxes is how many targets package mailbox stores in one commit.
+const maxMailboxes = 1000
+
+func (l Limits) withDefaults() Limits {
+	if l.Recipients <= 0 {
+		l.Recipients = 500
+	}
+	if l.Mailboxes <= 0 || l.Mailboxes > maxMailboxes {
+		l.Mailboxes = maxMailboxes
+	}
+	if l.Received <= 0 {
+		l.Received = 50
+	}
+	if l.Memory <= 0 {
+		l.Memory = 192 << 20
+	}
+	return l
+}
+
+// Transport takes messages in. It is safe for concurrent use.
+type Transport struct {
+	Options
+	memory *semaphore.Weighted
+}
+
+// New returns a transport.
+func New(o Options) *Transport {
+	o.Limits = o.Limits.withDefaults()
+	if o.Hostname == "" {
+		o.Hostname = "localhost"
+	}
+	return &Transport{Options: o, memory: semaphore.NewWeighted(o.Limits.Memory)}
+}
+
+// Sender is who sends a message.
+type Sender struct {
+	// Principal is the user who submits the message; for mail from another server it says from where it comes.
+	Principal principal.Principal
+	// Submitted says that the principal is a user of this server and may send only what is theirs to send.
+	Submitted bool
+	// From is the reverse-path, the zero address for messages that nobody wants an answer to.
+	From message.Address
+	// Size is the size that the sender announced in bytes, 0 where it did not.
+	Size int64
+}
+
+// Transaction is one message on its way in. It belongs to one goroutine.
+type Transaction struct {
+	transport  *Transport
+	sender     Sender
+	recipients int
+	targets    []target
+	reached    map[mailbox.ID]bool
+}
+
+// target is a mailbox that the message goes to, and the address that led there.
+type target struct {
+	mailbox mailbox.ID
+	address string
+}
+
+// Begin starts a message. For one that is submitted it checks that the user may send from the reverse-path: Denied Address
+// where not.
+func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
+	if s.Submitted && !s.From.IsZero() {
+		err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+			actor, err := t.actorTx(ctx, tx, s.Principal)
+			if err != nil {
+				return err
+			}
+			_, err = t.mayUseTx(ctx, tx, actor, s.From)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}}, nil
+}
+
+// Targets returns how many mailboxes the message goes to so far.
+func (x *Transaction) Targets() int { return len(x.targets) }
+
+// limitFault is what too many of something is answered with.
+func limitFault(format string, args ...any) *fault.Error {
+	return fault.New(fault.Limit, fault.Address, format, args...)
+}
