@@ -15,7 +15,7 @@ const (
 // that of a server with mail on disk, and ends with what the loads left in memory.
 func loads() []load {
 	return slices.Concat(
-		[]load{{name: "start", run: start}},
+		[]load{{name: "start", run: start}, {name: "login-first", run: loginFirst}},
 		apiLoads(),
 		deliveryLoads(),
 		imapLoads(),

@@ -20,7 +20,8 @@ var notes = map[string]string{
 	sectionDelivery: "One recipient a message, 50 users, a new connection every 100 messages; from MAIL FROM to the last 250, then counted in the " +
 		"mailboxes over IMAP. In the clear; LMTP with Dovecot, SMTP with the others.",
 	sectionIMAP: "Over TLS, handshake and sign-in outside of the measured time but for login. One connection unless c16. fetch-headers, -envelope, " +
-		"-flags, -bodies and store-all count messages, the others commands; append-c16 is by sixteen users.",
+		"-flags, -bodies and store-all count messages, the others commands; append-c16 is by sixteen users. login-first is the first sign-in of each " +
+		"user after a start; Pennypost remembers in memory that a secret was good. Dovecot and maddy answer STORE before it is on disk, Pennypost after.",
 	sectionIdle: "Memory is PSS over all processes of a server. Starts are on the data directory with all mail in it.",
 }
 

@@ -48,6 +48,24 @@ func writeLoads() []load {
 	return list
 }
 
+// loginFirst signs users in for the first time since a start, so that no server remembers that the secret was good.
+func loginFirst(ctx context.Context, b *bench, t *target, round int) error {
+	t.forget()
+	if err := t.Stop(ctx); err != nil {
+		return err
+	}
+	if _, err := t.Start(ctx); err != nil {
+		return err
+	}
+	out, err := drive.Closed(ctx, 1, min(b.scale.logins, peer.Users), b.scale.most, func(ctx context.Context, _ int) (drive.Worker, error) {
+		return signer{ctx, t.Endpoint()}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return b.addRate(round, t.Name(), sectionIMAP, "login-first", out, 1, true)
+}
+
 type appender struct {
 	*drive.IMAP
 	maker *drive.Maker
