@@ -32,7 +32,7 @@ type bodyRef struct {
 // Source is where a message's bytes come from: in memory, or a spool that can be read more than once.
 type Source struct {
 	Bytes []byte
-	Open  func() (io.ReadCloser, error) // used when Bytes is nil
+	Open  func() (io.ReadCloser, error) // used when Bytes is nil; a reader that can seek saves a copy
 	Size  int64                         // the exact length of what Open gives
 }
 
@@ -111,15 +111,15 @@ func (s *Store) prepare(ctx context.Context, src *Source, bodies map[OrgKey]*sto
 }
 
 func (s *Store) put(ctx context.Context, src *Source, key string) error {
-	open := src.Open
-	if src.Bytes != nil {
-		open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(src.Bytes)), nil }
+	var r io.Reader = bytes.NewReader(src.Bytes)
+	if src.Bytes == nil {
+		spooled, err := src.Open()
+		if err != nil {
+			return err
+		}
+		defer spooled.Close()
+		r = spooled
 	}
-	r, err := open()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
 	n, err := s.Blobs.Put(ctx, key, r)
 	if err == nil && n != src.size() {
 		err = fmt.Errorf("%d bytes came where %d were announced", n, src.size())
