@@ -57,7 +57,7 @@ func (p *Pennypost) Name() string { return "pennypost" }
 
 // Version says which Pennypost.
 func (p *Pennypost) Version() string {
-	return "Pennypost " + p.version + ", SQLite, every answer after its sync"
+	return "Pennypost " + strings.TrimPrefix(p.version, "pennypost ") + ", SQLite, every answer after its sync"
 }
 
 // Endpoint is where it is spoken to about mail.
