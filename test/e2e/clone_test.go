@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pennypost/pennypost/test/harness"
+)
+
+// clone makes a clean clone of what is committed.
+func clone(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "pennypost")
+	r := harness.Run(t, harness.Command{Name: "git", Args: []string{"clone", "-q", "--no-hardlinks", harness.Root(), dir}})
+	if r.Status != 0 {
+		t.Fatalf("git clone: %s", r)
+	}
+	return dir
+}
+
+// withoutCompiler is a PATH with the programs named and no C compiler.
+func withoutCompiler(t *testing.T, programs ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, p := range programs {
+		r := harness.Run(t, harness.Command{Name: "sh", Args: []string{"-c", `command -v "$1"`, "sh", p}})
+		if r.Status != 0 {
+			t.Fatalf("there is no %s", p)
+		}
+		if err := os.Symlink(strings.TrimSpace(r.Stdout), filepath.Join(dir, p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return "PATH=" + dir
+}
+
+// TestCleanCloneBuilds builds what is committed with nothing but Go.
+func TestCleanCloneBuilds(t *testing.T) {
+	dir := clone(t)
+	goRoot := harness.Run(t, harness.Command{Name: "go", Args: []string{"env", "GOROOT"}})
+	path := withoutCompiler(t, "git", "sh")
+	r := harness.Run(t, harness.Command{
+		Name: filepath.Join(strings.TrimSpace(goRoot.Stdout), "bin", "go"), Args: []string{"build", "./cmd/pennypost"}, Dir: dir, Env: []string{path},
+	})
+	if r.Status != 0 {
+		t.Fatalf("go build ./cmd/pennypost: %s", r)
+	}
+	if r := harness.Run(t, harness.Command{Name: filepath.Join(dir, "pennypost"), Args: []string{"version"}}); r.Status != 0 {
+		t.Errorf("the built program: %s", r)
+	}
+	if r := harness.Run(t, harness.Command{Name: "git", Args: []string{"status", "--porcelain"}, Dir: dir}); r.Stdout != "?? pennypost\n" && r.Stdout != "" {
+		t.Errorf("the build changed the tree: %s", r)
+	}
+}
+
+// TestOldGoGetsOneSentence runs the build with a go command that says it is old, and without any.
+func TestOldGoGetsOneSentence(t *testing.T) {
+	for name, script := range map[string]string{
+		"older than toolchains": "#!/bin/sh\ncase $1 in version) echo 'go version go1.19.8 linux/amd64' ;; *) echo 'go: errors parsing go.mod' >&2; exit 1 ;; esac\n",
+		"closed network":        "#!/bin/sh\ncase $1 in version) echo 'go version go1.24.1 linux/amd64' ;; *) echo 'go: download failed' >&2; exit 1 ;; esac\n",
+		"none":                  "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := withoutCompiler(t, "sh", "sed", "sort", "head", "dirname", "make")
+			if script != "" {
+				if err := os.WriteFile(filepath.Join(strings.TrimPrefix(path, "PATH="), "go"), []byte(script), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, target := range []string{"build", "test"} {
+				r := harness.Run(t, harness.Command{Name: "make", Args: []string{"-s", target}, Dir: harness.Root(), Env: []string{path}})
+				lines := strings.Split(strings.TrimSpace(r.Stderr), "\n")
+				if r.Status == 0 || !strings.Contains(lines[0], "Pennypost needs Go 1.26") {
+					t.Errorf("make %s: %s", target, r)
+				}
+				for _, line := range lines[1:] {
+					if !strings.HasPrefix(line, "make") {
+						t.Errorf("make %s says more than one sentence: %q", target, line)
+					}
+				}
+			}
+		})
+	}
+}

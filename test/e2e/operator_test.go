@@ -1,0 +1,131 @@
+package e2e
+
+import (
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	_ "modernc.org/sqlite" // damages a store behind the server's back
+
+	"github.com/pennypost/pennypost/test/harness"
+)
+
+func TestCheckExitStatus(t *testing.T) {
+	s := harness.Start(t, harness.Options{Unchecked: true})
+	if r := s.Verb("check"); r.Status != 0 || r.Stdout+r.Stderr != "" {
+		t.Errorf("check beside the server: %s", r)
+	}
+	s.Stop()
+	if r := s.Verb("check"); r.Status != 0 || r.Stdout+r.Stderr != "" {
+		t.Errorf("check without the server: %s", r)
+	}
+	damage(t, s.Dir, `INSERT INTO organization_tag (organization, tag, value) VALUES (7, 'orphan-one', ''), (7, 'orphan-two', '')`)
+	r := s.Verb("check")
+	if r.Status != 1 || r.Stderr != "" || strings.Count(r.Stdout, "\n") != 2 || !strings.Contains(r.Stdout, "orphan-two") {
+		t.Errorf("check of an inconsistent store, without a server: %s", r)
+	}
+	s.Start()
+	if beside := s.Verb("check"); beside != r {
+		t.Errorf("check of an inconsistent store, beside a server: %s", beside)
+	}
+	s.Stop()
+	r = harness.Run(t, harness.Command{Name: harness.Binary(t), Args: []string{"check", "--data", filepath.Join(t.TempDir(), "none")}})
+	if r.Status != 2 || r.Stdout != "" || r.Stderr == "" {
+		t.Errorf("check of no store: %s", r)
+	}
+	r = harness.Run(t, harness.Command{Name: harness.Binary(t), Args: []string{"check", "--no-such-flag"}})
+	if r.Status != 2 {
+		t.Errorf("check that could not look for its flags: %s", r)
+	}
+}
+
+// damage runs statements on the SQLite database of a server that does not run.
+func damage(t *testing.T, dir string, statements ...string) {
+	t.Helper()
+	d, err := sql.Open("sqlite", filepath.Join(dir, "pennypost.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.SetMaxOpenConns(1)
+	for _, s := range statements {
+		if _, err := d.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+func TestKeyVerbs(t *testing.T) {
+	harness.Engines(t, func(t *testing.T, url string) {
+		s := harness.Start(t, harness.Options{DatabaseURL: url})
+		policy := filepath.Join(t.TempDir(), "policy.json")
+		document := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"workmail:List*","Resource":"*"}]}`
+		if err := os.WriteFile(policy, []byte(document), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, running := range []bool{true, false} {
+			if !running {
+				s.Stop()
+			}
+			for _, c := range []struct {
+				args   []string
+				status int
+				says   string
+			}{
+				{[]string{"key", "create", "--label", "reader", "--policy-file", policy}, 0, "aws_secret_access_key = "},
+				{[]string{"key", "create", "--policy", "NoSuchPolicy"}, 1, "NoSuchPolicy"},
+				{[]string{"key", "create", "--policy-file", filepath.Join(t.TempDir(), "none")}, 1, "none"},
+				{[]string{"key", "create", "--policy", "x", "--policy-file", policy}, 1, "policy-file"},
+				{[]string{"key", "list"}, 0, `"reader"`},
+				{[]string{"key", "list"}, 0, `"first administrator"`},
+				{[]string{"key", "revoke", "AKIANOBODY"}, 1, "AKIANOBODY"},
+				{[]string{"key", "revoke"}, 1, "arg"},
+				{[]string{"domain", "verify", "example.com"}, 1, "organization"},
+				{[]string{"domain", "verify", "example.com", "--organization", "m-0123456789abcdef0123456789abcdef"}, 1, "m-0123456789abcdef"},
+			} {
+				r := s.Verb(c.args...)
+				if r.Status != c.status || !strings.Contains(r.Stdout+r.Stderr, c.says) {
+					t.Errorf("%v (server running: %v): %s\nwant status %d and %q", c.args, running, r, c.status, c.says)
+				}
+				if c.status != 0 && r.Stdout != "" {
+					t.Errorf("%v writes its complaint to standard output: %s", c.args, r)
+				}
+			}
+		}
+		if secret := s.Env["AWS_SECRET_ACCESS_KEY"]; strings.Contains(s.Log()+s.Verb("key", "list").Stdout, secret) {
+			t.Error("the administrator's secret is shown")
+		}
+	})
+}
+
+// TestTheDatabaseAloneRevealsNoSecret looks for the secret in every file of the data directory but admin.key.
+func TestTheDatabaseAloneRevealsNoSecret(t *testing.T) {
+	s := harness.Start(t, harness.Options{})
+	s.Stop()
+	seen := 0
+	err := filepath.Walk(s.Dir, func(path string, info os.FileInfo, err error) error {
+		if err != nil || info.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if strings.Contains(string(content), s.Env["AWS_SECRET_ACCESS_KEY"]) {
+			seen++
+			if filepath.Base(path) != "admin.key" {
+				t.Errorf("%s holds the secret as it is", path)
+			}
+		}
+		return err
+	})
+	if err != nil || seen != 1 {
+		t.Errorf("the secret is in %d files, want admin.key alone (%v)", seen, err)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	r := harness.Run(t, harness.Command{Name: harness.Binary(t), Args: []string{"version"}})
+	if r.Status != 0 || !strings.HasPrefix(r.Stdout, "pennypost ") {
+		t.Errorf("version: %s", r)
+	}
+}

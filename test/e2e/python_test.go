@@ -1,0 +1,31 @@
+package e2e
+
+import (
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/pennypost/pennypost/test/harness"
+)
+
+// TestPython runs the tests in test/python, which drive the API by boto3 and mail by Python's own smtplib and imaplib,
+// against the binary on both engines.
+func TestPython(t *testing.T) {
+	harness.Engines(t, func(t *testing.T, url string) {
+		t.Parallel()
+		s := harness.Start(t, harness.Options{DatabaseURL: url})
+		r := harness.Run(t, harness.Command{
+			Name: harness.Tool(t, "python"), Args: []string{"-m", "unittest", "discover", "-b"},
+			Dir: filepath.Join(harness.Root(), "test", "python"),
+			Env: append(s.Exports(), "PYTHONDONTWRITEBYTECODE=1", "PENNYPOST="+harness.Binary(t), "PENNYPOST_DIR="+s.Dir),
+		})
+		ran := regexp.MustCompile(`(?m)^Ran (\d+) tests`).FindStringSubmatch(r.Stderr)
+		if r.Status != 0 || ran == nil {
+			t.Fatalf("python -m unittest: %s", r)
+		}
+		if n, _ := strconv.Atoi(ran[1]); n < 20 || regexp.MustCompile(`skipped`).MatchString(r.Stderr) {
+			t.Errorf("%d tests ran, or some were skipped: %s", n, r)
+		}
+	})
+}
