@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	insertAddress = `INSERT INTO address (organization, address_key, address, domain, entity, kind, is_primary)
+	insertAddress = `INSERT INTO address (organization, address_key, address, domain, entity, kind, primary_key)
 		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`
-	addressHolder = `SELECT entity, is_primary FROM address WHERE organization = $1 AND address_key = $2`
-	countAliases  = `SELECT COUNT(*) FROM address WHERE entity = $1 AND NOT is_primary`
+	addressHolder = `SELECT entity FROM address WHERE organization = $1 AND address_key = $2`
+	countAliases  = `SELECT COUNT(*) FROM address WHERE entity = $1 AND primary_key IS NULL`
 	deleteAddress = `DELETE FROM address WHERE organization = $1 AND address_key = $2 AND entity = $3`
-	setPrimary    = `UPDATE address SET is_primary = (address_key = $2) WHERE entity = $1`
+	setPrimary    = `UPDATE address SET primary_key = CASE WHEN address_key = $2 THEN address_key END WHERE entity = $1`
 	setEmail      = `UPDATE entity SET email = $2 WHERE key = $1`
-	listAddresses = `SELECT address, address_key, is_primary FROM address WHERE entity = $1 AND address_key > $2
+	listAddresses = `SELECT address, address_key FROM address WHERE entity = $1 AND address_key > $2
 		ORDER BY address_key LIMIT $3`
 )
 
@@ -64,11 +64,8 @@ func (s *Service) mayHoldTx(ctx context.Context, tx *db.Tx, o *Organization, e *
 	if err := s.usableDomainTx(ctx, tx, o, a.Domain); err != nil {
 		return false, err
 	}
-	var (
-		holder  int64
-		primary bool
-	)
-	err = tx.QueryRow(ctx, addressHolder, o.Key, a.Key).Scan(&holder, &primary)
+	var holder int64
+	err = tx.QueryRow(ctx, addressHolder, o.Key, a.Key).Scan(&holder)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
@@ -96,7 +93,11 @@ func (s *Service) roomForAliasTx(ctx context.Context, tx *db.Tx, e *Entity) erro
 }
 
 func insertAddressTx(ctx context.Context, tx *db.Tx, e *Entity, a Address, primary bool) error {
-	n, err := tx.Exec(ctx, insertAddress, e.OrgKey, a.Key, a.Text, a.Domain, e.Key, int64(e.Kind), primary)
+	var primaryKey *string
+	if primary {
+		primaryKey = &a.Key
+	}
+	n, err := tx.Exec(ctx, insertAddress, e.OrgKey, a.Key, a.Text, a.Domain, e.Key, int64(e.Kind), primaryKey)
 	if err != nil {
 		return fmt.Errorf("store address: %w", err)
 	}
@@ -158,10 +159,7 @@ func (s *Service) ListAliases(ctx context.Context, p principal.Principal, org Or
 	return addresses, next, err
 }
 
-type heldAddress struct {
-	text, key string
-	primary   bool
-}
+type heldAddress struct{ text, key string }
 
 func addressesTx(ctx context.Context, tx *db.Tx, entity int64, after string, limit int) ([]heldAddress, error) {
 	rows, err := tx.Query(ctx, listAddresses, entity, after, limit)
@@ -172,7 +170,7 @@ func addressesTx(ctx context.Context, tx *db.Tx, entity int64, after string, lim
 	var held []heldAddress
 	for rows.Next() {
 		var h heldAddress
-		if err := rows.Scan(&h.text, &h.key, &h.primary); err != nil {
+		if err := rows.Scan(&h.text, &h.key); err != nil {
 			return nil, fmt.Errorf("list addresses: %w", err)
 		}
 		held = append(held, h)

@@ -13,9 +13,10 @@ var consistency = []struct{ fault, query string }{
 	{"entity without an organization", `SELECT e.id FROM entity e LEFT JOIN organization o ON o.key = e.organization
 		WHERE o.key IS NULL OR o.state = 'Deleted'`},
 	{"enabled entity whose primary address is not its e-mail", `SELECT e.id FROM entity e
-		LEFT JOIN address a ON a.entity = e.key AND a.is_primary WHERE e.state = 1 AND (a.address IS NULL OR a.address <> e.email)`},
+		LEFT JOIN address a ON a.entity = e.key AND a.primary_key IS NOT NULL WHERE e.state = 1 AND (a.address IS NULL OR a.address <> e.email)`},
 	{"entity with an e-mail that is not enabled", `SELECT id FROM entity WHERE state <> 1 AND email <> ''`},
-	{"entity with several primary addresses", `SELECT MIN(address) FROM address WHERE is_primary GROUP BY entity HAVING COUNT(*) > 1`},
+	{"entity with several primary addresses", `SELECT MIN(address) FROM address WHERE primary_key IS NOT NULL GROUP BY entity HAVING COUNT(*) > 1`},
+	{"address whose primary key is another's", `SELECT address FROM address WHERE primary_key <> address_key`},
 	{"address without an enabled entity", `SELECT a.address FROM address a LEFT JOIN entity e ON e.key = a.entity
 		WHERE e.key IS NULL OR e.state <> 1 OR e.organization <> a.organization OR e.kind <> a.kind`},
 	{"address outside of the organization's domains", `SELECT a.address FROM address a

@@ -133,9 +133,9 @@ const (
 		WHERE e.organization = $1 AND e.kind = $2 AND (e.display_key, e.key) > ($5, $3) AND e.display_key < $6 ORDER BY e.display_key, e.key LIMIT $4`
 	byProvider = `SELECT e.provider_user, ` + prefixedEntityColumns + ` FROM entity e
 		WHERE e.organization = $1 AND e.kind = $2 AND (e.provider_user, e.key) > ($5, $3) AND e.provider_user < $6 ORDER BY e.provider_user, e.key LIMIT $4`
-	byEmail = `SELECT a.address_key, ` + prefixedEntityColumns + ` FROM address a JOIN entity e ON e.key = a.entity
-		WHERE a.organization = $1 AND a.kind = $2 AND a.is_primary AND (a.address_key, a.entity) > ($5, $3)
-		AND a.address_key < $6 ORDER BY a.address_key, a.entity LIMIT $4`
+	byEmail = `SELECT a.primary_key, ` + prefixedEntityColumns + ` FROM address a JOIN entity e ON e.key = a.entity
+		WHERE a.organization = $1 AND a.kind = $2 AND (a.primary_key, a.entity) > ($5, $3)
+		AND a.primary_key < $6 ORDER BY a.primary_key, a.entity LIMIT $4`
 )
 
 // listTx runs a list and cuts the page.

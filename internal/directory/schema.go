@@ -128,7 +128,8 @@ CREATE TABLE delegate (
 CREATE INDEX delegate_of ON delegate (delegate, resource);
 `
 
-// address holds one row per address of a living, enabled entity. address_key is folded. remembered_address keeps what an
+// address holds one row per address of a living, enabled entity. address_key is folded; primary_key is the same
+// for the entity's primary address and NULL for its aliases, so that an index of the former alone serves the lists. remembered_address keeps what an
 // entity had when it was disabled, so that enabling it again brings its aliases back where they are still free.
 //
 // A domain may be pending in many organisations; the unique index lets one of them prove it.
@@ -140,12 +141,12 @@ CREATE TABLE address (
   domain TEXT {{.CollateC}} NOT NULL,
   entity BIGINT NOT NULL,
   kind BIGINT NOT NULL,
-  is_primary BOOLEAN NOT NULL,
+  primary_key TEXT {{.CollateC}},
   PRIMARY KEY (organization, address_key)
 ) {{.WithoutRowID}};
 CREATE INDEX address_entity ON address (entity, address_key);
 CREATE INDEX address_domain ON address (organization, domain);
-CREATE INDEX address_primary ON address (organization, kind, address_key) WHERE is_primary;
+CREATE INDEX address_primary ON address (organization, kind, primary_key, entity) WHERE primary_key IS NOT NULL;
 CREATE TABLE remembered_address (
   entity BIGINT NOT NULL,
   address_key TEXT {{.CollateC}} NOT NULL,
