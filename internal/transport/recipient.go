@@ -106,13 +106,17 @@ func (t *Transport) membersTx(ctx context.Context, tx *db.Tx, to message.Address
 	if !complete {
 		return nil, tooManyMembers(to, t.Limits.Mailboxes)
 	}
+	remote, err := t.Directory.HasRemoteMemberTx(ctx, tx, group)
+	if err != nil {
+		return nil, err
+	}
+	if remote {
+		return nil, fault.New(fault.Unsupported, fault.Address,
+			"the group %s has a member whose mailbox is on another server; this one can't send mail to others yet", to)
+	}
 	var targets []target
 	for i := range users {
-		switch u := &users[i]; {
-		case u.Role == directory.RoleRemote:
-			return nil, fault.New(fault.Unsupported, fault.Address,
-				"the group %s has a member whose mailbox is on another server; this one can't send mail to others yet", to)
-		case u.Mailbox != 0:
+		if u := &users[i]; u.Mailbox != 0 {
 			targets = append(targets, target{mailbox: mailbox.ID(u.Mailbox), address: u.Email})
 		}
 	}

@@ -1,0 +1,139 @@
+package smtp
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/transport/transporttest"
+)
+
+// real starts a server on a real core.
+func real(w *transporttest.World, change func(*Config)) *testServer {
+	return serve(w.T, func(c *Config) {
+		c.Begin, c.Clock = Over(w.Transport), w.Clock
+		if change != nil {
+			change(c)
+		}
+	})
+}
+
+func TestInboundOverTheCore(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		ann, full := w.User("ann"), w.User("full")
+		w.SetQuota(full, 10)
+		w.Group("team", ann)
+		ts := real(w, nil)
+		c := ts.play(`
+			S: 220
+			C: EHLO client.test
+			S* 250
+			C: MAIL FROM:<sender@other.test> SIZE=100
+			S: 250
+			C: RCPT TO:<someone@elsewhere.test>
+			S: 550 5.7.1
+			C: RCPT TO:<nobody@acme.awsapps.com>
+			S: 550 5.1.1
+			C: RCPT TO:<full@acme.awsapps.com>
+			S: 552 5.2.2
+			C: RCPT TO:<postmaster>
+			S: 550 5.1.1
+			C: RCPT TO:<Ann+tag@ACME.awsapps.com>
+			S: 250
+			C: RCPT TO:<team@acme.awsapps.com>
+			S: 250
+			C: DATA
+			S: 354
+			C: Subject: hello
+			C:
+			C: body
+			C: .
+			S: 250 2.0.0
+			C: MAIL FROM:<>
+			S: 250
+			C: RCPT TO:<ann@acme.awsapps.com>
+			S: 250
+			C: DATA
+			S: 354`)
+		if _, err := io.WriteString(c.conn, strings.Repeat("Received: from x\r\n", 51)+"\r\n.\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		c.play("S: 554 5.4.6\nC: QUIT\nS: 221\nEND")
+		got := w.Inbox(ann)
+		if len(got) != 1 || !strings.HasPrefix(got[0].Text, "Return-Path: <sender@other.test>\r\nDelivered-To: Ann+tag@ACME.awsapps.com\r\nReceived: from client.test") ||
+			!strings.HasSuffix(got[0].Text, "+0000\r\nSubject: hello\r\n\r\nbody\r\n") {
+			t.Errorf("ann has %+v", got)
+		}
+	})
+}
+
+func TestFiveHundredRecipients(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		ann := w.User("ann")
+		ts := real(w, nil)
+		c := ts.play("S: 220\nC: EHLO a\nS* 250\nC: MAIL FROM:<>\nS: 250")
+		c.play(strings.Repeat("C: RCPT TO:<ann@acme.awsapps.com>\n", 501) + strings.Repeat("S: 250\n", 500) + "S: 452 4.5.3\nC: DATA\nS: 354\nC: .\nS: 250")
+		if got := w.Inbox(ann); len(got) != 1 {
+			t.Errorf("ann has %d copies", len(got))
+		}
+	})
+}
+
+func TestSubmissionOverTheCore(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		ann, bob := w.UserWithPassword("ann"), w.User("bob")
+		door := identity.NewDoor(w.Directory, w.Audit, w.Feed, w.Clock, nil, identity.Limits{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- door.Run(ctx) }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}()
+		ts := real(w, func(c *Config) { c.Authenticate = Through(door) })
+		c := ts.play(secured + `
+			C: AUTH PLAIN ` + b64("\x00ann@acme.awsapps.com\x00wrong") + `
+			S: 535 5.7.8
+			C: AUTH PLAIN ` + b64("\x00ANN@acme.awsapps.com\x00"+transporttest.Password) + `
+			S: 235
+			C: MAIL FROM:<bob@acme.awsapps.com>
+			S: 550 5.7.1
+			C: MAIL FROM:<ann@acme.awsapps.com>
+			S: 250
+			C: RCPT TO:<friend@elsewhere.test>
+			S: 550 5.7.1 friend@elsewhere.test is on another server
+			C: RCPT TO:<bob@acme.awsapps.com>
+			S: 250
+			C: DATA
+			S: 354
+			C: From: bob@acme.awsapps.com
+			C: Subject: forged
+			C:
+			C: .
+			S: 550 5.7.1
+			C: MAIL FROM:<ann@acme.awsapps.com>
+			C: RCPT TO:<bob@acme.awsapps.com>
+			S: 250
+			S: 250
+			C: BDAT 62 LAST
+			C> "From: ann@acme.awsapps.com\r\nBcc: x@y.test\r\nSubject: s\r\n\r\nbdy\r\n"
+			S: 250`)
+		got := w.Inbox(bob)
+		if len(got) != 1 || strings.Contains(got[0].Text, "Bcc") || !strings.HasSuffix(got[0].Text, "From: ann@acme.awsapps.com\r\nSubject: s\r\n\r\nbdy\r\n") {
+			t.Fatalf("bob has %+v", got)
+		}
+		start := time.Now()
+		password := "another Pa$$w0rd"
+		w.Must(w.Directory.SetPassword(t.Context(), transporttest.Admin, w.Acme.ID, string(ann), password, directory.Narrow{}))
+		c.play("S: 421 4.7.0\nEND")
+		if waited := time.Since(start); waited > time.Second+500*time.Millisecond {
+			t.Errorf("the session went on for %v", waited)
+		}
+	})
+}

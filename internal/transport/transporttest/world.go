@@ -1,0 +1,279 @@
+// Package transporttest makes a small world for tests of mail on its way: an organisation with users, groups, resources
+// and mailboxes, on a real store.
+package transporttest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/db/dbtest"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/policy"
+	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport"
+)
+
+// Password is the password of users who have one.
+const Password = "examplePa$$w0rd"
+
+// Admin is who makes the world.
+var Admin = principal.Principal{Kind: principal.Administrator, ID: "AKIATEST"}
+
+// Start is when the world's clock begins.
+var Start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// World is a transport with all that it stands on, and one organisation, "acme", with the domain acme.awsapps.com.
+type World struct {
+	*transport.Transport
+	T         *testing.T
+	DB        *db.DB
+	Clock     *clock.Fake
+	Feed      *feed.Feed
+	Audit     *audit.Log
+	Directory *directory.Service
+	Policy    *policy.Service
+	Mailboxes *mailbox.Store
+	Acme      *directory.Organization
+}
+
+// OnBoth runs fn in a new world on each engine. change may change the transport's options.
+func OnBoth(t *testing.T, change func(*transport.Options), fn func(w *World)) {
+	t.Helper()
+	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations())
+	dbtest.Run(t, migrations, func(t *testing.T, d *db.DB) { fn(newWorld(t, d, change)) })
+}
+
+func newWorld(t *testing.T, d *db.DB, change func(*transport.Options)) *World {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	w := &World{T: t, DB: d, Clock: clock.NewFake(Start), Feed: feed.New()}
+	w.Audit = audit.New(d, w.Clock, audit.Config{})
+	w.Directory = directory.New(directory.Config{DB: d, Audit: w.Audit, Clock: w.Clock, Feed: w.Feed, Log: log})
+	w.Policy = policy.New(w.Directory, w.Clock)
+	w.Mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: &memoryBlobs{m: map[string][]byte{}}, Feed: w.Feed, Clock: w.Clock, Log: log})
+	o := transport.Options{
+		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
+	}
+	if change != nil {
+		change(&o)
+	}
+	w.Transport = transport.New(o)
+	w.Acme = w.Organization("acme")
+	t.Cleanup(func() {
+		faults, err := w.Mailboxes.Check(context.Background())
+		if err != nil || len(faults) > 0 {
+			t.Errorf("check after the test: %q, %v", faults, err)
+		}
+	})
+	return w
+}
+
+// Organization makes another organisation with its test domain.
+func (w *World) Organization(alias string) (o *directory.Organization) {
+	w.T.Helper()
+	w.Write(func(ctx context.Context, tx *db.Tx) (err error) {
+		o, err = w.Directory.InsertOrganizationTx(ctx, tx, directory.NewOrganization{Alias: alias, Account: "000000000000", Region: "us-east-1"})
+		if err != nil {
+			return err
+		}
+		if err := w.Directory.AddTestDomainTx(ctx, tx, o); err != nil {
+			return err
+		}
+		_, err = w.Directory.SetStateTx(ctx, tx, o, directory.OrgRequested, directory.OrgActive, "")
+		return err
+	})
+	o.State = directory.OrgActive
+	return o
+}
+
+// Write runs fn in a write transaction.
+func (w *World) Write(fn func(ctx context.Context, tx *db.Tx) error) {
+	w.T.Helper()
+	if err := w.DB.Write(w.T.Context(), fn); err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// Must ends the test for an error.
+func (w *World) Must(err error) {
+	w.T.Helper()
+	if err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// User makes an enabled user of acme with a mailbox and the address name@acme.awsapps.com, but no password.
+func (w *World) User(name string) directory.EntityID { return w.user(w.Acme, name, nil) }
+
+// UserOf makes such a user of an organisation.
+func (w *World) UserOf(o *directory.Organization, name string) directory.EntityID {
+	return w.user(o, name, nil)
+}
+
+// UserWithPassword makes a user of acme who can sign in, with Password.
+func (w *World) UserWithPassword(name string) directory.EntityID {
+	secret := Password
+	return w.user(w.Acme, name, &secret)
+}
+
+func (w *World) user(o *directory.Organization, name string, secret *string) directory.EntityID {
+	w.T.Helper()
+	id, err := w.Directory.CreateUser(w.T.Context(), Admin, o.ID, directory.NewUser{Name: name, DisplayName: "The " + name, Password: secret})
+	w.Must(err)
+	w.Enable(o, id, name+"@"+o.Alias+".awsapps.com")
+	return id
+}
+
+// Group makes an enabled group of acme with the members.
+func (w *World) Group(name string, members ...directory.EntityID) directory.EntityID {
+	w.T.Helper()
+	id, err := w.Directory.CreateGroup(w.T.Context(), Admin, w.Acme.ID, directory.NewGroup{Name: name})
+	w.Must(err)
+	w.Enable(w.Acme, id, name+"@acme.awsapps.com")
+	for _, m := range members {
+		w.Must(w.Directory.AddMember(w.T.Context(), Admin, w.Acme.ID, string(id), string(m)))
+	}
+	return id
+}
+
+// Enable gives an entity an address, and a mailbox unless it is a group.
+func (w *World) Enable(o *directory.Organization, id directory.EntityID, address string) {
+	w.T.Helper()
+	a, err := directory.ParseAddress(address)
+	w.Must(err)
+	w.Write(func(ctx context.Context, tx *db.Tx) error {
+		e, err := w.Directory.FindForTx(ctx, tx, o, string(id), directory.Narrow{})
+		if err != nil {
+			return err
+		}
+		var box mailbox.ID
+		if e.Kind != directory.KindGroup {
+			if box, err = w.Mailboxes.CreateTx(ctx, tx, mailbox.Owner{Org: mailbox.OrgKey(o.Key), Entity: string(id)}, 1<<20); err != nil {
+				return err
+			}
+		}
+		return w.Directory.EnableTx(ctx, tx, o, e, a, int64(box), true)
+	})
+}
+
+// Disable takes an entity's address and closes its mailbox.
+func (w *World) Disable(id directory.EntityID) {
+	w.T.Helper()
+	w.Write(func(ctx context.Context, tx *db.Tx) error {
+		e, err := w.Directory.FindForTx(ctx, tx, w.Acme, string(id), directory.Narrow{})
+		if err != nil {
+			return err
+		}
+		if e.Mailbox != 0 {
+			if _, err := w.Mailboxes.CloseTx(ctx, tx, w.Owner(id), w.Clock.Now().Add(time.Hour)); err != nil {
+				return err
+			}
+		}
+		return w.Directory.DisableTx(ctx, tx, w.Acme, e)
+	})
+}
+
+// Owner is an entity of acme as the mailbox store knows it.
+func (w *World) Owner(id directory.EntityID) mailbox.Owner {
+	return mailbox.Owner{Org: mailbox.OrgKey(w.Acme.Key), Entity: string(id)}
+}
+
+// SetQuota sets the quota of an entity of acme in bytes.
+func (w *World) SetQuota(id directory.EntityID, bytes int64) {
+	w.T.Helper()
+	w.Write(func(ctx context.Context, tx *db.Tx) error { return w.Mailboxes.SetQuotaTx(ctx, tx, w.Owner(id), bytes) })
+}
+
+// Grant gives a user of acme rights on an entity.
+func (w *World) Grant(owner, grantee directory.EntityID, rights policy.Rights) {
+	w.T.Helper()
+	w.Must(w.Policy.PutPermissions(w.T.Context(), Admin, w.Acme.ID, string(owner), string(grantee), rights))
+}
+
+// Message is one in an inbox.
+type Message struct {
+	Text string // prefix and body
+	Item mailbox.Item
+}
+
+// Inbox returns the messages in the inbox of an entity of acme.
+func (w *World) Inbox(id directory.EntityID) []Message {
+	w.T.Helper()
+	return w.inbox(w.Owner(id))
+}
+
+// InboxOf returns the messages in the inbox of an entity of an organisation.
+func (w *World) InboxOf(o *directory.Organization, id directory.EntityID) []Message {
+	w.T.Helper()
+	return w.inbox(mailbox.Owner{Org: mailbox.OrgKey(o.Key), Entity: string(id)})
+}
+
+func (w *World) inbox(o mailbox.Owner) (messages []Message) {
+	w.T.Helper()
+	ctx := w.T.Context()
+	box, err := w.Mailboxes.ByOwner(ctx, o)
+	w.Must(err)
+	for it, err := range w.Mailboxes.Fetch(ctx, box.ID, mailbox.InboxID, mailbox.AllUIDs(), mailbox.WantMeta|mailbox.WantBody, 0) {
+		w.Must(err)
+		c, err := w.Mailboxes.Open(ctx, it)
+		w.Must(err)
+		text, err := io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
+		w.Must(err)
+		w.Must(c.Close())
+		m := Message{Text: string(text), Item: *it}
+		m.Item.Envelope, m.Item.Structure, m.Item.Prefix = bytes.Clone(it.Envelope), bytes.Clone(it.Structure), bytes.Clone(it.Prefix)
+		messages = append(messages, m)
+	}
+	return messages
+}
+
+// memoryBlobs keeps large bodies in memory.
+type memoryBlobs struct {
+	mu sync.Mutex
+	m  map[string][]byte
+}
+
+func (b *memoryBlobs) Put(_ context.Context, key string, r io.Reader) (int64, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return 0, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.m[key] = data
+	return int64(len(data)), nil
+}
+
+func (b *memoryBlobs) Open(_ context.Context, key string) (mailbox.Blob, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	data, ok := b.m[key]
+	if !ok {
+		return nil, fmt.Errorf("no blob %s", key)
+	}
+	return blob{bytes.NewReader(data)}, nil
+}
+
+func (b *memoryBlobs) Delete(_ context.Context, key string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.m, key)
+	return nil
+}
+
+type blob struct{ *bytes.Reader }
+
+func (blob) Close() error { return nil }
