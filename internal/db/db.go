@@ -27,7 +27,8 @@ const (
 
 // Options says which database to open and how.
 type Options struct {
-	// Path is the SQLite file, made where it does not exist; used when URL is empty.
+	// Path is the SQLite file, made where it does not exist; used when URL is empty. One process at a time may have it open:
+	// the caller holds a lock that says so.
 	Path string
 	// URL is a PostgreSQL connection URL: postgres://user:secret@host:port/database?….
 	URL string

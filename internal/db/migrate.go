@@ -19,8 +19,13 @@ type Migration struct {
 	Version int64
 	// Name says in a few words what the step does.
 	Name string
-	// SQL is a text/template with {{.Blob}}, {{.CollateC}} and {{.WithoutRowID}}, its statements separated by ";" at the end
-	// of a line. All of a step runs in one transaction.
+	// SQL is a text/template, its statements separated by ";" at the end of a line. All of a step runs in one transaction.
+	// The words that differ between the engines are
+	//
+	//	{{.Blob}}          bytes
+	//	{{.RowID}}         a primary key of one integer by which the rows lie in order (SQLite's rowid, which no other word gives)
+	//	{{.CollateC}}      behind TEXT that is sorted or searched by prefix: bytewise order
+	//	{{.WithoutRowID}}  behind a table whose rows lie in the order of its primary key, whatever that is
 	SQL string
 }
 
@@ -28,11 +33,11 @@ type Migration struct {
 const historyTable = "schema_history"
 
 // words are what a migration's template may say, by engine.
-type words struct{ Blob, CollateC, WithoutRowID string }
+type words struct{ Blob, RowID, CollateC, WithoutRowID string }
 
 var wordsOf = map[Engine]words{
-	SQLite:     {Blob: "BLOB", WithoutRowID: "WITHOUT ROWID"},
-	PostgreSQL: {Blob: "BYTEA", CollateC: `COLLATE "C"`},
+	SQLite:     {Blob: "BLOB", RowID: "INTEGER", WithoutRowID: "WITHOUT ROWID"},
+	PostgreSQL: {Blob: "BYTEA", RowID: "BIGINT", CollateC: `COLLATE "C"`},
 }
 
 // statements renders the step for the engine and cuts it at each ";" that ends a line.

@@ -119,14 +119,12 @@ func (s *postgresStore) attempt(ctx context.Context, fn Func) error {
 	}
 	t := &Tx{q: tx, engine: PostgreSQL, ctx: ctx, hub: s.hub}
 	err = t.run(ctx, s.log, fn)
-	failed := t.failed
-	t.end()
 	if err != nil {
 		_ = tx.Rollback() // the connection is dropped if this fails
-		if failed != nil && again(failed) {
-			return failed
+		if again(err) {
+			return err
 		}
-		if failed != nil && connectionLost(failed) {
+		if connectionLost(err) {
 			return unavailable(err)
 		}
 		s.refused.Add(1)
@@ -182,7 +180,6 @@ func (s *postgresStore) read(ctx context.Context, fn Func) error {
 	s.reads.Add(1)
 	t := &Tx{q: tx, engine: PostgreSQL}
 	err = t.run(ctx, s.log, fn)
-	t.end()
 	_ = tx.Rollback() // nothing to keep; the connection is dropped if this fails
 	return err
 }

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -104,10 +105,7 @@ func (s *sqliteStore) close() error {
 }
 
 // sqliteReader is a connection that may only read.
-type sqliteReader struct {
-	conn *sql.Conn
-	raw  *sqliteConn
-}
+type sqliteReader struct{ conn *sql.Conn }
 
 func (s *sqliteStore) openReader(ctx context.Context) (*sqliteReader, error) {
 	conn, err := s.pool.Conn(ctx)
@@ -117,7 +115,7 @@ func (s *sqliteStore) openReader(ctx context.Context) (*sqliteReader, error) {
 	if _, err := conn.ExecContext(ctx, "PRAGMA query_only=1"); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &sqliteReader{conn: conn, raw: rawOf(conn)}, nil
+	return &sqliteReader{conn}, nil
 }
 
 func (s *sqliteStore) read(ctx context.Context, fn Func) error {
@@ -148,10 +146,6 @@ func (s *sqliteStore) read(ctx context.Context, fn Func) error {
 	}
 	tx := &Tx{q: r.conn, engine: SQLite}
 	err := tx.run(ctx, s.log, fn)
-	tx.end()
-	if n := r.raw.closeRows(); n > 0 {
-		err = errors.Join(err, errRowsLeft)
-	}
 	if _, endErr := r.conn.ExecContext(plain, "ROLLBACK"); endErr != nil {
 		r = discard(r)
 	}
@@ -160,9 +154,13 @@ func (s *sqliteStore) read(ctx context.Context, fn Func) error {
 
 // discard closes a connection that can't be trusted any more.
 func discard(r *sqliteReader) *sqliteReader {
-	_ = r.conn.Raw(func(any) error { return errDiscard })
-	_ = r.conn.Close()
+	drop(r.conn)
 	return nil
+}
+
+func drop(conn *sql.Conn) {
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // tells the pool not to keep it
+	_ = conn.Close()
 }
 
 // check asks SQLite to look at every page and index and at every foreign key.

@@ -12,11 +12,6 @@ import (
 // maxStatements bounds the prepared statements a connection keeps. Query texts are constants, so few servers reach it.
 const maxStatements = 512
 
-var (
-	errRowsLeft = errors.New("db: a function left rows open: close what Query returns")
-	errDiscard  = driver.ErrBadConn
-)
-
 // sqliteConnector opens connections that cache their prepared statements by text.
 type sqliteConnector struct{ driver.Connector }
 
@@ -33,7 +28,7 @@ func (c sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sqliteConn{driverConn: conn.(driverConn), idle: map[string]driver.Stmt{}, open: map[*sqliteRows]struct{}{}}
+	s := &sqliteConn{driverConn: conn.(driverConn), idle: map[string]driver.Stmt{}}
 	s.RegisterRollbackHook(func() { s.rolledBack = true })
 	return s, nil
 }
@@ -53,7 +48,6 @@ type driverConn interface {
 type sqliteConn struct {
 	driverConn
 	idle map[string]driver.Stmt
-	open map[*sqliteRows]struct{}
 	// rolledBack is set by SQLite itself when it drops a whole transaction, asked to or not.
 	rolledBack bool
 	// guarded makes the connection refuse every statement once the transaction was dropped, as it would commit by itself.
@@ -97,7 +91,10 @@ func (c *sqliteConn) ExecContext(ctx context.Context, query string, args []drive
 		return nil, err
 	}
 	res, err := s.(driver.StmtExecContext).ExecContext(ctx, args)
-	return res, errors.Join(err, c.put(query, s))
+	if perr := c.put(query, s); err == nil {
+		err = perr
+	}
+	return res, err
 }
 
 func (c *sqliteConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
@@ -107,25 +104,14 @@ func (c *sqliteConn) QueryContext(ctx context.Context, query string, args []driv
 	}
 	rows, err := s.(driver.StmtQueryContext).QueryContext(ctx, args)
 	if err != nil {
-		return nil, errors.Join(err, c.put(query, s))
+		_ = c.put(query, s) // the first error says more
+		return nil, err
 	}
-	r := &sqliteRows{Rows: rows, conn: c, stmt: s, query: query}
-	c.open[r] = struct{}{}
-	return r, nil
-}
-
-// closeRows closes the rows that were left open and says how many they were.
-func (c *sqliteConn) closeRows() int {
-	n := len(c.open)
-	for r := range c.open {
-		_ = r.Close()
-	}
-	return n
+	return &sqliteRows{Rows: rows, conn: c, stmt: s, query: query}, nil
 }
 
 // Close closes the cached statements and the connection.
 func (c *sqliteConn) Close() error {
-	c.closeRows()
 	var errs []error
 	for _, s := range c.idle {
 		errs = append(errs, s.Close())
@@ -148,6 +134,5 @@ func (r *sqliteRows) Close() error {
 		return nil
 	}
 	r.closed = true
-	delete(r.conn.open, r)
 	return errors.Join(r.Rows.Close(), r.conn.put(r.query, r.stmt))
 }

@@ -234,13 +234,12 @@ func (w *writer) runOne(r *request) error {
 	}
 	tx := &Tx{q: w.conn, engine: SQLite, ctx: r.ctx, hub: w.hub}
 	r.result = tx.run(r.ctx, w.log, r.fn)
-	tx.end()
 	r.hooks = tx.hooks
-	if w.raw.closeRows() > 0 {
-		r.result = errors.Join(r.result, errRowsLeft)
-	}
 	if w.raw.rolledBack {
-		return errors.Join(errDropped, r.result)
+		if r.result == nil {
+			return errDropped
+		}
+		return fmt.Errorf("%w: %w", errDropped, r.result)
 	}
 	if r.result != nil {
 		if err := w.exec("ROLLBACK TO f"); err != nil {
@@ -256,13 +255,12 @@ func (w *writer) runOne(r *request) error {
 
 // abandon rolls back whatever is left of the transaction. A connection of which that can't be said is replaced.
 func (w *writer) abandon() error {
-	w.raw.closeRows()
 	w.raw.guarded = false
 	if w.raw.rolledBack {
 		return nil
 	}
 	if err := w.exec("ROLLBACK"); err != nil && !w.raw.rolledBack {
-		discard(&sqliteReader{conn: w.conn, raw: w.raw})
+		drop(w.conn)
 		w.conn, w.raw = nil, nil
 		return fmt.Errorf("roll back: %w", err)
 	}

@@ -28,6 +28,9 @@ type Tx struct {
 	failed error
 	hooks  []func()
 	hub    *hub
+	// rows and singles are what the function was given to read, and might forget to close: an open result holds the connection.
+	rows    []*sql.Rows
+	singles []*sql.Row
 	// notices are the channels that a hook notifies already.
 	notices map[string]bool
 }
@@ -66,6 +69,7 @@ func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 	if err != nil {
 		return nil, t.fail(err)
 	}
+	t.rows = append(t.rows, rows)
 	return rows, nil
 }
 
@@ -80,6 +84,7 @@ func (t *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	if err := row.Err(); err != nil && t.failed == nil {
 		t.failed = err
 	}
+	t.singles = append(t.singles, row)
 	return row
 }
 
@@ -97,11 +102,30 @@ func (t *Tx) fail(err error) error {
 	return err
 }
 
-// end makes the transaction refuse everything from now on.
-func (t *Tx) end() { t.failed = errOver }
+var errRowsLeft = errors.New("db: a function left rows open: close what Query returns")
 
-// run calls fn and reports its error, a statement's error that fn kept to itself, or its panic.
+// end makes the transaction refuse everything from now on, and closes what its function left open, which is an error.
+func (t *Tx) end() (err error) {
+	t.failed = errOver
+	for _, rows := range t.rows {
+		if _, closed := rows.Columns(); closed == nil {
+			err = errRowsLeft
+		}
+		_ = rows.Close() // its error is the function's to see, in rows.Err
+	}
+	for _, row := range t.singles {
+		_ = row.Scan() // closes a row that nobody scanned
+	}
+	return err
+}
+
+// run calls fn, ends the transaction for it, and reports its error, a statement's error that fn kept to itself, or its panic.
 func (t *Tx) run(ctx context.Context, log *slog.Logger, fn Func) (err error) {
+	defer func() {
+		if left := t.end(); left != nil {
+			err = errors.Join(err, left)
+		}
+	}()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("db: a transaction's function panicked: %v", p)

@@ -116,7 +116,7 @@ func TestAFailingJobIsTriedAgainEverMoreRarely(t *testing.T) {
 		if p := pending(t, d); len(p) != 1 || p[0].Attempts != 1 || p[0].Error != "not � yet �" || p[0].Running {
 			t.Errorf("after the first failure: %+v", p)
 		}
-		<-time.After(24 * time.Hour)
+		<-time.After(4 * time.Hour)
 		if len(at) != 13 || len(pending(t, d)) != 0 {
 			t.Fatalf("%d attempts, left: %+v", len(at), pending(t, d))
 		}

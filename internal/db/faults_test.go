@@ -1,0 +1,403 @@
+package db_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/db/dbtest"
+	"github.com/pennypost/pennypost/internal/fault"
+)
+
+func openSQLite(t *testing.T, path string) *db.DB {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	d, err := db.Open(t.Context(), db.Options{Path: path, Migrations: notes, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, fault := range d.Check(context.Background()) {
+			t.Errorf("after the test: %v", fault)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// inOneGroup runs the functions in one group of SQLite's writer, in their order, and returns what each caller was told. The first
+// holds the writer until the others wait.
+func inOneGroup(t *testing.T, d *db.DB, fns ...db.Func) []error {
+	t.Helper()
+	before := d.Stats()
+	results := make([]chan error, len(fns))
+	holding, goOn := make(chan struct{}), make(chan struct{})
+	for i, fn := range fns {
+		results[i] = make(chan error, 1)
+		if i == 0 {
+			held, inner := false, fn
+			fn = func(ctx context.Context, tx *db.Tx) error {
+				if !held { // it may run again
+					held = true
+					close(holding)
+					<-goOn
+				}
+				return inner(ctx, tx)
+			}
+		}
+		go func() { results[i] <- d.Write(t.Context(), fn) }()
+		if i == 0 {
+			<-holding
+		}
+		for d.Waiting() < i {
+			runtime.Gosched()
+		}
+	}
+	close(goOn)
+	errs := make([]error, len(fns))
+	for i := range results {
+		errs[i] = <-results[i]
+	}
+	if after := d.Stats(); after.Commits+after.Abandoned == before.Commits+before.Abandoned {
+		t.Error("no group was committed or abandoned")
+	}
+	return errs
+}
+
+func adding(id int64, body string) db.Func {
+	return func(ctx context.Context, tx *db.Tx) error { return add(ctx, tx, id, "ann", body) }
+}
+
+// ids returns what the table holds.
+func ids(t *testing.T, d *db.DB) string {
+	t.Helper()
+	var list []string
+	err := d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+		list = nil
+		rows, err := tx.Query(ctx, "SELECT id FROM note ORDER BY id")
+		if err != nil {
+			return err
+		}
+		defer rows.Close() //nolint:errcheck // rows.Err tells
+		for rows.Next() {
+			var id int64
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			list = append(list, fmt.Sprint(id))
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(list, " ")
+}
+
+func TestAGroupIsOneCommitAndAFailureHurtsNoNeighbour(t *testing.T) {
+	d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
+	boom := errors.New("boom")
+	before := d.Stats()
+	var order []int
+	note := func(i int, fn db.Func) db.Func {
+		return func(ctx context.Context, tx *db.Tx) error {
+			tx.OnCommit(func() { order = append(order, i) })
+			return fn(ctx, tx)
+		}
+	}
+	errs := inOneGroup(t, d,
+		note(0, adding(1, "a")),
+		note(1, func(ctx context.Context, tx *db.Tx) error { return errors.Join(adding(2, "b")(ctx, tx), boom) }),
+		note(2, adding(3, "c")),
+		note(3, func(ctx context.Context, tx *db.Tx) error { _ = adding(4, "d")(ctx, tx); panic("boom") }),
+		note(4, func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, "INSERT INTO nowhere VALUES (1)")
+			return err
+		}),
+		note(5, func(ctx context.Context, tx *db.Tx) error {
+			return errors.Join(adding(6, "e")(ctx, tx), adding(1, "twice")(ctx, tx))
+		}),
+		note(6, func(ctx context.Context, tx *db.Tx) error {
+			if err := adding(7, "f")(ctx, tx); err != nil {
+				return err
+			}
+			_, err := tx.Query(ctx, "SELECT id FROM note") //nolint:rowserrcheck,sqlclosecheck // left open, which is the point
+			return err
+		}),
+		note(7, adding(8, "g")),
+	)
+	want := []bool{true, false, true, false, false, false, false, true}
+	for i, err := range errs {
+		if (err == nil) != want[i] {
+			t.Errorf("function %d: %v", i, err)
+		}
+	}
+	if !errors.Is(errs[1], boom) || !db.IsUnique(errs[5]) {
+		t.Errorf("the functions' own errors: %v; %v", errs[1], errs[5])
+	}
+	if got := ids(t, d); got != "1 3 8" {
+		t.Errorf("rows %s, want 1 3 8", got)
+	}
+	if fmt.Sprint(order) != "[0 2 7]" {
+		t.Errorf("hooks ran as %v, want 0 2 7", order)
+	}
+	s := d.Stats()
+	if s.Commits-before.Commits != 1 || s.Functions-before.Functions != 3 || s.Refused-before.Refused != 5 || s.Abandoned != before.Abandoned {
+		t.Errorf("counted %+v, before %+v", s, before)
+	}
+}
+
+func TestACallerWhoGivesUp(t *testing.T) {
+	d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
+	ctx, cancel := context.WithCancel(t.Context())
+	waited, begun := make(chan error, 1), make(chan error, 1)
+	err := d.Write(t.Context(), func(c context.Context, tx *db.Tx) error {
+		if c.Done() != nil {
+			t.Error("the writer's context can end")
+		}
+		go func() { waited <- d.Write(ctx, adding(1, "never")) }()
+		for d.Waiting() < 1 {
+			runtime.Gosched()
+		}
+		cancel()
+		if err := <-waited; !errors.Is(err, context.Canceled) { // while the writer is still busy with us
+			t.Errorf("a caller whose function never began: %v", err)
+		}
+		return adding(2, "stays")(c, tx)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Write(ctx, adding(3, "never")); !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller who had given up before: %v", err)
+	}
+	// Given up in the middle: the function ends undisturbed, although it hands its statements the caller's own context.
+	ctx, cancel = context.WithCancel(t.Context())
+	go func() {
+		begun <- d.Write(ctx, func(_ context.Context, tx *db.Tx) error {
+			if err := add(ctx, tx, 4, "ann", "first"); err != nil {
+				return err
+			}
+			cancel()
+			return add(ctx, tx, 5, "ann", "second")
+		})
+	}()
+	if err := <-begun; err != nil {
+		t.Errorf("a caller who gave up after its function began: %v", err)
+	}
+	if got := ids(t, d); got != "2 4 5" {
+		t.Errorf("rows %s, want 2 4 5", got)
+	}
+}
+
+// A full file: SQLite refuses to let it grow, which drops the whole transaction as a full disk does.
+func TestAFullDiskFailsOnlyWhoFillsIt(t *testing.T) {
+	d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
+	err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+		var pages int64
+		return tx.QueryRow(ctx, "PRAGMA max_page_count = 40").Scan(&pages)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	errs := inOneGroup(t, d, adding(1, "a"), adding(2, "b"),
+		func(ctx context.Context, tx *db.Tx) error {
+			runs++
+			err := adding(3, strings.Repeat("x", 1<<20))(ctx, tx)
+			if err == nil {
+				t.Error("there was room")
+			}
+			// A careless function goes on. Had SQLite dropped the transaction, this would be committed by itself.
+			if err := adding(4, "must not be there")(ctx, tx); err == nil {
+				t.Error("the transaction took a statement after one had failed")
+			}
+			return nil
+		},
+		adding(5, "c"))
+	if errs[0] != nil || errs[1] != nil || errs[3] != nil {
+		t.Errorf("the neighbours: %v, %v, %v", errs[0], errs[1], errs[3])
+	}
+	if errs[2] == nil {
+		t.Error("the function that filled the disk was acknowledged")
+	}
+	t.Logf("the one who filled it ran %d times and was told: %v", runs, errs[2])
+	if got := ids(t, d); got != "1 2 5" {
+		t.Errorf("rows %s, want 1 2 5", got)
+	}
+	if err := d.Write(t.Context(), adding(6, "d")); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// A function that ends the transaction itself stands for whatever makes SQLite drop one.
+func TestALostTransactionIsNeverAcknowledged(t *testing.T) {
+	d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
+	hooks := 0
+	for i, end := range []string{"ROLLBACK", "RELEASE f"} {
+		t.Run(end, func(t *testing.T) {
+			first := int64(10 * i)
+			errs := inOneGroup(t, d, adding(first, "a"+end),
+				func(ctx context.Context, tx *db.Tx) error {
+					tx.OnCommit(func() { hooks++ })
+					_, err := tx.Exec(ctx, end)
+					return err
+				},
+				adding(first+2, "b"+end))
+			if fault.KindOf(errs[1]) != fault.Temporary {
+				t.Errorf("the function that lost it: %v", errs[1])
+			}
+			if errs[0] != nil || errs[2] != nil || !strings.HasSuffix(" "+ids(t, d), fmt.Sprintf(" %d %d", first, first+2)) {
+				t.Errorf("its neighbours: %v, %v; rows %s", errs[0], errs[2], ids(t, d))
+			}
+			if hooks != 0 {
+				t.Error("its hook ran")
+			}
+		})
+	}
+}
+
+func TestATransactionThatIsOverRefuses(t *testing.T) {
+	dbtest.Run(t, notes, func(t *testing.T, d *db.DB) {
+		for verb, do := range map[string]func(context.Context, func(context.Context, *db.Tx) error) error{"Write": d.Write, "Read": d.Read} {
+			var kept *db.Tx
+			if err := do(t.Context(), func(_ context.Context, tx *db.Tx) error { kept = tx; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if err := add(t.Context(), kept, 1, "ann", "late"); err == nil || !strings.Contains(err.Error(), "over") {
+				t.Errorf("%s: Exec afterwards: %v", verb, err)
+			}
+			if err := kept.QueryRow(t.Context(), "SELECT 1").Scan(new(int)); err == nil || !strings.Contains(err.Error(), "over") {
+				t.Errorf("%s: QueryRow afterwards: %v", verb, err)
+			}
+			for inner, nested := range map[string]func(context.Context, func(context.Context, *db.Tx) error) error{"Write": d.Write, "Read": d.Read} {
+				err := do(t.Context(), func(ctx context.Context, _ *db.Tx) error {
+					return nested(ctx, func(context.Context, *db.Tx) error { return nil })
+				})
+				if err == nil || !strings.Contains(err.Error(), "inside") {
+					t.Errorf("%s inside %s: %v", inner, verb, err)
+				}
+			}
+		}
+		if err := d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error { return add(ctx, tx, 1, "ann", "x") }); err == nil {
+			t.Error("a read transaction wrote")
+		}
+		if n := count(t, d); n != 0 {
+			t.Errorf("%d rows, want none", n)
+		}
+	})
+}
+
+func TestAReadIsASnapshot(t *testing.T) {
+	dbtest.Run(t, notes, func(t *testing.T, d *db.DB) {
+		number := func(ctx context.Context, tx *db.Tx) (n int) {
+			if err := tx.QueryRow(ctx, "SELECT count(*) FROM note").Scan(&n); err != nil {
+				t.Error(err)
+			}
+			return n
+		}
+		err := d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			before := number(ctx, tx)
+			if err := d.Write(t.Context(), adding(1, "x")); err != nil {
+				return err
+			}
+			if after := number(ctx, tx); before != 0 || after != 0 {
+				t.Errorf("a snapshot went from %d rows to %d", before, after)
+			}
+			return nil
+		})
+		if err != nil || count(t, d) != 1 {
+			t.Errorf("%v, %d rows", err, count(t, d))
+		}
+		// The same statement twice at once: each has its own place.
+		if err := d.Write(t.Context(), adding(2, "y")); err != nil {
+			t.Fatal(err)
+		}
+		if d.Engine() != db.SQLite {
+			return // PostgreSQL reads one result at a time on a connection
+		}
+		err = d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			pairs := 0
+			outer, err := tx.Query(ctx, "SELECT id FROM note")
+			if err != nil {
+				return err
+			}
+			defer outer.Close() //nolint:errcheck // outer.Err tells
+			for outer.Next() {
+				inner, err := tx.Query(ctx, "SELECT id FROM note")
+				if err != nil {
+					return err
+				}
+				for inner.Next() {
+					pairs++
+				}
+				if err := errors.Join(inner.Err(), inner.Close()); err != nil {
+					return err
+				}
+			}
+			if pairs != 4 {
+				t.Errorf("%d pairs of 2 rows", pairs)
+			}
+			return outer.Err()
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestACancelledReadLeavesTheReaderWhole(t *testing.T) {
+	dbtest.Run(t, notes, func(t *testing.T, d *db.DB) {
+		for range 20 { // more than there are readers
+			ctx, cancel := context.WithCancel(t.Context())
+			err := d.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+				rows, err := tx.Query(ctx, "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000) SELECT i FROM n")
+				if err != nil {
+					return err
+				}
+				defer rows.Close() //nolint:errcheck // rows.Err tells
+				rows.Next()
+				cancel()
+				for rows.Next() {
+				}
+				return rows.Err()
+			})
+			cancel()
+			if err == nil {
+				t.Error("a cancelled read succeeded")
+			}
+		}
+		if err := d.Write(t.Context(), adding(1, "x")); err != nil || count(t, d) != 1 {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+func TestAfterClose(t *testing.T) {
+	for name, o := range map[string]db.Options{
+		"sqlite":   {Path: filepath.Join(t.TempDir(), "x.db"), Migrations: notes},
+		"postgres": {URL: dbtest.PostgresURL(t, notes), Migrations: notes},
+	} {
+		d, err := db.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(d.Close(), d.Close()); err != nil {
+			t.Errorf("%s: Close: %v", name, err)
+		}
+		if err := d.Write(t.Context(), adding(1, "x")); !errors.Is(err, db.ErrClosed) {
+			t.Errorf("%s: Write: %v", name, err)
+		}
+		if err := d.Read(t.Context(), adding(1, "x")); !errors.Is(err, db.ErrClosed) {
+			t.Errorf("%s: Read: %v", name, err)
+		}
+	}
+}
