@@ -30,7 +30,7 @@ import (
 
 // client is the other end of a session, driven by a script.
 type client struct {
-	t    *testing.T
+	t    testing.TB
 	conn net.Conn
 	in   *bufio.Reader
 }
@@ -237,7 +237,7 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 // testServer is a running server.
 type testServer struct {
 	*Server
-	t        *testing.T
+	t        testing.TB
 	core     *core
 	door     *door
 	addr     string
@@ -245,7 +245,7 @@ type testServer struct {
 }
 
 // serve starts a server; change may change its configuration.
-func serve(t *testing.T, change func(*Config)) *testServer {
+func serve(t testing.TB, change func(*Config)) *testServer {
 	t.Helper()
 	k := &core{refuse: map[string]error{}}
 	ts := &testServer{t: t, core: k, door: &door{ended: make(chan struct{})}}
@@ -279,7 +279,7 @@ func serve(t *testing.T, change func(*Config)) *testServer {
 }
 
 // submission starts a server for users.
-func submission(t *testing.T, change func(*Config)) *testServer {
+func submission(t testing.TB, change func(*Config)) *testServer {
 	t.Helper()
 	d := &door{ended: make(chan struct{})}
 	ts := serve(t, func(c *Config) {

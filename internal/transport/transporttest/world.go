@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -38,7 +39,7 @@ var Start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 // World is a transport with all that it stands on, and one organisation, "acme", with the domain acme.awsapps.com.
 type World struct {
 	*transport.Transport
-	T         *testing.T
+	T         testing.TB
 	DB        *db.DB
 	Clock     *clock.Fake
 	Feed      *feed.Feed
@@ -52,11 +53,29 @@ type World struct {
 // OnBoth runs fn in a new world on each engine. change may change the transport's options.
 func OnBoth(t *testing.T, change func(*transport.Options), fn func(w *World)) {
 	t.Helper()
-	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations())
-	dbtest.Run(t, migrations, func(t *testing.T, d *db.DB) { fn(newWorld(t, d, change)) })
+	dbtest.Run(t, migrations(), func(t *testing.T, d *db.DB) { fn(newWorld(t, d, change)) })
 }
 
-func newWorld(t *testing.T, d *db.DB, change func(*transport.Options)) *World {
+// OnSQLite makes a world on SQLite with all its syncs, for benchmarks.
+func OnSQLite(t testing.TB) *World {
+	t.Helper()
+	d, err := db.Open(t.Context(), db.Options{Path: filepath.Join(t.TempDir(), "bench.db"), Migrations: migrations(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return newWorld(t, d, nil)
+}
+
+func migrations() []db.Migration {
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations())
+}
+
+func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	w := &World{T: t, DB: d, Clock: clock.NewFake(Start), Feed: feed.New()}
