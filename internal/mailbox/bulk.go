@@ -10,14 +10,16 @@ import (
 
 // bulk is a statement over many rows of numbers, in one text per batch size, so that the texts stay few and prepared. In the
 // text, VALUES stands for the rows (a table of columns column1, column2 … on both engines), and $1 … $fixed for arguments
-// that are the same for all rows.
+// that are the same for all rows. The first lead of these are also the first columns of every row: joined to a key by all its
+// columns, the rows are looked up one by one on both engines. With the key's first columns compared to constants instead,
+// both were seen to read all of a folder and join it to the rows.
 type bulk struct {
 	sizes []int
 	texts []string
 	cols  int
 }
 
-func newBulk(text string, fixed, cols int) bulk {
+func newBulk(text string, fixed, lead, cols int) bulk {
 	b := bulk{sizes: []int{128, 16, 4, 1}, cols: cols}
 	for _, n := range b.sizes {
 		var v strings.Builder
@@ -28,6 +30,10 @@ func newBulk(text string, fixed, cols int) bulk {
 				v.WriteString(", ")
 			}
 			sep := "("
+			for col := range lead {
+				fmt.Fprintf(&v, "%sCAST($%d AS BIGINT)", sep, col+1)
+				sep = ", "
+			}
 			for range cols {
 				p++
 				fmt.Fprintf(&v, "%sCAST($%d AS BIGINT)", sep, p)

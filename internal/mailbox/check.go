@@ -86,7 +86,7 @@ LEFT JOIN (SELECT body, COUNT(*) AS n FROM item GROUP BY body) i ON i.body = b.i
 	},
 	{
 		"an envelope has no item (mailbox, item)",
-		`SELECT m.mailbox, m.item FROM meta m LEFT JOIN item i ON i.mailbox = m.mailbox AND i.item = m.item WHERE i.item IS NULL`,
+		`SELECT mailbox, item FROM meta EXCEPT SELECT mailbox, item FROM item`,
 	},
 	{
 		"a departure is at or below the floor, above the highest, or of an item that is there (mailbox, folder, number, UID)",

@@ -65,7 +65,6 @@ func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, se
 		return r, err
 	}
 	var t tally
-	var values []int64
 	for _, w := range rows {
 		flags := c.Apply(w.flags)
 		switch {
@@ -78,17 +77,48 @@ func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, se
 			t.mark(-1, w.flags)
 			t.mark(1, flags)
 			r.Changed = append(r.Changed, FlagUpdate{w.uid, flags, t.highest})
-			values = append(values, int64(w.uid), int64(flags), int64(t.highest))
 		}
 	}
 	if len(r.Changed) == 0 {
 		return r, s.mustExist(ctx, tx, id, f)
 	}
-	if _, err := s.bulk.flags.exec(ctx, tx, []any{int64(id), int64(f)}, values); err != nil {
+	if err := s.writeFlags(ctx, tx, id, f, c, r.Changed); err != nil {
 		return r, fmt.Errorf("store flags in folder %d of mailbox %s: %w", f, id, err)
 	}
 	_, _, err = s.apply(ctx, tx, id, f, &t)
 	return r, err
+}
+
+// longRun is from how many neighbours on a range is cheaper than single rows.
+const longRun = 3
+
+const storeRun = `UPDATE item SET flags = (flags & $5) | $6, changed = uid + $7
+WHERE mailbox = $1 AND folder = $2 AND uid BETWEEN $3 AND $4`
+
+// writeFlags writes what c made of the items: a run of UIDs without gaps with one statement, as their numbers have none either.
+func (s *Store) writeFlags(ctx context.Context, tx *db.Tx, id ID, f FolderID, c FlagChange, changed []FlagUpdate) error {
+	var single []int64
+	for len(changed) > 0 {
+		n := 1
+		for n < len(changed) && changed[n].UID == changed[0].UID+UID(n) {
+			n++
+		}
+		first, last := changed[0], changed[n-1]
+		if n >= longRun {
+			_, err := tx.Exec(ctx, storeRun, int64(id), int64(f), int64(first.UID), int64(last.UID), int64(AllFlags&^c.Remove),
+				int64(c.Add), int64(first.ModSeq)-int64(first.UID))
+			if err != nil {
+				return err
+			}
+		} else {
+			for _, u := range changed[:n] {
+				single = append(single, int64(u.UID), int64(u.Flags), int64(u.ModSeq))
+			}
+		}
+		changed = changed[n:]
+	}
+	_, err := s.bulk.flags.exec(ctx, tx, []any{int64(id), int64(f)}, single)
+	return err
 }
 
 // mustExist returns the fault of a folder that isn't there.

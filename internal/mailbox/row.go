@@ -49,26 +49,27 @@ type bulks struct {
 
 func newBulks() bulks {
 	return bulks{
-		flags: newBulk(`UPDATE item SET flags = v.column2, changed = v.column3 FROM (VALUES) AS v
-WHERE item.mailbox = $1 AND item.folder = $2 AND item.uid = v.column1`, 2, 3),
-		move: newBulk(`UPDATE item SET folder = $3, uid = v.column2, changed = v.column3, saved = $4 FROM (VALUES) AS v
-WHERE item.mailbox = $1 AND item.folder = $2 AND item.uid = v.column1`, 4, 3),
+		flags: newBulk(`UPDATE item SET flags = v.column4, changed = v.column5 FROM (VALUES) AS v
+WHERE item.mailbox = v.column1 AND item.folder = v.column2 AND item.uid = v.column3`, 2, 2, 3),
+		move: newBulk(`UPDATE item SET folder = $3, uid = v.column4, changed = v.column5, saved = $4 FROM (VALUES) AS v
+WHERE item.mailbox = v.column1 AND item.folder = v.column2 AND item.uid = v.column3`, 4, 2, 3),
 		copyItem: newBulk(`INSERT INTO item (mailbox, folder, uid, item, flags, changed, created, size, received, saved, email, thread,
-body, prefix) SELECT i.mailbox, CAST($3 AS BIGINT), v.column2, v.column3, i.flags, v.column4, v.column4, i.size, i.received, CAST($4 AS BIGINT), i.email, i.thread,
-i.body, i.prefix FROM (VALUES) AS v CROSS JOIN item i WHERE i.mailbox = $1 AND i.folder = $2 AND i.uid = v.column1`, 4, 4),
+body, prefix) SELECT i.mailbox, CAST($3 AS BIGINT), v.column4, v.column5, i.flags, v.column6, v.column6, i.size, i.received,
+CAST($4 AS BIGINT), i.email, i.thread, i.body, i.prefix
+FROM (VALUES) AS v CROSS JOIN item i WHERE i.mailbox = v.column1 AND i.folder = v.column2 AND i.uid = v.column3`, 4, 2, 4),
 		copyMeta: newBulk(`INSERT INTO meta (mailbox, item, parser, envelope, structure)
-SELECT m.mailbox, v.column2, m.parser, m.envelope, m.structure FROM (VALUES) AS v CROSS JOIN meta m
-WHERE m.mailbox = $1 AND m.item = v.column1`, 1, 2),
-		deleteItem: newBulk(`DELETE FROM item WHERE mailbox = $1 AND folder = $2 AND uid IN (VALUES)`, 2, 1),
-		deleteMeta: newBulk(`DELETE FROM meta WHERE mailbox = $1 AND item IN (VALUES)`, 1, 1),
+SELECT m.mailbox, v.column3, m.parser, m.envelope, m.structure
+FROM (VALUES) AS v CROSS JOIN meta m WHERE m.mailbox = v.column1 AND m.item = v.column2`, 1, 1, 2),
+		deleteItem: newBulk(`DELETE FROM item WHERE (mailbox, folder, uid) IN (VALUES)`, 2, 2, 1),
+		deleteMeta: newBulk(`DELETE FROM meta WHERE (mailbox, item) IN (VALUES)`, 1, 1, 1),
 		vanish: newBulk(`INSERT INTO vanished (mailbox, folder, change, uid, item)
-SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), v.column1, v.column2, v.column3 FROM (VALUES) AS v`, 2, 3),
+SELECT v.column1, v.column2, v.column3, v.column4, v.column5 FROM (VALUES) AS v`, 2, 2, 3),
 		share: newBulk(`INSERT INTO body_share (body, extra) SELECT v.column1, v.column2 FROM (VALUES) AS v WHERE TRUE
-ON CONFLICT (body) DO UPDATE SET extra = body_share.extra + excluded.extra`, 0, 2),
+ON CONFLICT (body) DO UPDATE SET extra = body_share.extra + excluded.extra`, 0, 0, 2),
 		release: newBulk(`UPDATE body_share SET extra = extra - v.column2 FROM (VALUES) AS v
-WHERE body_share.body = v.column1 RETURNING body, extra`, 0, 2),
-		unshare:    newBulk(`DELETE FROM body_share WHERE extra <= 0 AND body IN (VALUES)`, 0, 1),
-		deleteBody: newBulk(`DELETE FROM body WHERE id IN (VALUES) RETURNING store, ref`, 0, 1),
+WHERE body_share.body = v.column1 RETURNING body, extra`, 0, 0, 2),
+		unshare:    newBulk(`DELETE FROM body_share WHERE extra <= 0 AND body IN (VALUES)`, 0, 0, 1),
+		deleteBody: newBulk(`DELETE FROM body WHERE id IN (VALUES) RETURNING store, ref`, 0, 0, 1),
 	}
 }
 
