@@ -1,0 +1,226 @@
+package awsapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/workmail"
+	"github.com/aws/aws-sdk-go-v2/service/workmail/types"
+
+	"github.com/pennypost/pennypost/internal/awsapi/contract"
+)
+
+// settlement is an organisation with two of everything.
+type settlement struct {
+	scene
+	alias, name string            // of the organisation; the name of its first user
+	tokens      map[string]string // of the second page, by list operation
+}
+
+// settle makes an organisation in which every list has two pages of one item.
+func settle(w *world, alias string) *settlement {
+	org := w.organization(alias)
+	s := &settlement{alias: alias, name: alias + "-ann", tokens: map[string]string{}}
+	s.org, s.arn, s.domain = org, "arn:aws:workmail:eu-west-1:111122223333:organization/"+org, alias+".awsapps.com"
+	user := func(name string) string {
+		id := must(w, w.CreateUser, &workmail.CreateUserInput{OrganizationId: &org, Name: &name, DisplayName: &name}).UserId
+		must(w, w.RegisterToWorkMail, &workmail.RegisterToWorkMailInput{OrganizationId: &org, EntityId: id, Email: str(name + "@" + s.domain)})
+		return *id
+	}
+	s.user, s.other = user(s.name), user(alias+"-bob")
+	third := user(alias + "-carl")
+	must(w, w.CreateAlias, &workmail.CreateAliasInput{OrganizationId: &org, EntityId: &s.user, Alias: str("sales@" + s.domain)})
+	for _, name := range []string{alias + "-group", alias + "-inner"} {
+		s.group = *must(w, w.CreateGroup, &workmail.CreateGroupInput{OrganizationId: &org, Name: &name}).GroupId
+		for _, member := range []string{s.user, third} {
+			must(w, w.AssociateMemberToGroup, &workmail.AssociateMemberToGroupInput{OrganizationId: &org, GroupId: &s.group, MemberId: &member})
+		}
+	}
+	for _, name := range []string{alias + "-room", alias + "-hall"} {
+		s.resource = *must(w, w.CreateResource, &workmail.CreateResourceInput{OrganizationId: &org, Name: &name, Type: types.ResourceTypeRoom}).ResourceId
+		for _, delegate := range []string{s.user, s.other} {
+			must(w, w.AssociateDelegateToResource, &workmail.AssociateDelegateToResourceInput{OrganizationId: &org, ResourceId: &s.resource, EntityId: &delegate})
+		}
+	}
+	for _, grantee := range []string{s.other, third} {
+		must(w, w.PutMailboxPermissions, &workmail.PutMailboxPermissionsInput{
+			OrganizationId: &org, EntityId: &s.user, GranteeId: &grantee, PermissionValues: []types.PermissionType{types.PermissionTypeSendAs},
+		})
+	}
+	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
+	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
+	return s
+}
+
+// lists are the built operations with pages inside an organisation.
+func lists(w *world) []*contract.Op {
+	var all []*contract.Op
+	for _, h := range w.api.Handlers() {
+		if h.Op.Input.Member("NextToken") >= 0 && h.Op.Input.Member("OrganizationId") >= 0 {
+			all = append(all, h.Op)
+		}
+	}
+	return all
+}
+
+// listing is the input of a list in a settlement.
+func listing(t *testing.T, op *contract.Op, s *settlement) map[string]any {
+	in := inputs(t, op, s.scene)
+	if op.Name == "ListMailboxPermissions" || op.Name == "ListAliases" || op.Name == "ListGroupsForEntity" {
+		in["EntityId"] = s.user
+	}
+	return in
+}
+
+// dump is everything that lists and tags show of a settlement, a page at a time.
+func dump(w *world, s *settlement) string {
+	w.t.Helper()
+	var b bytes.Buffer
+	for _, op := range lists(w) {
+		in := listing(w.t, op, s)
+		in["MaxResults"] = 1
+		for pages := 0; ; pages++ {
+			e := w.call("ADMIN", op.Name, in)
+			var page struct{ NextToken string }
+			if err := json.Unmarshal(e.body, &page); err != nil || e.status != 200 {
+				w.t.Fatalf("%s: %d %s, %v", op.Name, e.status, e.body, err)
+			}
+			fmt.Fprintf(&b, "%s %s\n", op.Name, e.body)
+			if page.NextToken == "" {
+				if pages == 0 {
+					w.t.Fatalf("%s has one page only: %s", op.Name, e.body)
+				}
+				break
+			}
+			if pages == 0 {
+				s.tokens[op.Name] = page.NextToken
+			}
+			in["NextToken"] = page.NextToken
+		}
+	}
+	for _, name := range []string{"DescribeOrganization", "ListTagsForResource"} {
+		e := w.call("ADMIN", name, map[string]any{"OrganizationId": s.org, "ResourceARN": s.arn})
+		fmt.Fprintf(&b, "%s %s\n", name, e.body)
+	}
+	return b.String()
+}
+
+// excluding are members for which a foreign value must differ from an unknown one, with the reason.
+var excluding = map[string]string{
+	"RegisterMailDomain DomainName": "a domain that somebody has proven excludes all others, and says so",
+}
+
+// TestForeignIdsAreUnknown hands every operation the ids, names, addresses, domains and page tokens of another organisation:
+// each answers word for word as for something that does not exist, and changes nothing there.
+func TestForeignIdsAreUnknown(t *testing.T) {
+	inBoth(t, func(w *world) {
+		here, there := settle(w, "here"), settle(w, "there")
+		before := dump(w, there)
+		dump(w, here)
+		tried := 0
+		for _, h := range w.api.Handlers() {
+			for _, m := range h.Op.Input.Members {
+				for foreign, unknown := range foreignValues(m.Name, there) {
+					if _, out := excluding[h.Op.Name+" "+m.Name]; out || h.Op.Name == "CreateOrganization" {
+						continue
+					}
+					w.sameAnswer(h.Op, inputs(w.t, h.Op, here.scene), m.Name, foreign, unknown)
+					tried++
+				}
+			}
+			if i := h.Op.Input.Member("Filters"); i >= 0 {
+				for _, f := range h.Op.Input.Members[i].Shape.Members {
+					in := inputs(w.t, h.Op, here.scene)
+					if strings.HasSuffix(f.Name, "Prefix") && f.Name != "IdentityProviderUserIdPrefix" {
+						w.sameAnswer(h.Op, in, "Filters", map[string]any{f.Name: "there-"}, map[string]any{f.Name: "nowhere-"})
+						tried++
+					}
+				}
+			}
+		}
+		for _, op := range lists(w) {
+			w.sameAnswer(op, listing(w.t, op, here), "NextToken", there.tokens[op.Name], "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+			tried++
+		}
+		w.outsideOfAPolicy(here, there)
+		if after := dump(w, there); after != before {
+			t := strings.Split(after, "\n")
+			for i, line := range strings.Split(before, "\n") {
+				if i < len(t) && t[i] != line {
+					w.t.Errorf("the other organisation was\n%s\nand is\n%s", line, t[i])
+				}
+			}
+		}
+		if tried < 100 {
+			w.t.Errorf("only %d foreign values were tried", tried)
+		}
+	})
+}
+
+// foreignValues pairs values of another organisation that a member may take with unknown ones of the same shape.
+func foreignValues(member string, there *settlement) map[string]string {
+	ids := map[string]string{there.user: nobody, there.name: "nowhere-ann", there.name + "@" + there.domain: "nowhere-ann@nowhere.awsapps.com"}
+	switch member {
+	case "UserId", "EntityId", "MemberId", "GranteeId":
+		return ids
+	case "GroupId":
+		return map[string]string{there.group: nobody, there.alias + "-group": "nowhere-group"}
+	case "ResourceId":
+		return map[string]string{there.resource: noRoom, there.alias + "-room": "nowhere-room"}
+	case "Email", "Alias":
+		return map[string]string{
+			there.name + "@" + there.domain: "nowhere-ann@nowhere.awsapps.com", "sales@" + there.domain: "sales@nowhere.awsapps.com",
+			"x@there.example": "x@nowhere.example",
+		}
+	case "DomainName":
+		return map[string]string{there.domain: "nowhere.awsapps.com", "there.example": "nowhere.example"}
+	}
+	return nil
+}
+
+// sameAnswer fails unless the operation answers the same to both values of a member, but for the values.
+func (w *world) sameAnswer(op *contract.Op, in map[string]any, member string, foreign, unknown any) {
+	w.t.Helper()
+	ask := func(value any) (string, string) {
+		mine := maps.Clone(in)
+		mine[member] = value
+		e := w.call("ADMIN", op.Name, mine)
+		said := strings.ToLower(string(e.body))
+		if s, ok := value.(string); ok {
+			said = strings.ReplaceAll(said, strings.ToLower(s), "…")
+			if _, domain, ok := strings.Cut(s, "@"); ok {
+				said = strings.ReplaceAll(said, strings.ToLower(domain), "…")
+			}
+		}
+		return fmt.Sprint(e.status, " ", e.code), said
+	}
+	code, said := ask(foreign)
+	wantCode, wantSaid := ask(unknown)
+	if code != wantCode || said != wantSaid {
+		w.t.Errorf("%s with %s %v: %s %s\nwith an unknown one: %s %s", op.Name, member, foreign, code, said, wantCode, wantSaid)
+	}
+}
+
+// outsideOfAPolicy asks with a key that may work in one organisation only: another organisation is denied as one that does
+// not exist is.
+func (w *world) outsideOfAPolicy(here, there *settlement) {
+	w.t.Helper()
+	w.keys["HERE"] = `{"Statement":{"Effect":"Allow","Action":"workmail:*","Resource":"` + here.arn + `"}}`
+	for _, h := range w.api.Handlers() {
+		var said []string
+		for _, s := range []scene{
+			{org: there.org, arn: there.arn, user: there.user, other: there.other, group: there.group, resource: there.resource, domain: there.domain},
+			{org: nowhere, arn: strings.Replace(there.arn, there.org, nowhere, 1), user: nobody, other: nobody, group: nobody, resource: noRoom},
+		} {
+			e := w.call("HERE", h.Op.Name, inputs(w.t, h.Op, s))
+			said = append(said, strings.ReplaceAll(fmt.Sprint(e.code, string(e.body)), s.org, "…"))
+		}
+		if said[0] != said[1] || !strings.HasPrefix(said[0], "AccessDeniedException") {
+			w.t.Errorf("%s outside of the policy:\n%s\nand nowhere:\n%s", h.Op.Name, said[0], said[1])
+		}
+	}
+}
