@@ -118,7 +118,11 @@ func (c *conn) serve(ctx context.Context) {
 
 // close ends what the connection holds.
 func (c *conn) close() {
-	_ = c.w.Flush() // the client may be gone already
+	err := c.w.Flush()
+	if t, ok := c.nc.(*tls.Conn); ok && err != nil {
+		_ = t.NetConn().Close() // TLS would wait for a client that reads nothing, to say goodbye
+	}
+	_ = c.nc.Close() // the client may be gone already
 	c.unselect()
 	if c.user != nil {
 		c.user.Close()

@@ -32,6 +32,7 @@ import (
 type rig struct {
 	*Server
 	t            testing.TB
+	db           *db.DB
 	box          mailbox.ID
 	plain, tls   net.Listener
 	stop         context.CancelFunc
@@ -59,7 +60,7 @@ func newRig(t testing.TB, d *db.DB, change ...func(*Config)) *rig {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	f := feed.New()
 	store := mailbox.New(mailbox.Options{DB: d, Blobs: &memoryBlobs{m: map[string][]byte{}}, Feed: f, Clock: clock.System{}, Log: log})
-	r := &rig{t: t, sessionEnded: make(chan struct{})}
+	r := &rig{t: t, db: d, sessionEnded: make(chan struct{})}
 	err := d.Write(context.Background(), func(ctx context.Context, tx *db.Tx) (err error) {
 		r.box, err = store.CreateTx(ctx, tx, mailbox.Owner{Org: 1, Entity: "ann"}, testQuota)
 		return err
@@ -154,12 +155,16 @@ type client struct {
 // dial connects, with TLS from the beginning or not, and passes over the greeting.
 func (r *rig) dial(protected bool) *client {
 	r.t.Helper()
-	nc, err := net.Dial("tcp", r.plain.Addr().String())
+	l := r.plain
 	if protected {
-		nc, err = tls.Dial("tcp", r.tls.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+		l = r.tls
 	}
+	nc, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if protected {
+		nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
 	}
 	r.t.Cleanup(func() { _ = nc.Close() })
 	c := &client{t: r.t, nc: nc, in: bufio.NewReader(nc)}
@@ -176,6 +181,17 @@ func (r *rig) login() *client {
 	c := r.dial(true)
 	c.ok("login LOGIN ann sesame")
 	return c
+}
+
+// readSlowly keeps the kernel from reading ahead for the client.
+func (c *client) readSlowly() {
+	nc := c.nc
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	if err := nc.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 func (c *client) wait() { _ = c.nc.SetDeadline(time.Now().Add(20 * time.Second)) }

@@ -66,7 +66,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 // handle serves one connection, if there is room for it.
 func (s *Server) handle(ctx context.Context, nc net.Conn) {
-	defer nc.Close()
 	address := remoteAddress(nc)
 	if reason := s.enter(address); reason != "" {
 		s.Log.WarnContext(ctx, "IMAP connection refused", "reason", reason, "address", address)
@@ -75,6 +74,7 @@ func (s *Server) handle(ctx context.Context, nc net.Conn) {
 			c.w.Status("*", "BYE", "", reason)
 			_ = c.w.Flush() // it is going away in any case
 		}
+		_ = nc.Close()
 		return
 	}
 	defer s.leave(address)
