@@ -38,6 +38,10 @@ type Limits struct {
 	Memory     int64 // bytes of messages that are looked at and stored at the same time; 192 MB
 }
 
+// MaxAdded is how many bytes a message can grow by on its way into a mailbox: the trace, what a submitted message lacked, and
+// each recipient's own lines. The store's limit for a message must lie that much above the limit for what is sent.
+const MaxAdded = 16 << 10
+
 // maxMailboxes is how many targets package mailbox stores in one commit.
 const maxMailboxes = 1000
 
