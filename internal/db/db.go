@@ -12,8 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-
-	"github.com/pennypost/pennypost/internal/fault"
 )
 
 // Engine names the database underneath.
@@ -106,7 +104,7 @@ func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 	if err := refuseNested(ctx, "Write"); err != nil {
 		return err
 	}
-	return d.store.write(context.WithValue(ctx, inside{}, "Write"), fn)
+	return failure(ctx, d.store.write(context.WithValue(ctx, inside{}, "Write"), fn))
 }
 
 // Read runs fn in a read-only snapshot: it sees what was committed before its first statement and nothing later. fn should
@@ -115,7 +113,7 @@ func (d *DB) Read(ctx context.Context, fn func(ctx context.Context, tx *Tx) erro
 	if err := refuseNested(ctx, "Read"); err != nil {
 		return err
 	}
-	return d.store.read(context.WithValue(ctx, inside{}, "Read"), fn)
+	return failure(ctx, d.store.read(context.WithValue(ctx, inside{}, "Read"), fn))
 }
 
 // Check asks the engine whether the database is sound, and returns one error per fault it found. It reads everything.
@@ -130,9 +128,4 @@ func refuseNested(ctx context.Context, verb string) error {
 		return fmt.Errorf("db: %s was called inside a %s function: use its transaction", verb, outer)
 	}
 	return nil
-}
-
-// unavailable is the fault of a store that can't write or read now.
-func unavailable(cause error) error {
-	return fault.Wrap(cause, fault.Temporary, fault.None, "the store is not available now; nothing was acknowledged; try again later")
 }

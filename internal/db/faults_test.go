@@ -401,3 +401,26 @@ func TestAfterClose(t *testing.T) {
 		}
 	}
 }
+
+func TestALostConnection(t *testing.T) {
+	d := dbtest.Postgres(t, notes)
+	err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+		if err := adding(1, "x")(ctx, tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())")
+		return err
+	})
+	if fault.KindOf(err) != fault.Temporary {
+		t.Errorf("Write: %v, want a temporary fault", err)
+	}
+	err = d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+		return tx.QueryRow(ctx, "SELECT pg_terminate_backend(pg_backend_pid())").Scan(new(bool))
+	})
+	if fault.KindOf(err) != fault.Temporary {
+		t.Errorf("Read: %v, want a temporary fault", err)
+	}
+	if err := d.Write(t.Context(), adding(2, "y")); err != nil || ids(t, d) != "2" {
+		t.Errorf("afterwards: %v, rows %s", err, ids(t, d))
+	}
+}

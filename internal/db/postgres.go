@@ -124,9 +124,6 @@ func (s *postgresStore) attempt(ctx context.Context, fn Func) error {
 		if again(err) {
 			return err
 		}
-		if connectionLost(err) {
-			return unavailable(err)
-		}
 		s.refused.Add(1)
 		return err
 	}
@@ -134,7 +131,7 @@ func (s *postgresStore) attempt(ctx context.Context, fn Func) error {
 		if again(err) {
 			return err
 		}
-		if _, ok := errors.AsType[*pgconn.PgError](err); ok && !connectionLost(err) {
+		if _, ok := errors.AsType[*pgconn.PgError](err); ok && !isFailure(err) {
 			return err // a deferred constraint, say: the server refused
 		}
 		s.abandoned.Add(1)
@@ -150,20 +147,6 @@ func (s *postgresStore) attempt(ctx context.Context, fn Func) error {
 func again(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == pgSerializationFailure || e.Code == pgDeadlockDetected)
-}
-
-// connectionLost reports whether err says that the server went away or is out of room: class 08 connection exceptions, 53
-// insufficient resources, 57P shutdowns, 58 system errors, or no answer at all.
-func connectionLost(err error) bool {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok {
-		return pgconn.SafeToRetry(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sql.ErrConnDone)
-	}
-	switch e.Code[:2] {
-	case "08", "53", "58":
-		return true
-	}
-	return e.Code[:3] == "57P"
 }
 
 func (s *postgresStore) read(ctx context.Context, fn Func) error {

@@ -17,8 +17,10 @@ import (
 // How the SQLite file is kept. The figures behind the choices are in docs/architecture.md.
 const (
 	pageSize = 8192
-	// cachePages is each connection's own page cache; the operating system's cache stands behind it.
-	cacheKiB = 8192
+	// readerCacheKiB and writerCacheKiB are the connections' own page caches; the operating system's stands behind them. What
+	// the writer changed stays in its cache until the commit.
+	readerCacheKiB = 4 << 10
+	writerCacheKiB = 16 << 10
 	// checkpointPages is when the writer moves the log into the file: 16 MiB.
 	checkpointPages = 16 << 20 / pageSize
 	// keptLog is how much of the log file is kept once it was moved.
@@ -52,7 +54,7 @@ func sqliteSource(o Options) string {
 		"journal_mode(WAL)",
 		"synchronous(" + sync + ")",
 		"foreign_keys(1)",
-		"cache_size(-" + strconv.Itoa(cacheKiB) + ")",
+		"cache_size(-" + strconv.Itoa(readerCacheKiB) + ")",
 		"wal_autocheckpoint(" + strconv.Itoa(checkpointPages) + ")",
 		"journal_size_limit(" + strconv.Itoa(keptLog) + ")",
 		"temp_store(MEMORY)",

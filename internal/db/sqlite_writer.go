@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
+	"strconv"
 	"sync"
 	"sync/atomic"
 )
@@ -62,6 +63,10 @@ func (w *writer) connect(ctx context.Context) error {
 	conn, err := w.pool.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("open the writer's connection: %w", err)
+	}
+	if _, err := conn.ExecContext(ctx, "PRAGMA cache_size = -"+strconv.Itoa(writerCacheKiB)); err != nil {
+		drop(conn)
+		return fmt.Errorf("set up the writer's connection: %w", err)
 	}
 	w.conn, w.raw = conn, rawOf(conn)
 	return nil
