@@ -63,6 +63,16 @@ func inBothWith(t *testing.T, c directory.Config, fn func(w *world)) {
 	})
 }
 
+// inBothWithoutJobs leaves it to fn to run the jobs.
+func inBothWithoutJobs(t *testing.T, fn func(w *world)) {
+	t.Helper()
+	dbtest.Bubble(t, migrations(), func(t *testing.T, d *db.DB) {
+		w := newWorld(t, d, directory.Config{})
+		fn(w)
+		w.check()
+	})
+}
+
 func newWorld(t *testing.T, d *db.DB, c directory.Config) *world {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -88,7 +98,7 @@ func (w *world) startJobs() (stop func()) {
 	go func() { ended <- runner.Run(ctx) }()
 	return func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
 			w.t.Errorf("the job runner: %v", err)
 		}
 	}
