@@ -31,7 +31,7 @@ func newZip() *zip {
 	if err != nil {
 		panic("mailbox: zstd decoder: " + err.Error())
 	}
-	return &zip{enc, dec}
+	return &zip{enc: enc, dec: dec}
 }
 
 // pack returns the bytes to store, which may be data itself.
