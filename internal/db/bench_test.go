@@ -60,7 +60,7 @@ func BenchmarkSync(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // a scratch file
+	defer f.Close() // a scratch file
 	page := bytes.Repeat([]byte("x"), 4096)
 	b.ResetTimer()
 	shared(b, 1, func(i int64) error {

@@ -138,7 +138,7 @@ func TestKilledInTheMiddleNothingAcknowledgedIsLost(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			defer rows.Close() //nolint:errcheck // rows.Err tells
+			defer rows.Close() // rows.Err tells
 			for rows.Next() {
 				var key int64
 				var whole bool

@@ -86,7 +86,7 @@ func ids(t *testing.T, d *db.DB) string {
 		if err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // rows.Err tells
+		defer rows.Close() // rows.Err tells
 		for rows.Next() {
 			var id int64
 			if err := rows.Scan(&id); err != nil {
@@ -129,7 +129,7 @@ func TestAGroupIsOneCommitAndAFailureHurtsNoNeighbour(t *testing.T) {
 			if err := adding(7, "f")(ctx, tx); err != nil {
 				return err
 			}
-			_, err := tx.Query(ctx, "SELECT id FROM note") //nolint:rowserrcheck,sqlclosecheck // left open, which is the point
+			_, err := tx.Query(ctx, "SELECT id FROM note") // left open, which is the point
 			return err
 		}),
 		note(7, adding(8, "g")),
@@ -330,7 +330,7 @@ func TestAReadIsASnapshot(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			defer outer.Close() //nolint:errcheck // outer.Err tells
+			defer outer.Close() // outer.Err tells
 			for outer.Next() {
 				inner, err := tx.Query(ctx, "SELECT id FROM note")
 				if err != nil {
@@ -363,7 +363,7 @@ func TestACancelledReadLeavesTheReaderWhole(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				defer rows.Close() //nolint:errcheck // rows.Err tells
+				defer rows.Close() // rows.Err tells
 				rows.Next()
 				cancel()
 				for rows.Next() {

@@ -111,7 +111,7 @@ func refuseUnknownSteps(ctx context.Context, d *sql.DB, steps []Migration) error
 	if err != nil {
 		return fmt.Errorf("read the history of the tables: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
+	defer rows.Close() // rows.Err tells
 	for rows.Next() {
 		var v int64
 		if err := rows.Scan(&v); err != nil {

@@ -199,7 +199,7 @@ func TestCheckFindsARowWithoutItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	damaged := d()
-	defer damaged.Close() //nolint:errcheck // nothing was written
+	defer damaged.Close() // nothing was written
 	if faults := damaged.Check(t.Context()); len(faults) != 1 || !strings.Contains(faults[0].Error(), "reply") {
 		t.Errorf("found %v, want one fault of table reply", faults)
 	}

@@ -176,7 +176,7 @@ func (s *postgresStore) check(ctx context.Context) []error {
 		if err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // rows.Err tells
+		defer rows.Close() // rows.Err tells
 		for rows.Next() {
 			var line string
 			if err := rows.Scan(&line); err != nil {

@@ -160,7 +160,7 @@ func wholeSnapshot(ctx context.Context, tx *db.Tx) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
+	defer rows.Close() // rows.Err tells
 	for rows.Next() {
 		var c, n int64
 		if err := rows.Scan(&c, &n); err != nil {
@@ -176,7 +176,7 @@ func wholeSnapshot(ctx context.Context, tx *db.Tx) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
+	defer rows.Close() // rows.Err tells
 	for rows.Next() {
 		var c, n, last int64
 		if err := rows.Scan(&c, &n, &last); err != nil {
@@ -199,7 +199,7 @@ func entries(r *rapid.T, d *db.DB) map[authorship]int {
 		if err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // rows.Err tells
+		defer rows.Close() // rows.Err tells
 		for rows.Next() {
 			var a authorship
 			if err := rows.Scan(&a.counter, &a.author); err != nil {

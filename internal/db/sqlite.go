@@ -173,7 +173,7 @@ func (s *sqliteStore) check(ctx context.Context) []error {
 		if err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // rows.Err tells
+		defer rows.Close() // rows.Err tells
 		for rows.Next() {
 			var line string
 			if err := rows.Scan(&line); err != nil {
@@ -193,7 +193,7 @@ func (s *sqliteStore) check(ctx context.Context) []error {
 		if err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // rows.Err tells
+		defer rows.Close() // rows.Err tells
 		for rows.Next() {
 			var table, parent string
 			var row sql.NullInt64

@@ -65,7 +65,7 @@ func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 	if t.failed != nil {
 		return nil, t.failed
 	}
-	rows, err := t.q.QueryContext(t.context(ctx), query, args...) //nolint:rowserrcheck,sqlclosecheck // the caller's
+	rows, err := t.q.QueryContext(t.context(ctx), query, args...) // the caller's
 	if err != nil {
 		return nil, t.fail(err)
 	}

@@ -20,7 +20,7 @@ func (r *Runner) next(ctx context.Context) (next time.Time, found bool, err erro
 		if err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // rows.Err tells
+		defer rows.Close() // rows.Err tells
 		for rows.Next() {
 			var id, start int64
 			if err := rows.Scan(&id, &start); err != nil {
@@ -94,7 +94,7 @@ func (r *Runner) appendDue(ctx context.Context, tx *db.Tx, ids []int64, n int, q
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
+	defer rows.Close() // rows.Err tells
 	for rows.Next() && len(ids) < n {
 		var id int64
 		if err := rows.Scan(&id); err != nil {

@@ -29,7 +29,7 @@ func List(ctx context.Context, d *db.DB, after int64, limit int) ([]Pending, err
 		if err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // rows.Err tells
+		defer rows.Close() // rows.Err tells
 		for rows.Next() {
 			var p Pending
 			var due, lease int64

@@ -93,8 +93,16 @@ func testRanges(t *testing.T, s blob.Store) {
 	body := noise(1000)
 	put(t, s, "a", body)
 	for _, c := range []struct{ offset, length, from, to int64 }{
-		{0, 1000, 0, 1000}, {0, 1, 0, 1}, {999, 1, 999, 1000}, {500, -1, 500, 1000}, {500, 100, 500, 600}, {990, 100, 990, 1000},
-		{1000, -1, 0, 0}, {1000, 5, 0, 0}, {5000, 5, 0, 0}, {10, 0, 0, 0},
+		{0, 1000, 0, 1000},
+		{0, 1, 0, 1},
+		{999, 1, 999, 1000},
+		{500, -1, 500, 1000},
+		{500, 100, 500, 600},
+		{990, 100, 990, 1000},
+		{1000, -1, 0, 0},
+		{1000, 5, 0, 0},
+		{5000, 5, 0, 0},
+		{10, 0, 0, 0},
 	} {
 		if got := get(t, s, "a", c.offset, c.length); !bytes.Equal(got, body[c.from:c.to]) {
 			t.Errorf("%d bytes from %d: %d came, want those from %d to %d", c.length, c.offset, len(got), c.from, c.to)

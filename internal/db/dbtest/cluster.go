@@ -144,7 +144,7 @@ func answers(address string) error {
 	if err != nil {
 		return err
 	}
-	defer pool.Close() //nolint:errcheck // nothing was written
+	defer pool.Close() // nothing was written
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for {

@@ -61,11 +61,11 @@ func template(ctx context.Context, pool *sql.DB, address string, migrations []db
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close() //nolint:errcheck // ends the lock too
+	defer conn.Close() // ends the lock too
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(lock.Sum32())); err != nil {
 		return "", err
 	}
-	defer conn.ExecContext(ctx, "SELECT pg_advisory_unlock_all()") //nolint:errcheck // closing the connection does it too
+	defer conn.ExecContext(ctx, "SELECT pg_advisory_unlock_all()") // closing the connection does it too
 	var made bool
 	err = conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1 AND datistemplate)", name).Scan(&made)
 	if err != nil || made {
