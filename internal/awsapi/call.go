@@ -93,7 +93,6 @@ func (c *call) authenticate(w http.ResponseWriter) error {
 	c.claim = signature.KeyID
 	key, err := c.front.options.Keys.Lookup(c.request.Context(), signature.KeyID)
 	if fault.Is(err, fault.NotFound, fault.Key) {
-		c.cause = err
 		return &sigv4.Error{Code: sigv4.UnrecognizedClient, Message: "The access key in the request is not known, or was revoked."}
 	}
 	if err != nil {

@@ -65,14 +65,16 @@ func (c *call) fail(err error) *answer {
 	case errors.As(err, &ready):
 		return c.refuse(ready)
 	}
-	c.cause = err
-	switch {
-	case fault.As(err) == nil && errors.Is(err, context.DeadlineExceeded):
-		return c.refuse(unavailable(fmt.Sprintf("The operation took longer than %v. It may still be carried out.", c.front.options.Timeout)))
-	case fault.As(err) == nil || c.route.op == nil:
-		return c.refuse(internalFailure())
+	f := fault.As(err)
+	if f != nil && c.route.op != nil {
+		c.cause = f.Cause // the message is the caller's to read, and may repeat what the caller sent
+		return c.refuse(exception(c.route.op, f))
 	}
-	return c.refuse(exception(c.route.op, fault.As(err)))
+	c.cause = err
+	if errors.Is(err, context.DeadlineExceeded) {
+		return c.refuse(unavailable(fmt.Sprintf("The operation took longer than %v. It may still be carried out.", c.front.options.Timeout)))
+	}
+	return c.refuse(internalFailure())
 }
 
 // exceptions says which of an operation's exceptions tells a fault: the first that the operation lists. A fault with a

@@ -68,9 +68,6 @@ func New(o Options) *Front {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	if o.Audit == nil {
-		o.Audit = func(context.Context, Record) {}
-	}
 	f := &Front{
 		options: o, verifier: sigv4.New(o.Clock), handlers: map[*contract.Op]contract.Handler{},
 		targets: map[string]*contract.Op{}, flow: map[string]*contract.Op{},

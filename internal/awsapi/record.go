@@ -45,7 +45,9 @@ func (c *call) record(a *answer, written int) {
 	}
 	if c.input != nil {
 		r.Organization = c.route.op.Organization(c.input)
-		r.Parameters, _ = c.route.op.Audit(c.input) // what was decoded can be written
+		if o.Audit != nil {
+			r.Parameters, _ = c.route.op.Audit(c.input) // what was decoded can be written
+		}
 	}
 	took := o.Clock.Now().Sub(c.began)
 	c.front.metrics.requests.WithLabelValues(r.Operation, string(r.Code)).Inc()
@@ -66,7 +68,9 @@ func (c *call) record(a *answer, written int) {
 	// A client that hangs up must not keep its request out of the log and the audit.
 	ctx := context.WithoutCancel(c.request.Context())
 	o.Log.LogAttrs(ctx, level, "api request", attributes...)
-	o.Audit(ctx, r)
+	if o.Audit != nil {
+		o.Audit(ctx, r)
+	}
 }
 
 // metrics are the face's figures.

@@ -62,7 +62,7 @@ func (d *decoder) structure(shape *Shape, v reflect.Value) (Breaches, *SyntaxErr
 			}
 			strangers[name] = struct{}{}
 			if len(d.unknown) < keptUnknown {
-				d.unknown = append(d.unknown, d.where())
+				d.unknown = append(d.unknown, d.words(asGiven))
 			}
 			return d.skip()
 		}
@@ -100,6 +100,9 @@ func (d *decoder) structure(shape *Shape, v reflect.Value) (Breaches, *SyntaxErr
 	}
 	return all, nil
 }
+
+// asGiven leaves the name of an unknown member as it came.
+func asGiven(name string) string { return name }
 
 // target returns what is set through v: v, or a new value that v points to.
 func target(v reflect.Value) reflect.Value {

@@ -217,7 +217,7 @@ func TestNamesAreComparedWithTheirCaseAndStrangersAreNamed(t *testing.T) {
 	if err != nil || got.Name != "a" {
 		t.Errorf("%v, name %q", err, got.Name)
 	}
-	if want := []string{"name", "place.colour", "hosts.1.member.zip"}; !slices.Equal(unknown, want) {
+	if want := []string{"name", "Place.Colour", "Hosts.1.member.zip"}; !slices.Equal(unknown, want) {
 		t.Errorf("unknown %q, want %q", unknown, want)
 	}
 }

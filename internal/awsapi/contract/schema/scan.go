@@ -48,8 +48,11 @@ func (s *scanner) fail(offset int, format string, args ...any) *SyntaxError {
 	return &SyntaxError{Offset: offset, Path: s.where(), Problem: fmt.Sprintf(format, args...)}
 }
 
-// where words the current path.
-func (s *scanner) where() string {
+// where words the current path as messages do, with names in lowerCamelCase.
+func (s *scanner) where() string { return s.words(lowerFirst) }
+
+// words joins the current path, its names turned.
+func (s *scanner) words(turn func(string) string) string {
 	var b strings.Builder
 	for i, p := range s.path {
 		if i > 0 {
@@ -60,7 +63,7 @@ func (s *scanner) where() string {
 			b.WriteString(".member")
 			continue
 		}
-		b.WriteString(lowerFirst(shorten(p.name)))
+		b.WriteString(turn(shorten(p.name)))
 	}
 	return b.String()
 }
