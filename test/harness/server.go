@@ -190,8 +190,21 @@ func (s *Server) finish() {
 		s.Check()
 	}
 	if s.t.Failed() {
-		s.t.Logf("the server's log:\n%s", s.log)
+		s.showLog()
 	}
+}
+
+// shownLines is how much of a server's log a failed test shows.
+const shownLines = 25
+
+// showLog keeps the whole log in a file, and shows its end.
+func (s *Server) showLog() {
+	lines := strings.SplitAfter(s.log.String(), "\n")
+	path := filepath.Join(Root(), ".cache", "e2e", strings.ReplaceAll(s.t.Name(), "/", "-")+".log")
+	if err := os.WriteFile(path, []byte(s.log.String()), 0o600); err != nil {
+		s.t.Logf("the server's log can't be kept: %v", err)
+	}
+	s.t.Logf("the end of the server's log, which is whole in %s:\n%s", path, strings.Join(lines[max(0, len(lines)-shownLines):], ""))
 }
 
 // Check asks pennypost check, beside the running server or without one, and fails the test for every inconsistency.
