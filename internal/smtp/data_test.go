@@ -178,8 +178,11 @@ func TestLargeMessageGoesThroughAFile(t *testing.T) {
 	if _, err := io.WriteString(c.conn, body+".\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	c.play("S: 250 2.0.0")
-	ts.wantBodies(body)
+	c.play("S: 250 2.0.0\nC: MAIL FROM:<>\nC: RCPT TO:<ann@example.com>\nC: DATA\nS: 250\nS: 250\nS: 354\nC: small\nC: .\nS: 250")
+	ts.wantBodies(body, "small\r\n")
+	if large, small := ts.core.stored[0], ts.core.stored[1]; !large.onDisk || small.onDisk {
+		t.Errorf("on disk: the large one %v, the small one %v", large.onDisk, small.onDisk)
+	}
 }
 
 func TestSpoolWithoutRoom(t *testing.T) {
@@ -253,4 +256,19 @@ func TestCommandTimesOut(t *testing.T) {
 		C> "NOO"
 		S: 421 4.4.2
 		END`)
+}
+
+func TestWhoDoesNotReadRepliesIsCutOff(t *testing.T) {
+	ts := serve(t, func(c *Config) { c.Timeouts.Write = 100 * time.Millisecond })
+	c := ts.play("S: 220")
+	noops := []byte(strings.Repeat("HELP\r\n", 10_000))
+	for range 10_000 {
+		if _, err := c.conn.Write(noops); err != nil {
+			if isTimeout(err) {
+				t.Error("the server neither reads nor hangs up")
+			}
+			return
+		}
+	}
+	t.Error("the server kept 600 MB of replies for somebody who reads none")
 }

@@ -147,6 +147,7 @@ type stored struct {
 	to     []string
 	trace  string
 	body   string
+	onDisk bool
 }
 
 func (k *core) Begin(_ context.Context, s Sender) (Transaction, error) {
@@ -190,7 +191,7 @@ func (x *coreTransaction) Store(ctx context.Context, m *spool.Spool, trace int) 
 	}
 	x.core.mu.Lock()
 	defer x.core.mu.Unlock()
-	x.core.stored = append(x.core.stored, stored{x.sender, x.to, string(b[:trace]), string(b[trace:])})
+	x.core.stored = append(x.core.stored, stored{x.sender, x.to, string(b[:trace]), string(b[trace:]), m.OnDisk()})
 	return nil
 }
 

@@ -1,0 +1,62 @@
+package smtp
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/clock"
+)
+
+// tape is a connection that plays what a client sent and records what the server says.
+type tape struct {
+	in  io.Reader
+	out bytes.Buffer
+}
+
+func (c *tape) Read(p []byte) (int, error)  { return c.in.Read(p) }
+func (c *tape) Write(p []byte) (int, error) { return c.out.Write(p) }
+func (c *tape) Close() error                { return nil }
+func (c *tape) LocalAddr() net.Addr         { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
+func (c *tape) RemoteAddr() net.Addr        { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 12345} }
+
+func (c *tape) SetDeadline(time.Time) error      { return nil }
+func (c *tape) SetReadDeadline(time.Time) error  { return nil }
+func (c *tape) SetWriteDeadline(time.Time) error { return nil }
+
+// FuzzSession plays any bytes to a whole session. Whatever they are, it ends with its input, every line of it is a reply, and
+// no message is stored without an end and a recipient.
+func FuzzSession(f *testing.F) {
+	const mail = "EHLO a\r\nMAIL FROM:<a@b.test> SIZE=3\r\nRCPT TO:<ann@example.com>\r\n"
+	for _, s := range []string{
+		mail + "DATA\r\n..x\r\n.\r\nQUIT\r\n", mail + "DATA\r\nx\n.\n" + smuggled + "NOOP\r\n", mail + "BDAT 3\r\nabcBDAT 0 LAST\r\nRSET\r\n",
+		mail + "BDAT 99999999 LAST\r\n", mail + "STARTTLS\r\nEHLO b\r\n", "HELO x\r\nVRFY a\r\nEXPN b\r\nHELP\r\nAUTH PLAIN\r\n\r\nNOOP\n", "EHLO a\r\nDATA\r\n",
+		mail + "RCPT TO:<postmaster>\r\nDATA\r\n" + strings.Repeat("x", 300) + "\r\n.\r\nMAIL FROM:<>\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		k := &core{}
+		srv := New(Config{
+			Hostname: "mail.test", Begin: k.Begin, Log: slog.New(slog.DiscardHandler), Clock: clock.System{}, SpoolDir: t.TempDir(), SpoolMemory: 100,
+			Limits: Limits{Message: 200},
+		})
+		conn := &tape{in: bytes.NewReader(b)}
+		newSession(srv, conn).run(false)
+		if out := conn.out.Bytes(); !replyLine.Match(out) {
+			t.Fatalf("%q is answered %q", b, out)
+		}
+		for _, s := range k.stored {
+			if len(s.to) == 0 || len(s.body) > 200 || strings.ContainsAny(strings.ReplaceAll(s.body, "\r\n", ""), "\r\n") {
+				t.Fatalf("%q stores %+v", b, s)
+			}
+		}
+		if n := bytes.Count(bytes.ToUpper(b), []byte("DATA")) + bytes.Count(bytes.ToUpper(b), []byte("LAST")); len(k.stored) > n {
+			t.Fatalf("%q stores %d messages", b, len(k.stored))
+		}
+	})
+}
