@@ -45,6 +45,8 @@ type load struct {
 	run   func(ctx context.Context, b *bench, t *target, round int) error
 	api   bool // only Pennypost has a face for it
 	large bool // it works on the large mailbox
+	// calm waits a little first: Dovecot reads a whole Maildir again at every look while its last change is seconds old.
+	calm bool
 }
 
 // setup starts the servers and makes their accounts, and fills the large mailboxes if a load needs them.
@@ -123,6 +125,9 @@ func (b *bench) rounds(ctx context.Context) error {
 					continue
 				}
 				b.say("round %d of %d: %s, %s", round+1, b.scale.rounds, l.name, t.Name())
+				if l.calm {
+					rest(ctx, 2*settle)
+				}
 				err := l.run(ctx, b, t, round)
 				if ctx.Err() != nil {
 					return ctx.Err()

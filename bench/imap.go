@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/pennypost/pennypost/bench/drive"
 	"github.com/pennypost/pennypost/bench/peer"
@@ -42,14 +43,6 @@ func imapLoads() []load {
 		})
 	}
 	for suffix, n := range concurrency {
-		add("store-one"+suffix, func(ctx context.Context, b *bench, t *target, round int, name string) error {
-			return commands(ctx, b, t, round, name, n, b.scale.single, func(i int) string {
-				return fmt.Sprintf(`STORE %d %cFLAGS (\Flagged)`, scattered(i, b.scale.mailbox), "+-"[round%2])
-			})
-		})
-	}
-	add("store-all", storeAll)
-	for suffix, n := range concurrency {
 		add("status"+suffix, func(ctx context.Context, b *bench, t *target, round int, name string) error {
 			return commands(ctx, b, t, round, name, n, n*b.scale.single, func(int) string {
 				return "STATUS INBOX (MESSAGES UNSEEN UIDNEXT UIDVALIDITY)"
@@ -63,6 +56,17 @@ func imapLoads() []load {
 		return commands(ctx, b, t, round, name, 1, b.scale.selects, func(int) string { return "SELECT INBOX" })
 	})
 	list = append(list, searchLoads()...)
+	for suffix, n := range concurrency {
+		add("store-one"+suffix, func(ctx context.Context, b *bench, t *target, round int, name string) error {
+			return commands(ctx, b, t, round, name, n, b.scale.single, func(i int) string {
+				return fmt.Sprintf(`STORE %d %cFLAGS (\Flagged)`, scattered(i, b.scale.mailbox), "+-"[round%2])
+			})
+		})
+	}
+	add("store-all", storeAll)
+	for i := range list {
+		list[i].calm = strings.HasPrefix(list[i].name, "status") || list[i].name == "select"
+	}
 	return append(list, writeLoads()...)
 }
 
