@@ -225,10 +225,12 @@ func TestRefusalsComeInOrder(t *testing.T) {
 		"bad JSON":               {"FULL", "ListUsers", `{"OrganizationId":`, nil, 400, "SerializationException", "expected a string, found the end of the body"},
 		"a wrong type":           {"FULL", "ListUsers", `{"OrganizationId":7}`, nil, 400, "SerializationException", "expected a string, found a number at 'organizationId'"},
 		"a member twice":         {"FULL", "ListUsers", `{"OrganizationId":"a","OrganizationId":"b"}`, nil, 400, "SerializationException", "given twice"},
-		"broken constraints": {"FULL", "ListUsers", `{"OrganizationId":"abc","MaxResults":101}`, nil, 400, "InvalidParameterException",
+		"broken constraints": {
+			"FULL", "ListUsers", `{"OrganizationId":"abc","MaxResults":101}`, nil, 400, "InvalidParameterException",
 			"3 validation errors detected: Value 'abc' at 'organizationId' failed to satisfy constraint: Member must have length greater than or equal to 34; " +
 				"Value 'abc' at 'organizationId' failed to satisfy constraint: Member must satisfy regular expression pattern: ^m-[0-9a-f]{32}$; " +
-				"Value '101' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to 100"},
+				"Value '101' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to 100",
+		},
 		"constraints where InvalidParameter is not listed": {"FULL", "UntagResource", `{"TagKeys":[]}`, nil, 400, "ValidationException", "Value null at 'resourceARN'"},
 		"a policy that does not allow":                     {"READ", "UntagResource", `{"ResourceARN":"` + orgAARN + `","TagKeys":["a"]}`, nil, 400, "AccessDeniedException", "User: arn:aws:iam::000000000000:user/ann-b is not authorized to perform: workmail:UntagResource on resource: " + orgAARN + " because no statement"},
 		"a policy that denies":                             {"DENY", "ListUsers", valid, nil, 400, "AccessDeniedException", "workmail:ListUsers on resource: " + orgAARN + " because its policy denies it explicitly"},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -107,11 +108,15 @@ func signed(t testing.TB, key Key, at time.Time, body string, change func(*http.
 func TestTheSDKsSignaturesOverAConnection(t *testing.T) {
 	v := New(clock.NewFake(now))
 	got := make(chan error, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		got <- check(v, r, body, suiteKey, "workmail")
-	}))
-	defer server.Close()
+	})
+	plain, http2 := httptest.NewServer(handler), httptest.NewUnstartedServer(handler)
+	defer plain.Close()
+	http2.EnableHTTP2 = true
+	http2.StartTLS()
+	defer http2.Close()
 	for name, change := range map[string]func(*http.Request){
 		"plain":          func(*http.Request) {},
 		"a path":         func(r *http.Request) { r.URL.Path = "/messages/a b/ü+%2F" },
@@ -125,19 +130,28 @@ func TestTheSDKsSignaturesOverAConnection(t *testing.T) {
 		"a signed length":  func(r *http.Request) { r.ContentLength = int64(len(`{"ü":1}`)) },
 		"unsigned headers": func(r *http.Request) { r.Header.Set("X-Amzn-Trace-Id", "Root=1"); r.Header.Set("User-Agent", "x") },
 	} {
-		r, body := signed(t, suiteKey, now, `{"ü":1}`, func(r *http.Request) {
-			r.Host = strings.TrimPrefix(server.URL, "http://")
-			change(r)
-		})
-		r.URL.Scheme, r.URL.Host, r.RequestURI = "http", r.Host, ""
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		response, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		if err := <-got; err != nil {
-			t.Errorf("%s: %v", name, err)
+		for _, server := range []*httptest.Server{plain, http2} {
+			r, body := signed(t, suiteKey, now, `{"ü":1}`, func(r *http.Request) {
+				r.Host = server.Listener.Addr().String()
+				change(r)
+			})
+			address, err := url.Parse(server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.URL.Scheme, r.URL.Host, r.RequestURI = address.Scheme, address.Host, ""
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			response, err := server.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			if err := <-got; err != nil {
+				t.Errorf("%s by %s: %v", name, response.Proto, err)
+			}
+			if server == http2 && response.ProtoMajor != 2 {
+				t.Errorf("%s went by %s", name, response.Proto)
+			}
 		}
 	}
 }

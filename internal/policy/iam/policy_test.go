@@ -142,8 +142,18 @@ func TestGlob(t *testing.T) {
 		pattern, text string
 		want          bool
 	}{
-		{"", "", true}, {"", "a", false}, {"*", "", true}, {"*", "abc", true}, {"a*c", "abbc", true}, {"a*c", "abb", false},
-		{"a**c", "ac", true}, {"?", "", false}, {"?", "a", true}, {"a?c", "abc", true}, {"*b*b*", "abab", true}, {"*b*b*", "ab", false},
+		{"", "", true},
+		{"", "a", false},
+		{"*", "", true},
+		{"*", "abc", true},
+		{"a*c", "abbc", true},
+		{"a*c", "abb", false},
+		{"a**c", "ac", true},
+		{"?", "", false},
+		{"?", "a", true},
+		{"a?c", "abc", true},
+		{"*b*b*", "abab", true},
+		{"*b*b*", "ab", false},
 		{strings.Repeat("a*", 200) + "b", strings.Repeat("a", 5000), false},
 	} {
 		if got := glob(c.pattern).match(c.text); got != c.want {

@@ -47,23 +47,35 @@ func TestEveryEditIsNoticed(t *testing.T) {
 		edit func(object)
 		want string
 	}{
-		"an operation goes": {func(m object) { delete(dig(m, "operations"), "CreateUser") },
-			"CreateUser: the contract has an operation, the model none"},
-		"an operation comes": {func(m object) { dig(m, "operations")["Dance"] = object{} },
-			"Dance: the contract has none, the model an operation"},
-		"an error goes": {func(m object) { op := dig(dig(m, "operations"), "ListOrganizations"); op["errors"] = []any{} },
-			"ListOrganizations errors: the contract has [InvalidParameterException], the model []"},
-		"the flag goes": {func(m object) { dig(dig(m, "operations"), "CreateUser")["idempotent"] = false },
-			"CreateUser idempotent: the contract has true, the model false"},
-		"a status comes": {func(m object) {
-			dig(dig(m, "shapes"), "EntityNotFoundException")["error"] = object{"httpStatusCode": 404.0}
+		"an operation goes": {
+			func(m object) { delete(dig(m, "operations"), "CreateUser") },
+			"CreateUser: the contract has an operation, the model none",
 		},
-			"EntityNotFoundException status: the contract has 400, the model 404"},
+		"an operation comes": {
+			func(m object) { dig(m, "operations")["Dance"] = object{} },
+			"Dance: the contract has none, the model an operation",
+		},
+		"an error goes": {
+			func(m object) { op := dig(dig(m, "operations"), "ListOrganizations"); op["errors"] = []any{} },
+			"ListOrganizations errors: the contract has [InvalidParameterException], the model []",
+		},
+		"the flag goes": {
+			func(m object) { dig(dig(m, "operations"), "CreateUser")["idempotent"] = false },
+			"CreateUser idempotent: the contract has true, the model false",
+		},
+		"a status comes": {
+			func(m object) {
+				dig(dig(m, "shapes"), "EntityNotFoundException")["error"] = object{"httpStatusCode": 404.0}
+			},
+			"EntityNotFoundException status: the contract has 400, the model 404",
+		},
 		"a member comes": {func(m object) {
 			dig(dig(dig(m, "shapes"), "CreateUserRequest"), "members")["Shoe"] = object{"shape": "String"}
 		}, "CreateUserRequest.Shoe: the contract has none, the model a member"},
-		"a member goes": {func(m object) { delete(dig(dig(dig(m, "shapes"), "CreateUserRequest"), "members"), "Password") },
-			"CreateUserRequest.Password: the contract has a member, the model none"},
+		"a member goes": {
+			func(m object) { delete(dig(dig(dig(m, "shapes"), "CreateUserRequest"), "members"), "Password") },
+			"CreateUserRequest.Password: the contract has a member, the model none",
+		},
 		"a member is required": {func(m object) {
 			s := dig(dig(m, "shapes"), "CreateUserRequest")
 			s["required"] = append(items(s, "required"), "Password")
@@ -76,23 +88,37 @@ func TestEveryEditIsNoticed(t *testing.T) {
 		}, "CreateOrganizationRequest.ClientToken idempotency token: the contract has true, the model false"},
 		"a bound moves": {func(m object) { dig(dig(m, "shapes"), "UserName")["max"] = 65.0 }, "UserName max: the contract has 64, the model 65"},
 		"a bound goes":  {func(m object) { delete(dig(dig(m, "shapes"), "UserName"), "min") }, "UserName min: the contract has 1, the model none"},
-		"a pattern changes": {func(m object) { dig(dig(m, "shapes"), "OrganizationId")["pattern"] = ".*" },
-			"OrganizationId pattern: the contract has ^m-[0-9a-f]{32}$, the model .*"},
-		"a value comes": {func(m object) {
-			s := dig(dig(m, "shapes"), "EntityState")
-			s["enum"] = append(items(s, "enum"), "ASLEEP")
+		"a pattern changes": {
+			func(m object) { dig(dig(m, "shapes"), "OrganizationId")["pattern"] = ".*" },
+			"OrganizationId pattern: the contract has ^m-[0-9a-f]{32}$, the model .*",
 		},
-			"EntityState enum: the contract has [ENABLED DISABLED DELETED], the model [ENABLED DISABLED DELETED ASLEEP]"},
-		"a secret is told": {func(m object) { delete(dig(dig(m, "shapes"), "Password"), "sensitive") },
-			"Password sensitive: the contract has true, the model false"},
-		"a trait comes": {func(m object) { dig(dig(m, "shapes"), "Password")["xmlName"] = "p" },
-			"Password: the contract has no place for xmlName, the model p"},
-		"the element changes": {func(m object) { dig(dig(dig(m, "shapes"), "Aliases"), "member")["shape"] = "String" },
-			"Aliases element shape: the contract has EmailAddress, the model String"},
-		"the target changes": {func(m object) { dig(m, "metadata")["targetPrefix"] = "Mail" },
-			"target prefix: the contract has WorkMailService., the model Mail."},
-		"an idle shape comes": {func(m object) { dig(m, "shapes")["Idle"] = object{"type": "string"} },
-			"Idle: the contract has no use for it, the model a shape"},
+		"a value comes": {
+			func(m object) {
+				s := dig(dig(m, "shapes"), "EntityState")
+				s["enum"] = append(items(s, "enum"), "ASLEEP")
+			},
+			"EntityState enum: the contract has [ENABLED DISABLED DELETED], the model [ENABLED DISABLED DELETED ASLEEP]",
+		},
+		"a secret is told": {
+			func(m object) { delete(dig(dig(m, "shapes"), "Password"), "sensitive") },
+			"Password sensitive: the contract has true, the model false",
+		},
+		"a trait comes": {
+			func(m object) { dig(dig(m, "shapes"), "Password")["xmlName"] = "p" },
+			"Password: the contract has no place for xmlName, the model p",
+		},
+		"the element changes": {
+			func(m object) { dig(dig(dig(m, "shapes"), "Aliases"), "member")["shape"] = "String" },
+			"Aliases element shape: the contract has EmailAddress, the model String",
+		},
+		"the target changes": {
+			func(m object) { dig(m, "metadata")["targetPrefix"] = "Mail" },
+			"target prefix: the contract has WorkMailService., the model Mail.",
+		},
+		"an idle shape comes": {
+			func(m object) { dig(m, "shapes")["Idle"] = object{"type": "string"} },
+			"Idle: the contract has no use for it, the model a shape",
+		},
 	} {
 		model, err := read(path)
 		if err != nil {

@@ -34,7 +34,7 @@ type party struct {
 type mood string
 
 type host struct {
-	Id     string
+	ID     string
 	Secret *string
 }
 
@@ -69,7 +69,7 @@ func ptr[T any](v T) *T { return &v }
 var full = party{
 	Name: "é\"\\/\b\f\n\r\t\x01", Motto: ptr("𝄞 <&>"), Mood: "GRIM", Guests: 7, Limit: ptr(int32(-3)), Big: ptr(int64(1) << 60), Ratio: 0.0389,
 	Open: true, Public: ptr(false), Begins: ptr(time.UnixMilli(1522693605468).UTC()), Photo: []byte{0xff}, Tags: []string{},
-	Hosts: []host{{Id: "ab"}, {Id: "cd", Secret: ptr("s")}}, Place: &host{Id: "xy"}, Password: ptr("hush"),
+	Hosts: []host{{ID: "ab"}, {ID: "cd", Secret: ptr("s")}}, Place: &host{ID: "xy"}, Password: ptr("hush"),
 }
 
 func TestWhatIsWrittenIsReadAgain(t *testing.T) {
@@ -96,10 +96,12 @@ func TestAppend(t *testing.T) {
 		"absent is absent, booleans and numbers are there": {
 			party{}, `{"Name":"","Guests":0,"Ratio":0,"Open":false}`,
 		},
-		"all members in the model's order": {full,
+		"all members in the model's order": {
+			full,
 			`{"Name":"é\"\\/\u0008\u000c\n\r\t\u0001","Motto":"𝄞 <&>","Mood":"GRIM","Guests":7,"Limit":-3,"Big":1152921504606846976,` +
 				`"Ratio":0.0389,"Open":true,"Public":false,"Begins":1522693605.468,"Photo":"/w==","Tags":[],` +
-				`"Hosts":[{"Id":"ab"},{"Id":"cd","Secret":"s"}],"Place":{"Id":"xy"},"Password":"hush"}`},
+				`"Hosts":[{"Id":"ab"},{"Id":"cd","Secret":"s"}],"Place":{"Id":"xy"},"Password":"hush"}`,
+		},
 		"whole seconds have a point":         {party{Begins: ptr(time.Unix(1581635628, 0))}, `{"Name":"","Guests":0,"Ratio":0,"Open":false,"Begins":1581635628.0}`},
 		"the time 0":                         {party{Begins: ptr(time.Unix(0, 0))}, `{"Name":"","Guests":0,"Ratio":0,"Open":false,"Begins":0.0}`},
 		"a time before 1970":                 {party{Begins: ptr(time.UnixMilli(-1250))}, `{"Name":"","Guests":0,"Ratio":0,"Open":false,"Begins":-1.25}`},
@@ -201,7 +203,7 @@ func TestDecodeAccepts(t *testing.T) {
 		`{"Name":"a","Motto":null}`:                                {Name: "a"},
 		`{"Name":"a","Limit":0,"Public":true}`:                     {Name: "a", Limit: ptr(int32(0)), Public: ptr(true)},
 		`{"Name":"a","Begins":1522693605.4679}`:                    {Name: "a", Begins: ptr(time.UnixMilli(1522693605468).UTC())},
-		`{"Name":"a","Tags":[],"Place":{"Id":"ab","Secret":null}}`: {Name: "a", Tags: []string{}, Place: &host{Id: "ab"}},
+		`{"Name":"a","Tags":[],"Place":{"Id":"ab","Secret":null}}`: {Name: "a", Tags: []string{}, Place: &host{ID: "ab"}},
 		`{"Name":"a","Ratio":-1.5E+2}`:                             {Name: "a", Ratio: -150},
 	} {
 		var got party
@@ -264,8 +266,11 @@ func TestPatterns(t *testing.T) {
 		yes, not []string
 	}{
 		{organizationName, []string{"a", "d", "d0", "my-org-1", "D-x"}, []string{"", "d-1", "-a", "a-", "a--b", "a\n", "ä", "a_b"}},
-		{arnPattern("workmail"), []string{"arn:aws:workmail::x:o", "arn:aws:workmail:eu-west-1:1:o/m" + strings.Repeat("/", 1021)},
-			[]string{"arn:aws:workmail::x:", "arn:aws:workmail:eu-west-1:1:o/m" + strings.Repeat("/", 1022), "arn:aws:kms::x:o", "arn:aws:workmail::x:o\n"}},
+		{
+			arnPattern("workmail"),
+			[]string{"arn:aws:workmail::x:o", "arn:aws:workmail:eu-west-1:1:o/m" + strings.Repeat("/", 1021)},
+			[]string{"arn:aws:workmail::x:", "arn:aws:workmail:eu-west-1:1:o/m" + strings.Repeat("/", 1022), "arn:aws:kms::x:o", "arn:aws:workmail::x:o\n"},
+		},
 		{`[\u0020-\u00FF]+`, []string{" ", "ÿ"}, []string{"", "Ā", "\n", "a\n"}},
 		{`\\u0020`, []string{`\u0020`}, []string{" "}},
 		{`^$|^a$`, []string{"", "a"}, []string{"\n", "a\n", "b"}},
