@@ -94,7 +94,14 @@ func TestSectionsOfRFC3501(t *testing.T) {
 		path []int
 		kind SectionKind
 	}{
-		{[]int{0}, Body}, {[]int{5}, Body}, {[]int{1, 1}, Body}, {[]int{-1}, Body}, {[]int{3, 3}, Body}, {[]int{1}, Header}, {[]int{4}, Text}, {nil, MIME},
+		{[]int{0}, Body},
+		{[]int{5}, Body},
+		{[]int{1, 1}, Body},
+		{[]int{-1}, Body},
+		{[]int{3, 3}, Body},
+		{[]int{1}, Header},
+		{[]int{4}, Text},
+		{nil, MIME},
 		{[]int{4, 2, 2, 2, 1}, Body},
 	} {
 		if start, end, ok := s.Section(c.path, c.kind); ok {

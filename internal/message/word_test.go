@@ -72,8 +72,17 @@ func TestDecodeTransfer(t *testing.T) {
 
 func TestDecodeCharset(t *testing.T) {
 	for _, c := range []struct{ charset, in, want string }{
-		{"utf-8", "é", "é"}, {"UTF-8", "\xe9", "é"}, {"", "\x80", "€"}, {"cp1252", "\x80", "€"}, {"ibm850", "\x82", "é"}, {"koi8-r", "\xc1", "а"},
-		{"iso-8859-15", "\xa4", "€"}, {"hz-gb-2312", "~{VPND~}", "中文"}, {"utf-16", "\xff\xfea\x00", "a"}, {"iso-2022-kr", "abc", "abc"}, {`"big5"`, "\xa4\xa4", "中"},
+		{"utf-8", "é", "é"},
+		{"UTF-8", "\xe9", "é"},
+		{"", "\x80", "€"},
+		{"cp1252", "\x80", "€"},
+		{"ibm850", "\x82", "é"},
+		{"koi8-r", "\xc1", "а"},
+		{"iso-8859-15", "\xa4", "€"},
+		{"hz-gb-2312", "~{VPND~}", "中文"},
+		{"utf-16", "\xff\xfea\x00", "a"},
+		{"iso-2022-kr", "abc", "abc"},
+		{`"big5"`, "\xa4\xa4", "中"},
 	} {
 		if got := DecodeCharset(c.charset, []byte(c.in)); got != c.want {
 			t.Errorf("%s %q: %q, want %q", c.charset, c.in, got, c.want)

@@ -119,7 +119,7 @@ func TestGuessingEndsTheSession(t *testing.T) {
 }
 
 func TestWhoDoesNotSignInIsNotWaitedFor(t *testing.T) {
-	ts := submission(t, func(c *Config) { c.Timeouts.SignIn = 80 * time.Millisecond })
+	ts := submission(t, func(c *Config) { c.Timeouts.SignIn, c.Limits.Commands = 80*time.Millisecond, 1<<30 })
 	c := ts.play("S: 220")
 	for ts.t.Context().Err() == nil { // commands do not put it off
 		c.play("C: NOOP")

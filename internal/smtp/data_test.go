@@ -259,7 +259,7 @@ func TestCommandTimesOut(t *testing.T) {
 }
 
 func TestWhoDoesNotReadRepliesIsCutOff(t *testing.T) {
-	ts := serve(t, func(c *Config) { c.Timeouts.Write = 100 * time.Millisecond })
+	ts := serve(t, func(c *Config) { c.Timeouts.Write, c.Limits.Commands = 100*time.Millisecond, 1<<30 })
 	c := ts.play("S: 220")
 	noops := []byte(strings.Repeat("HELP\r\n", 10_000))
 	for range 10_000 {

@@ -238,11 +238,10 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 // testServer is a running server.
 type testServer struct {
 	*Server
-	t        testing.TB
-	core     *core
-	door     *door
-	addr     string
-	implicit bool
+	t    testing.TB
+	core *core
+	door *door
+	addr string
 }
 
 // serve starts a server; change may change its configuration.

@@ -34,6 +34,7 @@ type session struct {
 	refused  int
 	failures int // of AUTH
 	messages int
+	commands int // since the last message
 	quit     bool
 
 	mu       sync.Mutex

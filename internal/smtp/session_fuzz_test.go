@@ -22,7 +22,8 @@ func (c *tape) Read(p []byte) (int, error)  { return c.in.Read(p) }
 func (c *tape) Write(p []byte) (int, error) { return c.out.Write(p) }
 func (c *tape) Close() error                { return nil }
 func (c *tape) LocalAddr() net.Addr         { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
-func (c *tape) RemoteAddr() net.Addr        { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 12345} }
+
+func (c *tape) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 12345} }
 
 func (c *tape) SetDeadline(time.Time) error      { return nil }
 func (c *tape) SetReadDeadline(time.Time) error  { return nil }

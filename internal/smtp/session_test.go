@@ -270,6 +270,29 @@ func TestTooManyMessagesEndTheSession(t *testing.T) {
 		END`)
 }
 
+func TestTooManyIdleCommandsEndTheSession(t *testing.T) {
+	ts := serve(t, func(c *Config) { c.Limits.Commands = 4 })
+	ts.play(begun + `
+		C: RCPT TO:<bob@example.com>
+		S: 250
+		C: DATA
+		S: 354
+		C: .
+		S: 250
+		# a message makes room for more
+		C: NOOP
+		C: RSET
+		C: HELP
+		C: VRFY x
+		C: NOOP
+		S: 250
+		S: 250
+		S: 214
+		S: 252
+		S: 421 4.7.0
+		END`)
+}
+
 func TestLongCommandLines(t *testing.T) {
 	ts := serve(t, nil)
 	c := ts.play("S: 220")
@@ -282,7 +305,7 @@ func TestLongCommandLines(t *testing.T) {
 		}
 	}
 	c.play("C: NOOP\nS: 250")
-	c = ts.play("S: 220\nC: " + strings.Repeat("x", 2<<20) + "\nEND")
+	ts.play("S: 220\nC: " + strings.Repeat("x", 2<<20) + "\nEND")
 }
 
 func TestTooManyConnections(t *testing.T) {

@@ -16,6 +16,12 @@ func (c *session) command(line string) {
 		c.protocolError(500, "5.5.2", "the line is too long")
 		return
 	}
+	if !brings(verb) {
+		if c.commands++; c.commands > c.cfg.Limits.Commands {
+			c.hangUp("4.7.0", "took enough commands without a message")
+			return
+		}
+	}
 	switch verb {
 	case "HELO", "EHLO":
 		c.greet(verb == "EHLO", args)
@@ -52,6 +58,11 @@ func (c *session) command(line string) {
 	default:
 		c.protocolError(500, "5.5.1", "the command is not known here")
 	}
+}
+
+// brings reports whether a command brings a message forward; the others may not go on for ever.
+func brings(verb string) bool {
+	return verb == "RCPT" || verb == "DATA" || verb == "BDAT" || verb == "QUIT"
 }
 
 // without refuses arguments of a command that has none.

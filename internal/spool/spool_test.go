@@ -12,8 +12,11 @@ func TestSpoolKeepsWhatIsWritten(t *testing.T) {
 		writes []int
 		onDisk bool
 	}{
-		{"nothing", nil, false}, {"small", []int{1, 99}, false}, {"one byte too many", []int{100, 1}, true},
-		{"many small ones", bytesOf(3000, 70), true}, {"large ones", []int{1, 200_000, 5, 70_000}, true},
+		{"nothing", nil, false},
+		{"small", []int{1, 99}, false},
+		{"one byte too many", []int{100, 1}, true},
+		{"many small ones", bytesOf(3000, 70), true},
+		{"large ones", []int{1, 200_000, 5, 70_000}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
