@@ -73,18 +73,31 @@ func Load(path string) (*Key, error) {
 	return newKey([rootSize]byte(raw)), nil
 }
 
-// Create makes a new key and writes it to path (mode 0600, synced), which must not exist.
+// Create makes a new key and writes it to path (mode 0600, synced), which must not exist. A crash in the middle leaves no key
+// file that is half written.
 func Create(path string) (*Key, error) {
 	k := Ephemeral()
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("create the secret key file: %w", err)
-	}
-	_, werr := f.WriteString(filePrefix + hex.EncodeToString(k.root[:]) + "\n")
-	if err := errors.Join(werr, f.Sync(), f.Close(), syncDir(filepath.Dir(path))); err != nil {
-		return nil, fmt.Errorf("create the secret key file %s: %w", path, errors.Join(err, os.Remove(path)))
+	if err := createWhole(path, filePrefix+hex.EncodeToString(k.root[:])+"\n"); err != nil {
+		return nil, fmt.Errorf("create the secret key file %s: %w", path, err)
 	}
 	return k, nil
+}
+
+// createWhole writes a file beside path and links it there: linking refuses a name that is taken, which renaming does not.
+func createWhole(path, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, werr := f.WriteString(text)
+	err = errors.Join(werr, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Link(f.Name(), path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	return errors.Join(err, os.Remove(f.Name()))
 }
 
 // LoadOrCreate reads the key at path, or makes one where there is none and mayCreate is true. The caller says false when

@@ -66,6 +66,9 @@ func TestKeyFile(t *testing.T) {
 	if _, err := Create(path); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("Create over a key: %v, want fs.ErrExist", err)
 	}
+	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
+		t.Errorf("beside the key file there is more: %v", left)
+	}
 	text, _ := os.ReadFile(path)
 	if printed := fmt.Sprintf("%v %s", read, read); strings.Contains(string(text), strings.Fields(printed)[2]+"\n") {
 		t.Error("printing a key reveals it")
@@ -82,4 +85,34 @@ func TestKeyFile(t *testing.T) {
 	if _, err := Load(path); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that holds no key: %v", err)
 	}
+}
+
+func FuzzOpen(f *testing.F) {
+	k := Ephemeral()
+	sealed := k.Seal("p", "r", []byte("hunter2"))
+	f.Add(sealed)
+	f.Add([]byte{})
+	f.Add(sealed[:20])
+	f.Fuzz(func(t *testing.T, value []byte) {
+		plain, err := k.Open("p", "r", value)
+		if (err == nil) != bytes.Equal(value, sealed) {
+			t.Errorf("Open(%x) = %q, %v", value, plain, err)
+		}
+	})
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add("pennypost-secret-key-1:" + strings.Repeat("0a", 32) + "\n")
+	f.Add("pennypost-secret-key-1:" + strings.Repeat("0a", 31))
+	f.Add("")
+	path := filepath.Join(f.TempDir(), "secret.key")
+	f.Fuzz(func(t *testing.T, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, err := Load(path)
+		if err == nil && !strings.Contains(strings.ToLower(text), fmt.Sprintf("%x", k.root)) {
+			t.Errorf("Load(%q) gave a key that is not in it", text)
+		}
+	})
 }
