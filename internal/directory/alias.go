@@ -195,23 +195,24 @@ func (s *Service) SetPrimaryAddress(ctx context.Context, p principal.Principal, 
 	if err != nil {
 		return s.GateFirst(ctx, org, err)
 	}
-	err = s.outside(ctx, org, ident, Narrow{}, func(d Directory, e Entry) error { return d.SetAddress(ctx, e, a.Text) })
+	check := func(ctx context.Context, tx *db.Tx, o *Organization, e *Entity) error {
+		_, err := s.mayBecomePrimaryTx(ctx, tx, o, e, a)
+		return err
+	}
+	err = s.outside(ctx, org, ident, Narrow{}, check, func(d Directory, e Entry) error { return d.SetAddress(ctx, e, a.Text) })
 	if err != nil {
 		return err
 	}
 	return s.Change(ctx, p, org, "UpdatePrimaryEmailAddress", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
-		e, err := s.lockEnabledTx(ctx, tx, o, ident, Narrow{})
+		e, err := s.FindForTx(ctx, tx, o, ident, Narrow{})
 		if err != nil {
 			return "", err
 		}
-		held, err := s.mayHoldTx(ctx, tx, o, e, a)
+		held, err := s.mayBecomePrimaryTx(ctx, tx, o, e, a)
 		if err != nil {
 			return "", err
 		}
 		if !held {
-			if err := s.roomForAliasTx(ctx, tx, e); err != nil { // the old primary address becomes one
-				return "", err
-			}
 			if err := insertAddressTx(ctx, tx, e, a, false); err != nil {
 				return "", err
 			}
@@ -229,6 +230,18 @@ func (s *Service) SetPrimaryAddress(ctx context.Context, p principal.Principal, 
 		}
 		return string(e.ID), nil
 	})
+}
+
+// mayBecomePrimaryTx reports whether e has the address already; if not, it returns a fault unless e may take it as its
+// primary one, where the old one becomes an alias.
+func (s *Service) mayBecomePrimaryTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, a Address) (held bool, err error) {
+	if err := e.enabled(); err != nil {
+		return false, err
+	}
+	if held, err = s.mayHoldTx(ctx, tx, o, e, a); err != nil || held {
+		return held, err
+	}
+	return false, s.roomForAliasTx(ctx, tx, e)
 }
 
 // DescribeEntity finds the entity that has an address, primary or alias. Faults: NotFound (Entity).

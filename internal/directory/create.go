@@ -82,14 +82,7 @@ func (s *Service) nameIsFree(ctx context.Context, org OrgID, name string) error 
 		if err != nil {
 			return err
 		}
-		_, err = s.resolveTx(ctx, tx, o, name, Narrow{NoAddress: true})
-		switch {
-		case err == nil:
-			return nameTaken(name)
-		case fault.KindOf(err) == fault.NotFound:
-			return nil
-		}
-		return err
+		return nameIsFreeTx(ctx, tx, o, &Entity{}, name)
 	})
 }
 

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -31,47 +29,52 @@ type Once struct {
 }
 
 const (
-	tokenAnswer = `SELECT input, answer FROM idempotency_token WHERE scope = $1 AND token = $2 AND expires > $3`
+	// takeToken takes a token that is free or has expired. Whoever has it in a transaction under way is waited for.
+	takeToken = `INSERT INTO idempotency_token (scope, token, input, answer, expires) VALUES ($1, $2, $3, '', $4)
+		ON CONFLICT (scope, token) DO UPDATE SET input = excluded.input, answer = excluded.answer, expires = excluded.expires
+		WHERE idempotency_token.expires <= $5`
+	tokenAnswer = `SELECT input, answer FROM idempotency_token WHERE scope = $1 AND token = $2`
+	answerToken = `UPDATE idempotency_token SET answer = $3 WHERE scope = $1 AND token = $2`
 	sweepTokens = `DELETE FROM idempotency_token WHERE (scope, token) IN
 		(SELECT scope, token FROM idempotency_token WHERE expires <= $1 ORDER BY expires LIMIT $2)`
-	storeToken = `INSERT INTO idempotency_token (scope, token, input, answer, expires) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (scope, token) DO UPDATE SET input = excluded.input, answer = excluded.answer, expires = excluded.expires
-		WHERE idempotency_token.expires <= $6`
 )
 
 // OnceTx runs fn and remembers its answer under the token; the same token with the same input gives the answer again
-// without running fn. Faults: Invalid (Token) for the same token with other input.
+// without running fn, also while the first is under way. What fn's fault undoes includes the token. Faults: Invalid (Token)
+// for the same token with other input.
 func (s *Service) OnceTx(ctx context.Context, tx *db.Tx, o Once, fn func() (answer string, err error)) (string, error) {
 	if o.Token == "" {
 		return fn()
 	}
 	now := s.clock.Now()
 	sum := sha256.Sum256(o.Input)
-	var (
-		input  []byte
-		answer string
-	)
-	err := tx.QueryRow(ctx, tokenAnswer, o.Scope, o.Token, now.UnixMicro()).Scan(&input, &answer)
-	switch {
-	case err == nil && bytes.Equal(input, sum[:]):
-		return answer, nil
-	case err == nil:
-		return "", fault.New(fault.Invalid, fault.Token, "the client token was used before with other parameters; use a new one")
-	case !errors.Is(err, sql.ErrNoRows):
-		return "", fmt.Errorf("look up client token: %w", err)
+	taken, err := tx.Exec(ctx, takeToken, o.Scope, o.Token, sum[:], now.Add(tokenLife).UnixMicro(), now.UnixMicro())
+	if err != nil {
+		return "", fmt.Errorf("take client token: %w", err)
 	}
-	if answer, err = fn(); err != nil {
+	if taken == 0 {
+		return usedToken(ctx, tx, o, sum[:])
+	}
+	answer, err := fn()
+	if err != nil {
 		return "", err
+	}
+	if _, err := tx.Exec(ctx, answerToken, o.Scope, o.Token, answer); err != nil {
+		return "", fmt.Errorf("store client token: %w", err)
 	}
 	if _, err := tx.Exec(ctx, sweepTokens, now.UnixMicro(), tokenSweep); err != nil {
 		return "", fmt.Errorf("clear client tokens: %w", err)
 	}
-	n, err := tx.Exec(ctx, storeToken, o.Scope, o.Token, sum[:], answer, now.Add(tokenLife).UnixMicro(), now.UnixMicro())
-	if err != nil {
-		return "", fmt.Errorf("store client token: %w", err)
+	return answer, nil
+}
+
+func usedToken(ctx context.Context, tx *db.Tx, o Once, sum []byte) (answer string, err error) {
+	var input []byte
+	if err := tx.QueryRow(ctx, tokenAnswer, o.Scope, o.Token).Scan(&input, &answer); err != nil {
+		return "", fmt.Errorf("look up client token: %w", err)
 	}
-	if n == 0 {
-		return "", fault.New(fault.Temporary, fault.Token, "a request with the same client token is under way; try again")
+	if !bytes.Equal(input, sum) {
+		return "", fault.New(fault.Invalid, fault.Token, "the client token was used before with other parameters; use a new one")
 	}
 	return answer, nil
 }

@@ -24,8 +24,11 @@ func (s *Service) RemoveMember(ctx context.Context, p principal.Principal, org O
 }
 
 func (s *Service) setMember(ctx context.Context, p principal.Principal, org OrgID, operation, group, member string, is bool) error {
-	err := s.outside(ctx, org, group, Narrow{Kind: KindGroup}, func(d Directory, g Entry) error {
-		return s.outside(ctx, org, member, Narrow{}, func(_ Directory, m Entry) error { return d.SetMember(ctx, g, m, is) })
+	err := s.outside(ctx, org, group, Narrow{Kind: KindGroup}, nil, func(d Directory, g Entry) error {
+		check := func(ctx context.Context, tx *db.Tx, o *Organization, m *Entity) error {
+			return s.mayBeMemberTx(ctx, tx, o, g, m, is)
+		}
+		return s.outside(ctx, org, member, Narrow{}, check, func(_ Directory, m Entry) error { return d.SetMember(ctx, g, m, is) })
 	})
 	if err != nil {
 		return err
@@ -80,7 +83,33 @@ const (
 	deleteMember = `DELETE FROM member WHERE group_key = $1 AND member = $2`
 )
 
+// mayBeMemberTx says whether a membership may begin, or end, which it always may.
+func (s *Service) mayBeMemberTx(ctx context.Context, tx *db.Tx, o *Organization, group Entry, m *Entity, is bool) error {
+	if !is {
+		return nil
+	}
+	g, err := s.ResolveTx(ctx, tx, o, string(group.ID), Narrow{IDOnly: true})
+	if err != nil {
+		return err
+	}
+	if err := m.living(); err != nil {
+		return err
+	}
+	return mayNestTx(ctx, tx, g, m)
+}
+
 func addMemberTx(ctx context.Context, tx *db.Tx, g, m *Entity) error {
+	if err := mayNestTx(ctx, tx, g, m); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, insertMember, g.Key, m.Key, Fold(g.Name)); err != nil {
+		return fmt.Errorf("add member: %w", err)
+	}
+	return nil
+}
+
+// mayNestTx returns an Invalid fault unless m may be a member of g.
+func mayNestTx(ctx context.Context, tx *db.Tx, g, m *Entity) error {
 	switch {
 	case m.Kind == KindResource:
 		return fault.New(fault.Invalid, fault.Entity, "resource %s can't be a member of a group; only users and groups can", m.ID)
@@ -95,9 +124,6 @@ func addMemberTx(ctx context.Context, tx *db.Tx, g, m *Entity) error {
 		if !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("look for a circle of groups: %w", err)
 		}
-	}
-	if _, err := tx.Exec(ctx, insertMember, g.Key, m.Key, Fold(g.Name)); err != nil {
-		return fmt.Errorf("add member: %w", err)
 	}
 	return nil
 }

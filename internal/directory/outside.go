@@ -10,30 +10,15 @@ import (
 // What an external directory is to do before the transaction of a verb that package organization composes. For our own
 // directory these do nothing and read nothing.
 
-// SetAddressOutside makes address the entity's mail address in the external directory.
-func (s *Service) SetAddressOutside(ctx context.Context, org OrgID, ident string, how Narrow, address string) error {
-	return s.outside(ctx, org, ident, how, func(d Directory, e Entry) error { return d.SetAddress(ctx, e, address) })
+// SetAddressOutside makes address the entity's mail address in the external directory, if check accepts it.
+func (s *Service) SetAddressOutside(ctx context.Context, org OrgID, ident string, how Narrow, address string, check checkFunc) error {
+	return s.outside(ctx, org, ident, how, check, func(d Directory, e Entry) error { return d.SetAddress(ctx, e, address) })
 }
 
 // DeleteOutside removes the entity from the external directory, if it may be deleted.
 func (s *Service) DeleteOutside(ctx context.Context, org OrgID, ident string, how Narrow, kind Kind) error {
-	return s.outside(ctx, org, ident, how, func(d Directory, entry Entry) error {
-		err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-			o, err := s.ActiveTx(ctx, tx, org)
-			if err != nil {
-				return err
-			}
-			e, err := s.ResolveTx(ctx, tx, o, string(entry.ID), Narrow{IDOnly: true})
-			if err != nil {
-				return err
-			}
-			return Deletable(e, kind)
-		})
-		if err != nil {
-			return err
-		}
-		return d.Delete(ctx, entry)
-	})
+	check := func(_ context.Context, _ *db.Tx, _ *Organization, e *Entity) error { return Deletable(e, kind) }
+	return s.outside(ctx, org, ident, how, check, func(d Directory, e Entry) error { return d.Delete(ctx, e) })
 }
 
 // Deletable returns Invalid for an entity of another kind and State (Entity) for one that is enabled.

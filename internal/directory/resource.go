@@ -72,7 +72,10 @@ func (s *Service) UpdateResource(ctx context.Context, p principal.Principal, org
 		return s.GateFirst(ctx, org, err)
 	}
 	how := Narrow{Kind: KindResource}
-	err := s.outside(ctx, org, ident, how, func(d Directory, e Entry) error { return d.UpdateResource(ctx, e, c) })
+	check := func(ctx context.Context, tx *db.Tx, o *Organization, e *Entity) error {
+		return mayUpdateResourceTx(ctx, tx, o, e, c)
+	}
+	err := s.outside(ctx, org, ident, how, check, func(d Directory, e Entry) error { return d.UpdateResource(ctx, e, c) })
 	if err != nil {
 		return err
 	}
@@ -84,13 +87,23 @@ func (s *Service) UpdateResource(ctx context.Context, p principal.Principal, org
 		if e, err = s.lockLivingTx(ctx, tx, e); err != nil {
 			return "", err
 		}
-		if c.Booking != nil && !c.Booking.AutoAccept {
-			if err := needsDelegateTx(ctx, tx, e); err != nil {
-				return "", err
-			}
+		if err := mayUpdateResourceTx(ctx, tx, o, e, c); err != nil {
+			return "", err
 		}
-		return string(e.ID), updateResourceTx(ctx, tx, o, e, c)
+		return string(e.ID), updateResourceTx(ctx, tx, e, c)
 	})
+}
+
+func mayUpdateResourceTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, c ResourceChange) error {
+	if c.Name != nil {
+		if err := nameIsFreeTx(ctx, tx, o, e, *c.Name); err != nil {
+			return err
+		}
+	}
+	if c.Booking != nil && !c.Booking.AutoAccept {
+		return needsDelegateTx(ctx, tx, e)
+	}
+	return nil
 }
 
 func checkResourceChange(c ResourceChange) error {
@@ -108,7 +121,7 @@ func checkResourceChange(c ResourceChange) error {
 	return nil
 }
 
-func updateResourceTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, c ResourceChange) error {
+func updateResourceTx(ctx context.Context, tx *db.Tx, e *Entity, c ResourceChange) error {
 	var (
 		nameKey                       *string
 		kind                          *int64
@@ -117,9 +130,6 @@ func updateResourceTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity
 	if c.Name != nil {
 		key := Fold(*c.Name)
 		nameKey = &key
-		if err := nameIsFreeTx(ctx, tx, o, e, *c.Name); err != nil {
-			return err
-		}
 	}
 	if c.Type != nil {
 		k := int64(*c.Type)
@@ -138,6 +148,7 @@ func updateResourceTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity
 	return nil
 }
 
+// nameIsFreeTx returns an Exists fault when another entity than e has the name.
 func nameIsFreeTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, name string) error {
 	holder, err := scanEntity(tx.QueryRow(ctx, entityByName, o.Key, Fold(name)))
 	switch {

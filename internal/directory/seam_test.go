@@ -144,7 +144,7 @@ func TestExternalDirectory(t *testing.T) {
 		f.ok(f.AddMember(f.ctx, admin, f.org.ID, "all", "ann"))
 		f.ok(f.SetPrimaryAddress(f.ctx, admin, f.org.ID, "ann", "a@abroad.awsapps.com"))
 		f.ok(f.SetPassword(f.ctx, admin, f.org.ID, "ann", "TestTest1234!", Narrow{}))
-		f.ok(f.SetAddressOutside(f.ctx, f.org.ID, "ann", Narrow{}, "x"))
+		f.ok(f.SetAddressOutside(f.ctx, f.org.ID, "ann", Narrow{}, "x", nil))
 		want := []string{"update user", "update resource", "member all ann", "address a@abroad.awsapps.com", "password", "address x"}
 		if !slices.Equal(d.calls, want) {
 			f.t.Errorf("the directory was asked %q, want %q", d.calls, want)

@@ -196,9 +196,12 @@ func (s *Service) active(ctx context.Context, org OrgID) (o *Organization, d Dir
 	return o, d, err
 }
 
-// outside lets an external directory make a change before the transaction that mirrors it. For our own directory, whose
-// tables are the directory, there is nothing to do and nothing is read.
-func (s *Service) outside(ctx context.Context, org OrgID, ident string, how Narrow,
+// checkFunc says whether a change of an entity would be accepted, before it is made elsewhere.
+type checkFunc = func(ctx context.Context, tx *db.Tx, o *Organization, e *Entity) error
+
+// outside lets an external directory make a change, if check accepts it, before the transaction that mirrors it and checks
+// again. For our own directory, whose tables are the directory, there is nothing to do and nothing is read.
+func (s *Service) outside(ctx context.Context, org OrgID, ident string, how Narrow, check checkFunc,
 	fn func(d Directory, e Entry) error,
 ) error {
 	if len(s.external) == 0 {
@@ -210,14 +213,16 @@ func (s *Service) outside(ctx context.Context, org OrgID, ident string, how Narr
 	}
 	var e *Entity
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		e, err = s.ResolveTx(ctx, tx, o, ident, how)
-		return err
+		if e, err = s.ResolveTx(ctx, tx, o, ident, how); err != nil {
+			return err
+		}
+		if check == nil {
+			return e.living()
+		}
+		return check(ctx, tx, o, e)
 	})
 	if err != nil {
 		return err
-	}
-	if e.State == Deleted {
-		return nil // the transaction that follows says so
 	}
 	return fn(d, e.entry(o))
 }

@@ -83,7 +83,8 @@ func (s *Service) UpdateUser(ctx context.Context, p principal.Principal, org Org
 		return s.GateFirst(ctx, org, err)
 	}
 	how := Narrow{Kind: KindUser}
-	err := s.outside(ctx, org, ident, how, func(d Directory, e Entry) error { return d.UpdateUser(ctx, e, c) })
+	check := func(_ context.Context, _ *db.Tx, _ *Organization, e *Entity) error { return mayUpdateUser(e, c) }
+	err := s.outside(ctx, org, ident, how, check, func(d Directory, e Entry) error { return d.UpdateUser(ctx, e, c) })
 	if err != nil {
 		return err
 	}
@@ -92,15 +93,22 @@ func (s *Service) UpdateUser(ctx context.Context, p principal.Principal, org Org
 		if err != nil {
 			return "", err
 		}
-		if e, err = s.lockLivingTx(ctx, tx, e); err != nil {
+		if e, err = s.lockTx(ctx, tx, e); err != nil {
 			return "", err
 		}
-		if c.Role != nil && *c.Role != e.Role && e.State == Enabled {
-			return "", fault.New(fault.State, fault.Entity,
-				"the role of user %s can't change while it is enabled; deregister it from WorkMail first", e.ID)
+		if err := mayUpdateUser(e, c); err != nil {
+			return "", err
 		}
 		return string(e.ID), updateUserTx(ctx, tx, e, c)
 	})
+}
+
+func mayUpdateUser(e *Entity, c UserChange) error {
+	if c.Role != nil && *c.Role != e.Role && e.State == Enabled {
+		return fault.New(fault.State, fault.Entity,
+			"the role of user %s can't change while it is enabled; deregister it from WorkMail first", e.ID)
+	}
+	return e.living()
 }
 
 func checkUserChange(c UserChange) error {

@@ -15,8 +15,8 @@ import (
 
 const (
 	megabyte = 1 << 20
-	// quotaMB is the quota of a new mailbox, and the largest there is.
-	quotaMB = 51_200
+	// defaultQuotaMB is WorkMail's quota of a new mailbox, and the largest there is.
+	defaultQuotaMB = 51_200
 )
 
 // owner is what package mailbox calls an entity.
@@ -41,7 +41,7 @@ func (s *Service) MailboxDetails(ctx context.Context, p principal.Principal, org
 		}
 		m, err := s.mailboxes.ByOwnerTx(ctx, tx, owner(e))
 		if fault.Is(err, fault.NotFound, fault.Mailbox) {
-			details = MailboxDetails{QuotaMB: quotaMB}
+			details = MailboxDetails{QuotaMB: s.quotaMB}
 			return nil
 		}
 		details = MailboxDetails{QuotaMB: m.Quota / megabyte, Bytes: m.Bytes}
@@ -62,12 +62,12 @@ func (s *Service) mailboxOwnerTx(ctx context.Context, tx *db.Tx, o *directory.Or
 	return e, nil
 }
 
-// SetQuota sets how many megabytes (of 1,048,576 bytes) a mailbox may hold: 1 to 51,200. Faults: Invalid, NotFound (Entity),
+// SetQuota sets how many megabytes (of 1,048,576 bytes) a mailbox may hold: 1 to what new mailboxes have. Faults: Invalid, NotFound (Entity),
 // State (Entity) unless enabled.
 func (s *Service) SetQuota(ctx context.Context, p principal.Principal, org directory.OrgID, ident string, megabytes int64) error {
 	return s.directory.Change(ctx, p, org, "UpdateMailboxQuota", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		if megabytes < 1 || megabytes > quotaMB {
-			return "", fault.New(fault.Invalid, fault.Mailbox, "mailbox quota %d is not between 1 and %d megabytes", megabytes, quotaMB)
+		if megabytes < 1 || megabytes > s.quotaMB {
+			return "", fault.New(fault.Invalid, fault.Mailbox, "mailbox quota %d is not between 1 and %d megabytes", megabytes, s.quotaMB)
 		}
 		e, err := s.mailboxOwnerTx(ctx, tx, o, ident)
 		if err != nil {
@@ -84,7 +84,7 @@ func (s *Service) SetQuota(ctx context.Context, p principal.Principal, org direc
 func (s *Service) openTx(ctx context.Context, tx *db.Tx, e *directory.Entity) (id mailbox.ID, made bool, err error) {
 	id, err = s.mailboxes.ReopenTx(ctx, tx, owner(e))
 	if fault.Is(err, fault.NotFound, fault.Mailbox) {
-		id, err = s.mailboxes.CreateTx(ctx, tx, owner(e), quotaMB*megabyte)
+		id, err = s.mailboxes.CreateTx(ctx, tx, owner(e), s.quotaMB*megabyte)
 		made = true
 	}
 	return id, made, err

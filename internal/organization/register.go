@@ -21,7 +21,11 @@ func (s *Service) Register(ctx context.Context, p principal.Principal, org direc
 	if err != nil {
 		return s.directory.GateFirst(ctx, org, err)
 	}
-	if err := s.directory.SetAddressOutside(ctx, org, ident, how, a.Text); err != nil {
+	check := func(ctx context.Context, tx *db.Tx, o *directory.Organization, e *directory.Entity) error {
+		_, err := s.mayRegisterTx(ctx, tx, o, e, a)
+		return err
+	}
+	if err := s.directory.SetAddressOutside(ctx, org, ident, how, a.Text, check); err != nil {
 		return err
 	}
 	return s.directory.Change(ctx, p, org, "RegisterToWorkMail", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
@@ -33,19 +37,24 @@ func (s *Service) Register(ctx context.Context, p principal.Principal, org direc
 	})
 }
 
-func (s *Service) registerTx(ctx context.Context, tx *db.Tx, o *directory.Organization, e *directory.Entity, a directory.Address) error {
+// mayRegisterTx reports whether e is registered with the address already; if not, it returns a fault unless it may be.
+func (s *Service) mayRegisterTx(ctx context.Context, tx *db.Tx, o *directory.Organization, e *directory.Entity, a directory.Address) (already bool, err error) {
 	switch {
 	case e.State == directory.Deleted:
-		return fault.New(fault.State, fault.Entity, "%s is deleted", e.ID)
+		return false, fault.New(fault.State, fault.Entity, "%s is deleted", e.ID)
 	case e.State == directory.Enabled && directory.Fold(e.Email) == a.Key:
-		return nil
+		return true, nil
 	case e.State == directory.Enabled:
-		return fault.New(fault.AlreadyRegistered, fault.Entity,
+		return false, fault.New(fault.AlreadyRegistered, fault.Entity,
 			"%s is registered with the address %s; use UpdatePrimaryEmailAddress to change it", e.ID, e.Email)
 	case e.Kind == directory.KindUser && e.Role != directory.RoleUser:
-		return fault.New(fault.Unsupported, fault.Entity, "user %s has the role %s: its mailbox is not here", e.ID, e.Role)
+		return false, fault.New(fault.Unsupported, fault.Entity, "user %s has the role %s: its mailbox is not here", e.ID, e.Role)
 	}
-	if err := s.directory.MayTakeTx(ctx, tx, o, e, a); err != nil { // before a mailbox is made in vain
+	return false, s.directory.MayTakeTx(ctx, tx, o, e, a)
+}
+
+func (s *Service) registerTx(ctx context.Context, tx *db.Tx, o *directory.Organization, e *directory.Entity, a directory.Address) error {
+	if already, err := s.mayRegisterTx(ctx, tx, o, e, a); err != nil || already {
 		return err
 	}
 	var (

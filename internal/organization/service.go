@@ -29,6 +29,9 @@ type Config struct {
 	Log       *slog.Logger // nil discards
 	// Account and Region are what new organisations have in their names (ARN) for good.
 	Account, Region string
+	// MailboxMB is the quota of a new mailbox, and the largest there is, in units of 1,048,576 bytes; 0 means WorkMail's
+	// 51,200.
+	MailboxMB int64
 }
 
 // Service carries out the verbs that span packages. It is safe for concurrent use.
@@ -41,19 +44,23 @@ type Service struct {
 	clock           clock.Clock
 	log             *slog.Logger
 	account, region string
+	quotaMB         int64
 }
 
 // New returns the service.
 func New(c Config) *Service {
 	s := &Service{
 		db: c.DB, directory: c.Directory, policy: c.Policy, mailboxes: c.Mailboxes, audit: c.Audit, clock: c.Clock, log: c.Log,
-		account: c.Account, region: c.Region,
+		account: c.Account, region: c.Region, quotaMB: c.MailboxMB,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.account == "" {
 		s.account = DefaultAccount
+	}
+	if s.quotaMB <= 0 {
+		s.quotaMB = defaultQuotaMB
 	}
 	if s.region == "" {
 		s.region = DefaultRegion
