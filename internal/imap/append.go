@@ -50,8 +50,8 @@ func (c *conn) admit(ctx context.Context, a wire.Append) (mailbox.Folder, error)
 	switch {
 	case err != nil:
 		return f, tryCreate(err)
-	case !f.Selectable():
-		return f, no("CANNOT", strconv.Quote(a.Mailbox)+" holds no messages, only folders")
+	case !f.Selectable(): // CREATE makes it a folder that holds messages
+		return f, no("TRYCREATE", strconv.Quote(a.Mailbox)+" holds no messages, only folders")
 	case a.Literal.Size == 0:
 		return f, no("CANNOT", "a message has at least one byte")
 	case a.Literal.Size > c.s.MaxMessage:

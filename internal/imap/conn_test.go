@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -340,14 +341,22 @@ func TestQuota(t *testing.T) {
 // alone, is the truth once it has heard all.
 func TestViewsAgree(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
-		const sessions, steps = 4, 60
-		done := make(chan error, sessions)
-		for n := range sessions {
-			go func() { done <- r.wander(uint64(n), steps) }()
+		var all []*wanderer
+		for n := range uint64(4) {
+			all = append(all, r.newWanderer(n))
 		}
-		for range sessions {
-			if err := <-done; err != nil {
-				t.Error(err)
+		var wandering sync.WaitGroup
+		for _, w := range all {
+			wandering.Go(func() {
+				for range 60 {
+					w.step()
+				}
+			})
+		}
+		wandering.Wait()
+		for i, w := range all {
+			if w.check(); w.problem != nil {
+				t.Errorf("wanderer %d: %v\n%s", i, w.problem, w.c.log.String())
 			}
 		}
 	})

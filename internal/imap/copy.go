@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/pennypost/pennypost/internal/imap/wire"
 	"github.com/pennypost/pennypost/internal/mailbox"
@@ -45,6 +46,9 @@ func (c *conn) setAndTarget(ctx context.Context, uid bool, in wire.NumSet, path 
 	f, err := c.s.Mailboxes.Folder(ctx, c.box, canonical(path))
 	if err != nil {
 		return nil, 0, tryCreate(err)
+	}
+	if !f.Selectable() { // CREATE makes it a folder that holds messages
+		return nil, 0, no("TRYCREATE", strconv.Quote(path)+" holds no messages, only folders")
 	}
 	return set, f.ID, nil
 }

@@ -19,19 +19,24 @@ func (c *conn) run(ctx context.Context, cmd wire.Command) bool {
 		return false
 	}
 	res, err := c.do(ctx, cmd)
+	var after error // what was done stays done, whatever comes of telling the news
 	if c.sel != nil && !endsConnection(err) {
-		if e := c.update(ctx, mayExpunge(cmd.Args), isNoop(cmd.Args)); e != nil {
-			err = e
-		}
+		after = c.update(ctx, mayExpunge(cmd.Args), isNoop(cmd.Args))
 	}
 	if err != nil {
-		return c.answerError(ctx, cmd, err)
+		if !c.answerError(ctx, cmd, err) {
+			return false
+		}
+	} else {
+		if res.text == "" {
+			res.text = cmd.Name + " done"
+		}
+		c.w.Status(cmd.Tag, "OK", res.code, res.text)
 	}
-	if res.text == "" {
-		res.text = cmd.Name + " done"
+	if after != nil {
+		return c.answerNews(ctx, after)
 	}
-	c.w.Status(cmd.Tag, "OK", res.code, res.text)
-	if _, ok := cmd.Args.(wire.StartTLS); ok {
+	if _, ok := cmd.Args.(wire.StartTLS); ok && err == nil {
 		return c.startTLS(ctx)
 	}
 	return true

@@ -88,6 +88,21 @@ func (c *conn) answerError(ctx context.Context, cmd wire.Command, err error) boo
 	return true
 }
 
+// answerNews deals with a failure to tell what is new behind a command: the next command tries again. It returns false when
+// the connection is to end.
+func (c *conn) answerNews(ctx context.Context, err error) bool {
+	var h *hangUp
+	switch {
+	case c.w.Err() != nil || c.stopping.Load() != nil:
+	case errors.As(err, &h):
+		c.bye("", h.text)
+		return false
+	default:
+		c.log.ErrorContext(ctx, "IMAP folder can't be looked at", "mailbox", c.box, "error", err)
+	}
+	return c.w.Err() == nil
+}
+
 // codeOf is the response code (RFC 5530, RFC 9208, RFC 7889) of each kind of fault. Every fault is a NO.
 func codeOf(k fault.Kind) string {
 	switch k {

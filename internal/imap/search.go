@@ -20,6 +20,9 @@ func (c *conn) search(ctx context.Context, a wire.Search) (result, error) {
 	}
 	t := translation{c: c, now: time.Now()}
 	criterion := t.key(ctx, &a.Key)
+	if a.Return&wire.ReturnSave != 0 {
+		c.saved = nil // a search that fails leaves nothing behind (RFC 5182 section 2.1); "$" in its keys was the old one
+	}
 	if t.err != nil {
 		return result{}, t.err
 	}

@@ -19,6 +19,7 @@ type selected struct {
 	named    mailbox.Flags // the keyword bits that FLAGS has told the client of
 	texts    map[mailbox.Flags][]byte
 	notice   *feed.Listener
+	behind   bool // a look failed: what was noticed is still to be seen
 }
 
 func (c *conn) unselect() {
@@ -35,10 +36,11 @@ func (c *conn) look(ctx context.Context, always bool) error {
 	select {
 	case <-sel.notice.C:
 	default:
-		if !always {
+		if !always && !sel.behind {
 			return nil
 		}
 	}
+	sel.behind = true
 	ch, err := c.s.Mailboxes.Changes(ctx, c.box, sel.folder, sel.told)
 	if fault.Is(err, fault.NotFound, fault.Folder) || err == nil && ch.Folder.UIDValidity != sel.validity {
 		return &hangUp{"the folder that was selected is gone"}
@@ -46,7 +48,9 @@ func (c *conn) look(ctx context.Context, always bool) error {
 	if err != nil {
 		return err
 	}
-	return sel.take(&ch, func() (*mailbox.UIDList, error) { return c.s.Mailboxes.UIDList(ctx, c.box, &ch.Folder) })
+	err = sel.take(&ch, func() (*mailbox.UIDList, error) { return c.s.Mailboxes.UIDList(ctx, c.box, &ch.Folder) })
+	sel.behind = err != nil
+	return err
 }
 
 // update tells the client what is new in its folder: messages that are gone, if that may be said now, messages that came,

@@ -25,14 +25,35 @@ func (c *conn) status(ctx context.Context, a wire.Status) (result, error) {
 
 // tellStatus sends STATUS of a folder.
 func (c *conn) tellStatus(ctx context.Context, items wire.StatusItems, f *mailbox.Folder) (err error) {
-	recent := int64(0)
+	var recent, deleted int64
 	if items&wire.StatusRecent != 0 {
 		if recent, err = c.countRecent(ctx, f); err != nil {
 			return err
 		}
 	}
-	c.statusLine(items, f, recent)
+	if items&wire.StatusDeletedStorage != 0 && f.DeletedMarked > 0 {
+		if deleted, err = c.deletedBytes(ctx, f); err != nil {
+			return err
+		}
+	}
+	c.statusLine(items, f, recent, deleted)
 	return nil
+}
+
+// deletedBytes returns how many bytes EXPUNGE would free (RFC 9208 section 4.1.5).
+func (c *conn) deletedBytes(ctx context.Context, f *mailbox.Folder) (bytes int64, err error) {
+	marked := mailbox.Criterion{Op: mailbox.FlagsAre, Mask: mailbox.Deleted, Flags: mailbox.Deleted}
+	found, err := c.s.Mailboxes.Search(ctx, c.box, f.ID, &marked, nil, false)
+	if err != nil {
+		return 0, err
+	}
+	for it, err := range c.s.Mailboxes.Fetch(ctx, c.box, f.ID, found.UIDs, mailbox.WantItem, 0) {
+		if err != nil {
+			return 0, err
+		}
+		bytes += it.Size
+	}
+	return bytes, nil
 }
 
 // countRecent returns how many messages nobody has been told of as recent.
@@ -53,7 +74,7 @@ func (c *conn) countRecent(ctx context.Context, f *mailbox.Folder) (int64, error
 	return int64(list.Len() - old), nil
 }
 
-func (c *conn) statusLine(items wire.StatusItems, f *mailbox.Folder, recent int64) {
+func (c *conn) statusLine(items wire.StatusItems, f *mailbox.Folder, recent, deleted int64) {
 	b := wire.AppendMailbox(append(c.w.Buf(), "* STATUS "...), f.Path)
 	b = append(b, " ("...)
 	for _, it := range [...]struct {
@@ -63,7 +84,8 @@ func (c *conn) statusLine(items wire.StatusItems, f *mailbox.Folder, recent int6
 	}{
 		{wire.StatusMessages, "MESSAGES ", f.Messages}, {wire.StatusRecent, "RECENT ", recent}, {wire.StatusUIDNext, "UIDNEXT ", int64(f.UIDNext)},
 		{wire.StatusUIDValidity, "UIDVALIDITY ", int64(f.UIDValidity)}, {wire.StatusUnseen, "UNSEEN ", f.Unseen}, {wire.StatusHighestModSeq, "HIGHESTMODSEQ ", int64(f.Highest)},
-		{wire.StatusSize, "SIZE ", f.Bytes}, {wire.StatusDeleted, "DELETED ", f.DeletedMarked}, {wire.StatusAppendLimit, "APPENDLIMIT ", c.s.MaxMessage},
+		{wire.StatusSize, "SIZE ", f.Bytes}, {wire.StatusDeleted, "DELETED ", f.DeletedMarked}, {wire.StatusDeletedStorage, "DELETED-STORAGE ", deleted},
+		{wire.StatusAppendLimit, "APPENDLIMIT ", c.s.MaxMessage},
 	} {
 		if items&it.item != 0 {
 			b = append(appendNumber(append(b, it.name...), it.value), ' ')

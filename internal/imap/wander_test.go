@@ -20,43 +20,25 @@ type wanderer struct {
 	problem error
 }
 
-// wander does a number of random steps in INBOX beside others, then compares its picture with what the server says.
-func (r *rig) wander(seed uint64, steps int) error {
+func (r *rig) newWanderer(seed uint64) *wanderer {
 	w := &wanderer{c: r.login(), rand: rand.New(rand.NewPCG(seed, 7)), flags: map[uint32]string{}}
 	w.do("SELECT INBOX")
 	w.learn()
-	for range steps {
-		w.step()
-		if w.problem != nil {
-			return fmt.Errorf("wanderer %d: %w\n%s", seed, w.problem, w.c.log.String())
-		}
-	}
-	w.do("NOOP")
-	w.learn()
-	uids, flags := slices.Clone(w.uids), w.flags
-	w.uids, w.flags = make([]uint32, len(w.uids)), map[uint32]string{}
-	w.do("FETCH 1:* (UID FLAGS)")
-	if w.problem != nil {
-		return w.problem
-	}
-	// Others go on meanwhile; what they removed is told later, and is still in both pictures.
-	for i, uid := range uids {
-		if w.uids[i] != 0 && (w.uids[i] != uid || flags[uid] != w.flags[uid]) && !w.later(uid) {
-			return fmt.Errorf("wanderer %d: message %d is UID %d %s, and was thought to be %d %s\n%s", seed, i+1, w.uids[i], w.flags[w.uids[i]], uid, flags[uid], w.c.log.String())
-		}
-	}
-	return nil
+	return w
 }
 
-// later reports whether the difference of a message may be a change that came between the two looks: then the next NOOP
-// tells of it.
-func (w *wanderer) later(uid uint32) bool {
-	was := w.flags[uid]
-	delete(w.flags, uid)
+// check compares the picture, when the others have stopped and all has been heard, with what the server says.
+func (w *wanderer) check() {
 	w.do("NOOP")
-	_, told := w.flags[uid]
-	w.flags[uid] = was
-	return told || !slices.Contains(w.uids, uid)
+	w.learn()
+	uids, flags := w.uids, w.flags
+	w.uids, w.flags = make([]uint32, len(w.uids)), map[uint32]string{}
+	w.do("FETCH 1:* (UID FLAGS)")
+	for i, uid := range uids {
+		if w.problem == nil && (w.uids[i] != uid || flags[uid] != w.flags[uid]) {
+			w.problem = fmt.Errorf("message %d is UID %d %s, and was thought to be %d %s", i+1, w.uids[i], w.flags[w.uids[i]], uid, flags[uid])
+		}
+	}
 }
 
 func (w *wanderer) step() {

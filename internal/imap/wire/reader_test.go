@@ -81,7 +81,7 @@ var commandTests = []struct {
 	{`LIST (REMOTE SPECIAL-USE) "" "*" RETURN (SUBSCRIBED)`, List{Extended: true, Patterns: []string{"*"}, Remote: true, SpecialUse: true, ReturnSubscribed: true}},
 	{`LIST () "" % RETURN ()`, List{Extended: true, Patterns: []string{"%"}}},
 	{"STATUS blurdybloop (UIDNEXT messages)", Status{"blurdybloop", StatusUIDNext | StatusMessages}},
-	{"STATUS x (RECENT UIDVALIDITY UNSEEN HIGHESTMODSEQ SIZE DELETED MAILBOXID APPENDLIMIT)", Status{"x", StatusRecent | StatusUIDValidity |
+	{"STATUS x (RECENT UIDVALIDITY UNSEEN HIGHESTMODSEQ SIZE DELETED MAILBOXID APPENDLIMIT DELETED-STORAGE)", Status{"x", StatusDeletedStorage | StatusRecent | StatusUIDValidity |
 		StatusUnseen | StatusHighestModSeq | StatusSize | StatusDeleted | StatusMailboxID | StatusAppendLimit}},
 	{`GETQUOTA ""`, GetQuota{""}}, {"GETQUOTAROOT inbox", GetQuotaRoot{"INBOX"}}, {`SETQUOTA "" (STORAGE 512 MESSAGE 1)`, SetQuota{""}},
 	{"EXPUNGE", Expunge{}}, {"UID EXPUNGE 3000:3002", Expunge{true, NumSet{Ranges: []Range{{3000, 3002}}}}},

@@ -15,6 +15,7 @@ const (
 	StatusDeleted
 	StatusMailboxID
 	StatusAppendLimit
+	StatusDeletedStorage
 )
 
 // Status is STATUS.
@@ -54,6 +55,8 @@ func (r *Reader) statusItems() StatusItems {
 			items |= StatusDeleted
 		case "MAILBOXID":
 			items |= StatusMailboxID
+		case "DELETED-STORAGE":
+			items |= StatusDeletedStorage
 		case "APPENDLIMIT":
 			items |= StatusAppendLimit
 		default:
