@@ -70,6 +70,22 @@ type Config struct {
 	// a plain HTTP address that is not a loopback one.
 	TrustedProxies []netip.Prefix `key:"trusted_proxies" default:"" help:"addresses or networks of reverse proxies, separated by commas"`
 
+	// PasswordMemoryKiB and PasswordPasses are the cost of a password hash (argon2id, RFC 9106). The defaults are also the
+	// least allowed; a stored hash of another cost is renewed when its user signs in.
+	PasswordMemoryKiB int `key:"password_memory_kib" default:"19456" help:"memory of a password hash in KiB, 19456 at least"`
+	PasswordPasses    int `key:"password_passes" default:"2" help:"passes of a password hash, 2 at least"`
+
+	// The limits below are WorkMail's own. Those that bound one request, entity or message must be 1 or more.
+	LimitAliases    int `key:"limit_aliases" default:"100" help:"aliases of a user, group or resource"`
+	LimitDomains    int `key:"limit_domains" default:"1000" help:"mail domains of an organization"`
+	LimitTags       int `key:"limit_tags" default:"50" help:"tags of an organization"`
+	LimitMailboxMB  int `key:"limit_mailbox_mb" default:"51200" help:"size of a new mailbox, and the largest quota, in MB"`
+	LimitMessageMB  int `key:"limit_message_mb" default:"40" help:"largest message in MB, up to 1024"`
+	LimitRecipients int `key:"limit_recipients" default:"500" help:"recipients of a message"`
+	// Those that bound the business are off unless they are set: 0 means no limit.
+	LimitOrganizations int `key:"limit_organizations" default:"0" help:"organizations of the server (0: no limit; WorkMail's is 100)"`
+	LimitUsers         int `key:"limit_users" default:"0" help:"users of an organization (0: no limit; WorkMail's is 1000)"`
+
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`
 }
@@ -81,6 +97,9 @@ func (c *Config) SecretKeyPath() string {
 	}
 	return filepath.Join(c.Data, "secret.key")
 }
+
+// MaxMessage is the largest message in bytes.
+func (c *Config) MaxMessage() int64 { return int64(c.LimitMessageMB) << 20 }
 
 // Setting describes one setting for flags, help and documents.
 type Setting struct {

@@ -258,3 +258,18 @@ func TestFile(t *testing.T) {
 		t.Error("a missing file is accepted")
 	}
 }
+
+func TestLimitsHaveBounds(t *testing.T) {
+	for key, bad := range map[string]string{
+		"password_memory_kib": "19455", "password_passes": "1", "limit_aliases": "0", "limit_domains": "0", "limit_tags": "0",
+		"limit_mailbox_mb": "0", "limit_message_mb": "1025", "limit_recipients": "x", "limit_users": "-1", "limit_organizations": "1.5",
+	} {
+		if _, err := Load(Sources{Values: map[string]string{key: bad}}); err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%s=%s: %v, want an error that names both", key, bad, err)
+		}
+	}
+	c, err := Load(Sources{Values: map[string]string{"limit_message_mb": "1", "limit_users": "0", "limit_mailbox_mb": "10"}})
+	if err != nil || c.MaxMessage() != 1<<20 || c.LimitMailboxMB != 10 {
+		t.Errorf("MaxMessage %d, mailbox %d, %v", c.MaxMessage(), c.LimitMailboxMB, err)
+	}
+}

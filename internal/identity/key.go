@@ -4,17 +4,17 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"encoding/base32"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
 
+	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 )
 
@@ -36,6 +36,7 @@ type Credential struct {
 // Keys holds the access keys of administrators. The secrets are sealed under the root key: the database alone reveals none.
 type Keys struct {
 	db     *db.DB
+	audit  *audit.Log
 	seal   *secret.Key
 	feed   *feed.Feed
 	clock  clock.Clock
@@ -50,8 +51,8 @@ const (
 
 // NewKeys returns the access keys kept in d. checkPolicy says whether a policy document or name is one that the server
 // enforces; a key is never created with another. The database must belong to the root key: BindRoot is called first.
-func NewKeys(d *db.DB, root *secret.Key, f *feed.Feed, c clock.Clock, checkPolicy func(document string) error) *Keys {
-	return &Keys{db: d, seal: root, feed: f, clock: c, policy: checkPolicy}
+func NewKeys(d *db.DB, a *audit.Log, root *secret.Key, f *feed.Feed, c clock.Clock, checkPolicy func(document string) error) *Keys {
+	return &Keys{db: d, audit: a, seal: root, feed: f, clock: c, policy: checkPolicy}
 }
 
 // RootID returns the id of the root key that this database's secrets are sealed under, empty for a database without any.
@@ -90,7 +91,7 @@ func BindRoot(ctx context.Context, d *db.DB, root *secret.Key) error {
 
 // Create makes a key with a policy (a JSON document or a managed policy's name) and returns its secret, which can't be had
 // again.
-func (k *Keys) Create(ctx context.Context, label, policy string) (Credential, error) {
+func (k *Keys) Create(ctx context.Context, p principal.Principal, label, policy string) (Credential, error) {
 	if n := utf8.RuneCountInString(label); n > maxLabel || !utf8.ValidString(label) {
 		return Credential{}, fault.New(fault.Invalid, fault.Key, "the label has %d characters: at most %d of UTF-8 are allowed", n, maxLabel)
 	}
@@ -100,15 +101,16 @@ func (k *Keys) Create(ctx context.Context, label, policy string) (Credential, er
 	if err := k.policy(policy); err != nil {
 		return Credential{}, fault.Wrap(err, fault.Invalid, fault.Key, "the policy can't be enforced: %v", err)
 	}
-	c := Credential{
-		AccessKey: AccessKey{ID: "AKIA" + base32.StdEncoding.EncodeToString(random(10)), Label: label, Policy: policy, Created: k.clock.Now()},
-		Secret:    base64.StdEncoding.EncodeToString(random(30)),
-	}
+	c := Credential{AccessKey: AccessKey{Label: label, Policy: policy, Created: k.clock.Now()}}
+	c.ID, c.Secret = NewKeyPair()
 	sealed := k.seal.Seal(sealPurpose, c.ID, []byte(c.Secret))
 	err := k.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO access_key (id, label, policy, secret, created) VALUES ($1, $2, $3, $4, $5)`,
 			c.ID, c.Label, c.Policy, sealed, c.Created.UnixMicro())
-		return err
+		if err != nil {
+			return err
+		}
+		return k.audit.AppendTx(ctx, tx, audit.Of(p, "", "CreateAccessKey", c.ID))
 	})
 	if err != nil {
 		return Credential{}, fmt.Errorf("store access key %s: %w", c.ID, err)
@@ -177,7 +179,7 @@ func (k *Keys) List(ctx context.Context, after string, limit int) ([]AccessKey, 
 }
 
 // Revoke ends a key for good. Revoking a revoked key changes nothing; an unknown one is a NotFound fault.
-func (k *Keys) Revoke(ctx context.Context, id string) error {
+func (k *Keys) Revoke(ctx context.Context, p principal.Principal, id string) error {
 	err := k.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE access_key SET revoked = COALESCE(revoked, $2) WHERE id = $1`, id, k.clock.Now().UnixMicro())
 		if err != nil {
@@ -187,7 +189,7 @@ func (k *Keys) Revoke(ctx context.Context, id string) error {
 			return fault.New(fault.NotFound, fault.Key, "there is no access key %q: see pennypost key list", id)
 		}
 		tx.OnCommit(func() { k.feed.Publish(feed.Topic{Kind: "key", Key: id}) })
-		return nil
+		return k.audit.AppendTx(ctx, tx, audit.Of(p, "", "RevokeAccessKey", id))
 	})
 	if err != nil {
 		return fmt.Errorf("revoke access key: %w", err)

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/db/dbtest"
@@ -24,16 +25,17 @@ func checkPolicy(document string) error {
 }
 
 func TestAccessKeys(t *testing.T) {
-	dbtest.Run(t, identity.Migrations(), func(t *testing.T, d *db.DB) {
+	dbtest.Run(t, append(identity.Migrations(), audit.Migrations()...), func(t *testing.T, d *db.DB) {
 		ctx, root, f := t.Context(), secret.Ephemeral(), feed.New()
 		if err := identity.BindRoot(ctx, d, root); err != nil {
 			t.Fatal(err)
 		}
-		keys := identity.NewKeys(d, root, f, clock.NewFake(newYear), checkPolicy)
-		if _, err := keys.Create(ctx, "x", `{"Statement": 1}`); fault.KindOf(err) != fault.Invalid {
+		trail := audit.New(d, clock.NewFake(newYear), audit.Config{})
+		keys := identity.NewKeys(d, trail, root, f, clock.NewFake(newYear), checkPolicy)
+		if _, err := keys.Create(ctx, admin, "x", `{"Statement": 1}`); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("a policy that is not enforced: %v, want Invalid", err)
 		}
-		made, err := keys.Create(ctx, "ops", "AmazonWorkMailFullAccess")
+		made, err := keys.Create(ctx, admin, "ops", "AmazonWorkMailFullAccess")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +62,7 @@ func TestAccessKeys(t *testing.T) {
 		heard := f.Listen(feed.Topic{Kind: "key", Key: made.ID})
 		defer heard.Close()
 		for range 2 { // again changes nothing
-			if err := keys.Revoke(ctx, made.ID); err != nil {
+			if err := keys.Revoke(ctx, admin, made.ID); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -72,12 +74,17 @@ func TestAccessKeys(t *testing.T) {
 		if _, err := keys.Lookup(ctx, made.ID); !fault.Is(err, fault.NotFound, fault.Key) {
 			t.Errorf("a revoked key: %v, want NotFound", err)
 		}
-		if err := keys.Revoke(ctx, "AKIANOSUCHKEY"); fault.KindOf(err) != fault.NotFound {
+		if err := keys.Revoke(ctx, admin, "AKIANOSUCHKEY"); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("revoke an unknown key: %v, want NotFound", err)
 		}
 		list, err := keys.List(ctx, "", 10)
 		if err != nil || len(list) != 1 || list[0].ID != made.ID || !list[0].Revoked.Equal(newYear) {
 			t.Errorf("List = %+v, %v", list, err)
+		}
+		records, err := trail.Read(ctx, audit.Query{})
+		if err != nil || len(records) != 3 || records[0].Operation != "CreateAccessKey" || records[1].Operation != "RevokeAccessKey" ||
+			records[1].Subject != made.ID || records[1].Actor.ID != admin.ID {
+			t.Errorf("audit records %+v, %v; want the creation and both revocations", records, err)
 		}
 	})
 }

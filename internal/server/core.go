@@ -85,8 +85,13 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		Resolver:         dns.New(c.DNSResolver),
 		TestDomainSuffix: c.TestDomainSuffix,
 		MailHost:         c.Hostname,
+		HashCost:         directory.HashCost{MemoryKiB: uint32(c.PasswordMemoryKiB), Passes: uint32(c.PasswordPasses)},
+		Limits: directory.Limits{
+			Aliases: c.LimitAliases, Domains: c.LimitDomains, Tags: c.LimitTags,
+			Organizations: c.LimitOrganizations, Users: c.LimitUsers,
+		},
 	})
-	parts.keys = identity.NewKeys(d, parts.root, parts.feed, parts.clock, iam.Check)
+	parts.keys = identity.NewKeys(d, parts.audit, parts.root, parts.feed, parts.clock, iam.Check)
 	parts.policy = policy.New(parts.directory, parts.clock)
 	parts.spool = filepath.Join(dir, "spool")
 	if err := os.MkdirAll(parts.spool, 0o700); err != nil {
@@ -98,16 +103,17 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	}
 	parts.mailboxes = mailbox.New(mailbox.Options{
 		DB: d, Blobs: bodies{store, parts.spool}, Feed: parts.feed, Clock: parts.clock, Log: log,
-		MaxMessage: 40<<20 + transport.MaxAdded, // WorkMail's 40 MB, which the faces hold senders to
+		MaxMessage: c.MaxMessage() + transport.MaxAdded, // the faces hold senders to the limit itself
 	})
 	parts.organizations = organization.New(organization.Config{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
+		MailboxMB: int64(c.LimitMailboxMB),
 	})
 	parts.door = identity.NewDoor(parts.directory, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients},
 	})
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)

@@ -30,6 +30,7 @@ func (s *Server) newFaces() faces {
 	}
 	mail := smtp.Config{
 		Hostname: s.config.Hostname, Begin: smtp.Over(c.transport), TLS: s.certs.Config(), Clock: c.clock, Log: s.log, SpoolDir: c.spool,
+		Limits: smtp.Limits{Message: s.config.MaxMessage()},
 	}
 	submission := mail
 	submission.Authenticate = smtp.Through(c.door)
@@ -43,6 +44,7 @@ func (s *Server) newFaces() faces {
 		submission: smtp.New(submission),
 		imap: imap.New(imap.Config{
 			Mailboxes: c.mailboxes, Feed: c.feed, SignIn: imap.Through(c.door), TLS: s.certs.Config("imap"), Log: s.log, Spool: c.spool,
+			MaxMessage: s.config.MaxMessage(),
 		}),
 	}
 }

@@ -54,12 +54,14 @@ type DomainRef struct {
 // nothing is the answer of a verb that has none, and the request of one that asks nothing.
 type nothing struct{}
 
+// operator acts when a verb of the command line does: whoever may open the data directory.
+var operator = principal.Principal{Kind: principal.Operator, Name: "operator", Protocol: "control"}
+
 // operatorVerbs are the verbs that work beside a running server and without one.
 func (c *core) operatorVerbs() map[string]verb {
-	operator := principal.Principal{Kind: principal.Operator, Name: "operator", Protocol: "control"}
 	return map[string]verb{
 		"key-create": typed(func(ctx context.Context, r KeyCreate) (AccessKey, error) {
-			made, err := c.keys.Create(ctx, r.Label, r.Policy)
+			made, err := c.keys.Create(ctx, operator, r.Label, r.Policy)
 			return AccessKey{made.ID, made.Secret}, err
 		}),
 		"key-list": typed(func(ctx context.Context, r keyPage) ([]KeyInfo, error) {
@@ -71,7 +73,7 @@ func (c *core) operatorVerbs() map[string]verb {
 			return infos, err
 		}),
 		"key-revoke": typed(func(ctx context.Context, r keyRef) (nothing, error) {
-			return nothing{}, c.keys.Revoke(ctx, r.ID)
+			return nothing{}, c.keys.Revoke(ctx, operator, r.ID)
 		}),
 		"key-secret": typed(func(ctx context.Context, r keyRef) (AccessKey, error) {
 			key, err := c.keys.Lookup(ctx, r.ID)
