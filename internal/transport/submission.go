@@ -66,10 +66,13 @@ func (x *Transaction) submit(ctx context.Context, b []byte, traceLength int) ([]
 }
 
 // readOriginators reads who a message says it is from. What readers of mail could understand differently is refused: two
-// From or Sender fields, a NUL, an address that is none.
+// From or Sender fields, a NUL, a first line that continues nothing, an address that is none.
 func readOriginators(header []byte) (o originators, err error) {
 	if bytes.IndexByte(header, 0) >= 0 {
 		return o, fault.New(fault.Invalid, fault.Message, "the header of a message can't hold NUL")
+	}
+	if len(header) > 0 && (header[0] == ' ' || header[0] == '\t') { // it would go on with the last field put before it
+		return o, fault.New(fault.Invalid, fault.Message, "the header begins with the continuation of a field")
 	}
 	count := map[string]int{}
 	for f := range message.Fields(header) {

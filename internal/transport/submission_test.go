@@ -139,6 +139,7 @@ func TestRefusedOriginators(t *testing.T) {
 			"From: ann@.\nSender: ann@.\nSender: anna@.":                 fault.Invalid,
 			"From: ann@.\nSender: ann@., anna@.":                         fault.Invalid,
 			"From: ann@.\nX: \x00":                                       fault.Invalid,
+			" , stranger@.\nFrom: behalf@.":                              fault.Invalid, // it would go on with the Sender put before it
 			"From: stranger@.":                                           fault.Denied,
 			"From: ann@., stranger@.":                                    fault.Denied,
 			"From: \"ann@.\" <stranger@.>":                               fault.Denied,
