@@ -23,6 +23,8 @@ const (
 	writerCacheKiB = 16 << 10
 	// checkpointPages is when the writer moves the log into the file: 16 MiB.
 	checkpointPages = 16 << 20 / pageSize
+	// logLimit is the size of the log at which the writer waits for readers so that it may begin the log anew.
+	logLimit = 128 << 20
 	// keptLog is how much of the log file is kept once it was moved.
 	keptLog = 64 << 20
 	// busyMillis is how long to wait for another process, such as a key command beside the server.
@@ -81,7 +83,7 @@ func openSQLite(ctx context.Context, o Options, h *hub) (*sqliteStore, error) {
 	for range maxReaders {
 		s.idle <- nil
 	}
-	if s.writer, err = startWriter(ctx, pool, o.Log, &s.counters, h); err != nil {
+	if s.writer, err = startWriter(ctx, pool, o.Path, o.Log, &s.counters, h); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
 	return s, nil

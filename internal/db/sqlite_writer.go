@@ -48,10 +48,12 @@ type writer struct {
 	// Owned by the goroutine.
 	conn *sql.Conn
 	raw  *sqliteConn
+	wal  writeAheadLog
 }
 
-func startWriter(ctx context.Context, pool *sql.DB, log *slog.Logger, c *counters, h *hub) (*writer, error) {
+func startWriter(ctx context.Context, pool *sql.DB, path string, log *slog.Logger, c *counters, h *hub) (*writer, error) {
 	w := &writer{pool: pool, log: log, counters: c, hub: h, queue: make(chan *request, maxGroup), ended: make(chan struct{})}
+	w.wal = writeAheadLog{path: path + "-wal", limit: logLimit, step: logLimit / 4}
 	if err := w.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -127,6 +129,7 @@ func (w *writer) run() {
 	for r := range w.queue {
 		if r.state.CompareAndSwap(waiting, begun) {
 			w.serve(r)
+			w.boundLog()
 		}
 	}
 }

@@ -1,0 +1,73 @@
+package db_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pennypost/pennypost/internal/db"
+)
+
+// Readers that overlap without a gap would let the log grow for ever.
+func TestOverlappingReadersDoNotLetTheLogGrow(t *testing.T) {
+	const limit = 1 << 20
+	path := filepath.Join(t.TempDir(), "x.db")
+	d, err := db.Open(t.Context(), db.Options{Path: path, NoSync: true, Migrations: notes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close() // nothing is kept
+	d.SetLogLimit(limit)
+	// Each reader ends only when the next has begun.
+	stop := make(chan struct{})
+	begun := make(chan struct{}, 1)
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			for {
+				err := d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+					if err := tx.QueryRow(ctx, "SELECT count(*) FROM reply").Scan(new(int)); err != nil {
+						return err
+					}
+					select {
+					case begun <- struct{}{}: // to the one before us
+						return nil
+					case <-begun:
+						return nil
+					case <-stop:
+						return nil
+					}
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	var largest int64
+	for i := range int64(400) {
+		body := strings.Repeat("x", 8000)
+		if err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, "INSERT INTO note (id, author, body) VALUES ($1, $2, $3)", i, body, []byte{byte(i), byte(i >> 8)})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(path + "-wal"); err == nil {
+			largest = max(largest, info.Size())
+		}
+	}
+	close(stop)
+	group.Wait()
+	if largest < limit || largest > 3*limit {
+		t.Errorf("the log grew to %d bytes, want it a little above %d", largest, limit)
+	}
+}
