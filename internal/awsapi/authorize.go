@@ -30,7 +30,7 @@ func (c *call) authorize(ctx context.Context) error {
 		reason = "because its policy denies it explicitly"
 	}
 	return refusal{
-		code: "AccessDeniedException", status: http.StatusBadRequest,
+		code: accessDenied, status: http.StatusBadRequest,
 		text: fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", c.front.callerARN(c.key), action, c.target, reason),
 	}
 }

@@ -22,6 +22,8 @@ type refusal struct {
 // Error returns the code and the text.
 func (r refusal) Error() string { return string(r.code) + ": " + r.text }
 
+const accessDenied contract.ErrorCode = "AccessDeniedException"
+
 // The exceptions of AWS's frameworks that the front itself raises, beside those of package sigv4.
 func internalFailure() refusal {
 	return refusal{
@@ -154,7 +156,7 @@ func exception(op *contract.Op, f *fault.Error) refusal {
 	case fault.Temporary, fault.DirectoryDown, fault.DirectoryRefusedUs:
 		return unavailable(f.Message)
 	case fault.Denied:
-		return refusal{code: "AccessDeniedException", status: http.StatusBadRequest, text: f.Message}
+		return refusal{code: accessDenied, status: http.StatusBadRequest, text: f.Message}
 	case fault.Unauthenticated:
 		return refusal{code: sigv4.UnrecognizedClient, status: http.StatusBadRequest, text: f.Message}
 	default:

@@ -52,6 +52,7 @@ type world struct {
 	policy    *policy.Service
 	life      *organization.Service
 	mailboxes *mailbox.Store
+	audit     *audit.Log
 	keys      map[string]string // policy by key id; the secret is the id again
 	zone      *zone
 	external  *externalDirectory
@@ -89,6 +90,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 		keys: map[string]string{"ADMIN": iam.WorkMailFullAccess},
 	}
 	records, notices := audit.New(d, clock.System{}, audit.Config{}), feed.New()
+	w.audit = records
 	w.directory = directory.New(directory.Config{
 		DB: d, Audit: records, Clock: clock.System{}, Feed: notices, Log: log, Resolver: w.zone,
 		Limits:   directory.Limits{Aliases: 3, Domains: 4, Tags: 50, Organizations: 6},
@@ -103,7 +105,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	w.api = &awsapi.API{Directory: w.directory, Organizations: w.life, Policy: w.policy, Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes."))}
 	w.front = awsapi.New(awsapi.Options{
 		Keys: w, Handlers: w.api.Handlers(), OrganizationARN: w.api.OrganizationARN, Account: "111122223333", Region: "eu-west-1",
-		Clock: clock.System{}, Log: log,
+		Clock: clock.System{}, Log: log, Audit: awsapi.Denials(records, log),
 	})
 	w.Client = w.clientOf("ADMIN")
 	return w
