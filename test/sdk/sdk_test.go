@@ -17,11 +17,12 @@ const patience = 30 * time.Second
 // TestSDKs plays the scenario with every client, against one server.
 func TestSDKs(t *testing.T) {
 	s := harness.Start(t, harness.Options{})
-	python := filepath.Join("python", "caller.py")
+	python, classes := filepath.Join("python", "caller.py"), filepath.Join(harness.Root(), ".cache", "java")
 	for _, c := range []client{
 		goSDK(s),
 		process(t, s, "boto3", false, harness.Tool(t, "python"), python),
 		process(t, s, "cli", false, harness.Tool(t, "python"), python, "--cli"),
+		process(t, s, "java", true, harness.Tool(t, "java"), "-cp", filepath.Join(classes, "lib", "*")+":"+filepath.Join(classes, "classes"), "Caller"),
 		process(t, s, "javascript", true, harness.Tool(t, "node"), filepath.Join("js", "caller.js")),
 	} {
 		t.Run(c.name, func(t *testing.T) { play(t, c) })
