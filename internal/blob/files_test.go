@@ -2,13 +2,18 @@ package blob_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pennypost/pennypost/internal/blob"
 	"github.com/pennypost/pennypost/internal/blob/blobtest"
@@ -106,6 +111,59 @@ func TestSettings(t *testing.T) {
 		_, err := blob.New(t.Context(), blob.Options{URL: u})
 		if err == nil || !strings.Contains(err.Error(), "blob_url") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v, want an error that names blob_url", u, err)
+		}
+	}
+}
+
+func TestAFullDisk(t *testing.T) {
+	s := files(t, t.TempDir())
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 64 << 10, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Put(t.Context(), "m/large", bytes.NewReader(make([]byte, 200<<10)))
+	if rerr := unix.Setrlimit(unix.RLIMIT_FSIZE, &before); rerr != nil {
+		t.Fatal(rerr)
+	}
+	if fault.KindOf(err) != fault.Temporary || !errors.Is(err, unix.EFBIG) {
+		t.Errorf("Put: %v, want a temporary fault", err)
+	}
+	for info, err := range s.List(t.Context(), "") {
+		t.Errorf("left behind: %+v, %v", info, err)
+	}
+	if err := s.Put(t.Context(), "m/large", bytes.NewReader(make([]byte, 200<<10))); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
+
+// BenchmarkPut is the rate of durable files.
+func BenchmarkPut(b *testing.B) {
+	for _, size := range []int{8 << 10, 64 << 10} {
+		for _, writers := range []int{1, 16} {
+			b.Run(fmt.Sprintf("%dKiB/%d", size>>10, writers), func(b *testing.B) {
+				s, err := blob.NewFiles(b.TempDir(), false)
+				if err != nil {
+					b.Fatal(err)
+				}
+				body := make([]byte, size)
+				var next atomic.Int64
+				var group sync.WaitGroup
+				b.ResetTimer()
+				for range writers {
+					group.Go(func() {
+						for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+							if err := s.Put(b.Context(), fmt.Sprintf("m-1/%d", i), bytes.NewReader(body)); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				group.Wait()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "per-second")
+			})
 		}
 	}
 }
