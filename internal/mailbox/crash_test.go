@@ -1,0 +1,237 @@
+package mailbox
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pennypost/pennypost/internal/blob"
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/db/dbtest"
+	"github.com/pennypost/pennypost/internal/feed"
+)
+
+// The environment of the process that is to be killed.
+const (
+	crashPath  = "MAILBOX_CRASH_PATH"  // directory of the blobs, and of the SQLite file
+	crashURL   = "MAILBOX_CRASH_URL"   // PostgreSQL, or empty
+	crashRound = "MAILBOX_CRASH_ROUND" // which life it is
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashPath); dir != "" {
+		fmt.Fprintln(os.Stderr, livesUntilKilled(dir))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// crashStore opens the store that is killed and looked at in turns.
+func crashStore(dir, url string) (*Store, error) {
+	d, err := db.Open(context.Background(), db.Options{Path: filepath.Join(dir, "crash.db"), URL: url, Migrations: Migrations()})
+	if err != nil {
+		return nil, err
+	}
+	files, err := blob.New(context.Background(), blob.Options{Dir: filepath.Join(dir, "blobs")})
+	if err != nil {
+		return nil, err
+	}
+	return New(Options{DB: d, Blobs: fileBlobs{files}, Feed: feed.New(), Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
+		InlineLimit: 2000}), nil
+}
+
+// livesUntilKilled delivers, moves and expunges and says so on standard output once each thing was acknowledged.
+func livesUntilKilled(dir string) error {
+	ctx := context.Background()
+	s, err := crashStore(dir, os.Getenv(crashURL))
+	if err != nil {
+		return err
+	}
+	defer s.DB.Close()
+	d, err := s.ByOwner(ctx, Owner{7, "a"})
+	if err != nil {
+		return err
+	}
+	said := make(chan error)
+	for w := range 8 {
+		go func() {
+			for n := 0; ; n++ {
+				name := fmt.Sprintf("%s-%d-%d", os.Getenv(crashRound), w, n)
+				size := 100 + n%7*500 // some inline, some in blobs
+				m := Message{Source: Source{Bytes: append([]byte(name+"\r\n\r\n"), randomBytes(size)...)}, Envelope: []byte(name)}
+				out, err := s.Deliver(ctx, m, Target{Mailbox: d.ID}, Target{Mailbox: d.ID, Folder: SentID})
+				if err != nil {
+					said <- err
+					return
+				}
+				fmt.Println("stored", name)
+				switch n % 5 {
+				case 1:
+					_, err = s.Move(ctx, d.ID, InboxID, UIDs(out[0].UID), TrashID)
+				case 3:
+					if _, _, err = s.Expunge(ctx, d.ID, InboxID, UIDs(out[0].UID), false); err == nil {
+						fmt.Println("expunged", name)
+					}
+				case 4:
+					_, err = s.Sweep(ctx)
+				}
+				if err != nil {
+					said <- err
+					return
+				}
+			}
+		}()
+	}
+	return <-said
+}
+
+func TestNothingAcknowledgedIsLostByKilling(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) { killInALoop(t, "") })
+	t.Run("postgres", func(t *testing.T) { killInALoop(t, dbtest.PostgresURL(t, Migrations())) })
+}
+
+func killInALoop(t *testing.T, url string) {
+	dir := t.TempDir()
+	s, err := crashStore(dir, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.DB.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+		_, err := s.CreateTx(ctx, tx, Owner{7, "a"}, testQuota)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DB.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stored, expunged := map[string]bool{}, map[string]bool{}
+	for round := range 6 {
+		lifeAndDeath(t, dir, url, round, stored, expunged)
+		autopsy(t, dir, url, stored, expunged)
+	}
+	if len(expunged) == 0 {
+		t.Error("no life was long enough to expunge anything")
+	}
+}
+
+// lifeAndDeath starts the process and kills it when it has said some things.
+func lifeAndDeath(t *testing.T, dir, url string, round int, stored, expunged map[string]bool) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), crashPath+"="+dir, crashURL+"="+url, crashRound+"="+strconv.Itoa(round))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	said := 0
+	for lines.Scan() {
+		// What it said before it died counts, whole lines only: the last may be cut.
+		what, name, _ := strings.Cut(lines.Text(), " ")
+		switch what {
+		case "stored":
+			stored[name] = true
+		case "expunged":
+			expunged[name] = true
+		}
+		if said++; said == 60+round*37 {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = cmd.Wait() // killed
+	if said < 60 {
+		t.Fatalf("the process ended by itself after %d lines: %s", said, stderr.String())
+	}
+}
+
+// autopsy opens the store again and compares it with what was acknowledged.
+func autopsy(t *testing.T, dir, url string, stored, expunged map[string]bool) {
+	t.Helper()
+	ctx := t.Context()
+	s, err := crashStore(dir, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{Store: s, t: t}
+	r.check()
+	d, err := s.ByOwner(ctx, Owner{7, "a"})
+	r.ok(err)
+	count := map[string]int{}
+	for _, f := range []FolderID{InboxID, TrashID, SentID} {
+		for it, err := range s.Fetch(ctx, d.ID, f, AllUIDs(), WantMeta|WantBody, 0) {
+			r.ok(err)
+			name := string(it.Envelope)
+			if !bytes.HasPrefix(r.bytes(it), []byte(name+"\r\n\r\n")) {
+				t.Errorf("message %s has another's bytes", name)
+			}
+			if f == SentID {
+				count[name] += 10
+			} else {
+				count[name]++
+			}
+		}
+	}
+	for name := range stored {
+		switch n := count[name]; {
+		case expunged[name] && n != 10:
+			t.Errorf("message %s was expunged from one of two folders and is there %d times", name, n)
+		case n == 10 && mayBeExpunged(name): // it died before it could say so
+		case n != 11 && !expunged[name]:
+			t.Errorf("message %s was acknowledged and is there %d times", name, n)
+		}
+	}
+	for name, n := range count {
+		if n != 11 && (n != 10 || !mayBeExpunged(name)) {
+			t.Errorf("message %s is half there: %d", name, n)
+		}
+	}
+	r.ok(s.DB.Close())
+}
+
+// mayBeExpunged says whether livesUntilKilled expunges a message of that name.
+func mayBeExpunged(name string) bool {
+	n, err := strconv.Atoi(name[strings.LastIndexByte(name, '-')+1:])
+	return err == nil && n%5 == 3
+}
+
+// fileBlobs is Blobs on the blob store that servers use.
+type fileBlobs struct{ store blob.Store }
+
+func (b fileBlobs) Put(ctx context.Context, key string, r io.Reader) (int64, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return 0, err
+	}
+	return int64(len(data)), b.store.Put(ctx, key, bytes.NewReader(data))
+}
+
+func (b fileBlobs) Open(ctx context.Context, key string) (Blob, error) {
+	r, err := b.store.Open(ctx, key, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	return memoryBlob{bytes.NewReader(data)}, err
+}
+
+func (b fileBlobs) Delete(ctx context.Context, key string) error { return b.store.Delete(ctx, key) }
