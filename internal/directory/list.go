@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -12,140 +13,134 @@ import (
 // ListUsers lists users in all states: in the order of their creation, or of the text that a prefix is of. A page costs the
 // same however many users there are. Faults: Invalid for two filters at once, Invalid (Token).
 func (s *Service) ListUsers(ctx context.Context, p principal.Principal, org OrgID, f UserFilter, page Page) (users []Entity, next string, err error) {
-	q, err := newListQuery(page,
-		prefixFilter{byName, f.NamePrefix}, prefixFilter{byDisplay, f.DisplayNamePrefix}, prefixFilter{byEmail, f.EmailPrefix},
-		prefixFilter{byProvider, f.IdentityProviderUserIDPrefix})
-	if err == nil {
-		err = q.withState(f.State)
-	}
+	l := entityLists
+	q, err := newListQuery(l, page, f.State, prefixFilter{l.byName, f.NamePrefix}, prefixFilter{l.byDisplay, f.DisplayNamePrefix},
+		prefixFilter{l.byEmail, f.EmailPrefix}, prefixFilter{l.byProvider, f.IdentityProviderUserIDPrefix})
 	if err != nil {
 		return nil, "", s.GateFirst(ctx, org, err)
 	}
-	return listTx(ctx, s, p, org, KindUser, q, queryEntitiesAt)
+	return listTx(ctx, s, p, org, KindUser, q, scanEntityAt)
 }
 
 // ListGroups lists groups as ListUsers lists users.
 func (s *Service) ListGroups(ctx context.Context, p principal.Principal, org OrgID, f Filter, page Page) (groups []Entity, next string, err error) {
-	q, err := f.query(page)
+	q, err := f.query(entityLists, page)
 	if err != nil {
 		return nil, "", s.GateFirst(ctx, org, err)
 	}
-	return listTx(ctx, s, p, org, KindGroup, q, queryEntitiesAt)
+	return listTx(ctx, s, p, org, KindGroup, q, scanEntityAt)
 }
 
 // ListResources lists resources as ListUsers lists users.
 func (s *Service) ListResources(ctx context.Context, p principal.Principal, org OrgID, f Filter, page Page) (resources []Resource, next string, err error) {
-	q, err := f.query(page)
+	q, err := f.query(resourceLists, page)
 	if err != nil {
 		return nil, "", s.GateFirst(ctx, org, err)
 	}
-	return listTx(ctx, s, p, org, KindResource, q, func(ctx context.Context, tx *db.Tx, query string, args ...any) ([]Resource, []position, error) {
-		entities, positions, err := queryEntitiesAt(ctx, tx, query, args...)
-		resources := make([]Resource, 0, len(entities))
-		for i := range entities {
-			r, err := s.ResourceTx(ctx, tx, &entities[i])
-			if err != nil {
-				return nil, nil, err
-			}
-			resources = append(resources, *r)
-		}
-		return resources, positions, err
-	})
+	return listTx(ctx, s, p, org, KindResource, q, scanResourceAt)
 }
 
-func (f Filter) query(page Page) (*listQuery, error) {
-	q, err := newListQuery(page, prefixFilter{byName, f.NamePrefix}, prefixFilter{byEmail, f.EmailPrefix})
-	if err != nil {
-		return nil, err
-	}
-	return q, q.withState(f.State)
+func (f Filter) query(l listStatements, page Page) (*listQuery, error) {
+	return newListQuery(l, page, f.State, prefixFilter{l.byName, f.NamePrefix}, prefixFilter{l.byEmail, f.EmailPrefix})
 }
 
-// listQuery is one of the statements below and its parameters behind the organisation ($1) and the kind ($2).
+// listQuery is one of listStatements with its parameters behind the organisation ($1) and the kind ($2).
 type listQuery struct {
 	statement string
 	limit     int
-	filters   int
 	args      []any
 }
 
 // prefixFilter narrows by the beginning of a text; an empty one is none.
 type prefixFilter struct{ statement, prefix string }
 
-func newListQuery(page Page, filters ...prefixFilter) (*listQuery, error) {
+func newListQuery(l listStatements, page Page, state *State, prefixes ...prefixFilter) (*listQuery, error) {
 	after, err := textCursor(page)
 	if err != nil {
 		return nil, err
 	}
-	q := &listQuery{statement: byKey, limit: page.limit(), args: []any{after.key, page.limit() + 1}}
-	for _, f := range filters {
+	limit := page.limit()
+	q := &listQuery{statement: l.byKey, limit: limit, args: []any{after.key, limit + 1}}
+	filters := 0
+	if state != nil {
+		filters++
+		q.statement, q.args = l.byState, append(q.args, int64(*state))
+	}
+	for _, f := range prefixes {
 		if f.prefix == "" {
 			continue
 		}
 		if err := checkText("the prefix of a filter", f.prefix, textLimit); err != nil {
 			return nil, err
 		}
+		filters++
 		from, to := prefixRange(f.prefix)
 		if after.text < from { // the first page: keys are positive, so that nothing of the text is left out
 			after = position{text: from}
 		}
-		q.filters++
-		q.statement = f.statement
-		q.args = []any{after.key, page.limit() + 1, after.text, to}
+		q.statement, q.args = f.statement, []any{after.key, limit + 1, after.text, to}
 	}
-	return q, q.oneFilter()
+	if filters > 1 {
+		return nil, fault.New(fault.Invalid, fault.None, "a list takes one filter at a time; %d were given", filters)
+	}
+	return q, nil
 }
 
-func (q *listQuery) withState(state *State) error {
-	if state == nil {
-		return nil
-	}
-	q.filters++
-	q.statement = byState
-	q.args = append(q.args, int64(*state))
-	return q.oneFilter()
-}
+// listStatements are the statements of the lists of one kind of thing, each of a text that the list is ordered by and columns.
+// $1 organisation, $2 kind, $3 the key of the cursor, $4 one more than the page holds; for prefixes $5 is the text to begin
+// behind, together with $3, and $6 the text to end before.
+type listStatements struct{ byKey, byState, byName, byDisplay, byProvider, byEmail string }
 
-func (q *listQuery) oneFilter() error {
-	if q.filters > 1 {
-		return fault.New(fault.Invalid, fault.None, "a list takes one filter at a time; %d were given", q.filters)
-	}
-	return nil
-}
-
-// The statements of the lists. $1 organisation, $2 kind, $3 the key of the cursor, $4 one more than the page holds; for
-// prefixes $5 is the text to begin behind, together with $3, and $6 the text to end before. Each begins with the text it is
-// ordered by. The unfiltered list merges the three states, in each of which the index runs in the order of keys, so that a
-// change of state moves nobody across a page.
-const (
-	byKey = `SELECT '', ` + prefixedEntityColumns + ` FROM (
-		SELECT key FROM (SELECT key FROM entity WHERE organization = $1 AND kind = $2 AND state = 1 AND key > $3 ORDER BY key LIMIT $4) AS enabled
-		UNION ALL
-		SELECT key FROM (SELECT key FROM entity WHERE organization = $1 AND kind = $2 AND state = 2 AND key > $3 ORDER BY key LIMIT $4) AS disabled
-		UNION ALL
-		SELECT key FROM (SELECT key FROM entity WHERE organization = $1 AND kind = $2 AND state = 3 AND key > $3 ORDER BY key LIMIT $4) AS deleted
-		) AS found JOIN entity e ON e.key = found.key ORDER BY found.key LIMIT $4`
-	byState = `SELECT '', ` + prefixedEntityColumns + ` FROM entity e
-		WHERE e.organization = $1 AND e.kind = $2 AND e.state = $5 AND e.key > $3 ORDER BY e.key LIMIT $4`
-	byName = `SELECT e.name_key, ` + prefixedEntityColumns + ` FROM entity e
-		WHERE e.organization = $1 AND e.kind = $2 AND (e.name_key, e.key) > ($5, $3) AND e.name_key < $6 ORDER BY e.name_key, e.key LIMIT $4`
-	byDisplay = `SELECT e.display_key, ` + prefixedEntityColumns + ` FROM entity e
-		WHERE e.organization = $1 AND e.kind = $2 AND (e.display_key, e.key) > ($5, $3) AND e.display_key < $6 ORDER BY e.display_key, e.key LIMIT $4`
-	byProvider = `SELECT e.provider_user, ` + prefixedEntityColumns + ` FROM entity e
-		WHERE e.organization = $1 AND e.kind = $2 AND (e.provider_user, e.key) > ($5, $3) AND e.provider_user < $6 ORDER BY e.provider_user, e.key LIMIT $4`
-	byEmail = `SELECT a.primary_key, ` + prefixedEntityColumns + ` FROM address a JOIN entity e ON e.key = a.entity
-		WHERE a.organization = $1 AND a.kind = $2 AND (a.primary_key, a.entity) > ($5, $3)
-		AND a.primary_key < $6 ORDER BY a.primary_key, a.entity LIMIT $4`
+var (
+	entityLists   = listStatementsOf(prefixedEntityColumns)
+	resourceLists = listStatementsOf(prefixedEntityColumns + prefixedResourceColumns)
 )
+
+// listStatementsOf writes the statements. The unfiltered list merges the three states, in each of which the index runs in the
+// order of keys, so that a change of state moves nobody across a page.
+func listStatementsOf(columns string) listStatements {
+	inState := func(state, name string) string {
+		return `SELECT key FROM (SELECT key FROM entity WHERE organization = $1 AND kind = $2 AND state = ` + state +
+			` AND key > $3 ORDER BY key LIMIT $4) AS ` + name
+	}
+	byText := func(text string) string {
+		return `SELECT ` + text + `, ` + columns + ` FROM entity e WHERE e.organization = $1 AND e.kind = $2
+			AND (` + text + `, e.key) > ($5, $3) AND ` + text + ` < $6 ORDER BY ` + text + `, e.key LIMIT $4`
+	}
+	return listStatements{
+		byKey: `SELECT '', ` + columns + ` FROM (` + inState("1", "enabled") + ` UNION ALL ` + inState("2", "disabled") +
+			` UNION ALL ` + inState("3", "deleted") + `) AS found JOIN entity e ON e.key = found.key ORDER BY found.key LIMIT $4`,
+		byState: `SELECT '', ` + columns + ` FROM entity e
+			WHERE e.organization = $1 AND e.kind = $2 AND e.state = $5 AND e.key > $3 ORDER BY e.key LIMIT $4`,
+		byName:     byText("e.name_key"),
+		byDisplay:  byText("e.display_key"),
+		byProvider: byText("e.provider_user"),
+		byEmail: `SELECT a.primary_key, ` + columns + ` FROM address a JOIN entity e ON e.key = a.entity
+			WHERE a.organization = $1 AND a.kind = $2 AND (a.primary_key, a.entity) > ($5, $3)
+			AND a.primary_key < $6 ORDER BY a.primary_key, a.entity LIMIT $4`,
+	}
+}
 
 // listTx runs a list and cuts the page.
 func listTx[T any](ctx context.Context, s *Service, p principal.Principal, org OrgID, kind Kind, q *listQuery,
-	run func(ctx context.Context, tx *db.Tx, query string, args ...any) ([]T, []position, error),
+	scan func(*sql.Rows) (T, position, error),
 ) (items []T, next string, err error) {
 	var positions []position
-	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) (err error) {
-		items, positions, err = run(ctx, tx, q.statement, append([]any{o.Key, int64(kind)}, q.args...)...)
-		return err
+	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {
+		rows, err := tx.Query(ctx, q.statement, append([]any{o.Key, int64(kind)}, q.args...)...)
+		if err != nil {
+			return fmt.Errorf("list entities: %w", err)
+		}
+		defer rows.Close()
+		items, positions = nil, nil
+		for rows.Next() {
+			item, at, err := scan(rows)
+			if err != nil {
+				return fmt.Errorf("list entities: %w", err)
+			}
+			items, positions = append(items, item), append(positions, at)
+		}
+		return rows.Err()
 	})
 	if err != nil {
 		return nil, "", err
@@ -156,27 +151,22 @@ func listTx[T any](ctx context.Context, s *Service, p principal.Principal, org O
 	return items, next, nil
 }
 
-// queryEntitiesAt runs a query of a text and the entity columns.
-func queryEntitiesAt(ctx context.Context, tx *db.Tx, query string, args ...any) ([]Entity, []position, error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("list entities: %w", err)
+func scanEntityAt(rows *sql.Rows) (e Entity, at position, err error) {
+	var scan entityScan
+	if err := rows.Scan(append([]any{&at.text}, scan.targets()...)...); err != nil {
+		return e, at, err
 	}
-	defer rows.Close()
-	var (
-		entities  []Entity
-		positions []position
-	)
-	for rows.Next() {
-		var (
-			text string
-			scan entityScan
-		)
-		if err := rows.Scan(append([]any{&text}, scan.targets()...)...); err != nil {
-			return nil, nil, fmt.Errorf("list entities: %w", err)
-		}
-		e := scan.entity()
-		entities, positions = append(entities, e), append(positions, position{text: text, key: e.Key})
+	e = scan.entity()
+	at.key = e.Key
+	return e, at, nil
+}
+
+func scanResourceAt(rows *sql.Rows) (r Resource, at position, err error) {
+	var scan entityScan
+	if err := rows.Scan(append([]any{&at.text}, scan.targets(r.targets()...)...)...); err != nil {
+		return r, at, err
 	}
-	return entities, positions, rows.Err()
+	r.Entity = scan.entity()
+	at.key = r.Key
+	return r, at, nil
 }

@@ -199,12 +199,12 @@ func TestListsUseIndexes(t *testing.T) {
 			args  []any
 			index string
 		}{
-			"byKey":      {byKey, []any{1, 1, 1, 10}, "entity_list"},
-			"byState":    {byState, []any{1, 1, 1, 10, 1}, "entity_list"},
-			"byName":     {byName, []any{1, 1, 1, 10, "a", "b"}, "entity_by_name"},
-			"byDisplay":  {byDisplay, []any{1, 1, 1, 10, "a", "b"}, "entity_by_display"},
-			"byProvider": {byProvider, []any{1, 1, 1, 10, "a", "b"}, "entity_by_provider"},
-			"byEmail":    {byEmail, []any{1, 1, 1, 10, "a", "b"}, "address_primary"},
+			"byKey":      {entityLists.byKey, []any{1, 1, 1, 10}, "entity_list"},
+			"byState":    {entityLists.byState, []any{1, 1, 1, 10, 1}, "entity_list"},
+			"byName":     {entityLists.byName, []any{1, 1, 1, 10, "a", "b"}, "entity_by_name"},
+			"byDisplay":  {entityLists.byDisplay, []any{1, 1, 1, 10, "a", "b"}, "entity_by_display"},
+			"byProvider": {entityLists.byProvider, []any{1, 1, 1, 10, "a", "b"}, "entity_by_provider"},
+			"byEmail":    {entityLists.byEmail, []any{1, 1, 1, 10, "a", "b"}, "address_primary"},
 			"members":    {listMembers, []any{1, 1, 10}, "PRIMARY KEY"},
 			"groups of":  {listGroupsOf, []any{1, "a", 1, 10}, "member_of"},
 			"delegates":  {listDelegates, []any{1, 1, 10}, "PRIMARY KEY"},

@@ -41,7 +41,11 @@ func (s *Service) DescribeResource(ctx context.Context, p principal.Principal, o
 	return r, err
 }
 
-const resourceColumns = `resource_type, description, auto_accept, auto_decline_recurring, auto_decline_conflicting`
+const (
+	resourceColumns = `resource_type, description, auto_accept, auto_decline_recurring, auto_decline_conflicting`
+	// prefixedResourceColumns are the same of the table with the alias e, to stand behind other columns.
+	prefixedResourceColumns = `, e.resource_type, e.description, e.auto_accept, e.auto_decline_recurring, e.auto_decline_conflicting`
+)
 
 // ResourceTx reads the rest of a resource.
 func (s *Service) ResourceTx(ctx context.Context, tx *db.Tx, e *Entity) (*Resource, error) {
