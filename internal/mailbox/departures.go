@@ -13,6 +13,11 @@ func (s *Store) forget(ctx context.Context, tx *db.Tx, id ID, f FolderID, depart
 	if departures < int64(s.KeepDepartures+s.forgetBatch()) {
 		return nil
 	}
+	return s.forgetOldest(ctx, tx, id, f)
+}
+
+// forgetOldest removes a batch of what a folder remembers.
+func (s *Store) forgetOldest(ctx context.Context, tx *db.Tx, id ID, f FolderID) error {
 	var n, floor int64
 	err := tx.QueryRow(ctx, `SELECT COUNT(*), COALESCE(MAX(change), 0) FROM (SELECT change FROM vanished
 WHERE mailbox = $1 AND folder = $2 ORDER BY change LIMIT $3) AS oldest`, int64(id), int64(f), s.forgetBatch()).Scan(&n, &floor)

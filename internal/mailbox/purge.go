@@ -78,14 +78,15 @@ WHERE mailbox = $1 AND id = $2 RETURNING gone`, int64(id), int64(f), t.messages,
 	return s.release(ctx, tx, rows)
 }
 
-const purgeVanished = `DELETE FROM vanished WHERE mailbox = $1 AND (folder, change) IN
-(SELECT folder, change FROM vanished WHERE mailbox = $1 ORDER BY folder, change LIMIT $2)`
-
 // purgeRest removes what is left of a mailbox without items.
 func (s *Store) purgeRest(ctx context.Context, tx *db.Tx, id ID) (done bool, err error) {
-	n, err := tx.Exec(ctx, purgeVanished, int64(id), 2*s.batch)
-	if err != nil || n > 0 {
-		return false, err
+	var f FolderID
+	err = tx.QueryRow(ctx, `SELECT id FROM folder WHERE mailbox = $1 AND departures > 0 LIMIT 1`, int64(id)).Scan(&f)
+	if err == nil {
+		return false, s.forgetOldest(ctx, tx, id, f)
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return false, fmt.Errorf("purge mailbox %s: %w", id, err)
 	}
 	for _, text := range []string{
 		`DELETE FROM folder WHERE mailbox = $1`,
