@@ -11,7 +11,7 @@ import (
 )
 
 // dataDir finds the pinned botocore: the directory named in PENNYPOST_BOTOCORE_MODEL, or the one in the environment that
-// "make test" keeps in .cache/venv. Where CI is set its absence is a failure, so that the comparison can't fall asleep.
+// "make test" keeps in .cache/venv. Its absence is a failure, so that the comparison can't fall asleep.
 func dataDir(t *testing.T) string {
 	if dir := os.Getenv("PENNYPOST_BOTOCORE_MODEL"); dir != "" {
 		return dir
@@ -21,11 +21,7 @@ func dataDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if len(found) == 0 {
-		complain := t.Skip
-		if os.Getenv("CI") != "" {
-			complain = t.Fatal
-		}
-		complain("there is no botocore to compare with: run make test, or name its data directory in PENNYPOST_BOTOCORE_MODEL")
+		t.Fatal("there is no botocore to compare with: run scripts/setup-test, or name its data directory in PENNYPOST_BOTOCORE_MODEL")
 	}
 	return found[0]
 }
