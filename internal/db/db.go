@@ -32,6 +32,8 @@ type Options struct {
 	URL string
 	// NoSync gives durability up for speed. It is for servers that keep nothing.
 	NoSync bool
+	// Rehearse runs every write function twice and undoes the first run: a test's way to find those that can't be run again.
+	Rehearse bool
 	// Migrations are the steps of all packages together, in any order; Open applies those that are missing.
 	Migrations []Migration
 	// Log hears of abandoned groups and panics; nil discards.

@@ -33,10 +33,12 @@ const (
 // REPEATABLE READ the snapshot would be older than the lock, and the waiting writer would fail and run again every time.
 type postgresStore struct {
 	counters
-	log    *slog.Logger
-	pool   *sql.DB
-	hub    *hub
-	closed atomic.Bool
+	log  *slog.Logger
+	pool *sql.DB
+	hub  *hub
+	// rehearse is Options.Rehearse.
+	rehearse bool
+	closed   atomic.Bool
 }
 
 func openPostgres(ctx context.Context, o Options, h *hub) (*postgresStore, error) {
@@ -57,7 +59,7 @@ func openPostgres(ctx context.Context, o Options, h *hub) (*postgresStore, error
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	pool.SetConnMaxIdleTime(pgIdle)
-	s := &postgresStore{log: o.Log, pool: pool, hub: h}
+	s := &postgresStore{log: o.Log, pool: pool, hub: h, rehearse: o.Rehearse}
 	if err := s.prepare(ctx, o); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
@@ -100,6 +102,9 @@ func (s *postgresStore) write(ctx context.Context, fn Func) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pgPatience)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
+		if s.rehearse {
+			s.undone(ctx, fn)
+		}
 		err := s.attempt(ctx, fn)
 		if !again(err) {
 			return err
@@ -109,6 +114,16 @@ func (s *postgresStore) write(ctx context.Context, fn Func) error {
 			return unavailable(fmt.Errorf("after %d attempts: %w", attempt, err))
 		}
 	}
+}
+
+// undone runs fn and undoes it, whatever it returned.
+func (s *postgresStore) undone(ctx context.Context, fn Func) {
+	tx, err := s.pool.BeginTx(ctx, nil)
+	if err != nil {
+		return // the attempt that follows meets it too
+	}
+	_ = (&Tx{q: tx, engine: PostgreSQL, ctx: ctx, hub: s.hub}).run(ctx, s.log, fn)
+	_ = tx.Rollback() // the connection is dropped if this fails
 }
 
 // attempt runs fn once.

@@ -83,7 +83,7 @@ func openSQLite(ctx context.Context, o Options, h *hub) (*sqliteStore, error) {
 	for range maxReaders {
 		s.idle <- nil
 	}
-	if s.writer, err = startWriter(ctx, pool, o.Path, o.Log, &s.counters, h); err != nil {
+	if s.writer, err = startWriter(ctx, pool, o, &s.counters, h); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
 	return s, nil

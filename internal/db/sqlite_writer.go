@@ -39,6 +39,7 @@ type writer struct {
 	log      *slog.Logger
 	counters *counters
 	hub      *hub
+	rehearse bool
 	queue    chan *request
 	// sending keeps close from closing the queue under a sender.
 	sending sync.RWMutex
@@ -51,9 +52,12 @@ type writer struct {
 	wal  writeAheadLog
 }
 
-func startWriter(ctx context.Context, pool *sql.DB, path string, log *slog.Logger, c *counters, h *hub) (*writer, error) {
-	w := &writer{pool: pool, log: log, counters: c, hub: h, queue: make(chan *request, maxGroup), ended: make(chan struct{})}
-	w.wal = writeAheadLog{path: path + "-wal", limit: logLimit, step: logLimit / 4}
+func startWriter(ctx context.Context, pool *sql.DB, o Options, c *counters, h *hub) (*writer, error) {
+	w := &writer{
+		pool: pool, log: o.Log, counters: c, hub: h, rehearse: o.Rehearse,
+		queue: make(chan *request, maxGroup), ended: make(chan struct{}),
+		wal: writeAheadLog{path: o.Path + "-wal", limit: logLimit, step: logLimit / 4},
+	}
 	if err := w.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -240,7 +244,13 @@ func (w *writer) runOne(r *request) error {
 	if err := w.exec("SAVEPOINT f"); err != nil {
 		return fmt.Errorf("savepoint: %w", err)
 	}
-	tx := &Tx{q: w.conn, engine: SQLite, ctx: r.ctx, hub: w.hub}
+	if w.rehearse {
+		_ = w.newTx(r).run(r.ctx, w.log, r.fn) // what it returns now counts
+		if err := w.exec("ROLLBACK TO f"); err != nil {
+			return fmt.Errorf("undo a rehearsal: %w", err)
+		}
+	}
+	tx := w.newTx(r)
 	r.result = tx.run(r.ctx, w.log, r.fn)
 	r.hooks = tx.hooks
 	if w.raw.rolledBack {
@@ -259,6 +269,10 @@ func (w *writer) runOne(r *request) error {
 		return fmt.Errorf("the transaction no longer stands: %w", err)
 	}
 	return nil
+}
+
+func (w *writer) newTx(r *request) *Tx {
+	return &Tx{q: w.conn, engine: SQLite, ctx: r.ctx, hub: w.hub}
 }
 
 // abandon rolls back whatever is left of the transaction. A connection of which that can't be said is replaced.
