@@ -178,16 +178,6 @@ func addressesTx(ctx context.Context, tx *db.Tx, entity int64, after string, lim
 	return held, rows.Err()
 }
 
-// AddressesTx returns all addresses of an entity, folded, in alphabetical order: at most one more than the limit of aliases.
-func (s *Service) AddressesTx(ctx context.Context, tx *db.Tx, e *Entity) ([]string, error) {
-	held, err := addressesTx(ctx, tx, e.Key, "", s.limits.Aliases+1)
-	var keys []string
-	for _, h := range held {
-		keys = append(keys, h.key)
-	}
-	return keys, err
-}
-
 // SetPrimaryAddress makes an address, new or an alias of the same entity, the primary one; the old one becomes an alias.
 // Faults are those of CreateAlias, and those of the external directory.
 func (s *Service) SetPrimaryAddress(ctx context.Context, p principal.Principal, org OrgID, ident, email string) error {

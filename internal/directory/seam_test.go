@@ -46,12 +46,15 @@ func (d *elsewhere) Delete(_ context.Context, e Entry) error {
 	delete(d.entries, e.ID)
 	return d.said("delete")
 }
+
 func (d *elsewhere) UpdateUser(context.Context, Entry, UserChange) error {
 	return d.said("update user")
 }
+
 func (d *elsewhere) UpdateResource(context.Context, Entry, ResourceChange) error {
 	return d.said("update resource")
 }
+
 func (d *elsewhere) SetAddress(_ context.Context, _ Entry, address string) error {
 	return d.said("address " + address)
 }
@@ -125,11 +128,12 @@ func TestExternalDirectory(t *testing.T) {
 			f.t.Errorf("id %s", ann)
 		}
 		f.read(func(ctx context.Context, tx *db.Tx) error {
-			e := must(f.ResolveTx(ctx, tx, f.org, "ann", Narrow{}))(f.t)
-			if kept := must(f.HasPasswordTx(ctx, tx, e))(f.t); kept {
+			var kept int
+			err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM password`).Scan(&kept)
+			if kept != 0 {
 				f.t.Error("the password of an external directory is kept here")
 			}
-			return nil
+			return err
 		})
 		_, err := f.CreateUser(f.ctx, admin, f.org.ID, NewUser{Name: "ANN"})
 		f.wantFault(err, fault.Exists, fault.Entity)

@@ -2,16 +2,12 @@ package directory
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/principal"
 )
-
-const passwordOf = `SELECT secret FROM password WHERE entity = $1`
 
 // SetPassword gives a user a new password. After the commit the user's topic of the feed is published, so that sessions and
 // remembered sign-ins end. Faults: BadPassword, NotFound (Entity), State (Entity) unless the user is enabled or disabled,
@@ -56,14 +52,4 @@ func (s *Service) SetPassword(ctx context.Context, p principal.Principal, org Or
 		}
 		return string(e.ID), nil
 	})
-}
-
-// HasPasswordTx reports whether a password is kept for the user.
-func (s *Service) HasPasswordTx(ctx context.Context, tx *db.Tx, e *Entity) (bool, error) {
-	var secret string
-	err := tx.QueryRow(ctx, passwordOf, e.Key).Scan(&secret)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
 }

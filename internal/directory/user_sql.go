@@ -16,9 +16,19 @@ type attribute struct {
 // texts are the plain texts a change may set, in the order of updateUser's parameters.
 func (c *UserChange) texts() []attribute {
 	return []attribute{
-		{"display_name", c.DisplayName}, {"first_name", c.FirstName}, {"last_name", c.LastName}, {"initials", c.Initials},
-		{"telephone", c.Telephone}, {"street", c.Street}, {"job_title", c.JobTitle}, {"city", c.City}, {"company", c.Company},
-		{"zip_code", c.ZipCode}, {"department", c.Department}, {"country", c.Country}, {"office", c.Office},
+		{"display_name", c.DisplayName},
+		{"first_name", c.FirstName},
+		{"last_name", c.LastName},
+		{"initials", c.Initials},
+		{"telephone", c.Telephone},
+		{"street", c.Street},
+		{"job_title", c.JobTitle},
+		{"city", c.City},
+		{"company", c.Company},
+		{"zip_code", c.ZipCode},
+		{"department", c.Department},
+		{"country", c.Country},
+		{"office", c.Office},
 	}
 }
 

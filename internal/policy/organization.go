@@ -24,12 +24,16 @@ func (s *Service) BeginTx(ctx context.Context, tx *db.Tx, o *directory.Organizat
 		query string
 		args  []any
 	}{
-		{`INSERT INTO access_rule (organization, name, allow, description, conditions, created, modified)
+		{
+			`INSERT INTO access_rule (organization, name, allow, description, conditions, created, modified)
 			VALUES ($1, $2, TRUE, $3, $4, 0, 0) ON CONFLICT DO NOTHING`,
-			[]any{o.Key, DefaultRuleName, defaultRuleDescription, noConditions}},
-		{`INSERT INTO mobile_rule (organization, id, name, allow, description, conditions, created, modified)
+			[]any{o.Key, DefaultRuleName, defaultRuleDescription, noConditions},
+		},
+		{
+			`INSERT INTO mobile_rule (organization, id, name, allow, description, conditions, created, modified)
 			VALUES ($1, $2, $3, TRUE, $4, $5, $6, $6) ON CONFLICT DO NOTHING`,
-			[]any{o.Key, defaultMobileRuleID, DefaultRuleName, defaultRuleDescription, noConditions, s.clock.Now().UnixMicro()}},
+			[]any{o.Key, defaultMobileRuleID, DefaultRuleName, defaultRuleDescription, noConditions, s.clock.Now().UnixMicro()},
+		},
 		{`INSERT INTO policy_setting (organization, dmarc_enforced) VALUES ($1, TRUE) ON CONFLICT DO NOTHING`, []any{o.Key}},
 	} {
 		if _, err := tx.Exec(ctx, insert.query, insert.args...); err != nil {
