@@ -19,6 +19,9 @@ import (
 // patience is how long anything may take that should take a moment: a busy machine is no failure.
 const patience = 60 * time.Second
 
+// runTime is how long a program may run.
+const runTime = 3 * time.Minute
+
 // Options say how to start a server. The zero value is SQLite on free ports in a directory of the test's own.
 type Options struct {
 	Dir         string   // --data; empty: a temporary directory
@@ -265,10 +268,10 @@ func Run(t testing.TB, c Command) Result {
 		if err != nil && !errors.As(err, &exit) {
 			t.Fatalf("%s: %v", c.Name, err)
 		}
-	case <-time.After(5 * patience):
+	case <-time.After(runTime):
 		_ = cmd.Process.Kill() // reported as a failure in any case
 		<-done
-		t.Fatalf("%s %s: still running after %v\n%s%s", c.Name, strings.Join(c.Args, " "), 5*patience, &stdout, &stderr)
+		t.Fatalf("%s %s: still running after %v\n%s%s", c.Name, strings.Join(c.Args, " "), runTime, &stdout, &stderr)
 	}
 	return Result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }

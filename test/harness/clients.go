@@ -1,0 +1,161 @@
+package harness
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/workmail"
+)
+
+// WorkMail is a client of the API with the first administrator's key.
+func (s *Server) WorkMail() *workmail.Client {
+	return workmail.NewFromConfig(aws.Config{
+		Region:           s.Env["AWS_REGION"],
+		BaseEndpoint:     aws.String(s.Env["AWS_ENDPOINT_URL_WORKMAIL"]),
+		Credentials:      credentials.NewStaticCredentialsProvider(s.Env["AWS_ACCESS_KEY_ID"], s.Env["AWS_SECRET_ACCESS_KEY"], ""),
+		RetryMaxAttempts: 1,
+	})
+}
+
+// TLS is for a client that trusts the server's certificate.
+func (s *Server) TLS() *tls.Config {
+	s.t.Helper()
+	pem, err := os.ReadFile(s.Env["PENNYPOST_CA_FILE"])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS12}
+}
+
+// IMAP is a connection of a user, for a test to look and change with. Anything unexpected fails the test.
+type IMAP struct {
+	t    testing.TB
+	conn net.Conn
+	in   *bufio.Reader
+	tags int
+}
+
+// IMAP signs a user in.
+func (s *Server) IMAP(user, password string) *IMAP {
+	s.t.Helper()
+	conn, err := tls.Dial("tcp", s.Addr("imaps"), s.TLS())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	c := &IMAP{t: s.t, conn: conn, in: bufio.NewReader(conn)}
+	if err := conn.SetDeadline(time.Now().Add(runTime)); err != nil {
+		s.t.Fatal(err)
+	}
+	c.line()
+	c.Do(fmt.Sprintf(`LOGIN "%s" "%s"`, user, password))
+	return c
+}
+
+func (c *IMAP) line() string {
+	c.t.Helper()
+	line, err := c.in.ReadString('\n')
+	if err != nil {
+		c.t.Fatalf("IMAP: %v", err)
+	}
+	return strings.TrimRight(line, "\r\n")
+}
+
+// Do carries out a command, which must be answered OK, and returns the untagged lines, with literals in place.
+func (c *IMAP) Do(command string) []string {
+	c.t.Helper()
+	c.send(command)
+	return c.finish(command)
+}
+
+func (c *IMAP) send(command string) {
+	c.t.Helper()
+	c.tags++
+	if _, err := fmt.Fprintf(c.conn, "t%d %s\r\n", c.tags, command); err != nil {
+		c.t.Fatalf("IMAP: %v", err)
+	}
+}
+
+var literal = regexp.MustCompile(`\{(\d+)\}$`)
+
+func (c *IMAP) finish(command string) []string {
+	c.t.Helper()
+	var lines []string
+	for {
+		line := c.line()
+		for m := literal.FindStringSubmatch(line); m != nil; m = literal.FindStringSubmatch(line) {
+			n, err := strconv.Atoi(m[1])
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			text := make([]byte, n)
+			if _, err := io.ReadFull(c.in, text); err != nil {
+				c.t.Fatalf("IMAP: %v", err)
+			}
+			line = strings.TrimSuffix(line, m[0]) + string(text) + c.line()
+		}
+		if status, ok := strings.CutPrefix(line, fmt.Sprintf("t%d ", c.tags)); ok {
+			if !strings.HasPrefix(status, "OK") {
+				c.t.Fatalf("IMAP %s: %s", command, status)
+			}
+			return lines
+		}
+		lines = append(lines, line)
+	}
+}
+
+// Append puts a message into a folder.
+func (c *IMAP) Append(folder, message string) {
+	c.t.Helper()
+	c.Do(fmt.Sprintf("APPEND \"%s\" {%d+}\r\n%s", folder, len(message), message))
+}
+
+var subjectLine = regexp.MustCompile(`(?i)subject: ([^\r\n]*)`)
+
+// Subjects returns the subjects of a folder's messages that a search finds, sorted.
+func (c *IMAP) Subjects(folder, search string) []string {
+	c.t.Helper()
+	c.Do(`SELECT "` + folder + `"`)
+	found := ""
+	for _, line := range c.Do("SEARCH " + search) {
+		if rest, ok := strings.CutPrefix(line, "* SEARCH"); ok {
+			found = strings.Join(strings.Fields(rest), ",")
+		}
+	}
+	if found == "" {
+		return nil
+	}
+	var all []string
+	for _, line := range c.Do("FETCH " + found + " (BODY.PEEK[HEADER.FIELDS (SUBJECT)])") {
+		if m := subjectLine.FindStringSubmatch(line); m != nil {
+			all = append(all, m[1])
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Eventually waits until what holds, and fails the test when it doesn't within reason.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !holds(); {
+		if time.Now().After(end) {
+			t.Fatalf("waited %v in vain until %s", patience, what)
+		}
+	}
+}
