@@ -214,3 +214,20 @@ func (w *world) wantFault(err error, kind fault.Kind, subject fault.Subject) {
 		w.t.Errorf("got %v (%v), want a fault %v of %q", err, fault.KindOf(err), kind, subject)
 	}
 }
+
+func (w *world) exec(statement string) {
+	w.t.Helper()
+	w.ok(w.db.Write(w.ctx, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, statement)
+		return err
+	}))
+}
+
+func (w *world) ownCheck() (found []string) {
+	w.t.Helper()
+	w.ok(w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		found, err = w.Check(ctx, tx)
+		return err
+	}))
+	return found
+}
