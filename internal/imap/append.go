@@ -62,10 +62,15 @@ func (c *conn) admit(ctx context.Context, a wire.Append) (mailbox.Folder, error)
 
 // finish reads an APPEND to its end, whatever became of it, and returns err, or what went wrong with that.
 func (c *conn) finish(a wire.Append, err error) error {
-	if e := a.Literal.Finish(); e != nil && (err == nil || !isSyntax(e)) {
-		return reading(e)
+	e := a.Literal.Finish()
+	if e == nil || err != nil && isSyntax(e) {
+		return err
 	}
-	return err
+	if lost := new(connectionError); errors.As(reading(e), &lost) {
+		lost.answer = err
+		return lost
+	}
+	return e
 }
 
 func isSyntax(err error) bool {

@@ -85,14 +85,18 @@ func clientFolders(t *testing.T, c *imapclient.Client) {
 	if err := c.Subscribe("Projekte/Größe & mehr").Wait(); err != nil {
 		t.Fatal(err)
 	}
-	list := must(c.List("", "*", &goimap.ListOptions{ReturnChildren: true, ReturnSubscribed: true, ReturnSpecialUse: true,
-		ReturnStatus: &goimap.StatusOptions{NumMessages: true, UIDNext: true, HighestModSeq: true, Size: true}}).Collect())(t)
+	list := must(c.List("", "*", &goimap.ListOptions{
+		ReturnChildren: true, ReturnSubscribed: true, ReturnSpecialUse: true,
+		ReturnStatus: &goimap.StatusOptions{NumMessages: true, UIDNext: true, HighestModSeq: true, Size: true},
+	}).Collect())(t)
 	got := map[string]*goimap.ListData{}
 	for _, l := range list {
 		got[l.Mailbox] = l
 	}
-	for path, attr := range map[string]goimap.MailboxAttr{"Sent Items": goimap.MailboxAttrSent, "Drafts": goimap.MailboxAttrDrafts, "Junk E-mail": goimap.MailboxAttrJunk,
-		"Deleted Items": goimap.MailboxAttrTrash, "Projekte": goimap.MailboxAttrHasChildren, "Projekte/Größe & mehr": goimap.MailboxAttrSubscribed, "INBOX": goimap.MailboxAttrHasNoChildren} {
+	for path, attr := range map[string]goimap.MailboxAttr{
+		"Sent Items": goimap.MailboxAttrSent, "Drafts": goimap.MailboxAttrDrafts, "Junk E-mail": goimap.MailboxAttrJunk,
+		"Deleted Items": goimap.MailboxAttrTrash, "Projekte": goimap.MailboxAttrHasChildren, "Projekte/Größe & mehr": goimap.MailboxAttrSubscribed, "INBOX": goimap.MailboxAttrHasNoChildren,
+	} {
 		l := got[path]
 		if l == nil || !slices.Contains(l.Attrs, attr) || l.Delim != '/' || l.Status == nil || *l.Status.NumMessages != 0 || l.Status.UIDNext != 1 || l.Status.HighestModSeq == 0 {
 			t.Errorf("%s is listed as %+v, want %s and its status", path, l, attr)

@@ -126,7 +126,7 @@ func (c *conn) close() {
 	c.unselect()
 	if c.user != nil {
 		c.user.Close()
-		c.log.Info("IMAP connection ended", "user", c.user.User, "organization", c.user.Organization, "commands", c.commands, "sent", c.w.Sent())
+		c.log.Info("IMAP connection ended", "organization", c.user.Organization, "commands", c.commands, "sent", c.w.Sent())
 	}
 }
 

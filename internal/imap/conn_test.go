@@ -102,6 +102,14 @@ func TestStrangersAreGivenUp(t *testing.T) {
 	}
 }
 
+func TestAMessageTooBigToSkipIsAnswered(t *testing.T) {
+	c := onSQLite(t).login()
+	c.send("a APPEND INBOX {99999999+}\r\n")
+	if got := c.line() + c.line(); got != "a NO [TOOBIG] a message may have 41943040 bytes* BYE that was too much" {
+		t.Errorf("the server said %q", got)
+	}
+}
+
 func TestLimitsBeforeAndAfterSignIn(t *testing.T) {
 	r := onSQLite(t)
 	c := r.dial(true)

@@ -27,7 +27,11 @@ type hangUp struct{ text string }
 func (h *hangUp) Error() string { return h.text }
 
 // connectionError is a failure to read from the client in the middle of a command.
-type connectionError struct{ err error }
+type connectionError struct {
+	err error
+	// answer is what the command is answered all the same: why a message was refused that was too big to be skipped.
+	answer error
+}
 
 // Error returns the cause.
 func (e *connectionError) Error() string { return e.err.Error() }
@@ -38,7 +42,7 @@ func reading(err error) error {
 	if err == nil || errors.As(err, &s) {
 		return err
 	}
-	return &connectionError{err}
+	return &connectionError{err: err}
 }
 
 // endsConnection reports whether nothing more can be said after err.
@@ -73,6 +77,9 @@ func (c *conn) answerError(ctx context.Context, cmd wire.Command, err error) boo
 	case errors.As(err, &s):
 		c.w.Status(cmd.Tag, "BAD", s.Code, s.Message)
 	case errors.As(err, &l):
+		if l.answer != nil && !endsConnection(l.answer) {
+			c.answerError(ctx, cmd, l.answer)
+		}
 		c.lost(ctx, l.err)
 		return false
 	default:

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/imap/wire"
 )
@@ -41,28 +42,40 @@ func (s *Server) Connections() int { return int(s.open.Load()) }
 
 // Serve accepts connections of l until ctx ends, and returns when all of them have ended: idle ones at once with BYE, the
 // others after their command, or after Config.Grace. It closes l. A connection that l hands out as a *tls.Conn is
-// protected from its first byte; the others may use STARTTLS. The error is that of a listener that failed.
+// protected from its first byte; the others may use STARTTLS. A listener that can't accept for a while, for want of file
+// descriptors say, is tried again; the error is that of one that was closed by somebody else.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var sessions sync.WaitGroup
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer sessions.Wait()
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
+	wait := minAcceptWait
 	for {
 		nc, err := l.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			var temporary interface{ Timeout() bool }
-			if errors.As(err, &temporary) && temporary.Timeout() {
-				continue
-			}
-			_ = l.Close()
+		switch {
+		case err == nil:
+			wait = minAcceptWait
+			sessions.Go(func() { s.handle(ctx, nc) })
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
 			return err
+		default:
+			s.Log.ErrorContext(ctx, "IMAP can't accept a connection", "error", err, "again_in", wait)
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+			}
+			wait = min(2*wait, maxAcceptWait)
 		}
-		sessions.Go(func() { s.handle(ctx, nc) })
 	}
 }
+
+// The first and the longest wait after a connection could not be accepted.
+const (
+	minAcceptWait = 5 * time.Millisecond
+	maxAcceptWait = time.Second
+)
 
 // handle serves one connection, if there is room for it.
 func (s *Server) handle(ctx context.Context, nc net.Conn) {

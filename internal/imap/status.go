@@ -82,9 +82,15 @@ func (c *conn) statusLine(items wire.StatusItems, f *mailbox.Folder, recent, del
 		name  string
 		value int64
 	}{
-		{wire.StatusMessages, "MESSAGES ", f.Messages}, {wire.StatusRecent, "RECENT ", recent}, {wire.StatusUIDNext, "UIDNEXT ", int64(f.UIDNext)},
-		{wire.StatusUIDValidity, "UIDVALIDITY ", int64(f.UIDValidity)}, {wire.StatusUnseen, "UNSEEN ", f.Unseen}, {wire.StatusHighestModSeq, "HIGHESTMODSEQ ", int64(f.Highest)},
-		{wire.StatusSize, "SIZE ", f.Bytes}, {wire.StatusDeleted, "DELETED ", f.DeletedMarked}, {wire.StatusDeletedStorage, "DELETED-STORAGE ", deleted},
+		{wire.StatusMessages, "MESSAGES ", f.Messages},
+		{wire.StatusRecent, "RECENT ", recent},
+		{wire.StatusUIDNext, "UIDNEXT ", int64(f.UIDNext)},
+		{wire.StatusUIDValidity, "UIDVALIDITY ", int64(f.UIDValidity)},
+		{wire.StatusUnseen, "UNSEEN ", f.Unseen},
+		{wire.StatusHighestModSeq, "HIGHESTMODSEQ ", int64(f.Highest)},
+		{wire.StatusSize, "SIZE ", f.Bytes},
+		{wire.StatusDeleted, "DELETED ", f.DeletedMarked},
+		{wire.StatusDeletedStorage, "DELETED-STORAGE ", deleted},
 		{wire.StatusAppendLimit, "APPENDLIMIT ", c.s.MaxMessage},
 	} {
 		if items&it.item != 0 {

@@ -45,11 +45,28 @@ func TestPattern(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"*", "a/b", true}, {"%", "a", true}, {"%", "a/b", false}, {"%/%", "a/b", true}, {"%/%", "a/b/c", false}, {"a/*", "a/b/c", true},
-		{"a/*", "a", false}, {"*c", "a/b/c", true}, {"a%c", "abc", true}, {"a%c", "a/c", false}, {"inbox", "INBOX", true}, {"In%", "INBOX", true},
-		{"INBOX", "inbox2", false}, {"foo", "Foo", false}, {"", "", true}, {"", "a", false}, {"%*", "a/b", true}, {"*%*%*x", "a/bx", true},
-		{strings.Repeat("a", 100), strings.Repeat("a", 100), true}, {strings.Repeat("a", 100), strings.Repeat("a", 99), false},
-		{strings.Repeat("%a", 64), strings.Repeat("a", 64), true}, {strings.Repeat("*a", 64), strings.Repeat("a", 63), false},
+		{"*", "a/b", true},
+		{"%", "a", true},
+		{"%", "a/b", false},
+		{"%/%", "a/b", true},
+		{"%/%", "a/b/c", false},
+		{"a/*", "a/b/c", true},
+		{"a/*", "a", false},
+		{"*c", "a/b/c", true},
+		{"a%c", "abc", true},
+		{"a%c", "a/c", false},
+		{"inbox", "INBOX", true},
+		{"In%", "INBOX", true},
+		{"INBOX", "inbox2", false},
+		{"foo", "Foo", false},
+		{"", "", true},
+		{"", "a", false},
+		{"%*", "a/b", true},
+		{"*%*%*x", "a/bx", true},
+		{strings.Repeat("a", 100), strings.Repeat("a", 100), true},
+		{strings.Repeat("a", 100), strings.Repeat("a", 99), false},
+		{strings.Repeat("%a", 64), strings.Repeat("a", 64), true},
+		{strings.Repeat("*a", 64), strings.Repeat("a", 63), false},
 	} {
 		if got := CompilePattern(c.pattern, '/').Match(c.name); got != c.want {
 			t.Errorf("pattern %q on %q: %v", c.pattern, c.name, got)
@@ -91,8 +108,14 @@ func TestNumSet(t *testing.T) {
 		highest uint32
 		want    string
 	}{
-		{"2,4:7,9,12:*", 15, "2,4:7,9,12:15"}, {"*:4,5:7", 10, "4:10"}, {"3:1,2", 9, "1:3"}, {"*", 0, ""}, {"1:*", 0, ""}, {"559:*", 5, "5:559"},
-		{"1,2,3,5", 9, "1:3,5"}, {"4294967295,1:*", 4294967295, "1:4294967295"},
+		{"2,4:7,9,12:*", 15, "2,4:7,9,12:15"},
+		{"*:4,5:7", 10, "4:10"},
+		{"3:1,2", 9, "1:3"},
+		{"*", 0, ""},
+		{"1:*", 0, ""},
+		{"559:*", 5, "5:559"},
+		{"1,2,3,5", 9, "1:3,5"},
+		{"4294967295,1:*", 4294967295, "1:4294967295"},
 	} {
 		r := NewReader(strings.NewReader("a FETCH "+c.in+" FLAGS\r\n"), AfterSignIn(), nil)
 		cmd, err := r.ReadCommand()
