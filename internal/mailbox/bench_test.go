@@ -220,7 +220,7 @@ func BenchmarkSelect(b *testing.B) {
 			})
 			b.Run(fmt.Sprintf("%d/cold", n), func(b *testing.B) {
 				for b.Loop() {
-					r.snaps = newSnapshots(r.SnapshotBytes)
+					r.snaps = newSnapshots(r.limits.SnapshotBytes)
 					f, err := r.Folder(b.Context(), id, "INBOX")
 					r.ok(err)
 					l, err := r.UIDList(b.Context(), id, &f)

@@ -73,7 +73,7 @@ const garbageDelay = 24 * time.Hour
 // and in the garbage table until its body is written, so that a crash in between leaves nothing behind.
 func (s *Store) prepare(ctx context.Context, src *Source, bodies map[OrgKey]*storedBody) error {
 	size := src.size()
-	if size <= s.InlineLimit {
+	if size <= s.limits.InlineLimit {
 		data, err := src.read()
 		if err != nil {
 			return err
@@ -90,8 +90,8 @@ func (s *Store) prepare(ctx context.Context, src *Source, bodies map[OrgKey]*sto
 	for org, b := range bodies {
 		b.bodyRef = bodyRef{size: size, store: inBlobs, ref: fmt.Sprintf("%d/%x", org, int64(b.id))}
 	}
-	due := s.Clock.Now().Add(garbageDelay)
-	err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+	due := s.clock.Now().Add(garbageDelay)
+	err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		for _, b := range bodies {
 			if err := addGarbage(ctx, tx, b.ref, due); err != nil {
 				return err
@@ -120,7 +120,7 @@ func (s *Store) put(ctx context.Context, src *Source, key string) error {
 		defer spooled.Close()
 		r = spooled
 	}
-	n, err := s.Blobs.Put(ctx, key, r)
+	n, err := s.blobs.Put(ctx, key, r)
 	if err == nil && n != src.size() {
 		err = fmt.Errorf("%d bytes came where %d were announced", n, src.size())
 	}

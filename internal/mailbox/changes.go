@@ -26,7 +26,7 @@ type Changes struct {
 // Changes returns what happened in a folder after since, from one snapshot: one row is read when nothing did, and else about
 // as many as there are changes. Faults: NotFound Folder when it was deleted.
 func (s *Store) Changes(ctx context.Context, id ID, f FolderID, since ModSeq) (c Changes, err error) {
-	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		c = Changes{}
 		if c.Folder, err = folderRow(ctx, tx, id, f); err != nil {
 			return err

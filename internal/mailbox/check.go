@@ -119,7 +119,7 @@ const maxFaults = 20
 // Blobs. It reads everything, and may run beside a working server.
 func (s *Store) Check(ctx context.Context) (faults []string, err error) {
 	for _, c := range checks {
-		err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 			return checkRows(ctx, tx, c.query, func(numbers []any) {
 				faults = append(faults, fmt.Sprintf("mailbox: %s: %v", c.what, numbers))
 			})
@@ -161,7 +161,7 @@ func (s *Store) checkBodies(ctx context.Context) (faults []string, err error) {
 	for len(faults) < maxFaults {
 		var ids []int64
 		var refs []bodyRef
-		err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 			ids, refs = nil, nil
 			return forRows(ctx, tx, func(r scanner) error {
 				var id int64
@@ -195,7 +195,7 @@ func (s *Store) checkBody(ctx context.Context, b *bodyRef) error {
 		}
 		return err
 	}
-	blob, err := s.Blobs.Open(ctx, b.ref)
+	blob, err := s.blobs.Open(ctx, b.ref)
 	if err != nil {
 		return fmt.Errorf("its bytes under %s: %w", b.ref, err)
 	}

@@ -40,7 +40,7 @@ func (s *Store) Open(ctx context.Context, it *Item) (Content, error) {
 		}
 		return inMemory{bytes.NewReader(data), data}, nil
 	}
-	blob, err := s.Blobs.Open(ctx, b.ref)
+	blob, err := s.blobs.Open(ctx, b.ref)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.NotFound, fault.Message, "the message's bytes are not there any more")
 	}

@@ -32,7 +32,7 @@ func (s *Store) Copy(ctx context.Context, id ID, from FolderID, set UIDSet, to F
 	}
 	for _, piece := range pieces {
 		var c Copied
-		err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 			c, err = s.copyPiece(ctx, tx, id, from, piece, to)
 			return err
 		})
@@ -49,7 +49,8 @@ func (s *Store) undoCopy(ctx context.Context, id ID, to FolderID, made Copied, c
 		return cause
 	}
 	if _, _, err := s.Expunge(ctx, id, to, UIDs(made.To...), false); err != nil {
-		return fmt.Errorf("%d copies could not be taken back (%w) after: %w", len(made.To), err, cause)
+		s.log.WarnContext(ctx, "copies of a COPY that failed could not be taken back", "mailbox", id, "folder", to, "copies", len(made.To),
+			"error", err)
 	}
 	return cause
 }
@@ -85,7 +86,7 @@ func (s *Store) copyPiece(ctx context.Context, tx *db.Tx, id ID, from FolderID, 
 		metas = append(metas, int64(w.item), item)
 		c.From, c.To = append(c.From, w.uid), append(c.To, uid+UID(i))
 	}
-	now := micros(s.Clock.Now())
+	now := micros(s.clock.Now())
 	if _, err := s.bulk.copyItem.exec(ctx, tx, []any{int64(id), int64(from), int64(to), now}, items); err != nil {
 		return c, fmt.Errorf("copy items to folder %d of mailbox %s: %w", to, id, err)
 	}

@@ -57,7 +57,7 @@ func livesUntilKilled(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer s.DB.Close()
+	defer s.db.Close()
 	d, err := s.ByOwner(ctx, Owner{7, "a"})
 	if err != nil {
 		return err
@@ -106,14 +106,14 @@ func killInALoop(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.DB.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+	err = s.db.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
 		_, err := s.CreateTx(ctx, tx, Owner{7, "a"}, testQuota)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DB.Close(); err != nil {
+	if err := s.db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	stored, expunged := map[string]bool{}, map[string]bool{}
@@ -204,7 +204,7 @@ func autopsy(t *testing.T, dir, url string, stored, expunged map[string]bool) {
 			t.Errorf("message %s is half there: %d", name, n)
 		}
 	}
-	r.ok(s.DB.Close())
+	r.ok(s.db.Close())
 }
 
 // mayBeExpunged says whether livesUntilKilled expunges a message of that name.

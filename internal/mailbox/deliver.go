@@ -52,7 +52,7 @@ func (s *Store) Deliver(ctx context.Context, m Message, targets ...Target) ([]St
 	if err := s.checkTargets(&m, targets); err != nil {
 		return nil, err
 	}
-	d := delivery{store: s, m: &m, targets: targets, now: s.Clock.Now(), bodies: map[OrgKey]*storedBody{}}
+	d := delivery{store: s, m: &m, targets: targets, now: s.clock.Now(), bodies: map[OrgKey]*storedBody{}}
 	d.order = make([]int, len(targets))
 	for i := range d.order {
 		d.order[i] = i
@@ -66,7 +66,7 @@ func (s *Store) Deliver(ctx context.Context, m Message, targets ...Target) ([]St
 		return nil, err
 	}
 	var out []Stored
-	err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+	err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		out, err = d.write(ctx, tx)
 		return err
 	})
@@ -92,8 +92,8 @@ func (s *Store) checkTargets(m *Message, targets []Target) error {
 }
 
 func (s *Store) checkSize(size int64) error {
-	if s.MaxMessage > 0 && size > s.MaxMessage {
-		return fault.New(fault.TooLarge, fault.Message, "the message has %d bytes; at most %d are allowed", size, s.MaxMessage)
+	if s.limits.MaxMessage > 0 && size > s.limits.MaxMessage {
+		return fault.New(fault.TooLarge, fault.Message, "the message has %d bytes; at most %d are allowed", size, s.limits.MaxMessage)
 	}
 	return nil
 }

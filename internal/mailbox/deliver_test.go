@@ -20,7 +20,7 @@ func TestDeliverStoresOneBodyAndAnItemPerTarget(t *testing.T) {
 		other := r.mailboxOf(Owner{8, "c"}, testQuota)
 		work := r.folder(a, "Work")
 		received := testStart.Add(-time.Hour)
-		heard := r.Feed.Listen(Topic(b))
+		heard := r.feed.Listen(Topic(b))
 		defer heard.Close()
 		out, err := r.Deliver(ctx, text("hello"),
 			Target{Mailbox: other},
@@ -59,7 +59,7 @@ func TestDeliverStoresOneBodyAndAnItemPerTarget(t *testing.T) {
 // count runs a query that returns one number.
 func (r *rig) count(query string) (n int64) {
 	r.t.Helper()
-	r.ok(r.DB.Read(context.Background(), func(ctx context.Context, tx *db.Tx) error {
+	r.ok(r.db.Read(context.Background(), func(ctx context.Context, tx *db.Tx) error {
 		return tx.QueryRow(ctx, query).Scan(&n)
 	}))
 	return n

@@ -10,7 +10,7 @@ import (
 // forget keeps what a folder remembers of departures bounded: it removes a batch of the oldest once there are KeepDepartures and a
 // batch more, and raises the folder's floor to the newest of them. departures is how many the folder remembers now.
 func (s *Store) forget(ctx context.Context, tx *db.Tx, id ID, f FolderID, departures int64) error {
-	if departures < int64(s.KeepDepartures+s.forgetBatch()) {
+	if departures < int64(s.limits.KeepDepartures+s.forgetBatch()) {
 		return nil
 	}
 	return s.forgetOldest(ctx, tx, id, f)

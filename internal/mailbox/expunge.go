@@ -27,7 +27,7 @@ func (s *Store) Expunge(ctx context.Context, id ID, f FolderID, set UIDSet, only
 	for _, piece := range pieces {
 		var went UIDSet
 		var t tally
-		err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 			went, t, err = s.expungePiece(ctx, tx, id, f, piece, onlyDeleted)
 			return err
 		})

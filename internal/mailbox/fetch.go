@@ -78,7 +78,7 @@ func (p *pager) read(ctx context.Context) error {
 	span, ranges := p.span()
 	dense := ranges == 1
 	var covered UID
-	err := p.store.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err := p.store.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		covered = span.Last
 		p.page = p.page[:0]
 		rows, err := tx.Query(ctx, fetchTexts[p.want], int64(p.id), int64(p.folder), int64(span.First), int64(span.Last), pageItems)

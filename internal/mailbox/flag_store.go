@@ -39,7 +39,7 @@ func (s *Store) StoreFlags(ctx context.Context, id ID, f FolderID, set UIDSet, c
 	c.Add &= AllFlags
 	for _, piece := range pieces {
 		var r StoreResult
-		err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 			r, err = s.storePiece(ctx, tx, id, f, piece, c, unchangedSince)
 			return err
 		})

@@ -11,7 +11,7 @@ import (
 
 // changeTree runs fn with the mailbox locked and its folders read; fn's changes get the number.
 func (s *Store) changeTree(ctx context.Context, id ID, fn func(context.Context, *db.Tx, *forest) error) error {
-	return s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+	return s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		l, err := s.lock(ctx, tx, id, 1, 0, 0)
 		if err != nil {
 			return err
@@ -46,8 +46,8 @@ type forest struct {
 
 // plant makes a folder under parent. Faults: Limit Folder.
 func (w *forest) plant(ctx context.Context, tx *db.Tx, f Folder) (Folder, error) {
-	if len(w.list.Folders)+w.made >= w.store.MaxFolders {
-		return f, fault.New(fault.Limit, fault.Folder, "the mailbox has %d folders; it can't have more", w.store.MaxFolders)
+	if len(w.list.Folders)+w.made >= w.store.limits.MaxFolders {
+		return f, fault.New(fault.Limit, fault.Folder, "the mailbox has %d folders; it can't have more", w.store.limits.MaxFolders)
 	}
 	if w.made == 0 {
 		if err := tx.QueryRow(ctx, `SELECT next_folder FROM mailbox WHERE id = $1`, int64(w.id)).Scan(&w.next); err != nil {
@@ -64,7 +64,7 @@ func (w *forest) plant(ctx context.Context, tx *db.Tx, f Folder) (Folder, error)
 // freshValidity returns a UIDVALIDITY above all the mailbox has had, so that a folder made anew under an old name is never
 // taken for the old one (RFC 3501 section 2.3.1.1).
 func (w *forest) freshValidity() uint32 {
-	w.validity = max(w.validity+1, uint32(w.store.Clock.Now().Unix()))
+	w.validity = max(w.validity+1, uint32(w.store.clock.Now().Unix()))
 	return w.validity
 }
 
@@ -225,8 +225,8 @@ func (s *Store) Subscribe(ctx context.Context, id ID, path string, on bool) erro
 			_, err := w.takeSubscription(ctx, tx, names)
 			return err
 		}
-		if len(w.list.SubscribedOnly) >= s.MaxFolders {
-			return fault.New(fault.Limit, fault.Folder, "the mailbox has %d subscriptions; it can't have more", s.MaxFolders)
+		if len(w.list.SubscribedOnly) >= s.limits.MaxFolders {
+			return fault.New(fault.Limit, fault.Folder, "the mailbox has %d subscriptions; it can't have more", s.limits.MaxFolders)
 		}
 		return w.keepSubscription(ctx, tx, names)
 	})

@@ -81,7 +81,7 @@ properties_changed = $4 WHERE mailbox = $1 AND id = $2`, int64(w.id), int64(f.ID
 
 // emptyGone removes a batch of the items of a mailbox's deleted folders and returns true when none are left.
 func (s *Store) emptyGone(ctx context.Context, id ID) (done bool, err error) {
-	err = s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		done = false
 		l, err := s.lockAny(ctx, tx, id, s.batch, 0, 0)
 		if err != nil {

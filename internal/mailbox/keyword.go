@@ -72,7 +72,7 @@ func (k *Keywords) All() Flags { return k.all }
 
 // Keywords returns the names of the mailbox's keyword bits.
 func (s *Store) Keywords(ctx context.Context, id ID) (k *Keywords, err error) {
-	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		k, err = keywordsTx(ctx, tx, id)
 		return err
 	})
@@ -111,7 +111,7 @@ func (s *Store) DefineKeywords(ctx context.Context, id ID, names []string) (Flag
 	if !missing {
 		return flags, nil
 	}
-	err = s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		if _, err := s.lock(ctx, tx, id, 0, 0, 0); err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ func (s *Store) Move(ctx context.Context, id ID, from FolderID, set UIDSet, to F
 	}
 	for _, piece := range pieces {
 		var c Copied
-		err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 			c, err = s.movePiece(ctx, tx, id, from, piece, to)
 			return err
 		})
@@ -65,7 +65,7 @@ func (s *Store) movePiece(ctx context.Context, tx *db.Tx, id ID, from FolderID, 
 		gone = append(gone, change, int64(w.uid), int64(w.item))
 		c.From, c.To = append(c.From, w.uid), append(c.To, uid+UID(i))
 	}
-	now := micros(s.Clock.Now())
+	now := micros(s.clock.Now())
 	if _, err := s.bulk.move.exec(ctx, tx, []any{int64(id), int64(from), int64(to), now}, moves); err != nil {
 		return c, fmt.Errorf("move items to folder %d of mailbox %s: %w", to, id, err)
 	}

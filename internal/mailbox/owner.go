@@ -73,7 +73,7 @@ func (s *Store) CreateTx(ctx context.Context, tx *db.Tx, o Owner, quota int64) (
 		return 0, fmt.Errorf("take a mailbox id: %w", err)
 	}
 	id := ID(next - 1)
-	validity := s.Clock.Now().Unix()
+	validity := s.clock.Now().Unix()
 	if _, err := tx.Exec(ctx, `INSERT INTO mailbox (id, org, owner, state, purge_at, change, tree_change, next_item, next_folder,
 uidvalidity, bytes, quota) VALUES ($1, $2, $3, $4, 0, 1, 1, 1, $5, $6, 0, $7)`,
 		int64(id), int64(o.Org), o.Entity, Open, int64(firstFreeFolder), validity, quota); err != nil {
@@ -171,7 +171,7 @@ func (s *Store) ByOwnerTx(ctx context.Context, tx *db.Tx, o Owner) (Details, err
 
 // ByOwner returns the owner's mailbox, open or closed. Faults: NotFound Mailbox.
 func (s *Store) ByOwner(ctx context.Context, o Owner) (d Details, err error) {
-	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		d, err = s.ByOwnerTx(ctx, tx, o)
 		return err
 	})
@@ -180,7 +180,7 @@ func (s *Store) ByOwner(ctx context.Context, o Owner) (d Details, err error) {
 
 // Details returns a mailbox's row. Faults: NotFound Mailbox.
 func (s *Store) Details(ctx context.Context, id ID) (d Details, err error) {
-	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		d, err = detailsTx(ctx, tx, id)
 		return err
 	})

@@ -12,7 +12,7 @@ import (
 
 // writeErr runs fn in a write transaction and returns its error.
 func (r *rig) writeErr(fn func(context.Context, *db.Tx) error) error {
-	return r.DB.Write(context.Background(), fn)
+	return r.db.Write(context.Background(), fn)
 }
 
 func TestTheLifeOfAMailbox(t *testing.T) {

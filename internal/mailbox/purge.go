@@ -14,7 +14,7 @@ import (
 // for a mailbox that isn't there is done at once. The first call frees the owner for a new mailbox. It does not look at the
 // purge time: when to purge is the caller's decision. Faults: State Mailbox when it is open.
 func (s *Store) PurgeBatch(ctx context.Context, id ID) (done bool, err error) {
-	err = s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+	err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		done, err = s.purgePiece(ctx, tx, id)
 		return err
 	})

@@ -141,7 +141,7 @@ func (s *Store) release(ctx context.Context, tx *db.Tx, rows []row) error {
 			return fmt.Errorf("let bodies go: %w", err)
 		}
 	}
-	now := s.Clock.Now()
+	now := s.clock.Now()
 	var files []string
 	err = s.bulk.deleteBody.query(ctx, tx, nil, dead, func(r scanner) error {
 		var store bodyStore

@@ -29,7 +29,7 @@ func (s *Store) scanFlags(ctx context.Context, id ID, f FolderID, set UIDSet, ma
 	for len(set) > 0 {
 		span, _ := (&pager{set: set}).span()
 		covered := span.Last
-		err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 			covered = span.Last
 			n := 0
 			var uid num

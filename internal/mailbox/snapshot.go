@@ -122,7 +122,7 @@ func tooOld(f *Folder) error {
 
 // renew brings a snapshot (nil: none) up to date.
 func (s *Store) renew(ctx context.Context, id ID, fid FolderID, old *snapshot) (snap *snapshot, err error) {
-	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		f, err := folderRow(ctx, tx, id, fid)
 		if err != nil {
 			return err
@@ -177,7 +177,7 @@ func loadUIDs(ctx context.Context, tx *db.Tx, id ID, f *Folder, kept *UIDList, f
 // rewind tells the state f from a newer snapshot: what came since has UIDs from f.UIDNext, and what left is remembered.
 func (s *Store) rewind(ctx context.Context, id ID, f *Folder, snap *snapshot) (*UIDList, error) {
 	var left UIDSet
-	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+	err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		left, err = vanishedUIDs(ctx, tx, id, f.ID, f.Highest, snap.at)
 		return err
 	})

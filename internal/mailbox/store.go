@@ -32,7 +32,7 @@ type Blob interface {
 	Size() int64
 }
 
-// Options is what a Store stands on, and its limits. DB, Blobs, Feed, Clock and Log are needed.
+// Options is what a Store stands on, and its limits. DB, Blobs, Feed and Clock are needed; a nil Log discards.
 type Options struct {
 	DB    *db.DB
 	Blobs Blobs
@@ -57,18 +57,26 @@ const DefaultInlineLimit = 128 << 10
 
 // Store is all mailboxes of a database. Its verbs may be called from many goroutines.
 type Store struct {
-	Options
+	db    *db.DB
+	blobs Blobs
 	feed  *feed.Feed
-	bulk  bulks
-	snaps *snapshots
-	trees *trees
-	zip   *zip
-	orgs  orgCache
-	batch int // BatchRows; tests have less
+	clock clock.Clock
+	log   *slog.Logger
+	// limits is the options for the numbers in them, defaults filled in.
+	limits Options
+	bulk   bulks
+	snaps  *snapshots
+	trees  *trees
+	zip    *zip
+	orgs   orgCache
+	batch  int // BatchRows; tests have less
 }
 
 // New returns the store. It starts no goroutine and needs no closing.
 func New(o Options) *Store {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	if o.InlineLimit == 0 {
 		o.InlineLimit = DefaultInlineLimit
 	}
@@ -84,6 +92,6 @@ func New(o Options) *Store {
 	if o.SnapshotBytes == 0 {
 		o.SnapshotBytes = 64 << 20
 	}
-	return &Store{Options: o, feed: o.Feed, bulk: newBulks(), snaps: newSnapshots(o.SnapshotBytes), trees: newTrees(), zip: newZip(),
+	return &Store{db: o.DB, blobs: o.Blobs, feed: o.Feed, clock: o.Clock, log: o.Log, limits: o, bulk: newBulks(), snaps: newSnapshots(o.SnapshotBytes), trees: newTrees(), zip: newZip(),
 		batch: BatchRows}
 }

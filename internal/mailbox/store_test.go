@@ -73,7 +73,7 @@ func (r *rig) mailboxOf(o Owner, quota int64) (id ID) {
 
 func (r *rig) write(fn func(context.Context, *db.Tx) error) {
 	r.t.Helper()
-	if err := r.DB.Write(context.Background(), fn); err != nil {
+	if err := r.db.Write(context.Background(), fn); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -46,7 +46,7 @@ func (s *Store) sweepMailboxes(ctx context.Context) (bool, error) {
 
 // ids reads one column of numbers.
 func (s *Store) ids(ctx context.Context, query string, args ...any) (ids []int64, err error) {
-	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		ids = ids[:0]
 		return forRows(ctx, tx, func(r scanner) error {
 			var id int64
@@ -61,24 +61,24 @@ func (s *Store) ids(ctx context.Context, query string, args ...any) (ids []int64
 // sweepBlobs removes blobs that no body refers to: first the bytes, then the mark, so that a crash in between repeats it.
 func (s *Store) sweepBlobs(ctx context.Context) (bool, error) {
 	var keys []string
-	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		keys = keys[:0]
 		return forRows(ctx, tx, func(r scanner) error {
 			var key string
 			err := r.Scan(&key)
 			keys = append(keys, key)
 			return err
-		}, `SELECT key FROM blob_garbage WHERE due <= $1 ORDER BY due LIMIT $2`, micros(s.Clock.Now()), sweepBatch)
+		}, `SELECT key FROM blob_garbage WHERE due <= $1 ORDER BY due LIMIT $2`, micros(s.clock.Now()), sweepBatch)
 	})
 	if err != nil || len(keys) == 0 {
 		return false, err
 	}
 	for _, key := range keys {
-		if err := s.Blobs.Delete(ctx, key); err != nil {
+		if err := s.blobs.Delete(ctx, key); err != nil {
 			return false, err
 		}
 	}
-	err = s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err = s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		for _, key := range keys {
 			if _, err := tx.Exec(ctx, `DELETE FROM blob_garbage WHERE key = $1`, key); err != nil {
 				return err

@@ -172,7 +172,7 @@ func (c *trees) put(id ID, t *tree) {
 // Folders returns all folders with their counts. Faults: NotFound Mailbox.
 func (s *Store) Folders(ctx context.Context, id ID) (*FolderList, error) {
 	var t *tree
-	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+	err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		t, err = readFolders(ctx, tx, id)
 		return err
 	})
@@ -230,7 +230,7 @@ func (s *Store) FolderByUse(ctx context.Context, id ID, use Use) (Folder, error)
 // no such folder, it reads all folders.
 func (s *Store) folderBy(ctx context.Context, id ID, pick func(*tree) (Folder, error)) (f Folder, err error) {
 	var fresh *tree
-	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		if t := s.trees.get(id); t != nil {
 			if known, err := pick(t); err == nil {
 				f = Folder{}
