@@ -10,7 +10,7 @@ unit:    ; scripts/test unit $(PKG)                     # unit tests alone (PKG=
 e2e:     ; scripts/test e2e $(RUN)                      # end-to-end tests alone (RUN=TestQuickStart for some)
 lint:    ; scripts/lint                                 # gofumpt, go vet, staticcheck
 fuzz:    ; scripts/fuzz $(FUZZTIME)                     # every fuzz target in turn, FUZZTIME (10s) each
-bench:   ; scripts/bench                                # the figures of docs/benchmarks.md, on this machine
+bench:   ; scripts/bench $(BENCH)                        # the figures of docs/benchmarks.md here; BENCH=-quick for two minutes
 soak:    ; scripts/soak $(ROUNDS)                       # kill -9 under load, ROUNDS (100) times, checking after each
 drift:   ; scripts/drift                                # compare the contract with the newest published model
 clean:   ; rm -rf bin .cache
