@@ -15,7 +15,7 @@ import (
 )
 
 // letters is a table as bodies want it: a range of them lies together.
-var letters = append([]db.Migration{{Version: 2, Name: "letters", SQL: "CREATE TABLE letter (id BIGINT NOT NULL PRIMARY KEY, body {{.Blob}} NOT NULL);"}}, notes...)
+var letters = append([]db.Migration{{Version: 2, Name: "letters", SQL: "CREATE TABLE letter (id {{.RowID}} NOT NULL PRIMARY KEY, body {{.Blob}} NOT NULL);"}}, notes...)
 
 // durable opens a database with its syncs on, for figures.
 func durable(b *testing.B, engine db.Engine) *db.DB {
