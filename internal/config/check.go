@@ -73,10 +73,14 @@ func (c *Config) check() []error {
 		key                string
 		value, least, most int
 	}{
-		{"password_memory_kib", c.PasswordMemoryKiB, 19456, 1 << 20}, {"password_passes", c.PasswordPasses, 2, 64},
-		{"limit_aliases", c.LimitAliases, 1, math.MaxInt32}, {"limit_domains", c.LimitDomains, 1, math.MaxInt32},
-		{"limit_tags", c.LimitTags, 1, math.MaxInt32}, {"limit_mailbox_mb", c.LimitMailboxMB, 1, 1 << 30},
-		{"limit_message_mb", c.LimitMessageMB, 1, 1024}, {"limit_recipients", c.LimitRecipients, 1, 100_000},
+		{"password_memory_kib", c.PasswordMemoryKiB, 19456, 1 << 20},
+		{"password_passes", c.PasswordPasses, 2, 64},
+		{"limit_aliases", c.LimitAliases, 1, math.MaxInt32},
+		{"limit_domains", c.LimitDomains, 1, math.MaxInt32},
+		{"limit_tags", c.LimitTags, 1, math.MaxInt32},
+		{"limit_mailbox_mb", c.LimitMailboxMB, 1, 1 << 30},
+		{"limit_message_mb", c.LimitMessageMB, 1, 1024},
+		{"limit_recipients", c.LimitRecipients, 1, 100_000},
 	} {
 		if l.value < l.least || l.value > l.most {
 			wrong(l.key, "%d is not between %d and %d", l.value, l.least, l.most)
