@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/pennypost/pennypost/internal/db"
 )
@@ -28,7 +29,7 @@ func (s *Store) Fetch(ctx context.Context, id ID, f FolderID, set UIDSet, want W
 			}
 			set = changed
 		}
-		p := pager{store: s, id: id, folder: f, want: want.full(), set: set}
+		p := pager{store: s, id: id, folder: f, want: want.full(), set: slices.Clone(set)}
 		for !p.done() {
 			if err := p.read(ctx); err != nil {
 				yield(nil, err)
@@ -117,7 +118,7 @@ func (p *pager) read(ctx context.Context) error {
 func (p *pager) span() (UIDRange, int) {
 	span, n := p.set[0], 1
 	for _, r := range p.set[1:] {
-		if r.First-span.Last > closeUIDs {
+		if r.First-span.Last > closeUIDs || n == pageItems {
 			break
 		}
 		span.Last = r.Last
@@ -126,14 +127,13 @@ func (p *pager) span() (UIDRange, int) {
 	return span, n
 }
 
-// above returns the part of the set above u. It may change the set.
+// above returns the part of the set above u. It changes the set, which must be the caller's own.
 func (s UIDSet) above(u UID) UIDSet {
 	for len(s) > 0 && s[0].Last <= u {
 		s = s[1:]
 	}
 	if len(s) > 0 && s[0].First <= u {
-		out := append(UIDSet{{u + 1, s[0].Last}}, s[1:]...)
-		return out
+		s[0].First = u + 1
 	}
 	return s
 }

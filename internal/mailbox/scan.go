@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/pennypost/pennypost/internal/db"
 )
@@ -26,6 +27,7 @@ ORDER BY uid LIMIT $7`
 func (s *Store) scanFlags(ctx context.Context, id ID, f FolderID, set UIDSet, mask, want Flags) (UIDSet, error) {
 	const limit = 10_000
 	var out UIDSet
+	set = slices.Clone(set)
 	for len(set) > 0 {
 		span, _ := (&pager{set: set}).span()
 		covered := span.Last

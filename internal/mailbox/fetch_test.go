@@ -1,0 +1,249 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+)
+
+// many puts n items into the inbox, 1,000 at a time.
+func (r *rig) many(id ID, n int, m Message) {
+	r.t.Helper()
+	for n > 0 {
+		k := min(n, 1000)
+		_, err := r.Deliver(context.Background(), m, slices.Repeat([]Target{{Mailbox: id}}, k)...)
+		r.ok(err)
+		n -= k
+	}
+}
+
+func TestFetchGoesThroughManyPages(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		ctx := t.Context()
+		id := r.mailbox("a")
+		const n = 3*pageItems + 7
+		r.many(id, n, text("x"))
+		_, _, err := r.Expunge(ctx, id, InboxID, NewUIDSet(UIDRange{100, 250}, UIDRange{1000, 1001}), false)
+		r.ok(err)
+		gone := func(u UID) bool { return u >= 100 && u <= 250 || u == 1000 || u == 1001 }
+		var every3rd, scattered []UID
+		for u := UID(1); u <= n; u++ {
+			if u%3 == 0 {
+				every3rd = append(every3rd, u)
+			}
+			if u%200 == 1 {
+				scattered = append(scattered, u)
+			}
+		}
+		for name, set := range map[string]UIDSet{
+			"all":       AllUIDs(),
+			"none":      nil,
+			"every 3rd": UIDs(every3rd...),
+			"scattered": UIDs(scattered...),
+			"ranges":    NewUIDSet(UIDRange{1, 600}, UIDRange{640, 1200}, UIDRange{1300, MaxUID}),
+			"beyond":    UIDs(n + 5),
+		} {
+			for _, want := range []Want{WantFlags, WantItem, WantMeta, WantPrefix, WantBody, WantMeta | WantBody} {
+				var expect, got []UID
+				for u := UID(1); u <= n; u++ {
+					if set.Contains(u) && !gone(u) {
+						expect = append(expect, u)
+					}
+				}
+				held := slices.Clone(set)
+				for it, err := range r.Fetch(ctx, id, InboxID, set, want, 0) {
+					r.ok(err)
+					got = append(got, it.UID)
+				}
+				if !slices.Equal(got, expect) {
+					t.Errorf("%s, want %d: %d items, expected %d", name, want, len(got), len(expect))
+				}
+				if !slices.Equal(held, set) {
+					t.Errorf("%s: Fetch changed the caller's set", name)
+				}
+			}
+		}
+	})
+}
+
+func TestFetchReadsBigBodiesFewAtATime(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		id := r.mailbox("a")
+		data := randomBytes(100_000)
+		r.many(id, 40, Message{Source: Source{Bytes: data}})
+		n := 0
+		p := pager{store: r.Store, id: id, folder: InboxID, want: WantBody.full(), set: AllUIDs()}
+		for !p.done() {
+			r.ok(p.read(t.Context()))
+			if len(p.page) > 2*pageBytes/len(data) {
+				t.Errorf("a page holds %d bodies of %d bytes", len(p.page), len(data))
+			}
+			for i := range p.page {
+				if !bytes.Equal(r.bytes(&p.page[i]), data) {
+					t.Errorf("UID %d came back changed", p.page[i].UID)
+				}
+				n++
+			}
+		}
+		if n != 40 {
+			t.Errorf("%d bodies came of 40", n)
+		}
+	})
+}
+
+// A reader that dawdles between two items must not keep writers waiting, nor see half of what they do.
+func TestASlowReaderHoldsNobodyUp(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		ctx := t.Context()
+		id := r.mailbox("a")
+		r.many(id, 2*pageItems, text("x"))
+		seen := 0
+		for it, err := range r.Fetch(ctx, id, InboxID, AllUIDs(), WantBody, 0) {
+			r.ok(err)
+			if seen++; seen == 1 {
+				// All this happens while the loop stands at its first item.
+				r.put(id, InboxID, "new", 0)
+				_, _, err := r.Expunge(ctx, id, InboxID, NewUIDSet(UIDRange{pageItems + 1, 2 * pageItems}), false)
+				r.ok(err)
+			}
+			if len(r.bytes(it)) == 0 {
+				t.Error("an item without bytes")
+			}
+		}
+		if seen != pageItems+1 {
+			t.Errorf("%d items were seen, want the first page and the new one", seen)
+		}
+	})
+}
+
+func TestFetchChangedSince(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		ctx := t.Context()
+		id := r.mailbox("a")
+		r.many(id, 50, text("x"))
+		since := r.get(id, InboxID).Highest
+		_, err := r.StoreFlags(ctx, id, InboxID, UIDs(7, 9, 30), FlagChange{Add: Seen}, Always)
+		r.ok(err)
+		r.put(id, InboxID, "new", 0)
+		var got UIDSet
+		for it, err := range r.Fetch(ctx, id, InboxID, NewUIDSet(UIDRange{8, MaxUID}), WantMeta, since) {
+			r.ok(err)
+			got.add(it.UID)
+		}
+		if got.String() != "9,30,51" {
+			t.Errorf("changed since %d: %s", since, got)
+		}
+		for _, err := range r.Fetch(ctx, id, 99, AllUIDs(), WantFlags, 1) {
+			wantFault(t, err, fault.NotFound, fault.Folder)
+		}
+	})
+}
+
+func TestSnapshotsStayWithinTheirMemory(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		ctx := t.Context()
+		var boxes []ID
+		for i := range 6 {
+			id := r.mailbox(fmt.Sprint(i))
+			boxes = append(boxes, id)
+			r.many(id, 3, text("x"))
+		}
+		for range 2 {
+			for _, id := range boxes {
+				f := r.get(id, InboxID)
+				l, err := r.UIDList(ctx, id, &f)
+				if err != nil || l.Len() != 3 {
+					t.Errorf("UIDList has %d UIDs: %v", l.Len(), err)
+				}
+			}
+		}
+		if n := r.snaps.order.Len(); n > 3 || len(r.snaps.byKey) != n || r.snaps.used > 1000 {
+			t.Errorf("%d snapshots of %d bytes are kept", n, r.snaps.used)
+		}
+	}, func(o *Options) { o.SnapshotBytes = 1000 })
+}
+
+// What is asked about a state long ago can't be told once departures are forgotten.
+func TestAStateLongAgoIsNotMadeUp(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		ctx := t.Context()
+		r.batch = 2
+		id := r.mailbox("a")
+		r.many(id, 30, text("x"))
+		old := r.get(id, InboxID)
+		_, _, err := r.Expunge(ctx, id, InboxID, NewUIDSet(UIDRange{3, 25}), false)
+		r.ok(err)
+		now := r.get(id, InboxID)
+		if now.Floor <= old.Highest {
+			t.Fatalf("the floor is %d after 23 departures of which 2 are kept", now.Floor)
+		}
+		r.snaps = newSnapshots(1 << 20) // Expunge left the old list there
+		_, err = r.UIDList(ctx, id, &old)
+		wantFault(t, err, fault.Temporary, fault.Folder)
+		c, err := r.Changes(ctx, id, InboxID, old.Highest)
+		if err != nil || !c.Forgotten || c.Vanished != nil {
+			t.Errorf("changes since %d: %+v, %v", old.Highest, c, err)
+		}
+		if n := r.count("SELECT COUNT(*) FROM vanished"); n < 2 || n > 2+2*2+2 {
+			t.Errorf("%d departures are remembered", n)
+		}
+	}, func(o *Options) { o.KeepDepartures = 2 })
+}
+
+// The checker must see what is wrong, or the tests that end with it show nothing.
+func TestCheckFindsWhatIsWrong(t *testing.T) {
+	for _, damage := range []string{
+		`UPDATE folder SET messages = messages + 1 WHERE id = 1`,
+		`UPDATE folder SET unseen = 0 WHERE id = 1`,
+		`UPDATE folder SET bytes = 1 WHERE id = 1`,
+		`UPDATE mailbox SET bytes = bytes + 5`,
+		`UPDATE folder SET uidnext = 2 WHERE id = 1`,
+		`UPDATE folder SET highest = 1 WHERE id = 1`,
+		`UPDATE mailbox SET change = 2`,
+		`UPDATE item SET changed = 5`,
+		`UPDATE item SET item = 1`,
+		`UPDATE item SET changed = 100 - uid`,
+		`DELETE FROM folder WHERE id = 1`,
+		`DELETE FROM body`,
+		`UPDATE body SET size = size + 1`,
+		`UPDATE body SET org = 99`,
+		`UPDATE body_share SET extra = extra + 1`,
+		`DELETE FROM body_share`,
+		`INSERT INTO body_share (body, extra) VALUES (5, 1)`,
+		`DELETE FROM meta WHERE item = 2`,
+		`INSERT INTO meta (mailbox, item, parser, envelope, structure) SELECT mailbox, 99, parser, envelope, structure FROM meta WHERE item = 2`,
+		`DELETE FROM vanished`,
+		`UPDATE vanished SET uid = 2`,
+		`UPDATE folder SET parent = 77 WHERE id = 3`,
+		`UPDATE folder SET kind = 1 WHERE id = 1`,
+		`UPDATE mailbox SET next_folder = 3`,
+	} {
+		t.Run(damage, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, r *rig) {
+				id := r.mailbox("a")
+				r.many(id, 4, text("x"))
+				r.put(id, InboxID, "y", 0)
+				_, _, err := r.Expunge(t.Context(), id, InboxID, UIDs(1), false)
+				r.ok(err)
+				r.check()
+				r.write(func(ctx context.Context, tx *db.Tx) error { _, err := tx.Exec(ctx, damage); return err })
+				faults, err := r.Check(t.Context())
+				r.ok(err)
+				if len(faults) == 0 {
+					t.Error("Check sees nothing")
+				}
+				r.t = blind{t}
+			})
+		})
+	}
+}
+
+// blind is a test that does not mind what Check finds at its end.
+type blind struct{ *testing.T }
+
+func (blind) Errorf(string, ...any) {}
