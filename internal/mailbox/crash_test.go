@@ -46,8 +46,10 @@ func crashStore(dir, url string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return New(Options{DB: d, Blobs: fileBlobs{files}, Feed: feed.New(), Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
-		InlineLimit: 2000}), nil
+	return New(Options{
+		DB: d, Blobs: fileBlobs{files}, Feed: feed.New(), Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
+		InlineLimit: 2000,
+	}), nil
 }
 
 // livesUntilKilled delivers, moves and expunges and says so on standard output once each thing was acknowledged.

@@ -16,8 +16,10 @@ f.highest, f.floor, f.properties_changed, f.counts_changed, f.messages, f.unseen
 
 // scanFolder reads folderColumns; Path and HasChildren are the tree's to fill.
 func scanFolder(row scanner, f *Folder, more ...any) error {
-	dest := []any{&f.ID, &f.Parent, &f.Name, &f.Kind, &f.Use, &f.Default, &f.Subscribed, &f.UIDValidity, &f.UIDNext,
-		&f.Highest, &f.Floor, &f.PropertiesChanged, &f.CountsChanged, &f.Messages, &f.Unseen, &f.DeletedMarked, &f.Bytes}
+	dest := []any{
+		&f.ID, &f.Parent, &f.Name, &f.Kind, &f.Use, &f.Default, &f.Subscribed, &f.UIDValidity, &f.UIDNext,
+		&f.Highest, &f.Floor, &f.PropertiesChanged, &f.CountsChanged, &f.Messages, &f.Unseen, &f.DeletedMarked, &f.Bytes,
+	}
 	return row.Scan(append(dest, more...)...)
 }
 

@@ -92,6 +92,8 @@ func New(o Options) *Store {
 	if o.SnapshotBytes == 0 {
 		o.SnapshotBytes = 64 << 20
 	}
-	return &Store{db: o.DB, blobs: o.Blobs, feed: o.Feed, clock: o.Clock, log: o.Log, limits: o, bulk: newBulks(), snaps: newSnapshots(o.SnapshotBytes), trees: newTrees(), zip: newZip(),
-		batch: BatchRows}
+	return &Store{
+		db: o.DB, blobs: o.Blobs, feed: o.Feed, clock: o.Clock, log: o.Log, limits: o, bulk: newBulks(), snaps: newSnapshots(o.SnapshotBytes), trees: newTrees(), zip: newZip(),
+		batch: BatchRows,
+	}
 }
