@@ -80,15 +80,15 @@ type plan struct {
 }
 
 func drawPlan(r *rapid.T) plan {
-	minutes := rapid.Custom(func(r *rapid.T) time.Duration {
-		return time.Duration(rapid.IntRange(0, 20).Draw(r, "half minutes")) * 30 * time.Second
+	pauses := rapid.Custom(func(r *rapid.T) time.Duration {
+		return time.Duration(rapid.IntRange(0, 12).Draw(r, "tens of seconds")) * 10 * time.Second
 	})
 	return plan{
 		orders: rapid.SliceOfN(rapid.Custom(func(r *rapid.T) order {
-			return order{minutes.Draw(r, "pause"), minutes.Draw(r, "due"), rapid.SampledFrom([]string{"a", "b"}).Draw(r, "key")}
+			return order{pauses.Draw(r, "pause"), pauses.Draw(r, "due"), rapid.SampledFrom([]string{"a", "b"}).Draw(r, "key")}
 		}), 1, 8).Draw(r, "orders"),
 		courses: rapid.SliceOfN(rapid.Custom(func(r *rapid.T) course {
-			return course{minutes.Draw(r, "takes"), rapid.Bool().Draw(r, "fails")}
+			return course{pauses.Draw(r, "takes"), rapid.Bool().Draw(r, "fails")}
 		}), 0, 8).Draw(r, "courses"),
 	}
 }
@@ -129,7 +129,7 @@ func (p plan) perform(t *testing.T, o db.Options) []string {
 		enqueue(t, d, "k", o.key, i, time.Now().Add(o.due))
 		last[o.key] = attempt{time.Now(), i}
 	}
-	for began := time.Now(); len(pending(t, d)) > 0; <-time.After(time.Minute) {
+	for began := time.Now(); len(pending(t, d)) > 0; <-time.After(10 * time.Second) {
 		if time.Since(began) > 24*time.Hour {
 			return []string{"jobs are left after a day"}
 		}
