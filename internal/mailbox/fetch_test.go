@@ -7,7 +7,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 )
 
@@ -194,56 +193,3 @@ func TestAStateLongAgoIsNotMadeUp(t *testing.T) {
 		}
 	}, func(o *Options) { o.KeepDepartures = 2 })
 }
-
-// The checker must see what is wrong, or the tests that end with it show nothing.
-func TestCheckFindsWhatIsWrong(t *testing.T) {
-	for _, damage := range []string{
-		`UPDATE folder SET messages = messages + 1 WHERE id = 1`,
-		`UPDATE folder SET unseen = 0 WHERE id = 1`,
-		`UPDATE folder SET bytes = 1 WHERE id = 1`,
-		`UPDATE mailbox SET bytes = bytes + 5`,
-		`UPDATE folder SET uidnext = 2 WHERE id = 1`,
-		`UPDATE folder SET highest = 1 WHERE id = 1`,
-		`UPDATE mailbox SET change = 2`,
-		`UPDATE item SET changed = 5`,
-		`UPDATE item SET item = 1`,
-		`UPDATE item SET changed = 100 - uid`,
-		`DELETE FROM folder WHERE id = 1`,
-		`DELETE FROM body`,
-		`UPDATE body SET size = size + 1`,
-		`UPDATE body SET org = 99`,
-		`UPDATE body_share SET extra = extra + 1`,
-		`DELETE FROM body_share`,
-		`INSERT INTO body_share (body, extra) VALUES (5, 1)`,
-		`DELETE FROM meta WHERE item = 2`,
-		`INSERT INTO meta (mailbox, item, parser, envelope, structure) SELECT mailbox, 99, parser, envelope, structure FROM meta WHERE item = 2`,
-		`DELETE FROM vanished`,
-		`UPDATE vanished SET uid = 2`,
-		`UPDATE folder SET parent = 77 WHERE id = 3`,
-		`UPDATE folder SET kind = 1 WHERE id = 1`,
-		`UPDATE mailbox SET next_folder = 3`,
-	} {
-		t.Run(damage, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, r *rig) {
-				id := r.mailbox("a")
-				r.many(id, 4, text("x"))
-				r.put(id, InboxID, "y", 0)
-				_, _, err := r.Expunge(t.Context(), id, InboxID, UIDs(1), false)
-				r.ok(err)
-				r.check()
-				r.write(func(ctx context.Context, tx *db.Tx) error { _, err := tx.Exec(ctx, damage); return err })
-				faults, err := r.Check(t.Context())
-				r.ok(err)
-				if len(faults) == 0 {
-					t.Error("Check sees nothing")
-				}
-				r.t = blind{t}
-			})
-		})
-	}
-}
-
-// blind is a test that does not mind what Check finds at its end.
-type blind struct{ *testing.T }
-
-func (blind) Errorf(string, ...any) {}
