@@ -16,13 +16,17 @@ import (
 // settle is how long a server may tidy up before its memory is read.
 const settle = time.Second
 
-// start ends a server and starts it again on its data.
-func start(ctx context.Context, b *bench, t *target, round int) error {
+// restart ends a server and starts it again on its data.
+func (t *target) restart(ctx context.Context) (time.Duration, error) {
 	t.forget()
 	if err := t.Stop(ctx); err != nil {
-		return err
+		return 0, err
 	}
-	ready, err := t.Start(ctx)
+	return t.Start(ctx)
+}
+
+func start(ctx context.Context, b *bench, t *target, round int) error {
+	ready, err := t.restart(ctx)
 	if err != nil {
 		return err
 	}
@@ -49,6 +53,26 @@ func settled(ctx context.Context, t *target) (int64, error) {
 	return t.Memory()
 }
 
+// steady reads the memory when it no longer changes by more than a hundredth in three times settle, or after 20 s.
+func steady(ctx context.Context, t *target) (int64, error) {
+	last, same := int64(0), 0
+	for range int(20 * time.Second / settle) {
+		n, err := settled(ctx, t)
+		if err != nil {
+			return 0, err
+		}
+		if difference := max(n-last, last-n); difference <= n/100 {
+			same++
+		} else {
+			last, same = n, 0
+		}
+		if same == 3 {
+			break
+		}
+	}
+	return last, ctx.Err()
+}
+
 func rest(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -56,24 +80,30 @@ func rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// idle opens connections that idle on their inboxes, weighs them, and delivers to their users one message at a time. All
-// users have signed in once before, so that the memory of their hashes is not weighed as that of connections.
+// idle opens connections that idle on their inboxes, weighs them, and delivers to their users one message at a time. The
+// server is a fresh one, for what other loads left in a heap would be given back meanwhile. Half as many connections, two
+// of each user at least, are opened before and stay: the first of each user leaves tens of megabytes of a hash behind, and
+// the others let a garbage collector take them, so that neither is weighed as connections.
 func idle(ctx context.Context, b *bench, t *target, round int) error {
-	if _, err := t.stored(ctx); err != nil {
-		return err
-	}
-	t.forget()
-	before, err := settled(ctx, t)
-	if err != nil {
+	if _, err := t.restart(ctx); err != nil {
 		return err
 	}
 	e := t.Endpoint()
+	early, err := assemble(ctx, e, max(b.scale.idle/2, 2*peer.Users))
+	defer early.leave()
+	if err != nil {
+		return err
+	}
+	before, err := steady(ctx, t)
+	if err != nil {
+		return err
+	}
 	crowd, err := assemble(ctx, e, b.scale.idle)
 	defer crowd.leave()
 	if err != nil {
 		return err
 	}
-	after, err := settled(ctx, t)
+	after, err := steady(ctx, t)
 	if err != nil {
 		return err
 	}

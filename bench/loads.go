@@ -12,13 +12,13 @@ const (
 )
 
 // loads are all there are, in the order they run. A round begins with a restart, so that the memory of a fresh start is
-// that of a server with mail on disk, and ends with what the loads left in memory.
+// that of a server with mail on disk; what the loads left in memory is read before the idling, which begins with another.
 func loads() []load {
 	return slices.Concat(
 		[]load{{name: "start", run: start}, {name: "login-first", run: loginFirst}},
 		apiLoads(),
 		deliveryLoads(),
 		imapLoads(),
-		[]load{{name: "idle", run: idle}, {name: "memory", run: memory}},
+		[]load{{name: "memory", run: memory}, {name: "idle", run: idle}},
 	)
 }

@@ -50,11 +50,7 @@ func writeLoads() []load {
 
 // loginFirst signs users in for the first time since a start, so that no server remembers that the secret was good.
 func loginFirst(ctx context.Context, b *bench, t *target, round int) error {
-	t.forget()
-	if err := t.Stop(ctx); err != nil {
-		return err
-	}
-	if _, err := t.Start(ctx); err != nil {
+	if _, err := t.restart(ctx); err != nil {
 		return err
 	}
 	out, err := drive.Closed(ctx, 1, min(b.scale.logins, peer.Users), b.scale.most, func(ctx context.Context, _ int) (drive.Worker, error) {
