@@ -68,7 +68,7 @@ func (w *forest) freshValidity() uint32 {
 	return w.validity
 }
 
-// parents makes what is missing above the last of names and returns the parent's id and the subscription the path had.
+// parents makes what is missing above the last of names and returns the id of the folder just above it, 0 at the top.
 func (w *forest) parents(ctx context.Context, tx *db.Tx, names []string) (FolderID, error) {
 	parent := FolderID(0)
 	for i := range names[:len(names)-1] {

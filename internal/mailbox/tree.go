@@ -32,19 +32,6 @@ func (t *tree) find(names []string) (Folder, bool) {
 	return t.list.Folders[i], true
 }
 
-// get returns the folder of the path. Faults: Invalid Folder, NotFound Folder.
-func (t *tree) get(path string) (Folder, error) {
-	names, err := splitPath(path)
-	if err != nil {
-		return Folder{}, err
-	}
-	f, ok := t.find(names)
-	if !ok {
-		return f, fault.New(fault.NotFound, fault.Folder, "there is no folder %q", path)
-	}
-	return f, nil
-}
-
 // below returns the folders under f, parents before children.
 func (t *tree) below(f FolderID) []Folder {
 	in := map[FolderID]bool{f: true}
