@@ -33,6 +33,16 @@ func start(t *testing.T, d *db.DB, handlers map[string]job.Handler) (stop func()
 	})
 }
 
+func TestRunStoppedAtOnce(t *testing.T) {
+	dbtest.Run(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := job.NewRunner(d, clock.System{}, slog.New(slog.DiscardHandler)).Run(ctx); err != nil {
+			t.Errorf("Run: %v, want nil: it was told to stop", err)
+		}
+	})
+}
+
 func enqueue(t *testing.T, d *db.DB, kind, key string, payload any, due time.Time) {
 	t.Helper()
 	err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {

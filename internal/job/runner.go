@@ -59,7 +59,7 @@ func (r *Runner) Handle(kind string, h Handler) {
 // Run runs jobs until ctx ends, then waits for the handlers that run and frees their jobs. It returns nil then.
 func (r *Runner) Run(ctx context.Context) error {
 	defer r.db.OnNotify(channel, r.poke)()
-	if err := r.freeAbandoned(ctx); err != nil {
+	if err := r.freeAbandoned(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("free the jobs of the last run: %w", err)
 	}
 	var group sync.WaitGroup
