@@ -178,8 +178,17 @@ func (s *Store) checkBodies(ctx context.Context) (faults []string, err error) {
 			return faults, nil
 		}
 		for i, b := range refs {
-			if err := s.checkBody(ctx, &b); err != nil {
-				faults = append(faults, fmt.Sprintf("mailbox: body %d: %v", ids[i], err))
+			fault := s.checkBody(ctx, &b)
+			if fault == nil {
+				continue
+			}
+			// Its last item may have gone since the page was read, and its blob with it.
+			still, err := s.ids(ctx, `SELECT id FROM body WHERE id = $1`, ids[i])
+			if err != nil {
+				return faults, err
+			}
+			if len(still) > 0 {
+				faults = append(faults, fmt.Sprintf("mailbox: body %d: %v", ids[i], fault))
 			}
 		}
 		after = ids[len(ids)-1]

@@ -28,6 +28,15 @@ func TestNumbersBecomeVisibleInOrder(t *testing.T) {
 				followed[i].look(t)
 			})
 		}
+		readers.Go(func() { // the checker may run beside all this
+			for !finished.Load() {
+				r.check()
+				_, err := r.Sweep(t.Context())
+				if err != nil {
+					t.Errorf("Sweep: %v", err)
+				}
+			}
+		})
 		for w := range writers {
 			work.Go(func() {
 				for n := range rounds {
@@ -58,7 +67,11 @@ func TestNumbersBecomeVisibleInOrder(t *testing.T) {
 // writeSomething does the n'th round of writer w.
 func writeSomething(ctx context.Context, r *rig, boxes []ID, w, n int, book *numberBook) error {
 	id := boxes[(w+n)%len(boxes)]
-	out, err := r.Deliver(ctx, text(fmt.Sprint("from ", w, " ", n)), Target{Mailbox: boxes[n%3]}, Target{Mailbox: boxes[(n+w)%3]})
+	m := text(fmt.Sprint("from ", w, " ", n))
+	if w == 0 { // in a blob
+		m.Source.Bytes = randomBytes(DefaultInlineLimit + n)
+	}
+	out, err := r.Deliver(ctx, m, Target{Mailbox: boxes[n%3]}, Target{Mailbox: boxes[(n+w)%3]})
 	if err != nil {
 		return err
 	}
