@@ -187,17 +187,18 @@ func took(section, load, name string) figure.Figure {
 }
 
 // addRate records the rate of a load of which each operation did times as many things, and with latency its median and
-// 99th percentile. Operations that failed are an error.
+// 99th percentile. Operations that failed are an error, and there is no rate where most did: it would praise the refusal.
 func (b *bench) addRate(round int, server, section, load string, out drive.Outcome, times int, latency bool) error {
-	if out.Done > 0 {
+	some := out.Done > 0 && out.Done >= out.Failed
+	if some {
 		b.add(round, server, rate(section, load), out.PerSecond()*float64(times))
 	}
-	if latency && out.Done > 0 {
+	if latency && some {
 		b.add(round, server, took(section, load, "ms, median"), milliseconds(figure.Percentile(out.Latencies, 0.5)))
 		b.add(round, server, took(section, load, "ms, 99 %"), milliseconds(figure.Percentile(out.Latencies, 0.99)))
 	}
 	if out.Failed > 0 {
-		return fmt.Errorf("%d of %d operations failed (the rate is of the others); the first: %w", out.Failed, out.Failed+out.Done, out.FirstFail)
+		return fmt.Errorf("%d of %d operations failed; the first: %w", out.Failed, out.Failed+out.Done, out.FirstFail)
 	}
 	return nil
 }

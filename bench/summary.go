@@ -39,7 +39,8 @@ func aims() []figure.Aim {
 // summary is the report of what was measured.
 func (b *bench) summary() *figure.Report {
 	r := &figure.Report{
-		Title: "Pennypost beside other servers", Notes: notes, Limits: machine, Aims: aims(), Results: b.results,
+		Title: "Pennypost beside other servers", Notes: notes, Limits: machine,
+		Order: []string{sectionLimits, sectionAPI, sectionDelivery, sectionIMAP, sectionIdle}, Aims: aims(), Results: b.results,
 		Machine: []string{
 			fmt.Sprintf("%s, %d processors (%s), %s, shared by servers and load; %s",
 				time.Now().Format("2 January 2006"), runtime.NumCPU(), processor(), kernel(), runtime.Version()),

@@ -80,7 +80,7 @@ func TestMarkdown(t *testing.T) {
 	results.Add(0, "theirs", memory, 7)
 	results.Fail(0, "theirs", "append", errString("database is locked"))
 	report := figure.Report{
-		Title: "Bench", Machine: []string{"2 cores"}, Servers: []string{"ours", "theirs", "absent"}, Limits: "machine",
+		Title: "Bench", Machine: []string{"2 cores"}, Servers: []string{"ours", "theirs", "absent"}, Limits: "machine", Order: []string{"Nothing", "Limits", "Idle"},
 		Notes:   map[string]string{"IMAP": "Over TLS."},
 		Aims:    []figure.Aim{{Figure: rate, Of: limit, AtLeast: 0.7}, {Figure: rate, AtLeast: 5000}, {Figure: memory, AtLeast: 1}},
 		Results: results,
@@ -104,8 +104,11 @@ func TestMarkdown(t *testing.T) {
 			t.Errorf("the report lacks %q:\n%s", want, b.String())
 		}
 	}
-	if strings.Contains(b.String(), "absent") {
-		t.Errorf("a server without a figure has a column:\n%s", b.String())
+	if text := b.String(); strings.Index(text, "## Limits") > strings.Index(text, "## Idle") || strings.Index(text, "## Idle") > strings.Index(text, "## IMAP") {
+		t.Errorf("the sections are not in order:\n%s", text)
+	}
+	if strings.Contains(b.String(), "absent") || strings.Contains(b.String(), "Nothing") {
+		t.Errorf("a server or section without a figure is shown:\n%s", b.String())
 	}
 }
 

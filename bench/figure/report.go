@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +14,7 @@ type Report struct {
 	Machine []string          `json:"machine"` // facts about where it was measured, one a line
 	Servers []string          `json:"servers"` // ours first
 	Notes   map[string]string `json:"notes"`   // by section
+	Order   []string          `json:"-"`       // of the sections; those it does not name come behind
 	Limits  string            `json:"-"`       // the name under which the machine's own limits were recorded
 	Aims    []Aim             `json:"aims"`
 	*Results
@@ -47,10 +49,13 @@ func (r *Report) Markdown(w io.Writer) error {
 
 func (r *Report) sections() []string {
 	var list []string
-	seen := map[string]bool{}
+	for _, section := range r.Order {
+		if len(r.Figures(section)) > 0 {
+			list = append(list, section)
+		}
+	}
 	for _, s := range r.Samples {
-		if !seen[s.Section] {
-			seen[s.Section] = true
+		if !slices.Contains(list, s.Section) {
 			list = append(list, s.Section)
 		}
 	}
