@@ -108,7 +108,7 @@ func (s *Service) insertTx(ctx context.Context, tx *db.Tx, o *Organization, newI
 		now        = s.clock.Now().UnixMicro()
 		u, r       = entry.User, entry.Resource
 		hidden     = u.Hidden || entry.Group.Hidden || r.Hidden
-		displayKey any
+		display    any
 		booking    BookingOptions
 	)
 	switch entry.Kind {
@@ -116,12 +116,12 @@ func (s *Service) insertTx(ctx context.Context, tx *db.Tx, o *Organization, newI
 		if err := s.mayAddUserTx(ctx, tx, o); err != nil {
 			return err
 		}
-		displayKey = Fold(u.DisplayName)
+		display = displayKey(u.DisplayName)
 	case KindResource:
 		booking = DefaultBooking
 	}
 	n, err := tx.Exec(ctx, insertEntity, key, o.Key, string(newID), int64(entry.Kind), name, Fold(name), hidden,
-		int64(u.Role), u.DisplayName, displayKey, orNull(Fold(u.IdentityProviderUserID)), u.FirstName, u.LastName,
+		int64(u.Role), u.DisplayName, display, orNull(Fold(u.IdentityProviderUserID)), u.FirstName, u.LastName,
 		int64(r.Type), r.Description, booking.AutoAccept, booking.AutoDeclineRecurring, booking.AutoDeclineConflicting, now)
 	if err != nil {
 		return fmt.Errorf("create %s: %w", entry.Kind.word(), err)

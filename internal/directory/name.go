@@ -12,6 +12,23 @@ import (
 // Fold returns s in the form in which names are compared, stored for look-up and sorted: normalised (NFC), lower case.
 func Fold(s string) string { return strings.ToLower(norm.NFC.String(s)) }
 
+// displayKeyLimit is how many bytes of a folded display name order it in lists and find it by a prefix. A page token holds
+// them and may have 1,024 characters, of which base64 and its seal leave about 700 bytes; a whole name may fold to thousands.
+const displayKeyLimit = 512
+
+// displayKey is the beginning of the folded display name, cut between characters.
+func displayKey(name string) string {
+	key := Fold(name)
+	if len(key) <= displayKeyLimit {
+		return key
+	}
+	end := displayKeyLimit
+	for !utf8.RuneStart(key[end]) {
+		end--
+	}
+	return key[:end]
+}
+
 const (
 	groupNameLimit    = 256 // characters
 	resourceNameLimit = 20
@@ -100,9 +117,10 @@ func isNameByte(c byte) bool   { return isAlnum(c) || c == '_' || c == '-' || c 
 func isDomainByte(c byte) bool { return isAlnum(c) || c == '-' || c == '.' }
 
 // prefixRange returns the half-open range [from, to) of the strings that begin with the folded prefix, in the order of
-// their bytes. The prefix must not be empty.
+// their bytes. The prefix must not be empty. Of a prefix longer than displayKeyLimit, which no name or address reaches, what
+// display names are found by counts.
 func prefixRange(prefix string) (from, to string) {
-	from = Fold(prefix)
+	from = displayKey(prefix)
 	runes := []rune(from)
 	for i := len(runes) - 1; i >= 0; i-- {
 		next := runes[i] + 1

@@ -63,17 +63,17 @@ func updateUserTx(ctx context.Context, tx *db.Tx, e *Entity, c UserChange) error
 	for _, a := range c.texts() {
 		args = append(args, a.text)
 	}
-	var displayKey *string
+	var display *string
 	if c.DisplayName != nil {
-		key := Fold(*c.DisplayName)
-		displayKey = &key
+		key := displayKey(*c.DisplayName)
+		display = &key
 	}
 	var role *int64
 	if c.Role != nil {
 		r := int64(*c.Role)
 		role = &r
 	}
-	if _, err := tx.Exec(ctx, updateUser, append(args, displayKey, role, c.Hidden)...); err != nil {
+	if _, err := tx.Exec(ctx, updateUser, append(args, display, role, c.Hidden)...); err != nil {
 		return fmt.Errorf("update user %s: %w", e.ID, err)
 	}
 	if c.IdentityProviderUserID != nil {
