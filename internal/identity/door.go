@@ -5,6 +5,7 @@ package identity
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -108,7 +109,6 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 		if reason, err := d.verify(ctx, who, known, c, how.Address); err != nil || reason != "" {
 			return nil, d.refuse(ctx, who, c, how, reason, err)
 		}
-		d.remembered.add(user, c.Password, who.PasswordVersion)
 	}
 	if !who.MaySignIn() {
 		return nil, d.refuse(ctx, who, c, how, "not enabled", nil)
@@ -130,31 +130,57 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 }
 
 // verify checks the password, and the limits on guessing it. It returns the reason of a refusal, or an error when it could
-// not find out. An unknown user costs what a known one costs.
+// not find out. An unknown user costs what a known one costs, also once there were too many failures: else the quick answer
+// would tell who is known.
 func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, c Credentials, from netip.Addr) (string, error) {
-	account, address := "unknown", addressKey(from)
+	user, account, address := userKey(who.Organization, who.ID), unknownKey(c.Username), addressKey(from)
 	if known {
-		account = userKey(who.Organization, who.ID)
+		account = user
 	}
-	if d.addresses.blocked(address) {
-		return "too many failures from the address", nil
+	failed := false
+	for _, l := range []struct {
+		limit   *guessLimit
+		key     string
+		blocked string
+	}{
+		{d.addresses, address, "too many failures from the address"},
+		{d.accounts, account, "too many failures for the account"},
+	} {
+		may, err := l.limit.begin(ctx, l.key)
+		if err != nil {
+			return "", err
+		}
+		if !may {
+			return l.blocked, nil
+		}
+		defer func() { l.limit.end(l.key, failed) }()
 	}
-	if known && d.accounts.blocked(account) {
-		return "too many failures for the account", nil
+	if known && d.remembered.has(user, c.Password, who.PasswordVersion) { // by one who was waited for
+		return "", nil
 	}
 	ok, err := d.directory.VerifySignIn(ctx, who, c.Password)
 	if err != nil {
 		return "", err
 	}
-	if known && ok {
-		return "", nil
-	}
-	d.addresses.failed(address)
-	if known {
-		d.accounts.failed(account)
+	switch {
+	case !known:
+		failed = true
+		return "unknown user", nil
+	case !ok:
+		failed = true
 		return "wrong password", nil
+	case !who.MaySignIn(): // not remembered: a second try must not be quicker than one with a wrong password
+		failed = true
+		return "not enabled", nil
 	}
-	return "unknown user", nil
+	d.remembered.add(user, c.Password, who.PasswordVersion)
+	return "", nil
+}
+
+// unknownKey is what failures with a name that nobody has are counted by: a sum, since the name may be of any length.
+func unknownKey(name string) string {
+	sum := sha256.Sum256([]byte(directory.Fold(name)))
+	return string(sum[:])
 }
 
 // refuse records a refusal and returns what the caller is told. An err that is set is a failure to find out, not a refusal.

@@ -238,6 +238,37 @@ func TestUnknownUsersAreLimitedByAddress(t *testing.T) {
 	})
 }
 
+// A refusal that comes without the cost of a hash tells that a limit was reached: it must not tell whether the name is known.
+func TestUnknownAndDisabledUsersAreLimitedAsKnownOnes(t *testing.T) {
+	onBoth(t, identity.Limits{AccountFailures: 2, AccountRefill: time.Minute}, func(h *house) {
+		acme := h.organization("acme")
+		h.user(acme, "ann", "ann@acme.awsapps.com")
+		h.user(acme, "dis", "")
+		for _, c := range []identity.Credentials{
+			{Username: "ann", Password: "wrong Pa$$w0rd"},
+			{Username: "Nobody@acme.awsapps.com", Password: "wrong Pa$$w0rd"},
+			{Username: `acme\dis`, Password: password},
+		} {
+			for range 3 {
+				h.refuses(c.Username, c.Password)
+			}
+			records, err := h.audit.Read(t.Context(), audit.Query{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := ""
+			for _, r := range records {
+				if r.Operation == "SignIn" && r.Actor.Name == c.Username {
+					last = r.Detail
+				}
+			}
+			if last != "too many failures for the account" {
+				t.Errorf("%s: the third refusal is for %q", c.Username, last)
+			}
+		}
+	})
+}
+
 func TestEverySignInIsRecorded(t *testing.T) {
 	onBoth(t, identity.Limits{}, func(h *house) {
 		acme := h.organization("acme")
