@@ -12,10 +12,7 @@ import (
 
 // fetch answers FETCH and UID FETCH. Messages are read and sent in pages: nothing is held for a client that reads slowly.
 func (c *conn) fetch(ctx context.Context, a wire.Fetch) (result, error) {
-	p, err := newFetchPlan(&a)
-	if err != nil {
-		return result{}, err
-	}
+	p := newFetchPlan(&a)
 	set, err := c.resolve(a.UID, a.Set)
 	if err != nil {
 		return result{}, err
@@ -43,6 +40,9 @@ func (c *conn) fetch(ctx context.Context, a wire.Fetch) (result, error) {
 			return result{}, err
 		}
 	}
+	if f.unknown { // RFC 3516 section 4.3
+		return result{}, no("UNKNOWN-CTE", "a part has a transfer encoding that is not known")
+	}
 	if !a.UID && !a.HasChangedSince && set.Len() > f.sent {
 		if err := c.look(ctx, true); err != nil {
 			return result{}, err
@@ -64,7 +64,7 @@ type fetchPlan struct {
 	marksSeen bool
 }
 
-func newFetchPlan(a *wire.Fetch) (*fetchPlan, error) {
+func newFetchPlan(a *wire.Fetch) *fetchPlan {
 	p := &fetchPlan{modSeq: a.HasChangedSince}
 	if a.UID {
 		p.items = append(p.items, wire.FetchItem{Kind: wire.FetchUID})
@@ -84,9 +84,7 @@ func newFetchPlan(a *wire.Fetch) (*fetchPlan, error) {
 			p.want |= mailbox.WantItem
 		case wire.FetchEnvelope, wire.FetchBodyStructure, wire.FetchBody:
 			p.want |= mailbox.WantMeta
-		case wire.FetchBinary, wire.FetchBinarySize:
-			return nil, bad("BINARY is not offered here")
-		case wire.FetchRFC822, wire.FetchRFC822Header, wire.FetchRFC822Text, wire.FetchSection:
+		case wire.FetchBinary, wire.FetchBinarySize, wire.FetchRFC822, wire.FetchRFC822Header, wire.FetchRFC822Text, wire.FetchSection:
 			p.want |= mailbox.WantBody
 			if !isWhole(&it) {
 				p.want |= mailbox.WantMeta
@@ -104,7 +102,7 @@ func newFetchPlan(a *wire.Fetch) (*fetchPlan, error) {
 			p.names[i] = append(p.items[i].AppendName(nil), ' ')
 		}
 	}
-	return p, nil
+	return p
 }
 
 // isWhole reports whether an item is the message from its first byte to its last, which needs no structure.
@@ -159,6 +157,8 @@ type fetching struct {
 	c    *conn
 	plan *fetchPlan
 	sent int64
+	// unknown says that a part was asked for by BINARY whose transfer encoding nobody knows.
+	unknown bool
 }
 
 // send sends what was asked of one message. With nowSeen, \Seen was just set, and the client is told.
@@ -176,6 +176,10 @@ func (f *fetching) send(ctx context.Context, it *mailbox.Item, nowSeen bool) err
 		} else if err != nil {
 			return err
 		}
+	}
+	if !f.decodable(&m) {
+		f.unknown = true
+		return nil
 	}
 	f.sent++
 	if f.plan.flags || nowSeen {

@@ -44,8 +44,8 @@ func (m *opened) structure() (s *message.Structure, err error) {
 
 // appendSection appends the bytes of a section as a literal, or NIL where the message has no such part.
 func (m *opened) appendSection(ctx context.Context, b []byte, it *wire.FetchItem) ([]byte, error) {
-	if err := m.open(ctx); err != nil {
-		return b, err
+	if it.Kind == wire.FetchBinary || it.Kind == wire.FetchBinarySize {
+		return m.appendBinary(ctx, b, it)
 	}
 	start, end := int64(0), m.content.Size()
 	if !isWhole(it) {
@@ -61,10 +61,7 @@ func (m *opened) appendSection(ctx context.Context, b []byte, it *wire.FetchItem
 	if len(it.Section.Fields) > 0 {
 		return m.appendFields(b, it, start, end)
 	}
-	if it.HasPartial {
-		start = min(start+int64(it.Offset), end)
-		end = min(start+int64(it.Count), end)
-	}
+	start, end = partial(it, start, end)
 	b = wire.AppendLiteralHead(b, end-start)
 	if whole := m.content.Bytes(); whole != nil && end-start < wire.BufferSize/2 {
 		return append(b, withoutNUL(whole[start:end])...), nil
@@ -74,6 +71,15 @@ func (m *opened) appendSection(ctx context.Context, b []byte, it *wire.FetchItem
 		return nil, err
 	}
 	return m.c.w.Buf(), nil
+}
+
+// partial cuts the bytes from start to end down to those that were asked for.
+func partial(it *wire.FetchItem, start, end int64) (first, last int64) {
+	if !it.HasPartial {
+		return start, end
+	}
+	first = start + min(it.Offset, end-start)
+	return first, first + min(it.Count, end-first)
 }
 
 // bounds returns where a section lies in the content. The store's prefix belongs to the whole message and its header only.
@@ -95,7 +101,7 @@ func (m *opened) bounds(s *wire.Section) (start, end int64, ok bool, err error) 
 	first, last, ok := parts.Section(s.Part, kind)
 	prefix := int64(len(m.item.Prefix))
 	start, end = int64(first)+prefix, int64(last)+prefix
-	if len(s.Part) == 0 && kind == message.Header {
+	if len(s.Part) == 0 && (kind == message.Header || kind == message.Body) {
 		start = 0
 	}
 	if end > m.content.Size() || start > end {
@@ -111,10 +117,8 @@ func (m *opened) appendFields(b []byte, it *wire.FetchItem, start, end int64) ([
 		return b, err
 	}
 	out := message.AppendFields(nil, header, it.Section.Fields, it.Section.Kind == wire.SectionHeaderNot)
-	if it.HasPartial {
-		out = out[min(int(it.Offset), len(out)):]
-		out = out[:min(int(it.Count), len(out))]
-	}
+	first, last := partial(it, 0, int64(len(out)))
+	out = out[first:last]
 	return append(wire.AppendLiteralHead(b, int64(len(out))), withoutNUL(out)...), nil
 }
 
@@ -138,18 +142,23 @@ func (m *opened) bytes(start, end int64) ([]byte, error) {
 const copyPiece = 64 << 10
 
 // copy sends bytes of the content piece by piece.
-func (m *opened) copy(start, end int64) error {
-	if whole := m.content.Bytes(); whole != nil {
-		_, err := m.c.w.Write(withoutNUL(whole[start:end]))
+func (m *opened) copy(start, end int64) error { return m.copyFrom(m.content, start, end, withoutNUL) }
+
+// copyRaw is copy of bytes in which NUL may stand.
+func (m *opened) copyRaw(start, end int64) error { return m.copyFrom(m.content, start, end, asIs) }
+
+func (m *opened) copyFrom(from io.ReaderAt, start, end int64, as func([]byte) []byte) error {
+	if c, ok := from.(mailbox.Content); ok && c.Bytes() != nil {
+		_, err := m.c.w.Write(as(c.Bytes()[start:end]))
 		return err
 	}
 	piece := make([]byte, min(copyPiece, end-start))
 	for start < end {
-		n, err := m.content.ReadAt(piece[:min(int64(len(piece)), end-start)], start)
+		n, err := from.ReadAt(piece[:min(int64(len(piece)), end-start)], start)
 		if n == 0 {
 			return fmt.Errorf("read at %d: %w", start, err)
 		}
-		if _, err := m.c.w.Write(withoutNUL(piece[:n])); err != nil {
+		if _, err := m.c.w.Write(as(piece[:n])); err != nil {
 			return err
 		}
 		start += int64(n)

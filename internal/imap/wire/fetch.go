@@ -47,7 +47,7 @@ type FetchItem struct {
 	Peek    bool
 	Section Section
 	// Partial is the bytes asked for: HasPartial tells <0.n> from all.
-	Offset, Count uint32
+	Offset, Count int64
 	HasPartial    bool
 }
 
@@ -253,9 +253,9 @@ func (r *Reader) partial(it *FetchItem) {
 		return
 	}
 	it.HasPartial = true
-	it.Offset = r.number()
+	it.Offset = int64(r.number64())
 	r.expect('.')
-	if it.Count = r.number(); it.Count == 0 {
+	if it.Count = int64(r.number64()); it.Count == 0 {
 		r.fail("a partial fetch asks for at least one byte")
 	}
 	r.expect('>')
@@ -303,7 +303,7 @@ func (it *FetchItem) AppendName(dst []byte) []byte {
 	dst = append(dst, ']')
 	if it.HasPartial {
 		dst = append(dst, '<')
-		dst = strconv.AppendUint(dst, uint64(it.Offset), 10)
+		dst = strconv.AppendInt(dst, it.Offset, 10)
 		dst = append(dst, '>')
 	}
 	return dst
