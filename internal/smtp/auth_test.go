@@ -1,7 +1,9 @@
 package smtp
 
 import (
+	"context"
 	"encoding/base64"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -186,4 +188,38 @@ func TestTheEndOfASignInEndsTheSession(t *testing.T) {
 			ts.wantBodies()
 		})
 	}
+}
+
+func TestNothingBufferedIsDoneAfterASignInEnded(t *testing.T) {
+	var ts *testServer
+	ts = submission(t, func(c *Config) {
+		begin := c.Begin
+		c.Begin = func(ctx context.Context, s Sender) (Transaction, error) {
+			close(ts.door.ended)
+			for !ts.broken() && ctx.Err() == nil {
+				runtime.Gosched()
+			}
+			return begin(ctx, s)
+		}
+	})
+	ts.play(secured + "C: AUTH PLAIN " + annPlain + `
+		S: 235
+		C: MAIL FROM:<ann@example.com>
+		C> "RCPT TO:<bob@example.com>\r\nBDAT 4 LAST\r\na: b"
+		S: 250
+		S: 421 4.7.0 the sign-in has ended
+		END`)
+	ts.wantBodies()
+}
+
+// broken reports whether a session was interrupted.
+func (ts *testServer) broken() bool {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for c := range ts.sessions {
+		if c.wire.isBroken() {
+			return true
+		}
+	}
+	return false
 }

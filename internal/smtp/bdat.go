@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // bdat answers BDAT (RFC 3030). The bytes of a chunk follow the command whatever the answer is, so they are read first.
@@ -16,24 +17,28 @@ func (c *session) bdat(args string) {
 		return
 	}
 	if c.mail != nil && !c.mail.chunked && len(c.mail.recipients) > 0 {
-		c.mail.chunked = true
+		c.mail.chunked, c.mail.begun = true, time.Now()
 		if err := c.openSpool(); err != nil {
 			r := replyTo(err)
 			c.cfg.Log.Error("a message can't be spooled", "session", c.id, "error", err)
 			c.mail.failed = &r
 		}
 	}
-	c.wire.expectMessage(c.cfg.Timeouts.Data, c.cfg.Timeouts.Message)
 	if c.mail == nil || !c.mail.chunked {
+		// Nobody waits for these bytes longer than for a command: whoever did not sign in can send them too.
 		if c.skip(size) {
 			c.protocolError(503, "5.5.1", "say MAIL and RCPT first")
 		}
 		return
 	}
-	if !c.chunk(size) {
+	if size == 0 && !last && c.idled() { // brings nothing forward
 		return
 	}
 	m := c.mail
+	c.wire.expectMessage(c.cfg.Timeouts.Data, c.cfg.Timeouts.Message-time.Since(m.begun))
+	if !c.chunk(size) {
+		return
+	}
 	if last && m.breaks.bare() && m.failed == nil {
 		m.failed = &bareBreakReply
 	}

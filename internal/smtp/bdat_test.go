@@ -112,3 +112,35 @@ func TestBDATTimesOut(t *testing.T) {
 		END`)
 	ts.wantBodies()
 }
+
+func TestBDATIsNoWayToStayWithoutSigningIn(t *testing.T) {
+	ts := submission(t, func(c *Config) { c.Timeouts.SignIn = 80 * time.Millisecond })
+	ts.play(`
+		S: 220
+		C: EHLO a
+		S* 250
+		C> "BDAT 1000\r\nx"
+		S: 421 4.4.2
+		END`)
+}
+
+func TestChunksTogetherTimeOut(t *testing.T) {
+	ts := serve(t, func(c *Config) { c.Timeouts.Message = 150 * time.Millisecond })
+	c := ts.play(begun)
+	tick := time.NewTicker(30 * time.Millisecond)
+	defer tick.Stop()
+	for ts.t.Context().Err() == nil { // each chunk is in time
+		<-tick.C
+		c.play(`C> "BDAT 1\r\n"`)
+		<-tick.C
+		c.play("C> \"x\"")
+		if line := c.line(); strings.HasPrefix(line, "421 4.4.2") {
+			return
+		}
+	}
+}
+
+func TestEmptyChunksAreCounted(t *testing.T) {
+	ts := serve(t, func(c *Config) { c.Limits.Commands = 3 }) // one is EHLO, one is MAIL
+	ts.play(begun + "C: BDAT 0\nC: BDAT 0\nS: 250\nS: 421 4.7.0\nEND")
+}

@@ -45,7 +45,7 @@ type Limits struct {
 	Refused     int   // recipients refused before the connection is closed; 500
 	SignIns     int   // failed sign-ins before the connection is closed; 3
 	Messages    int   // messages in one connection; 1,000
-	Commands    int   // commands since the last message, RCPT, DATA and BDAT aside; 500
+	Commands    int   // commands since the last message, RCPT, DATA and BDAT that bring bytes aside; 500
 }
 
 // Timeouts bound how long the server waits. Zero values mean the defaults, those of RFC 5321 section 4.5.3.2 where it has

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"errors"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message"
@@ -20,6 +21,7 @@ type mail struct {
 	bytes      int64        // of the message itself, also those that are not kept
 	breaks     breakChecker // of BDAT
 	chunked    bool         // BDAT was used
+	begun      time.Time    // when the first BDAT came
 	failed     *reply       // what every further BDAT is told
 }
 

@@ -84,6 +84,12 @@ func (w *wire) interrupt(inMessageToo bool) {
 	}
 }
 
+func (w *wire) isBroken() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.broken
+}
+
 // netReader reads from the network for the buffer.
 type netReader struct{ w *wire }
 
@@ -132,9 +138,13 @@ func (n netWriter) Write(p []byte) (int, error) {
 	return conn.Write(p)
 }
 
-// line reads a line without its CRLF. errLineTooLong and errBareBreak leave the reader at the beginning of the next line;
+// line reads a line without its CRLF. Once the session was broken off, what is in the buffer is no command any more.
+// errLineTooLong and errBareBreak leave the reader at the beginning of the next line;
 // after any other error nothing more can be read. The line is valid until the next read.
 func (w *wire) line(limit int) ([]byte, error) {
+	if w.isBroken() {
+		return nil, errInterrupted
+	}
 	b, err := w.in.ReadSlice('\n')
 	if err == bufio.ErrBufferFull {
 		return nil, w.skipLine(1 << 20)

@@ -16,11 +16,8 @@ func (c *session) command(line string) {
 		c.protocolError(500, "5.5.2", "the line is too long")
 		return
 	}
-	if !brings(verb) {
-		if c.commands++; c.commands > c.cfg.Limits.Commands {
-			c.hangUp("4.7.0", "took enough commands without a message")
-			return
-		}
+	if !brings(verb) && c.idled() {
+		return
 	}
 	switch verb {
 	case "HELO", "EHLO":
@@ -63,6 +60,15 @@ func (c *session) command(line string) {
 // brings reports whether a command brings a message forward; the others may not go on for ever.
 func brings(verb string) bool {
 	return verb == "RCPT" || verb == "DATA" || verb == "BDAT" || verb == "QUIT"
+}
+
+// idled counts a command that brought no message forward. It reports whether that ended the session.
+func (c *session) idled() bool {
+	if c.commands++; c.commands <= c.cfg.Limits.Commands {
+		return false
+	}
+	c.hangUp("4.7.0", "took enough commands without a message")
+	return true
 }
 
 // without refuses arguments of a command that has none.
