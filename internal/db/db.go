@@ -30,6 +30,8 @@ type Options struct {
 	Path string
 	// URL is a PostgreSQL connection URL: postgres://user:secret@host:port/database?….
 	URL string
+	// Alone refuses, with ErrHeld, a PostgreSQL database that another process has opened so. For SQLite it says nothing: see Path.
+	Alone bool
 	// NoSync gives durability up for speed. It is for servers that keep nothing.
 	NoSync bool
 	// Rehearse runs every write function twice and undoes the first run: a test's way to find those that can't be run again.

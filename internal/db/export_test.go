@@ -8,3 +8,6 @@ func (d *DB) SetLogLimit(bytes int64) {
 	w := d.store.(*sqliteStore).writer
 	w.wal.limit, w.wal.step = bytes, bytes/4
 }
+
+// HoldKey is the number of the lock that keeps other processes off a PostgreSQL database.
+const HoldKey = holdKey

@@ -36,6 +36,8 @@ type postgresStore struct {
 	log  *slog.Logger
 	pool *sql.DB
 	hub  *hub
+	// hold keeps other processes off; nil where Options.Alone is not set.
+	hold *hold
 	// rehearse is Options.Rehearse.
 	rehearse bool
 	closed   atomic.Bool
@@ -60,8 +62,13 @@ func openPostgres(ctx context.Context, o Options, h *hub) (*postgresStore, error
 	pool.SetMaxIdleConns(size)
 	pool.SetConnMaxIdleTime(pgIdle)
 	s := &postgresStore{log: o.Log, pool: pool, hub: h, rehearse: o.Rehearse}
+	if o.Alone {
+		if s.hold, err = takeHold(ctx, config, o.Log); err != nil {
+			return nil, errors.Join(err, pool.Close())
+		}
+	}
 	if err := s.prepare(ctx, o); err != nil {
-		return nil, errors.Join(err, pool.Close())
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
@@ -89,7 +96,9 @@ func (s *postgresStore) close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	return s.pool.Close()
+	err := s.pool.Close()
+	s.hold.release()
+	return err
 }
 
 func (s *postgresStore) write(ctx context.Context, fn Func) error {
@@ -128,6 +137,9 @@ func (s *postgresStore) undone(ctx context.Context, fn Func) {
 
 // attempt runs fn once.
 func (s *postgresStore) attempt(ctx context.Context, fn Func) error {
+	if err := s.hold.check(); err != nil {
+		return err
+	}
 	tx, err := s.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return unavailable(err)

@@ -55,6 +55,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	d, err := db.Open(ctx, db.Options{
 		Path:   filepath.Join(dir, "pennypost.db"),
 		URL:    c.DatabaseURL,
+		Alone:  true,
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
