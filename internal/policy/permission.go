@@ -77,8 +77,9 @@ func (s *Service) DeletePermissions(ctx context.Context, p principal.Principal, 
 	})
 }
 
-// ListPermissions lists who may do what on an owner's mailbox, in the order of the grantees' creation. Faults: NotFound
-// (Entity), Invalid (Token).
+// ListPermissions lists who may do what on an owner's mailbox, in the order of the grantees' creation. Deleted grantees, whose
+// permissions are yet to be swept, are left out. Faults: NotFound (Entity), also for a deleted owner, since
+// ListMailboxPermissions lists no EntityState; Invalid (Token).
 func (s *Service) ListPermissions(ctx context.Context, p principal.Principal, org directory.OrgID, owner string, page directory.Page) (permissions []Permission, next string, err error) {
 	var after int64
 	limit := page.Limit
@@ -95,6 +96,9 @@ func (s *Service) ListPermissions(ctx context.Context, p principal.Principal, or
 		if err != nil {
 			return err
 		}
+		if e.State == directory.Deleted {
+			return fault.New(fault.NotFound, fault.Entity, "%s is deleted", e.ID)
+		}
 		rows, err := permissionsTx(ctx, tx, e.Key, after, limit+1)
 		if err != nil {
 			return err
@@ -108,6 +112,9 @@ func (s *Service) ListPermissions(ctx context.Context, p principal.Principal, or
 			grantee, err := s.directory.EntityByKeyTx(ctx, tx, row.grantee)
 			if err != nil {
 				return fmt.Errorf("read grantee: %w", err)
+			}
+			if grantee.State == directory.Deleted {
+				continue
 			}
 			permissions = append(permissions, Permission{Grantee: grantee.ID, Kind: grantee.Kind, Rights: row.rights})
 		}

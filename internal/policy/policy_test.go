@@ -91,6 +91,36 @@ func (f *fixture) wantFault(err error, kind fault.Kind, subject fault.Subject) {
 	}
 }
 
+func TestPermissionsOfDeleted(t *testing.T) {
+	onBoth(t, func(f *fixture) {
+		owner, kept, gone := f.make(directory.KindUser, "owner"), f.make(directory.KindUser, "kept"), f.makeOff(directory.KindUser, "gone")
+		for _, grantee := range []directory.EntityID{kept, gone} {
+			f.ok(f.PutPermissions(f.ctx, admin, f.org.ID, string(owner), string(grantee), SendAs))
+		}
+		f.end(gone) // what ties it to others is swept later
+		permissions, next, err := f.ListPermissions(f.ctx, admin, f.org.ID, string(owner), directory.Page{})
+		f.ok(err)
+		if len(permissions) != 1 || permissions[0].Grantee != kept || next != "" {
+			t.Errorf("listed %v, %q; want %s alone", permissions, next, kept)
+		}
+		f.end(owner)
+		_, _, err = f.ListPermissions(f.ctx, admin, f.org.ID, string(owner), directory.Page{})
+		f.wantFault(err, fault.NotFound, fault.Entity)
+	})
+}
+
+// end deletes an entity and leaves its permissions.
+func (f *fixture) end(id directory.EntityID) {
+	f.t.Helper()
+	f.write(func(ctx context.Context, tx *db.Tx) error {
+		e, err := f.directory.FindForTx(ctx, tx, f.org, string(id), directory.Narrow{})
+		if err != nil {
+			return err
+		}
+		return f.directory.DeleteTx(ctx, tx, f.org, e)
+	})
+}
+
 // make makes an entity with an address.
 func (f *fixture) make(kind directory.Kind, name string) directory.EntityID {
 	f.t.Helper()
