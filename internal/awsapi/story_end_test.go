@@ -166,6 +166,8 @@ func (s *story) externalDirectories() {
 	member := must(w, w.CreateUser, &workmail.CreateUserInput{OrganizationId: &org, Name: str("member"), DisplayName: str("M")}).UserId
 	group := must(w, w.CreateGroup, &workmail.CreateGroupInput{OrganizationId: &org, Name: str("externals")}).GroupId
 	room := must(w, w.CreateResource, &workmail.CreateResourceInput{OrganizationId: &org, Name: str("hall"), Type: types.ResourceTypeRoom}).ResourceId
+	enabled := must(w, w.CreateUser, &workmail.CreateUserInput{OrganizationId: &org, Name: str("enabled"), DisplayName: str("On")}).UserId
+	must(w, w.RegisterToWorkMail, &workmail.RegisterToWorkMailInput{OrganizationId: &org, EntityId: enabled, Email: str("on@external.awsapps.com")})
 	here := scene{org: org, user: *user, other: *member, group: *group, resource: *room, arn: s.arn, domain: "external.awsapps.com"}
 	for want, fails := range map[contract.ErrorCode]error{
 		contract.DirectoryUnavailableException:                 fault.New(fault.DirectoryDown, fault.Directory, "the directory does not answer"),
@@ -174,8 +176,12 @@ func (s *story) externalDirectories() {
 	} {
 		w.external.fails = fails
 		for _, h := range w.api.Handlers() {
+			at := here
+			if h.Op.Name == "UpdatePrimaryEmailAddress" { // asks no directory for one who has no address
+				at.user = *enabled
+			}
 			if _, never := neverRaised[h.Op.Name+" "+string(want)]; h.Op.Lists(want) && !never && h.Op.Name != "CreateOrganization" {
-				w.expect(h.Op, inputs(w.t, h.Op, here), want)
+				w.expect(h.Op, inputs(w.t, h.Op, at), want)
 			}
 		}
 		w.external.fails = nil

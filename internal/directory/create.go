@@ -103,13 +103,13 @@ const insertPassword = `INSERT INTO password (entity, secret, changed) VALUES ($
 
 func (s *Service) insertTx(ctx context.Context, tx *db.Tx, o *Organization, newID EntityID, entry NewEntry, secret string) error {
 	var (
-		key        = id.Key()
-		name       = entry.name()
-		now        = s.clock.Now().UnixMicro()
-		u, r       = entry.User, entry.Resource
-		hidden     = u.Hidden || entry.Group.Hidden || r.Hidden
-		display    any
-		booking    BookingOptions
+		key     = id.Key()
+		name    = entry.name()
+		now     = s.clock.Now().UnixMicro()
+		u, r    = entry.User, entry.Resource
+		hidden  = u.Hidden || entry.Group.Hidden || r.Hidden
+		display any
+		booking BookingOptions
 	)
 	switch entry.Kind {
 	case KindUser:
