@@ -118,6 +118,9 @@ func addressesOf(f message.Field) ([]message.Address, error) {
 		}
 		list = append(list, a)
 	}
+	if ambiguous(f.Value()) {
+		return nil, fault.New(fault.Invalid, fault.Message, "the %s field can be read in more than one way: write name <address>", f.Name)
+	}
 	return list, nil
 }
 

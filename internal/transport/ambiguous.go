@@ -1,0 +1,71 @@
+package transport
+
+import "strings"
+
+// ambiguous reports whether a reader of mail could take a list of addresses to name others than message.ParseAddressList
+// finds in it. That makes the best of everything, as a reader must; where a message says who it is from, another reader's
+// best must not be somebody else. Refused are a second address in one place, text behind the brackets, and quotes, comments
+// and brackets that never end. An address as the name of itself is let pass: clients write it.
+func ambiguous(list string) bool {
+	// What is outside the brackets of an entry and what is inside, without quoted strings and comments.
+	var name, address strings.Builder
+	brackets := 0 // of the entry so far
+	for i := 0; i < len(list); i++ {
+		c := list[i]
+		switch {
+		case c == '"' || c == '(':
+			end := closing(list, i)
+			if end < 0 || c == '"' && brackets == 2 {
+				return true
+			}
+			i = end
+		case c == ')' || c == ';' || c == ':':
+			return true
+		case c == '<' && brackets == 0, c == '>' && brackets == 1:
+			brackets++
+		case c == '<' || c == '>' || c == ',' && brackets == 1:
+			return true
+		case c == ',':
+			if !namesOne(name.String(), address.String()) {
+				return true
+			}
+			name.Reset()
+			address.Reset()
+			brackets = 0
+		case brackets == 1:
+			address.WriteByte(c)
+		case brackets == 2 && c != ' ' && c != '\t':
+			return true
+		default:
+			name.WriteByte(c)
+		}
+	}
+	return brackets == 1 || !namesOne(name.String(), address.String())
+}
+
+// namesOne reports whether an entry has one address at most.
+func namesOne(name, address string) bool {
+	if address == "" {
+		return strings.Count(name, "@") <= 1
+	}
+	return strings.Count(address, "@") <= 1 && (!strings.Contains(name, "@") || strings.EqualFold(strings.TrimSpace(name), address))
+}
+
+// closing returns where the quoted string or the comment that begins at i ends, -1 where it does not (RFC 5322 sections
+// 3.2.2 and 3.2.4: comments can hold comments).
+func closing(s string, i int) int {
+	quoted, depth := s[i] == '"', 1
+	for i++; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\':
+			i++
+		case quoted && c == '"', !quoted && c == ')':
+			if depth--; depth == 0 {
+				return i
+			}
+		case !quoted && c == '(':
+			depth++
+		}
+	}
+	return -1
+}
