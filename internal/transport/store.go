@@ -6,6 +6,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/mailbox/content"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/spool"
 )
@@ -36,11 +37,7 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 			return err
 		}
 	}
-	structure, envelope := message.Scan(b), message.ParseEnvelope(b)
-	_, err = x.transport.Mailboxes.Deliver(ctx, mailbox.Message{
-		Source:   mailbox.Source{Bytes: b},
-		Envelope: envelope.AppendBinary(nil), Structure: structure.AppendBinary(nil), ParserVersion: message.ParserVersion,
-	}, x.mailboxTargets()...)
+	_, err = x.transport.Mailboxes.Deliver(ctx, content.Message(b, mailbox.Source{Bytes: b}), x.mailboxTargets()...)
 	return x.answerFor(err)
 }
 
