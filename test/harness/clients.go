@@ -67,56 +67,78 @@ func (s *Server) IMAP(user, password string) *IMAP {
 	return c
 }
 
+// Close ends the connection without a word.
+func (c *IMAP) Close() { _ = c.conn.Close() }
+
 func (c *IMAP) line() string {
 	c.t.Helper()
-	line, err := c.in.ReadString('\n')
+	line, err := c.readLine()
 	if err != nil {
 		c.t.Fatalf("IMAP: %v", err)
 	}
-	return strings.TrimRight(line, "\r\n")
+	return line
+}
+
+func (c *IMAP) readLine() (string, error) {
+	line, err := c.in.ReadString('\n')
+	return strings.TrimRight(line, "\r\n"), err
 }
 
 // Do carries out a command, which must be answered OK, and returns the untagged lines, with literals in place.
 func (c *IMAP) Do(command string) []string {
 	c.t.Helper()
-	c.send(command)
-	return c.finish(command)
+	lines, status, err := c.Try(command)
+	if err != nil {
+		c.t.Fatalf("IMAP: %v", err)
+	}
+	if !strings.HasPrefix(status, "OK") {
+		c.t.Fatalf("IMAP %.200s: %s", command, status)
+	}
+	return lines
 }
 
-func (c *IMAP) send(command string) {
-	c.t.Helper()
+// Try carries out a command whose answer may be anything, or never come: for a server that is killed. It returns the untagged
+// lines that came, with literals in place, and what stood behind the tag. It may be called from any goroutine.
+func (c *IMAP) Try(command string) (lines []string, status string, err error) {
 	c.tags++
 	if _, err := fmt.Fprintf(c.conn, "t%d %s\r\n", c.tags, command); err != nil {
-		c.t.Fatalf("IMAP: %v", err)
+		return nil, "", err
+	}
+	for {
+		line, err := c.readWhole()
+		if err != nil {
+			return lines, "", err
+		}
+		if status, ok := strings.CutPrefix(line, fmt.Sprintf("t%d ", c.tags)); ok {
+			return lines, status, nil
+		}
+		lines = append(lines, line)
 	}
 }
 
 var literal = regexp.MustCompile(`\{(\d+)\}$`)
 
-func (c *IMAP) finish(command string) []string {
-	c.t.Helper()
-	var lines []string
-	for {
-		line := c.line()
-		for m := literal.FindStringSubmatch(line); m != nil; m = literal.FindStringSubmatch(line) {
-			n, err := strconv.Atoi(m[1])
-			if err != nil {
-				c.t.Fatal(err)
-			}
-			text := make([]byte, n)
-			if _, err := io.ReadFull(c.in, text); err != nil {
-				c.t.Fatalf("IMAP: %v", err)
-			}
-			line = strings.TrimSuffix(line, m[0]) + string(text) + c.line()
+// readWhole reads a line with its literals.
+func (c *IMAP) readWhole() (string, error) {
+	line, err := c.readLine()
+	for err == nil {
+		m := literal.FindStringSubmatch(line)
+		if m == nil {
+			break
 		}
-		if status, ok := strings.CutPrefix(line, fmt.Sprintf("t%d ", c.tags)); ok {
-			if !strings.HasPrefix(status, "OK") {
-				c.t.Fatalf("IMAP %s: %s", command, status)
-			}
-			return lines
+		var n int
+		if n, err = strconv.Atoi(m[1]); err != nil {
+			break
 		}
-		lines = append(lines, line)
+		text := make([]byte, n)
+		if _, err = io.ReadFull(c.in, text); err != nil {
+			break
+		}
+		var rest string
+		rest, err = c.readLine()
+		line = strings.TrimSuffix(line, m[0]) + string(text) + rest
 	}
+	return line, err
 }
 
 // Append puts a message into a folder.
