@@ -95,7 +95,8 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.keys = identity.NewKeys(d, parts.audit, parts.root, parts.feed, parts.clock, iam.Check)
 	parts.policy = policy.New(parts.directory, parts.clock)
 	parts.spool = filepath.Join(dir, "spool")
-	if err := os.MkdirAll(parts.spool, 0o700); err != nil {
+	// What a killed server left there was never acknowledged.
+	if err := errors.Join(os.RemoveAll(parts.spool), os.MkdirAll(parts.spool, 0o700)); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	store, err := blob.New(ctx, blob.Options{URL: c.BlobURL, Dir: filepath.Join(dir, "blobs"), NoSync: !kept})

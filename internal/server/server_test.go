@@ -143,6 +143,21 @@ func TestRemovedAdminKeyIsNotMadeAgain(t *testing.T) {
 	}
 }
 
+func TestSpoolIsEmptiedAtTheStart(t *testing.T) {
+	dir := t.TempDir()
+	left := filepath.Join(dir, "spool", "message-1")
+	if err := os.MkdirAll(filepath.Dir(left), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(left, []byte("half a mess"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, settings(t, dir), Options{})
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what a killed server left is still there: %v", err)
+	}
+}
+
 func TestMissingSecretKeyFileStopsTheStart(t *testing.T) {
 	dir := t.TempDir()
 	_, stop := start(t, settings(t, dir), Options{})
