@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 3, "how often TestKill kills the server on each engine; make soak asks for many more")
+	rounds = flag.Int("rounds", 8, "how often TestKill kills the server on each engine; make soak asks for many more")
 	seed   = flag.Uint64("seed", 0, "what TestKill draws its lots from, to repeat what a failure printed; 0 draws one")
 )
 
@@ -47,7 +47,7 @@ func TestKill(t *testing.T) {
 			&administrator{name: "a1", org: org}, &administrator{name: "a2", org: org},
 		}
 		for round := range *rounds {
-			crash(t, s, loads, seed, round)
+			under(t, s, loads, seed, round, s.Kill)
 			s.Check()
 			s.Start()
 			for _, l := range loads {
@@ -63,8 +63,9 @@ func TestKill(t *testing.T) {
 	})
 }
 
-// crash lets the loads work, and kills the server soon after a number of acknowledgements that is drawn by lot.
-func crash(t *testing.T, s *harness.Server, loads []load, seed uint64, round int) {
+// under lets the loads work, ends the server soon after a number of acknowledgements that is drawn by lot, and waits for the
+// loads to notice.
+func under(t *testing.T, s *harness.Server, loads []load, seed uint64, round int, end func()) {
 	t.Helper()
 	lots := rand.New(rand.NewPCG(seed, uint64(round)<<8))
 	limit := int64(1 + lots.IntN(200))
@@ -92,8 +93,8 @@ func crash(t *testing.T, s *harness.Server, loads []load, seed uint64, round int
 		// Not just behind an acknowledgement, where a commit has ended: anywhere in what follows.
 		<-time.After(time.Duration(lots.IntN(5000)) * time.Microsecond)
 	case <-ended:
-		t.Errorf("all clients gave up after %d acknowledgements, before the server was killed", count.Load())
+		t.Errorf("all clients gave up after %d acknowledgements, before the server ended", count.Load())
 	}
-	s.Kill()
+	end()
 	<-ended
 }

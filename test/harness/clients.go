@@ -70,6 +70,17 @@ func (s *Server) IMAP(user, password string) *IMAP {
 // Close ends the connection without a word.
 func (c *IMAP) Close() { _ = c.conn.Close() }
 
+// Rest reads what the server says until it ends the connection, and reports whether it said BYE.
+func (c *IMAP) Rest() (said []string, bye bool) {
+	for {
+		line, err := c.readWhole()
+		if err != nil {
+			return said, bye
+		}
+		said, bye = append(said, line), bye || strings.HasPrefix(line, "* BYE")
+	}
+}
+
 func (c *IMAP) line() string {
 	c.t.Helper()
 	line, err := c.readLine()
