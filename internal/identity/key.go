@@ -41,10 +41,12 @@ type Keys struct {
 	feed   *feed.Feed
 	clock  clock.Clock
 	policy func(document string) error // refuses a policy that is not implemented
+	good   *goodKeys
 }
 
 const (
 	sealPurpose    = "access key"
+	keyTopic       = "key" // of the feed: a key was revoked
 	maxLabel       = 128
 	maxPolicyBytes = 20 << 10
 )
@@ -52,7 +54,9 @@ const (
 // NewKeys returns the access keys kept in d. checkPolicy says whether a policy document or name is one that the server
 // enforces; a key is never created with another. The database must belong to the root key: BindRoot is called first.
 func NewKeys(d *db.DB, a *audit.Log, root *secret.Key, f *feed.Feed, c clock.Clock, checkPolicy func(document string) error) *Keys {
-	return &Keys{db: d, audit: a, seal: root, feed: f, clock: c, policy: checkPolicy}
+	k := &Keys{db: d, audit: a, seal: root, feed: f, clock: c, policy: checkPolicy, good: newGoodKeys(c)}
+	f.Watch(keyTopic, k.good.forget)
+	return k
 }
 
 // RootID returns the id of the root key that this database's secrets are sealed under, empty for a database without any.
@@ -125,8 +129,21 @@ func random(n int) []byte {
 }
 
 // Lookup returns the good key with the id and its secret, or a NotFound fault: an unknown key and a revoked one are the same
-// to the caller. It reads the database each time, so that a revoked key is refused from the next request on.
+// to the caller. A revoked key is refused as soon as Revoke returns. Good keys are remembered in memory (goodKeys says why that
+// is safe).
 func (k *Keys) Lookup(ctx context.Context, id string) (Credential, error) {
+	c, changes, ok := k.good.get(id)
+	if ok {
+		return c, nil
+	}
+	c, err := k.read(ctx, id)
+	if err == nil {
+		k.good.add(c, changes)
+	}
+	return c, err
+}
+
+func (k *Keys) read(ctx context.Context, id string) (Credential, error) {
 	c := Credential{AccessKey: AccessKey{ID: id}}
 	var sealed []byte
 	var created int64
@@ -188,10 +205,11 @@ func (k *Keys) Revoke(ctx context.Context, p principal.Principal, id string) err
 		if n == 0 {
 			return fault.New(fault.NotFound, fault.Key, "there is no access key %q: see pennypost key list", id)
 		}
-		tx.OnCommit(func() { k.feed.Publish(feed.Topic{Kind: "key", Key: id}) })
+		tx.OnCommit(func() { k.feed.Publish(feed.Topic{Kind: keyTopic, Key: id}) })
 		return k.audit.AppendTx(ctx, tx, audit.Of(p, "", "RevokeAccessKey", id))
 	})
 	if err != nil {
+		k.good.forget(id) // a commit whose answer was lost announces nothing
 		return fmt.Errorf("revoke access key: %w", err)
 	}
 	return nil

@@ -59,6 +59,12 @@ func TestAccessKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		for range 3 { // the first of them remembers it
+			if again, err := keys.Lookup(ctx, made.ID); err != nil || again != made {
+				t.Fatalf("Lookup again = %+v, %v; want what was made", again, err)
+			}
+		}
+
 		heard := f.Listen(feed.Topic{Kind: "key", Key: made.ID})
 		defer heard.Close()
 		for range 2 { // again changes nothing
