@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"errors"
+	"net"
+	"net/smtp"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/workmail"
+	"github.com/aws/aws-sdk-go-v2/service/workmail/types"
+	"github.com/miekg/dns"
+
+	"github.com/pennypost/pennypost/test/harness"
+)
+
+// zone is a DNS server that answers for TXT records as soon as the test has published them: the server's first question
+// comes before anybody can know the proof.
+type zone struct {
+	published chan struct{}
+	records   map[string]string // name with its final dot → text; complete when published is closed
+}
+
+func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+	<-z.published
+	answer := new(dns.Msg)
+	answer.SetReply(q)
+	name := strings.ToLower(q.Question[0].Name)
+	if text, ok := z.records[name]; ok && q.Question[0].Qtype == dns.TypeTXT {
+		answer.Answer = append(answer.Answer, &dns.TXT{
+			Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 60}, Txt: []string{text},
+		})
+	} else {
+		answer.Rcode = dns.RcodeNameError
+	}
+	_ = w.WriteMsg(answer) // a resolver that gave up asks again
+}
+
+// TestDomainIsProvenByDNS publishes the record that GetMailDomain hands out, and lets the domain receive mail.
+func TestDomainIsProvenByDNS(t *testing.T) {
+	z := &zone{published: make(chan struct{}), records: map[string]string{}}
+	socket, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &dns.Server{PacketConn: socket, Handler: z}
+	ended := make(chan error, 1)
+	go func() { ended <- server.ActivateAndServe() }()
+	defer func() {
+		if err := errors.Join(server.Shutdown(), <-ended); err != nil {
+			t.Error(err)
+		}
+	}()
+
+	s := harness.Start(t, harness.Options{Flags: []string{"--dns-resolver", socket.LocalAddr().String()}})
+	org, other := office(t, s, "proven", "ann"), office(t, s, "late")
+	api := s.WorkMail()
+	domain := aws.String("proven.example.com")
+	for _, o := range []string{org, other} { // as long as nobody has proven it both may claim it
+		if _, err := api.RegisterMailDomain(t.Context(), &workmail.RegisterMailDomainInput{OrganizationId: &o, DomainName: domain}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status := func() *workmail.GetMailDomainOutput {
+		out, err := api.GetMailDomain(t.Context(), &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: domain})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	before := status()
+	if before.OwnershipVerificationStatus != types.DnsRecordVerificationStatusPending {
+		t.Fatalf("before the proof: %s", before.OwnershipVerificationStatus)
+	}
+	for _, r := range before.Records {
+		if aws.ToString(r.Type) == "TXT" {
+			z.records[strings.TrimSuffix(strings.ToLower(aws.ToString(r.Hostname)), ".")+"."] = strings.Trim(aws.ToString(r.Value), `"`)
+		}
+	}
+	close(z.published)
+	harness.Eventually(t, "the domain is proven", func() bool {
+		return status().OwnershipVerificationStatus == types.DnsRecordVerificationStatusVerified
+	})
+
+	var taken *types.MailDomainInUseException
+	third := office(t, s, "third")
+	_, err = api.RegisterMailDomain(t.Context(), &workmail.RegisterMailDomainInput{OrganizationId: &third, DomainName: domain})
+	if !errors.As(err, &taken) {
+		t.Errorf("another organisation registers a proven domain: %v", err)
+	}
+	if _, err := api.CreateAlias(t.Context(), &workmail.CreateAliasInput{
+		OrganizationId: &org, EntityId: entity(t, s, org, "ann"), Alias: aws.String("ann@proven.example.com"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := smtp.Dial(s.Addr("smtp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := errors.Join(c.Mail("x@example.org"), c.Rcpt("ann@proven.example.com")); err != nil {
+		t.Fatal(err)
+	}
+	w, err := c.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte("Subject: proven\r\n\r\n.\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.IMAP("ann@proven.example.com", password).Subjects("INBOX", "ALL"); len(got) != 1 || got[0] != "proven" {
+		t.Errorf("in the mailbox: %v", got)
+	}
+}
+
+// entity returns the id of a user by the name.
+func entity(t *testing.T, s *harness.Server, org, name string) *string {
+	t.Helper()
+	out, err := s.WorkMail().DescribeUser(t.Context(), &workmail.DescribeUserInput{OrganizationId: &org, UserId: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.UserId
+}
