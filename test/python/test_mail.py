@@ -282,3 +282,97 @@ class SessionsEndTest(Case):
             wait_for(lambda: self.api.describe_organization(OrganizationId=self.org)["State"] == "Deleted")
         finally:
             self.alias, self.org, self.domain = alias, org, f"{alias}.awsapps.com"
+
+
+class TakenAwayTest(Case):
+    """What an operation takes away is gone for mail too, at once."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.user_id, cls.address = cls().enabled_user("taken")
+
+    def arrives(self, to):
+        subject = unique("taken ")
+        try:
+            deliver("s@example.com", [to], message("s@example.com", to, subject))
+        except smtplib.SMTPRecipientsRefused as e:
+            self.assertEqual(e.recipients[to][0] // 100, 5)
+            return False
+        with mailbox(self.address) as m:
+            return subject in subjects(m)
+
+    def test_delete_alias(self):
+        alias = f"alias@{self.domain}"
+        self.call("create_alias", EntityId=self.user_id, Alias=alias)
+        self.assertTrue(self.arrives(alias))
+        self.call("delete_alias", EntityId=self.user_id, Alias=alias)
+        self.assertFalse(self.arrives(alias))
+
+    def test_disassociate_member_from_group(self):
+        group, address = self.call("create_group", Name=unique("g"))["GroupId"], f"group@{self.domain}"
+        self.call("register_to_work_mail", EntityId=group, Email=address)
+        self.call("associate_member_to_group", GroupId=group, MemberId=self.user_id)
+        self.assertTrue(self.arrives(address))
+        self.call("disassociate_member_from_group", GroupId=group, MemberId=self.user_id)
+        self.assertFalse(self.arrives(address))
+
+    def test_delete_group(self):
+        group, address = self.call("create_group", Name=unique("g"))["GroupId"], f"gone@{self.domain}"
+        self.call("register_to_work_mail", EntityId=group, Email=address)
+        self.call("associate_member_to_group", GroupId=group, MemberId=self.user_id)
+        self.assertTrue(self.arrives(address))
+        self.call("deregister_from_work_mail", EntityId=group)
+        self.call("delete_group", GroupId=group)
+        self.assertFalse(self.arrives(address))
+
+    def test_delete_resource(self):
+        room, address = self.call("create_resource", Name=unique("room"), Type="ROOM")["ResourceId"], f"room@{self.domain}"
+        self.call("register_to_work_mail", EntityId=room, Email=address)
+        deliver("s@example.com", [address], message("s@example.com", address))
+        self.call("deregister_from_work_mail", EntityId=room)
+        self.call("delete_resource", ResourceId=room)
+        with self.assertRaises(smtplib.SMTPRecipientsRefused):
+            deliver("s@example.com", [address], message("s@example.com", address))
+
+    def test_delete_user(self):
+        user, address = self.enabled_user()
+        mailbox(address).logout()
+        self.call("deregister_from_work_mail", EntityId=user)
+        self.call("delete_user", UserId=user)
+        again = imaplib.IMAP4_SSL(*address_of("imaps"), ssl_context=tls(), timeout=30)
+        with self.assertRaises(imaplib.IMAP4.error):
+            again.login(address, PASSWORD)
+        again.logout()
+        # Whoever gets the name and the address next starts with an empty mailbox.
+        self.call("register_to_work_mail", EntityId=self.user(address.split("@")[0], Password=PASSWORD), Email=address)
+        with mailbox(address) as m:
+            self.assertEqual(subjects(m), [])
+
+    def test_delete_mailbox_permissions(self):
+        owner, owner_at = self.enabled_user()
+        self.call("put_mailbox_permissions", EntityId=owner, GranteeId=self.user_id, PermissionValues=["SEND_AS"])
+        submit(self.address, PASSWORD, message(owner_at, self.address), [self.address], sender=owner_at)
+        self.call("delete_mailbox_permissions", EntityId=owner, GranteeId=self.user_id)
+        with self.assertRaises(smtplib.SMTPException):
+            submit(self.address, PASSWORD, message(owner_at, self.address), [self.address], sender=owner_at)
+
+    def test_update_primary_email_address(self):
+        user, old = self.enabled_user()
+        new = f"new@{self.domain}"
+        self.call("update_primary_email_address", EntityId=user, Email=new)
+        for to in (old, new):  # the old one has become an alias
+            subject = unique("primary ")
+            deliver("s@example.com", [to], message("s@example.com", to, subject))
+            with mailbox(new) as m:
+                self.assertIn(subject, subjects(m))
+
+    def test_update_mailbox_quota(self):
+        user, address = self.enabled_user()
+        self.call("update_mailbox_quota", UserId=user, MailboxQuota=1)
+        big = message("s@example.com", address, body="z" * 70 + "\r\n")
+        big.set_content(("z" * 70 + "\r\n") * 20_000)
+        with self.assertRaises(smtplib.SMTPException):
+            deliver("s@example.com", [address], big)
+        self.call("update_mailbox_quota", UserId=user, MailboxQuota=10)
+        deliver("s@example.com", [address], big)
