@@ -90,7 +90,7 @@ func settings(cmd *cobra.Command) func() (*config.Config, error) {
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Say which Pennypost this is",
 		Args:  cobra.NoArgs,
@@ -99,6 +99,8 @@ func versionCommand() *cobra.Command {
 			return err
 		},
 	}
+	settings(cmd) // all verbs take the same, so that a script need not tell them apart
+	return cmd
 }
 
 // version is what the build recorded: a release's number, or the commit.

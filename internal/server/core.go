@@ -49,6 +49,9 @@ type core struct {
 	jobs          *job.Runner
 }
 
+// spoolName is the directory of large messages on their way in, in every directory that a kept server works in.
+const spoolName = "spool"
+
 // openCore opens the store in dir, which the caller has locked, and wires the core on it. kept says that it must outlive the
 // process: without it nothing is synced and secrets are sealed under a key of the moment. The caller must close the core.
 func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log *slog.Logger) (_ *core, err error) {
@@ -94,7 +97,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.keys = identity.NewKeys(d, parts.audit, parts.root, parts.feed, parts.clock, iam.Check)
 	parts.policy = policy.New(parts.directory, parts.clock)
-	parts.spool = filepath.Join(dir, "spool")
+	parts.spool = filepath.Join(dir, spoolName)
 	// What a killed server left there was never acknowledged.
 	if err := errors.Join(os.RemoveAll(parts.spool), os.MkdirAll(parts.spool, 0o700)); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)

@@ -98,9 +98,7 @@ func (s *Server) verbs() map[string]verb {
 	verbs["state"] = typed(func(context.Context, nothing) (state, error) {
 		addresses := map[string]string{}
 		for key, l := range s.listeners {
-			if key != "metrics" {
-				addresses[key] = dialable(l.Addr())
-			}
+			addresses[key] = dialable(l.Addr())
 		}
 		return state{Ready: s.ready.Load(), Addresses: addresses, CAFile: s.certs.CAFile(), Region: s.config.Region}, nil
 	})

@@ -116,7 +116,8 @@ func (s *Server) takeTemporaryDir() error {
 	if s.config.Data == "" {
 		s.config.Data = dir
 	}
-	for _, name := range []string{"pennypost.db", "secret.key"} {
+	// A server that keeps its database, key and bodies elsewhere still has its spool here.
+	for _, name := range []string{"pennypost.db", "secret.key", spoolName} {
 		path := filepath.Join(s.config.Data, name)
 		if _, err := os.Stat(path); err == nil {
 			return fmt.Errorf("%s exists: a server that keeps nothing must not work in the directory of one that does; "+

@@ -242,6 +242,18 @@ func TestMemoryRefusesAStoreThatIsKept(t *testing.T) {
 	if after, err := ReadAdminKey(dir); err != nil || after != before {
 		t.Errorf("the administrator's key was touched: %v", err)
 	}
+	// Nor may it take the key of one that keeps database and secret key elsewhere.
+	for _, name := range []string{"pennypost.db", "pennypost.db-wal", "pennypost.db-shm", "secret.key"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	if s, err := New(t.Context(), settings(t, dir), Options{Memory: true, Log: quiet}); err == nil {
+		t.Error("--memory in the directory of a server on PostgreSQL was let go", s.close())
+	}
+	if after, err := ReadAdminKey(dir); err != nil || after != before {
+		t.Errorf("the administrator's key was touched: %v", err)
+	}
 	c := settings(t, t.TempDir(), "database-url", "postgres://127.0.0.1:1/x")
 	if _, err := New(t.Context(), c, Options{Memory: true, Log: quiet}); err == nil || !strings.Contains(err.Error(), "database_url") {
 		t.Errorf("--memory with a database: %v", err)

@@ -124,8 +124,10 @@ func TestTheDatabaseAloneRevealsNoSecret(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	r := harness.Run(t, harness.Command{Name: harness.Binary(t), Args: []string{"version"}})
-	if r.Status != 0 || !strings.HasPrefix(r.Stdout, "pennypost ") {
-		t.Errorf("version: %s", r)
+	for _, args := range [][]string{{"version"}, {"version", "--data", t.TempDir()}} {
+		r := harness.Run(t, harness.Command{Name: harness.Binary(t), Args: args})
+		if r.Status != 0 || !strings.HasPrefix(r.Stdout, "pennypost ") {
+			t.Errorf("%v: %s", args, r)
+		}
 	}
 }
