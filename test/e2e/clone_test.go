@@ -84,3 +84,31 @@ func TestOldGoGetsOneSentence(t *testing.T) {
 		})
 	}
 }
+
+// TestSetupTellsWhoIsNotRoot runs the set-up as a user who may not install anything, on a machine that lacks everything.
+func TestSetupTellsWhoIsNotRoot(t *testing.T) {
+	path := withoutCompiler(t, "sh", "sed", "sort", "head", "dirname")
+	dir := strings.TrimPrefix(path, "PATH=")
+	for name, script := range map[string]string{
+		"go": "#!/bin/sh\necho 'go version go1.99.0 linux/amd64'\n",
+		"id": "#!/bin/sh\necho 1000\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := harness.Run(t, harness.Command{Name: filepath.Join(harness.Root(), "scripts", "setup-test"), Env: []string{path}})
+	lines := strings.Split(strings.TrimSpace(r.Stderr), "\n")
+	if r.Status != 1 || r.Stdout != "" || len(lines) != 2 {
+		t.Fatalf("setup-test: %s", r)
+	}
+	command := strings.TrimSpace(lines[1])
+	if !strings.HasPrefix(command, "sudo sh -c 'apt-get update && apt-get install ") {
+		t.Errorf("the command is %q", command)
+	}
+	for _, p := range []string{" gcc ", " python3 ", " python3-venv ", " swaks ", " isync ", " curl ", " maven"} {
+		if !strings.Contains(command, p) {
+			t.Errorf("the command lacks %q: %s", p, command)
+		}
+	}
+}
