@@ -53,6 +53,11 @@ type stamp struct {
 // New reads the operator's certificate or makes sure that there is a development certificate.
 func New(o Options) (*Source, error) {
 	s := &Source{o: o}
+	var err error
+	// CAFile tells others where the certificate is, and they may stand in another directory.
+	if s.o.CertFile, err = filepath.Abs(o.CertFile); err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
 	if o.CertFile == "" {
 		s.o.CertFile, s.o.KeyFile = filepath.Join(o.Dir, "cert.pem"), filepath.Join(o.Dir, "key.pem")
 		if err := s.ensureDevelopment(); err != nil {

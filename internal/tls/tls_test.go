@@ -259,3 +259,24 @@ func TestOldProtocolsAreRefused(t *testing.T) {
 		t.Error("TLS 1.1 is accepted")
 	}
 }
+
+func TestTheCAFileCanBeReadFromAnywhere(t *testing.T) {
+	now := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	dir := t.TempDir()
+	t.Chdir(dir)
+	o, _ := options(t, clock.NewFake(now))
+	o.CertFile, o.KeyFile = "cert", "key"
+	cert, key := pair(t, filepath.Join(dir, "a"), "a.example", now)
+	for path, content := range map[string][]byte{o.CertFile: cert, o.KeyFile: key} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.CAFile(), filepath.Join(dir, "cert"); got != want {
+		t.Errorf("CA file %q, want %q", got, want)
+	}
+}
