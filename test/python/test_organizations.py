@@ -1,6 +1,10 @@
+import os
 import uuid
 
-from support import Case, unique, wait_for
+import boto3
+import botocore.exceptions
+
+from support import Case, client, unique, wait_for
 
 
 class OrganizationsTest(Case):
@@ -79,8 +83,24 @@ class OrganizationsTest(Case):
             self.api.list_tags_for_resource(ResourceARN=arn[:-3] + "000")
 
     def test_not_implemented_is_said(self):
-        import botocore.exceptions
         with self.assertRaises(botocore.exceptions.ClientError) as caught:
             self.call("list_mobile_device_access_rules")
         self.assertEqual(caught.exception.response["Error"]["Code"], "NotImplementedException")
         self.assertIn("ListMobileDeviceAccessRules", str(caught.exception))
+
+    def test_https(self):
+        api = client(endpoint_url="https://" + os.environ["PENNYPOST_HTTPS_ADDR"], verify=os.environ["PENNYPOST_CA_FILE"])
+        self.assertEqual(api.describe_organization(OrganizationId=self.org)["Alias"], self.alias)
+        wrong = client(endpoint_url="https://" + os.environ["PENNYPOST_HTTPS_ADDR"])
+        with self.assertRaises(botocore.exceptions.SSLError):
+            wrong.list_organizations()
+
+    def test_who_calls(self):
+        sts = boto3.client("sts", endpoint_url=os.environ["AWS_ENDPOINT_URL_WORKMAIL"])
+        self.assertEqual(sts.get_caller_identity()["Account"], "000000000000")
+
+    def test_wrong_signatures(self):
+        for key, secret, code in ((os.environ["AWS_ACCESS_KEY_ID"], "wrong", "InvalidSignatureException"),
+                                  ("AKIAAAAAAAAAAAAAAAAA", "wrong", "UnrecognizedClientException")):
+            with self.subTest(code), self.refused(code):
+                client(aws_access_key_id=key, aws_secret_access_key=secret).list_organizations()
