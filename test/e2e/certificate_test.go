@@ -13,7 +13,9 @@ import (
 // TestOwnCertificate serves with an operator's certificate, and with the next one as soon as the files have changed.
 func TestOwnCertificate(t *testing.T) {
 	// Two certificates, made by servers that had none.
-	issuer := func() *harness.Server { return harness.Start(t, harness.Options{Flags: []string{"--memory"}, Unchecked: true}) }
+	issuer := func() *harness.Server {
+		return harness.Start(t, harness.Options{Flags: []string{"--memory"}, Unchecked: true})
+	}
 	first, second := issuer(), issuer()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
