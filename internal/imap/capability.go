@@ -60,19 +60,35 @@ func (c *conn) identify(ctx context.Context, a wire.ID) (result, error) {
 
 // enable answers ENABLE (RFC 5161).
 func (c *conn) enable(a wire.Enable) (result, error) {
+	enables := false // mod-sequences
 	b := append(c.w.Buf(), "* ENABLED"...)
 	for _, name := range a.Capabilities {
 		switch name {
 		case "QRESYNC": // it means CONDSTORE too (RFC 7162 section 3.2.3)
-			c.qresync = true
-			c.condStore = true
+			c.qresync, enables = true, true
 		case "CONDSTORE":
-			c.condStore = true
+			enables = true
 		default:
 			continue
 		}
 		b = append(append(b, ' '), name...)
 	}
 	c.w.SetBuf(append(b, '\r', '\n'))
+	if enables {
+		c.enableCondStore()
+	}
 	return result{}, nil
+}
+
+// enableCondStore notes that the client knows mod-sequences. Where it shows so with a folder selected, it hears from which
+// one on it will be told of changes (RFC 7162 section 3.1).
+func (c *conn) enableCondStore() {
+	if c.condStore {
+		return
+	}
+	c.condStore = true
+	if c.sel != nil {
+		b := appendNumber(append(c.w.Buf(), "* OK [HIGHESTMODSEQ "...), int64(c.sel.told))
+		c.w.SetBuf(append(b, "] the last change told\r\n"...))
+	}
 }

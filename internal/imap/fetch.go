@@ -17,7 +17,9 @@ func (c *conn) fetch(ctx context.Context, a wire.Fetch) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	c.condStore = c.condStore || p.modSeq
+	if p.modSeq {
+		c.enableCondStore()
+	}
 	since := mailbox.ModSeq(min(a.ChangedSince, 1<<63-1))
 	if a.Vanished {
 		if err := c.fetchVanished(ctx, &a, since); err != nil {

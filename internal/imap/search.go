@@ -26,7 +26,9 @@ func (c *conn) search(ctx context.Context, a wire.Search) (result, error) {
 	if t.err != nil {
 		return result{}, t.err
 	}
-	c.condStore = c.condStore || t.modSeq
+	if t.modSeq {
+		c.enableCondStore()
+	}
 	found, err := c.s.Mailboxes.Search(ctx, c.box, c.sel.folder, &criterion, content.Matcher{}, t.modSeq)
 	if err != nil {
 		return result{}, err

@@ -18,7 +18,7 @@ func (c *conn) status(ctx context.Context, a wire.Status) (result, error) {
 		return result{}, no("NONEXISTENT", strconv.Quote(a.Mailbox)+" holds no messages, only folders")
 	}
 	if a.Items&wire.StatusHighestModSeq != 0 { // RFC 7162 section 3.1
-		c.condStore = true
+		c.enableCondStore()
 	}
 	return result{}, c.tellStatus(ctx, a.Items, &f)
 }

@@ -18,7 +18,9 @@ func (c *conn) store(ctx context.Context, a wire.Store) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	c.condStore = c.condStore || a.HasUnchangedSince
+	if a.HasUnchangedSince {
+		c.enableCondStore()
+	}
 	since := mailbox.Always
 	if a.HasUnchangedSince {
 		since = mailbox.ModSeq(a.UnchangedSince)
