@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/workmail"
 )
@@ -26,6 +27,7 @@ func (s *Server) WorkMail() *workmail.Client {
 		Region:           s.Env["AWS_REGION"],
 		BaseEndpoint:     aws.String(s.Env["AWS_ENDPOINT_URL_WORKMAIL"]),
 		Credentials:      credentials.NewStaticCredentialsProvider(s.Env["AWS_ACCESS_KEY_ID"], s.Env["AWS_SECRET_ACCESS_KEY"], ""),
+		HTTPClient:       steady{awshttp.NewBuildableClient()},
 		RetryMaxAttempts: 1,
 	})
 }
