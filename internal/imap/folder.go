@@ -40,9 +40,20 @@ func (c *conn) create(ctx context.Context, a wire.Create) (result, error) {
 	return result{code: "MAILBOXID (F" + strconv.FormatInt(int64(f.ID), 10) + ")"}, nil // RFC 8474 section 4.1
 }
 
-// delete answers DELETE.
+// delete answers DELETE. A session that deletes the folder it has selected goes on without one; others end (see look).
 func (c *conn) delete(ctx context.Context, a wire.Delete) (result, error) {
-	return result{}, c.s.Mailboxes.DeleteFolder(ctx, c.box, canonical(a.Mailbox), false)
+	path := canonical(a.Mailbox)
+	f, err := c.s.Mailboxes.Folder(ctx, c.box, path)
+	if err != nil {
+		return result{}, err
+	}
+	if err := c.s.Mailboxes.DeleteFolder(ctx, c.box, path, false); err != nil {
+		return result{}, err
+	}
+	if c.sel != nil && c.sel.folder == f.ID {
+		c.leave("the folder that was selected is gone")
+	}
+	return result{}, nil
 }
 
 // rename answers RENAME.

@@ -16,9 +16,7 @@ func (c *conn) selectFolder(ctx context.Context, a wire.Select) (result, error) 
 		return result{}, bad("QRESYNC was not enabled")
 	}
 	if c.sel != nil {
-		c.unselect()
-		c.w.Raw("* OK [CLOSED] the folder before was closed") // RFC 7162 section 3.2.11
-		c.w.End()
+		c.leave("the folder before was closed")
 	}
 	// The listener comes first, so that nothing happens between the look and the listening.
 	notice := c.s.Feed.Listen(feed.Topic{Kind: "mailbox", Key: c.box.String()})

@@ -30,6 +30,12 @@ func (c *conn) unselect() {
 	c.saved = nil
 }
 
+// leave unselects the folder and tells the client so (RFC 7162 section 3.2.11).
+func (c *conn) leave(why string) {
+	c.unselect()
+	c.w.Status("*", "OK", "CLOSED", why)
+}
+
 // look takes into the view what happened in the folder, if there was notice of something, or always.
 func (c *conn) look(ctx context.Context, always bool) error {
 	sel := c.sel
