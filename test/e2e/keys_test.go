@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/workmail"
 	"github.com/aws/smithy-go"
 
@@ -24,10 +23,7 @@ func TestKeysAct(t *testing.T) {
 		if key == nil {
 			t.Fatalf("key create: %s", made)
 		}
-		reader := workmail.NewFromConfig(aws.Config{
-			Region: "us-east-1", BaseEndpoint: aws.String(s.Env["AWS_ENDPOINT_URL_WORKMAIL"]),
-			Credentials: credentials.NewStaticCredentialsProvider(key[1], key[2], ""), RetryMaxAttempts: 1,
-		})
+		reader := s.WorkMailAs(key[1], key[2])
 		describe := func() error {
 			_, err := reader.DescribeOrganization(t.Context(), &workmail.DescribeOrganizationInput{OrganizationId: &org})
 			return err
@@ -43,10 +39,7 @@ func TestKeysAct(t *testing.T) {
 		refused(t, describe(), "UnrecognizedClientException")
 		s.Stop()
 		s.Start()
-		reader = workmail.NewFromConfig(aws.Config{
-			Region: "us-east-1", BaseEndpoint: aws.String(s.Env["AWS_ENDPOINT_URL_WORKMAIL"]),
-			Credentials: credentials.NewStaticCredentialsProvider(key[1], key[2], ""), RetryMaxAttempts: 1,
-		})
+		reader = s.WorkMailAs(key[1], key[2])
 		refused(t, describe(), "UnrecognizedClientException")
 	})
 }

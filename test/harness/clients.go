@@ -23,10 +23,15 @@ import (
 
 // WorkMail is a client of the API with the first administrator's key.
 func (s *Server) WorkMail() *workmail.Client {
+	return s.WorkMailAs(s.Env["AWS_ACCESS_KEY_ID"], s.Env["AWS_SECRET_ACCESS_KEY"])
+}
+
+// WorkMailAs is a client of the API with another access key.
+func (s *Server) WorkMailAs(key, secret string) *workmail.Client {
 	return workmail.NewFromConfig(aws.Config{
 		Region:           s.Env["AWS_REGION"],
 		BaseEndpoint:     aws.String(s.Env["AWS_ENDPOINT_URL_WORKMAIL"]),
-		Credentials:      credentials.NewStaticCredentialsProvider(s.Env["AWS_ACCESS_KEY_ID"], s.Env["AWS_SECRET_ACCESS_KEY"], ""),
+		Credentials:      credentials.NewStaticCredentialsProvider(key, secret, ""),
 		HTTPClient:       steady{awshttp.NewBuildableClient()},
 		RetryMaxAttempts: 1,
 	})

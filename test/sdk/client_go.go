@@ -7,9 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/workmail"
 	"github.com/aws/smithy-go"
 
 	"github.com/pennypost/pennypost/test/harness"
@@ -17,12 +14,7 @@ import (
 
 // goSDK is the AWS SDK for Go v2, whose operations are called by their names.
 func goSDK(s *harness.Server) client {
-	api := workmail.NewFromConfig(aws.Config{
-		Region:           s.Env["AWS_REGION"],
-		BaseEndpoint:     aws.String(s.Env["AWS_ENDPOINT_URL_WORKMAIL"]),
-		Credentials:      credentials.NewStaticCredentialsProvider(s.Env["AWS_ACCESS_KEY_ID"], s.Env["AWS_SECRET_ACCESS_KEY"], ""),
-		RetryMaxAttempts: 1,
-	})
+	api := s.WorkMail()
 	return client{name: "go", absentIsEmpty: true, call: func(t *testing.T, operation string, in object) answer {
 		t.Helper()
 		method := reflect.ValueOf(api).MethodByName(operation)
