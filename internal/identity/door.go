@@ -6,7 +6,6 @@ package identity
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -118,9 +117,9 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 		Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
 	}, who)
 	// What changed between the first look and the registration was announced before anybody listened: look once more.
-	if reason := d.stale(ctx, s); reason != "" {
+	if reason, err := d.stale(ctx, s); err != nil || reason != "" {
 		s.Close()
-		return nil, d.refuse(ctx, who, c, how, reason, nil)
+		return nil, d.refuse(ctx, who, c, how, reason, err)
 	}
 	if err := d.audit.Record(ctx, audit.Of(s.Principal, s.Principal.Organization, signInOperation, s.Principal.ID)); err != nil {
 		s.Close()
@@ -227,7 +226,15 @@ func (d *Door) Run(ctx context.Context) error {
 		for _, user := range d.sessions.takeChanged() {
 			d.remembered.forget(user)
 			for _, s := range d.sessions.of(user) {
-				if reason := d.stale(ctx, s); reason != "" {
+				reason, err := d.stale(ctx, s)
+				if err != nil {
+					// Nothing says again that the user changed: who may stay will sign in anew.
+					reason = "the user changed and can't be looked up"
+					if ctx.Err() == nil {
+						d.log.ErrorContext(ctx, "a session's user can't be looked up", "error", err, "user", s.Principal.ID)
+					}
+				}
+				if reason != "" {
 					d.log.InfoContext(ctx, "session ended", "reason", reason, "user", s.Principal.ID, "organization", s.Principal.Organization, "protocol", s.Principal.Protocol)
 					s.Close()
 				}
@@ -236,22 +243,18 @@ func (d *Door) Run(ctx context.Context) error {
 	}
 }
 
-// stale returns why a session may not go on, empty while it may. A directory that can't be asked does not end sessions
-// that were good.
-func (d *Door) stale(ctx context.Context, s *Session) string {
+// stale returns why a session may not go on, empty while it may.
+func (d *Door) stale(ctx context.Context, s *Session) (string, error) {
 	now, err := d.directory.SignInByID(ctx, s.SignIn.Organization, s.SignIn.ID)
 	switch {
 	case fault.KindOf(err) == fault.NotFound && err != nil:
-		return "the user was deleted"
+		return "the user was deleted", nil
 	case err != nil:
-		if !errors.Is(err, context.Canceled) {
-			d.log.ErrorContext(ctx, "a session's user can't be looked up", "error", err, "user", s.Principal.ID)
-		}
-		return ""
+		return "", err
 	case now.PasswordVersion != s.SignIn.PasswordVersion:
-		return "the password was changed"
+		return "the password was changed", nil
 	case !now.MaySignIn():
-		return "the user or the organization is not enabled"
+		return "the user or the organization is not enabled", nil
 	}
-	return ""
+	return "", nil
 }

@@ -32,6 +32,7 @@ type house struct {
 	*identity.Door
 	t         *testing.T
 	db        *db.DB
+	feed      *feed.Feed
 	clock     *clock.Fake
 	audit     *audit.Log
 	directory *directory.Service
@@ -41,8 +42,8 @@ func onBoth(t *testing.T, limits identity.Limits, fn func(h *house)) {
 	t.Helper()
 	migrations := append(append(append(directory.Migrations(), audit.Migrations()...), job.Migrations()...), identity.Migrations()...)
 	dbtest.Run(t, migrations, func(t *testing.T, d *db.DB) {
-		h := &house{t: t, db: d, clock: clock.NewFake(newYear)}
 		f := feed.New()
+		h := &house{t: t, db: d, feed: f, clock: clock.NewFake(newYear)}
 		h.audit = audit.New(d, h.clock, audit.Config{})
 		h.directory = directory.New(directory.Config{DB: d, Audit: h.audit, Clock: h.clock, Feed: f})
 		h.Door = identity.NewDoor(h.directory, h.audit, f, h.clock, nil, limits)
@@ -202,6 +203,21 @@ func TestSessionsEndWithWhatAllowedThem(t *testing.T) {
 			t.Error("ann's session ended with bob's")
 		default:
 		}
+	})
+}
+
+// A change is announced once: a session that can't be judged then would go on for ever.
+func TestASessionEndsWhereItsUserChangedAndCannotBeLookedUp(t *testing.T) {
+	onBoth(t, identity.Limits{}, func(h *house) {
+		acme := h.organization("acme")
+		ann := h.user(acme, "ann", "ann@acme.awsapps.com")
+		s := h.admits("ann", password)
+		h.write(func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, `ALTER TABLE password RENAME TO password_gone`)
+			return err
+		})
+		h.feed.Publish(feed.Topic{Kind: "user", Key: string(acme.ID) + "/" + string(ann)})
+		h.ends(s)
 	})
 }
 
