@@ -109,7 +109,10 @@ func (s *sqliteStore) close() error {
 }
 
 // sqliteReader is a connection that may only read.
-type sqliteReader struct{ conn *sql.Conn }
+type sqliteReader struct {
+	conn *sql.Conn
+	raw  *sqliteConn
+}
 
 func (s *sqliteStore) openReader(ctx context.Context) (*sqliteReader, error) {
 	conn, err := s.pool.Conn(ctx)
@@ -119,7 +122,7 @@ func (s *sqliteStore) openReader(ctx context.Context) (*sqliteReader, error) {
 	if _, err := conn.ExecContext(ctx, "PRAGMA query_only=1"); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &sqliteReader{conn}, nil
+	return &sqliteReader{conn, rawOf(conn)}, nil
 }
 
 func (s *sqliteStore) read(ctx context.Context, fn Func) error {
@@ -143,14 +146,13 @@ func (s *sqliteStore) read(ctx context.Context, fn Func) error {
 		r = opened
 	}
 	s.reads.Add(1)
-	plain := context.WithoutCancel(ctx)
-	if _, err := r.conn.ExecContext(plain, "BEGIN"); err != nil {
+	if err := r.raw.exec("BEGIN"); err != nil {
 		r = discard(r)
 		return unavailable(err)
 	}
 	tx := &Tx{q: r.conn, engine: SQLite}
 	err := tx.run(ctx, s.log, fn)
-	if _, endErr := r.conn.ExecContext(plain, "ROLLBACK"); endErr != nil {
+	if endErr := r.raw.exec("ROLLBACK"); endErr != nil {
 		r = discard(r)
 	}
 	return err

@@ -110,6 +110,13 @@ func (c *sqliteConn) QueryContext(ctx context.Context, query string, args []driv
 	return &sqliteRows{Rows: rows, conn: c, stmt: s, query: query}, nil
 }
 
+// exec runs a statement that has neither arguments nor rows, without database/sql's bookkeeping. Nobody may be using the
+// connection: every result of an earlier statement is closed.
+func (c *sqliteConn) exec(query string) error {
+	_, err := c.ExecContext(context.Background(), query, nil)
+	return err
+}
+
 // Close closes the cached statements and the connection.
 func (c *sqliteConn) Close() error {
 	var errs []error

@@ -289,7 +289,5 @@ func (w *writer) abandon() error {
 	return nil
 }
 
-func (w *writer) exec(query string) error {
-	_, err := w.conn.ExecContext(context.Background(), query)
-	return err
-}
+// exec runs a statement of the writer's own. No function has the connection at that moment.
+func (w *writer) exec(query string) error { return w.raw.exec(query) }

@@ -75,10 +75,16 @@ func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 
 // QueryRow runs a statement that returns at most one row. A missing row shows as sql.ErrNoRows in Scan and is no failure of
 // the transaction.
+//
+// On SQLite it isn't interrupted once it began: it is for what an index finds, and watching a context costs three goroutines,
+// which is more than such a look-up. What may read much is Query's.
 func (t *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	ctx = t.context(ctx)
-	if t.failed != nil {
+	switch {
+	case t.failed != nil:
 		ctx = refusal{ctx, t.failed}
+	case t.engine == SQLite && ctx.Done() != nil && ctx.Err() == nil:
+		ctx = context.WithoutCancel(ctx)
 	}
 	row := t.q.QueryRowContext(ctx, query, args...)
 	if err := row.Err(); err != nil && t.failed == nil {
