@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,11 +22,15 @@ func Root() string {
 
 var build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(Root(), ".cache", "e2e", "pennypost")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "./cmd/pennypost")
+	// Another package's tests may be starting the one that is there: it is replaced in one step.
+	next := fmt.Sprintf("%s.%d", path, os.Getpid())
+	cmd := exec.Command("go", "build", "-trimpath", "-o", next, "./cmd/pennypost")
 	cmd.Dir = Root()
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
-	return path, wrap(err, string(out))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", wrap(err, string(out))
+	}
+	return path, os.Rename(next, path)
 })
 
 // Binary builds the server, once for all tests of the process, and returns its path.
