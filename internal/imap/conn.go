@@ -41,6 +41,7 @@ type conn struct {
 	qresync   bool
 	saved     mailbox.UIDSet // the result of the last SEARCH that was saved (RFC 5182)
 
+	torn                   bool   // a response was broken off in the middle: nothing said now would be understood
 	tag                    string // of the command that runs
 	commands, bad, refused int
 	cancel                 context.CancelFunc
@@ -183,8 +184,11 @@ func (c *conn) lost(ctx context.Context, err error) {
 	}
 }
 
-// bye says why the connection ends.
+// bye says why the connection ends, unless it would become part of a literal.
 func (c *conn) bye(code, text string) {
+	if c.torn {
+		return
+	}
 	c.w.Status("*", "BYE", code, text)
 	_ = c.w.Flush() // it ends either way
 }

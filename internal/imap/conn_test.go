@@ -292,6 +292,25 @@ func TestASessionEndsWithinASecond(t *testing.T) {
 	}
 }
 
+// TestNothingIsSaidInsideALiteral reads a message of which a disk gives the first half: the connection ends without a
+// goodbye, which the client would take for a part of the message.
+func TestNothingIsSaidInsideALiteral(t *testing.T) {
+	r := onSQLite(t)
+	text := "Subject: big\r\n\r\n" + strings.Repeat("0123456789abcdef\r\n", 60_000)
+	r.blobs.broken = int64(len(text) / 2)
+	c := r.login()
+	c.ok(fmt.Sprintf("a APPEND INBOX {%d+}\r\n%s", len(text), text))
+	c.ok("a SELECT INBOX")
+	c.send("b FETCH 1 BODY.PEEK[]\r\n")
+	if got, want := c.line(), fmt.Sprintf("* 1 FETCH (BODY[] {%d}", len(text)); got != want {
+		t.Fatalf("%q, want %q", got, want)
+	}
+	got, err := io.ReadAll(c.in)
+	if err != nil || len(got) < len(text)/4 || !strings.HasPrefix(text, string(got)) {
+		t.Errorf("the literal ends with %q, %v", got[max(0, len(got)-80):], err)
+	}
+}
+
 // TestLargeMessage sends one that is spooled, in through a slow pipe and out again, whole and in part.
 func TestLargeMessage(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {

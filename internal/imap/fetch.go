@@ -189,6 +189,7 @@ func (f *fetching) send(ctx context.Context, it *mailbox.Item, nowSeen bool) err
 			return err
 		}
 	}
+	before := c.w.Written()
 	b := appendNumber(append(c.w.Buf(), "* "...), int64(seq))
 	b = append(b, " FETCH ("...)
 	for i := range f.plan.items {
@@ -197,6 +198,7 @@ func (f *fetching) send(ctx context.Context, it *mailbox.Item, nowSeen bool) err
 		}
 		var err error
 		if b, err = f.appendItem(ctx, b, i, &m); err != nil {
+			c.torn = c.w.Written() != before
 			return fmt.Errorf("fetch message %d: %w", it.UID, &hangUp{"a message can't be read: " + f.broken(ctx, err)})
 		}
 	}
@@ -210,9 +212,9 @@ func (f *fetching) send(ctx context.Context, it *mailbox.Item, nowSeen bool) err
 	return c.w.Err()
 }
 
-// broken logs what is wrong with a message and returns what the client may know of it.
+// broken logs what is wrong with a message, unless it is the session that ends, and returns what the client may know of it.
 func (f *fetching) broken(ctx context.Context, err error) string {
-	if f.c.w.Err() == nil {
+	if f.c.w.Err() == nil && ctx.Err() == nil {
 		f.c.log.ErrorContext(ctx, "a message can't be read", "mailbox", f.c.box, "error", err)
 	}
 	return "it was logged as " + f.c.id

@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -34,6 +35,7 @@ type rig struct {
 	t            testing.TB
 	db           *db.DB
 	box          mailbox.ID
+	blobs        *memoryBlobs
 	plain, tls   net.Listener
 	stop         context.CancelFunc
 	served       sync.WaitGroup
@@ -59,8 +61,9 @@ func newRig(t testing.TB, d *db.DB, change ...func(*Config)) *rig {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	f := feed.New()
-	store := mailbox.New(mailbox.Options{DB: d, Blobs: &memoryBlobs{m: map[string][]byte{}}, Feed: f, Clock: clock.System{}, Log: log})
-	r := &rig{t: t, db: d, sessionEnded: make(chan struct{})}
+	blobs := &memoryBlobs{m: map[string][]byte{}}
+	store := mailbox.New(mailbox.Options{DB: d, Blobs: blobs, Feed: f, Clock: clock.System{}, Log: log})
+	r := &rig{t: t, db: d, blobs: blobs, sessionEnded: make(chan struct{})}
 	err := d.Write(context.Background(), func(ctx context.Context, tx *db.Tx) (err error) {
 		r.box, err = store.CreateTx(ctx, tx, mailbox.Owner{Org: 1, Entity: "ann"}, testQuota)
 		return err
@@ -261,11 +264,22 @@ var testTLS = sync.OnceValue(func() *tls.Config {
 })
 
 type memoryBlobs struct {
-	mu sync.Mutex
-	m  map[string][]byte
+	mu     sync.Mutex
+	m      map[string][]byte
+	broken int64 // where reading a body fails; 0 nowhere
 }
 
-type memoryBlob struct{ *bytes.Reader }
+type memoryBlob struct {
+	*bytes.Reader
+	broken int64
+}
+
+func (b memoryBlob) ReadAt(p []byte, at int64) (int, error) {
+	if b.broken > 0 && at+int64(len(p)) > b.broken {
+		return 0, errors.New("the disk is broken there")
+	}
+	return b.Reader.ReadAt(p, at)
+}
 
 func (memoryBlob) Close() error { return nil }
 
@@ -280,7 +294,7 @@ func (b *memoryBlobs) Put(_ context.Context, key string, r io.Reader) (int64, er
 func (b *memoryBlobs) Open(_ context.Context, key string) (mailbox.Blob, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return memoryBlob{bytes.NewReader(b.m[key])}, nil
+	return memoryBlob{bytes.NewReader(b.m[key]), b.broken}, nil
 }
 
 func (b *memoryBlobs) Delete(_ context.Context, key string) error {

@@ -104,6 +104,9 @@ func (w *Writer) Status(tag, status, code, text string) {
 // Waiting returns how many bytes wait to be sent.
 func (w *Writer) Waiting() int { return len(w.buf) }
 
+// Written returns how many bytes were taken so far, those that wait to be sent included.
+func (w *Writer) Written() int64 { return w.sent + int64(len(w.buf)) }
+
 // Sent returns how many bytes were sent.
 func (w *Writer) Sent() int64 { return w.sent }
 
