@@ -41,11 +41,12 @@ type listing struct {
 	wire.List
 	patterns []*wire.Pattern
 	below    map[string]bool // paths with a subscribed folder somewhere below
+	hidden   map[string]bool // those of below where such a folder is not listed itself
 	above    []string        // those of below where no folder is, and which are not subscribed
 }
 
 func newListing(a wire.List, all *mailbox.FolderList) *listing {
-	l := &listing{List: a, below: map[string]bool{}}
+	l := &listing{List: a, below: map[string]bool{}, hidden: map[string]bool{}}
 	for _, p := range a.Patterns {
 		if p != "" || a.LSub {
 			l.patterns = append(l.patterns, wire.CompilePattern(a.Reference+p, '/'))
@@ -56,11 +57,9 @@ func newListing(a wire.List, all *mailbox.FolderList) *listing {
 	}
 	here := map[string]bool{}
 	mark := func(path string) {
-		for i := strings.LastIndexByte(path, '/'); i > 0; i = strings.LastIndexByte(path[:i], '/') {
-			if l.below[path[:i]] {
-				break // and so are those above it
-			}
-			l.below[path[:i]] = true
+		markAbove(l.below, path)
+		if l.SpecialUse || !l.matches(path) {
+			markAbove(l.hidden, path)
 		}
 	}
 	for i := range all.Folders {
@@ -83,6 +82,16 @@ func newListing(a wire.List, all *mailbox.FolderList) *listing {
 	return l
 }
 
+// markAbove adds all paths above path to set.
+func markAbove(set map[string]bool, path string) {
+	for i := strings.LastIndexByte(path, '/'); i > 0; i = strings.LastIndexByte(path[:i], '/') {
+		if set[path[:i]] {
+			break // and so are those above it
+		}
+		set[path[:i]] = true
+	}
+}
+
 func (l *listing) matches(path string) bool {
 	for _, p := range l.patterns {
 		if p.Match(path) {
@@ -93,9 +102,10 @@ func (l *listing) matches(path string) bool {
 }
 
 // childInfo reports whether a folder that is not selected itself is listed for those below it: by RECURSIVEMATCH, or in
-// LSUB by a pattern that ends in "%" (RFC 3501 section 6.3.9).
+// LSUB by a pattern that ends in "%" (RFC 3501 section 6.3.9). Where all of those are listed themselves, that would say
+// nothing new (RFC 5258 section 3.5).
 func (l *listing) childInfo(path string) bool {
-	return l.below[path] && (l.RecursiveMatch || l.LSub && strings.HasSuffix(l.Patterns[0], "%"))
+	return l.hidden[path] && (l.RecursiveMatch || l.LSub && strings.HasSuffix(l.Patterns[0], "%"))
 }
 
 // listFolder lists a folder if it is asked for.
