@@ -45,20 +45,33 @@ func handled(kinds, first int) string {
 	return b.String() + ")"
 }
 
-// freeAbandoned frees at once what a killed server held. Only one server opens an SQLite database, so what is held when it
-// begins is held by nobody; on PostgreSQL another server may hold it, and the lease has to run out.
+// freeOnceSQL and freeAgainSQL free what a killed server held of the handled kinds, the second with a pause that ends at $1.
+func freeOnceSQL(kinds int) string {
+	return `UPDATE job SET lease = 0, token = 0, attempts = 1, error = 'the server was killed while it ran'
+		WHERE lease > 0 AND attempts = 0 AND ` + handled(kinds, 1)
+}
+
+func freeAgainSQL(kinds int) string {
+	return `UPDATE job SET lease = 0, token = 0, attempts = attempts + 1, error = 'the server was killed while it ran',
+			due = CASE WHEN due > $1 THEN due ELSE $1 END WHERE lease > 0 AND ` + handled(kinds, 2)
+}
+
+// freeAbandoned frees at once what a killed server held of this runner's kinds; another runner of the server may be at work on
+// others. Only one server opens an SQLite database, so what is held when it begins is held by nobody; on PostgreSQL another
+// server may hold it, and the lease has to run out.
 //
 // It counts as a failure, and from the second on it waits like one: the job itself may be what kills the server.
 func (r *Runner) freeAbandoned(ctx context.Context) error {
-	if r.db.Engine() != db.SQLite {
+	kinds := len(r.handlers)
+	if r.db.Engine() != db.SQLite || kinds == 0 {
 		return nil
 	}
 	return r.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		now := r.clock.Now()
-		if _, err := tx.Exec(ctx, freeOnceSQL); err != nil {
+		if _, err := tx.Exec(ctx, freeOnceSQL(kinds), r.kinds()...); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, freeAgainSQL, now.Add(retryAfter(3)).UnixMicro())
+		_, err := tx.Exec(ctx, freeAgainSQL(kinds), r.kinds(now.Add(retryAfter(3)).UnixMicro())...)
 		return err
 	})
 }

@@ -37,8 +37,40 @@ func TestRunStoppedAtOnce(t *testing.T) {
 	dbtest.Run(t, job.Migrations(), func(t *testing.T, d *db.DB) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := job.NewRunner(d, clock.System{}, slog.New(slog.DiscardHandler)).Run(ctx); err != nil {
+		r := job.NewRunner(d, clock.System{}, slog.New(slog.DiscardHandler))
+		r.Handle("k", func(context.Context, job.Job) error { return nil })
+		if err := r.Run(ctx); err != nil {
 			t.Errorf("Run: %v, want nil: it was told to stop", err)
+		}
+	})
+}
+
+func TestRunnersOfOtherKindsLeaveAJobAlone(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		begun, goOn := make(chan struct{}, 10), make(chan struct{})
+		defer start(t, d, map[string]job.Handler{"slow": func(context.Context, job.Job) error {
+			begun <- struct{}{}
+			<-goOn
+			return nil
+		}})()
+		for _, key := range []string{"1", "2", "3", "4", "5"} {
+			enqueue(t, d, "slow", key, nil, time.Now())
+		}
+		for range 4 {
+			<-begun // as many as run at once
+		}
+		ran := make(chan struct{}, 1)
+		defer start(t, d, map[string]job.Handler{"quick": func(context.Context, job.Job) error {
+			ran <- struct{}{}
+			return nil
+		}})()
+		enqueue(t, d, "quick", "", nil, time.Now())
+		<-ran
+		synctest.Wait()
+		close(goOn)
+		eventually(t, "all are done", gone(t, d))
+		if n := 4 + len(begun); n != 5 {
+			t.Errorf("five jobs were begun %d times", n)
 		}
 	})
 }

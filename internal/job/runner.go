@@ -31,7 +31,8 @@ const (
 // then returns ctx's error has not failed.
 type Handler func(ctx context.Context, j Job) error
 
-// Runner claims jobs and runs their handlers.
+// Runner claims jobs of the kinds that it has handlers for and runs them, four at a time. A server may have several: kinds that
+// wait for something outside of it, such as DNS, belong to a runner of their own, so that they hold nobody up.
 type Runner struct {
 	db       *db.DB
 	clock    clock.Clock

@@ -31,10 +31,5 @@ const (
 	// releaseSQL frees a job whose runner stops: that is no failure.
 	releaseSQL = `UPDATE job SET lease = 0, token = 0 WHERE id = $1 AND token = $2`
 
-	// freeOnceSQL and freeAgainSQL free what a killed server held, the second with a pause.
-	freeOnceSQL  = `UPDATE job SET lease = 0, token = 0, attempts = 1, error = 'the server was killed while it ran' WHERE lease > 0 AND attempts = 0`
-	freeAgainSQL = `UPDATE job SET lease = 0, token = 0, attempts = attempts + 1, error = 'the server was killed while it ran',
-			due = CASE WHEN due > $1 THEN due ELSE $1 END WHERE lease > 0`
-
 	pendingSQL = `SELECT id, kind, "key", due, lease, attempts, error FROM job WHERE id > $1 ORDER BY id LIMIT $2`
 )

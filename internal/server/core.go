@@ -47,6 +47,7 @@ type core struct {
 	spool         string // directory of large messages on their way in
 	door          *identity.Door
 	jobs          *job.Runner
+	domainChecks  *job.Runner // waits for DNS, which may not answer: nobody else's work waits behind it
 }
 
 // spoolName is the directory of large messages on their way in, in every directory that a kept server works in.
@@ -122,8 +123,9 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
-	parts.directory.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)
+	parts.domainChecks = job.NewRunner(d, parts.clock, log)
+	parts.directory.Handle(parts.domainChecks)
 	return parts, nil
 }
 
@@ -171,7 +173,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.jobs.Run, c.door.Run, c.upkeep} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.jobs.Run, c.domainChecks.Run, c.door.Run, c.upkeep} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
