@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -60,55 +59,6 @@ const (
 	entityByAddress = `SELECT ` + prefixedEntityColumns + ` FROM address a JOIN entity e ON e.key = a.entity
 		WHERE a.organization = $1 AND a.address_key = $2`
 )
-
-// Narrow says which ways of naming an entity an operation takes, and which kind it must be.
-type Narrow struct {
-	Kind      Kind // 0 takes any
-	NoAddress bool // ids and names only
-	NoName    bool
-	IDOnly    bool
-}
-
-// ResolveTx finds the entity that ident names: its id first, then an address of it (primary or alias), then its name,
-// addresses and names without case. Deleted entities are found by their id alone. It returns NotFound where there is none
-// or it is of another kind than how.Kind.
-func (s *Service) ResolveTx(ctx context.Context, tx *db.Tx, o *Organization, ident string, how Narrow) (*Entity, error) {
-	e, err := s.resolveTx(ctx, tx, o, ident, how)
-	if err != nil {
-		return nil, err
-	}
-	if how.Kind != 0 && e.Kind != how.Kind {
-		return nil, notFound(how.Kind, ident)
-	}
-	return e, nil
-}
-
-func (s *Service) resolveTx(ctx context.Context, tx *db.Tx, o *Organization, ident string, how Narrow) (*Entity, error) {
-	if !storable(ident) { // not all identifiers have a pattern, and a database may refuse what no row can hold
-		return nil, notFound(how.Kind, strings.ToValidUTF8(ident, "\uFFFD"))
-	}
-	look := []string{entityByID}
-	if !how.IDOnly && !how.NoAddress && isAddressLike(ident) {
-		look = append(look, entityByAddress)
-	}
-	if !how.IDOnly && !how.NoName {
-		look = append(look, entityByName)
-	}
-	for i, query := range look {
-		key := ident
-		if i > 0 {
-			key = Fold(ident)
-		}
-		e, err := scanEntity(tx.QueryRow(ctx, query, o.Key, key))
-		if err == nil {
-			return e, nil
-		}
-		if !errors.Is(err, sql.ErrNoRows) {
-			return nil, fmt.Errorf("find entity: %w", err)
-		}
-	}
-	return nil, notFound(how.Kind, ident)
-}
 
 // EntityByKeyTx reads an entity by the server's own number.
 func (s *Service) EntityByKeyTx(ctx context.Context, tx *db.Tx, key int64) (*Entity, error) {

@@ -212,6 +212,8 @@ func TestListsUseIndexes(t *testing.T) {
 			"domains":    {listDomains, []any{1, "a", 10}, "PRIMARY KEY"},
 			"recipient":  {findRecipient, []any{"a", "b"}, "domain_verified"},
 			"by name":    {entityByName, []any{1, "a"}, "entity_name"},
+			"resolved":   {findUser.byAny, []any{1, "a", "a"}, "entity_id"},
+			"name or id": {findEntity.byName, []any{1, "a", "a"}, "entity_name"},
 			"bare name":  {signInByBareName, []any{"a"}, "entity_name"},
 		} {
 			plan := f.plan(q.query, q.args...)

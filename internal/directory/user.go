@@ -66,11 +66,11 @@ func isHex(c byte) bool      { return isLowerHex(c) || 'A' <= c && c <= 'F' }
 func (s *Service) DescribeUser(ctx context.Context, p principal.Principal, org OrgID, ident string) (*User, error) {
 	var u *User
 	err := s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) (err error) {
-		e, err := s.ResolveTx(ctx, tx, o, ident, Narrow{Kind: KindUser})
-		if err != nil {
-			return err
+		var profile Profile
+		e, err := resolveTx(ctx, tx, o, ident, Narrow{Kind: KindUser}, &findUser, profile.targets()...)
+		if err == nil {
+			u = &User{Entity: *e, Profile: profile}
 		}
-		u, err = userTx(ctx, tx, e)
 		return err
 	})
 	return u, err

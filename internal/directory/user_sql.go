@@ -32,18 +32,15 @@ func (c *UserChange) texts() []attribute {
 	}
 }
 
-const userAttributes = `SELECT first_name, last_name, initials, telephone, street, job_title, city, company, zip_code,
-	department, country, office FROM entity WHERE key = $1`
+const profileColumns = `first_name, last_name, initials, telephone, street, job_title, city, company, zip_code, department,
+	country, office`
 
-// userTx reads the rest of a user.
-func userTx(ctx context.Context, tx *db.Tx, e *Entity) (*User, error) {
-	u := &User{Entity: *e}
-	err := tx.QueryRow(ctx, userAttributes, e.Key).Scan(&u.FirstName, &u.LastName, &u.Initials, &u.Telephone, &u.Street,
-		&u.JobTitle, &u.City, &u.Company, &u.ZipCode, &u.Department, &u.Country, &u.Office)
-	if err != nil {
-		return nil, fmt.Errorf("read user %s: %w", e.ID, err)
+// targets are where profileColumns go.
+func (p *Profile) targets() []any {
+	return []any{
+		&p.FirstName, &p.LastName, &p.Initials, &p.Telephone, &p.Street, &p.JobTitle, &p.City, &p.Company, &p.ZipCode,
+		&p.Department, &p.Country, &p.Office,
 	}
-	return u, nil
 }
 
 // updateUser keeps what it is given NULL for.
