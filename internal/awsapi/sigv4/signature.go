@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -61,11 +60,44 @@ const (
 	maxLength  = 8 << 10 // of the Authorization header, in bytes
 )
 
+const (
+	digits  = "0123456789"
+	lower   = "abcdefghijklmnopqrstuvwxyz"
+	letters = lower + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
+// form is what a part of the header may look like: at least and at most so many bytes of a set. Each request has a dozen such
+// parts, which is where regular expressions begin to cost.
+type form struct {
+	least, most int
+	allowed     [256]bool
+}
+
+func formOf(least, most int, bytes string) *form {
+	f := &form{least: least, most: most}
+	for i := range len(bytes) {
+		f.allowed[bytes[i]] = true
+	}
+	return f
+}
+
+func (f *form) matches(s string) bool {
+	if len(s) < f.least || len(s) > f.most {
+		return false
+	}
+	for i := range len(s) {
+		if !f.allowed[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
 var (
-	keyIDForm  = regexp.MustCompile(`\A[\w-]{1,128}\z`)
-	dayForm    = regexp.MustCompile(`\A[0-9]{8}\z`)
-	scopeForm  = regexp.MustCompile(`\A[A-Za-z0-9-]{1,64}\z`)
-	headerForm = regexp.MustCompile("\\A[a-z0-9!#$%&'*+.^_`|~-]{1,256}\\z")
+	keyIDForm  = formOf(1, 128, letters+digits+"_-")
+	dayForm    = formOf(8, 8, digits)
+	scopeForm  = formOf(1, 64, letters+digits+"-")
+	headerForm = formOf(1, 256, lower+digits+"!#$%&'*+.^_`|~-") // RFC 9110 section 5.6.2, in lower case
 )
 
 // Parse reads the signature of a request. It needs the headers and the URL only, and costs little. An error is an *Error.
@@ -136,8 +168,8 @@ func parseAuthorization(header string) (*Signature, error) {
 
 func (s *Signature) readCredential(credential string) error {
 	parts := strings.Split(credential, "/")
-	if len(parts) != 5 || !keyIDForm.MatchString(parts[0]) || !dayForm.MatchString(parts[1]) || !scopeForm.MatchString(parts[2]) ||
-		!scopeForm.MatchString(parts[3]) || parts[4] != terminator {
+	if len(parts) != 5 || !keyIDForm.matches(parts[0]) || !dayForm.matches(parts[1]) || !scopeForm.matches(parts[2]) ||
+		!scopeForm.matches(parts[3]) || parts[4] != terminator {
 		return refuse(Incomplete, "Credential must be KEYID/YYYYMMDD/REGION/SERVICE/%s.", terminator)
 	}
 	s.KeyID, s.Day, s.Region, s.Service = parts[0], parts[1], parts[2], parts[3]
@@ -150,7 +182,7 @@ func (s *Signature) readHeaders(list string) error {
 		return refuse(Incomplete, "SignedHeaders names %d headers; %d are the most.", len(s.Headers), maxHeaders)
 	}
 	for i, name := range s.Headers {
-		if !headerForm.MatchString(name) || slices.Contains(s.Headers[:i], name) {
+		if !headerForm.matches(name) || slices.Contains(s.Headers[:i], name) {
 			return refuse(Incomplete, "SignedHeaders must name headers in lower case, each once, with semicolons between.")
 		}
 	}
