@@ -1,0 +1,55 @@
+package server
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/organization"
+	"github.com/pennypost/pennypost/internal/principal"
+)
+
+// TestSilentDNSHoldsUpNobody makes an organisation while more domains than handlers wait for a DNS server that never answers.
+func TestSilentDNSHoldsUpNobody(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if err := silent.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := start(t, settings(t, t.TempDir(), "dns-resolver", silent.LocalAddr().String()), Options{})
+	admin := principal.TheSystem("test")
+	changes := make(chan string, 100)
+	s.core.feed.Watch("organization", func(id string) { changes <- id })
+	create := func(r organization.Request) {
+		t.Helper()
+		id, err := s.core.organizations.Create(t.Context(), admin, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for late := time.After(5 * time.Second); ; { // half of what one look-up waits
+			o, err := s.core.directory.DescribeOrganization(t.Context(), admin, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o.State == directory.OrgActive {
+				return
+			}
+			select {
+			case <-changes:
+			case <-late:
+				t.Fatalf("organization %s is still %s", r.Alias, o.State)
+			}
+		}
+	}
+	create(organization.Request{Alias: "one", Domains: []string{"a.example", "b.example", "c.example", "d.example", "e.example"}})
+	for range 2 { // the look-ups have begun
+		if _, _, err := silent.ReadFrom(make([]byte, 512)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create(organization.Request{Alias: "two"})
+}
