@@ -77,5 +77,5 @@ func (s *Store) marked(ctx context.Context, id ID, f FolderID, set UIDSet) (UIDS
 	if err != nil || folder.DeletedMarked == 0 {
 		return nil, err
 	}
-	return s.scanFlags(ctx, id, f, set, Deleted, Deleted)
+	return s.flagged(ctx, id, &folder, set, Deleted, Deleted)
 }

@@ -504,6 +504,16 @@ func (m *machine) verifyItems(rt *rapid.T, f *Folder, want *modelFolder) {
 	if f.Unseen != unseen || f.DeletedMarked != deleted {
 		rt.Fatalf("folder %s counts %d unseen, %d deleted; want %d, %d", f.Path, f.Unseen, f.DeletedMarked, unseen, deleted)
 	}
+	mask := Flags(rapid.Uint64Range(1, 1<<8-1).Draw(rt, "mask"))
+	flags := mask & Flags(rapid.Uint64Range(0, 1<<8-1).Draw(rt, "flags"))
+	found, err := m.Search(context.Background(), m.id, f.ID, &Criterion{Op: FlagsAre, Mask: mask, Flags: flags}, nil, false)
+	m.ok(err)
+	others, err := m.Search(context.Background(), m.id, f.ID, &Criterion{Op: Not, Sub: []Criterion{{Op: FlagsAre, Mask: mask, Flags: flags}}}, nil, false)
+	m.ok(err)
+	uids = slices.DeleteFunc(uids, func(u UID) bool { return want.items[u].flags&mask != flags })
+	if got := slices.Collect(found.UIDs.All()); !slices.Equal(got, uids) || int(others.UIDs.Len()) != len(want.items)-len(uids) {
+		rt.Fatalf("%v have flags %x under %x in %s, want %v; %d have not", got, flags, mask, f.Path, uids, others.UIDs.Len())
+	}
 }
 
 // verifyChanges makes sure that what a session knew at a mark and the changes since give what is there.

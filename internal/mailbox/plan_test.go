@@ -34,7 +34,7 @@ func TestStatementsFindTheirRowsByIndex(t *testing.T) {
 		"delete body": {b.deleteBody.texts[0], 128, []string{"USING INTEGER PRIMARY KEY"}},
 		"run":         {storeRun, 7, []string{span}},
 		"rows":        {readRowsRange, 5, []string{span}},
-		"by flags":    {readByFlags, 7, []string{span}},
+		"flagged":     {readFlaggedRows, 2, []string{"USING PRIMARY KEY (mailbox=? AND folder=?)"}},
 		"fetch":       {fetchTexts[WantFlags], 5, []string{span}},
 		"fetch all":   {fetchTexts[15], 5, []string{span, meta, "SEARCH b USING INTEGER PRIMARY KEY"}},
 		"newest":      {readNewest, 4, []string{"USING PRIMARY KEY (mailbox=? AND folder=? AND uid<?)"}},

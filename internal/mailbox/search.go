@@ -13,8 +13,8 @@ type Found struct {
 	Highest ModSeq
 }
 
-// Search returns the items of the folder for which c holds. Questions about an item's own row are answered by scans of pages of
-// the folder; only items that these leave in doubt are looked at further. m answers what needs a message's bytes; it may be
+// Search returns the items of the folder for which c holds. What flags decide is answered from memory, questions about an item's
+// own row by scans of pages of the folder; only items that these leave in doubt are looked at further. m answers what needs a message's bytes; it may be
 // nil when c asks no such question. withModSeq fills Found.Highest. Like Fetch it holds no snapshot between pages.
 // Faults: NotFound Folder; Invalid Message (a malformed criterion).
 func (s *Store) Search(ctx context.Context, id ID, f FolderID, c *Criterion, m Matcher, withModSeq bool) (Found, error) {
@@ -25,15 +25,16 @@ func (s *Store) Search(ctx context.Context, id ID, f FolderID, c *Criterion, m M
 	if err != nil {
 		return Found{}, err
 	}
-	set := c.bounds().upTo(folder.UIDNext - 1)
-	mask, flags := c.flags()
-	if pure := c.isFlags(); pure && !withModSeq {
-		if mask == 0 {
-			list, err := s.UIDList(ctx, id, &folder)
-			return Found{UIDs: list.Within(set)}, err
+	set := UIDSet{{1, MaxUID}}.upTo(folder.UIDNext - 1)
+	if c.narrows() {
+		snap, err := s.snapshot(ctx, id, &folder, c.asksFlags())
+		if err != nil {
+			return Found{}, err
 		}
-		uids, err := s.scanFlags(ctx, id, f, set, mask, flags)
-		return Found{UIDs: uids}, err
+		set = c.within(snap).Within(set)
+		if c.inMemory() && !withModSeq {
+			return Found{UIDs: set}, nil
+		}
 	}
 	return s.searchItems(ctx, id, f, c, m, set)
 }
@@ -44,14 +45,6 @@ func (s *Store) searchItems(ctx context.Context, id ID, f FolderID, c *Criterion
 	want := WantItem
 	if c.need() >= envelopeLevel {
 		want = WantMeta
-	}
-	mask, flags := c.flags()
-	if mask != 0 && want != WantItem {
-		// Flags decide before anything dear is read.
-		var err error
-		if set, err = s.scanFlags(ctx, id, f, set, mask, flags); err != nil {
-			return out, err
-		}
 	}
 	k := candidate{matcher: m}
 	var doubtful UIDSet
@@ -168,59 +161,4 @@ func (c *Criterion) check(m Matcher) error {
 		return nil
 	}
 	return walk(c, 0)
-}
-
-// bounds returns a set outside of which c never holds.
-func (c *Criterion) bounds() UIDSet {
-	switch c.Op {
-	case InUIDs:
-		return c.UIDs
-	case And:
-		best := AllUIDs()
-		for i := range c.Sub {
-			if b := c.Sub[i].bounds(); b.Len() < best.Len() {
-				best = b
-			}
-		}
-		return best
-	}
-	return AllUIDs()
-}
-
-// flags returns what an item's flags must be for c to hold, as far as the top of the tree tells.
-func (c *Criterion) flags() (mask, want Flags) {
-	switch c.Op {
-	case FlagsAre:
-		return c.Mask, c.Flags & c.Mask
-	case And:
-		for i := range c.Sub {
-			m, w := c.Sub[i].flags()
-			mask, want = mask|m, want|w
-		}
-	}
-	return mask, want
-}
-
-// isFlags reports whether bounds and flags together say all that c says.
-func (c *Criterion) isFlags() bool {
-	switch c.Op {
-	case All, InUIDs, FlagsAre:
-		return true
-	case And:
-		sets := 0
-		var mask, want Flags
-		for i := range c.Sub {
-			sub := &c.Sub[i]
-			m, w := sub.flags()
-			if !sub.isFlags() || sub.Op == And || (mask&m)&(want^w) != 0 {
-				return false // nested, or contradictory: SEEN UNSEEN
-			}
-			mask, want = mask|m, want|w
-			if sub.Op == InUIDs {
-				sets++
-			}
-		}
-		return sets <= 1
-	}
-	return false
 }

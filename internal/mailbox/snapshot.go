@@ -10,12 +10,14 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 )
 
-// snapshot is the UIDs of one folder at one version. It is immutable.
+// snapshot is the UIDs of one folder at one version, and the flags, once they were asked for, at the same or an older one.
+// It is immutable.
 type snapshot struct {
 	validity uint32
 	at       ModSeq // Folder.Highest
 	next     UID    // Folder.UIDNext
 	uids     *UIDList
+	flags    *flagLists
 }
 
 type snapshotKey struct {
@@ -63,7 +65,8 @@ func (c *snapshots) entry(key snapshotKey) (*snapshotEntry, *snapshot) {
 	return e, e.snap
 }
 
-// put stores a newer snapshot and drops the least recently used ones that no longer fit.
+// put stores a newer snapshot and drops the least recently used ones that no longer fit. Flags that don't fit by themselves are
+// not kept.
 func (c *snapshots) put(e *snapshotEntry, snap *snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,7 +74,12 @@ func (c *snapshots) put(e *snapshotEntry, snap *snapshot) {
 		return // dropped meanwhile
 	}
 	c.used -= e.bytes
-	e.snap, e.bytes = snap, 256+snap.uids.Bytes()
+	if snap.flags.Bytes() > c.max/2 {
+		bare := *snap
+		bare.flags = nil
+		snap = &bare
+	}
+	e.snap, e.bytes = snap, 256+snap.uids.Bytes()+snap.flags.Bytes()
 	c.used += e.bytes
 	for c.used > c.max && c.order.Len() > 1 {
 		old := c.order.Remove(c.order.Back()).(*snapshotEntry)
@@ -85,8 +93,20 @@ func (c *snapshots) put(e *snapshotEntry, snap *snapshot) {
 // rather than changing an own one. Faults: NotFound Folder when it was deleted; Temporary Folder when that state can't be told
 // any more (f is very old), then read the folder again.
 func (s *Store) UIDList(ctx context.Context, id ID, f *Folder) (*UIDList, error) {
+	snap, err := s.snapshot(ctx, id, f, false)
+	if err != nil {
+		return nil, err
+	}
+	if snap.at == f.Highest {
+		return snap.uids, nil
+	}
+	return s.rewind(ctx, id, f, snap)
+}
+
+// snapshot returns a snapshot of the folder that is no older than f, with its flags at the same version if they are asked for.
+func (s *Store) snapshot(ctx context.Context, id ID, f *Folder, flags bool) (*snapshot, error) {
 	e, snap := s.snaps.entry(snapshotKey{id, f.ID})
-	if !snap.covers(f) {
+	if !snap.covers(f, flags) {
 		select {
 		case e.turn <- struct{}{}:
 		case <-ctx.Done():
@@ -94,9 +114,9 @@ func (s *Store) UIDList(ctx context.Context, id ID, f *Folder) (*UIDList, error)
 		}
 		defer func() { <-e.turn }()
 		// Someone may have renewed it while we waited.
-		if _, snap = s.snaps.entry(e.key); !snap.covers(f) {
+		if _, snap = s.snaps.entry(e.key); !snap.covers(f, flags) {
 			var err error
-			if snap, err = s.renew(ctx, id, f.ID, snap); err != nil {
+			if snap, err = s.renew(ctx, id, f.ID, snap, flags); err != nil {
 				return nil, err
 			}
 			s.snaps.put(e, snap)
@@ -105,23 +125,21 @@ func (s *Store) UIDList(ctx context.Context, id ID, f *Folder) (*UIDList, error)
 	if snap.validity != f.UIDValidity {
 		return nil, tooOld(f)
 	}
-	if snap.at == f.Highest {
-		return snap.uids, nil
-	}
-	return s.rewind(ctx, id, f, snap)
+	return snap, nil
 }
 
-// covers reports whether the state f can be told from the snapshot.
-func (snap *snapshot) covers(f *Folder) bool {
-	return snap != nil && snap.at >= f.Highest && snap.validity == f.UIDValidity
+// covers reports whether the state f, and if asked for the flags of one no older, can be told from the snapshot.
+func (snap *snapshot) covers(f *Folder, flags bool) bool {
+	return snap != nil && snap.at >= f.Highest && snap.validity == f.UIDValidity &&
+		(!flags || snap.flags != nil && snap.flags.at == snap.at)
 }
 
 func tooOld(f *Folder) error {
 	return fault.New(fault.Temporary, fault.Folder, "what folder %d held at change %d is not known any more; read it again", f.ID, f.Highest)
 }
 
-// renew brings a snapshot (nil: none) up to date.
-func (s *Store) renew(ctx context.Context, id ID, fid FolderID, old *snapshot) (snap *snapshot, err error) {
+// renew brings a snapshot (nil: none) up to date, and its flags if they are asked for.
+func (s *Store) renew(ctx context.Context, id ID, fid FolderID, old *snapshot, flags bool) (snap *snapshot, err error) {
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		f, err := folderRow(ctx, tx, id, fid)
 		if err != nil {
@@ -130,6 +148,9 @@ func (s *Store) renew(ctx context.Context, id ID, fid FolderID, old *snapshot) (
 		snap = &snapshot{validity: f.UIDValidity, at: f.Highest, next: f.UIDNext}
 		from := UID(1)
 		var kept *UIDList
+		if old != nil && old.validity == f.UIDValidity {
+			snap.flags = old.flags
+		}
 		if old != nil && old.validity == f.UIDValidity && old.at >= f.Floor {
 			left, err := vanishedUIDs(ctx, tx, id, fid, old.at, f.Highest)
 			if err != nil {
@@ -144,7 +165,10 @@ func (s *Store) renew(ctx context.Context, id ID, fid FolderID, old *snapshot) (
 		if int64(snap.uids.Len()) != f.Messages {
 			return fmt.Errorf("folder %d of mailbox %s counts %d items and has %d UIDs", fid, id, f.Messages, snap.uids.Len())
 		}
-		return nil
+		if flags {
+			snap.flags, err = renewFlags(ctx, tx, id, &f, snap.flags)
+		}
+		return err
 	})
 	return snap, err
 }

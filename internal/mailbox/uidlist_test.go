@@ -110,6 +110,23 @@ func TestUIDListBehavesAsASortedSlice(t *testing.T) {
 	})
 }
 
+func TestUIDListsAreCombinedAsSets(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		a, b := sortedUIDs(anyUIDs(rt, "a")), sortedUIDs(anyUIDs(rt, "b"))
+		var none *UIDList
+		l, m := none.With(UIDs(a...)), none.With(UIDs(b...))
+		in := func(list []UID) func(UID) bool {
+			return func(u UID) bool { _, ok := slices.BinarySearch(list, u); return ok }
+		}
+		notIn := func(list []UID) func(UID) bool { return func(u UID) bool { return !in(list)(u) } }
+		checkList(rt, l.And(m), slices.DeleteFunc(slices.Clone(a), notIn(b)))
+		checkList(rt, l.Minus(m), slices.DeleteFunc(slices.Clone(a), in(b)))
+		checkList(rt, l.Or(m), slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b)))))
+		checkList(rt, l, a)
+		checkList(rt, m, b)
+	})
+}
+
 // checkSets compares what a list says of a set with the plain way.
 func checkSets(rt *rapid.T, l *UIDList, want []UID) {
 	set := UIDs(sortedUIDs(anyUIDs(rt, "set"))...)
