@@ -60,6 +60,10 @@ const (
 	missing // DNS is certain
 )
 
+// lockDomain reads a domain and holds its row: an operator who vouches for it waits, and is not overruled by a judgement that
+// was made of the row as it had been.
+const lockDomain = `UPDATE domain SET token = token WHERE organization = $1 AND name = $2 RETURNING ` + domainColumns
+
 // checkDomain looks for the proof of a domain and schedules the next look.
 func (s *Service) checkDomain(ctx context.Context, org int64, name string) error {
 	d, err := s.domainToCheck(ctx, org, name)
@@ -68,7 +72,7 @@ func (s *Service) checkDomain(ctx context.Context, org int64, name string) error
 	}
 	found := s.lookForProof(ctx, d)
 	return s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		now, err := scanDomain(tx.QueryRow(ctx, domainByName, org, name))
+		now, err := scanDomain(tx.QueryRow(ctx, lockDomain, org, name))
 		if err != nil || now.token != d.token || now.vouched {
 			return ignoreNoRows(err) // deregistered or vouched for since
 		}
