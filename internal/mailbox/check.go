@@ -198,7 +198,7 @@ func (s *Store) checkBodies(ctx context.Context) (faults []string, err error) {
 
 func (s *Store) checkBody(ctx context.Context, b *bodyRef) error {
 	if b.store == inline {
-		data, err := s.zip.unpack(b.data, b.codec, b.size)
+		data, err := s.zip.unpack(nil, b.data, b.codec, b.size)
 		if err == nil && int64(len(data)) != b.size {
 			err = fmt.Errorf("it has %d bytes where %d were stored", len(data), b.size)
 		}

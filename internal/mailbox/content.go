@@ -28,15 +28,12 @@ func (s *Store) Open(ctx context.Context, it *Item) (Content, error) {
 		return nil, errors.New("mailbox: Open needs an item that was fetched WantBody")
 	}
 	if b.store == inline {
-		data, err := s.zip.unpack(b.data, b.codec, b.size)
+		data, err := s.zip.unpack(it.Prefix, b.data, b.codec, b.size)
 		if err != nil {
 			return nil, fmt.Errorf("item %d: %w", it.ID, err)
 		}
-		if int64(len(data)) != b.size {
-			return nil, fmt.Errorf("item %d: its body has %d bytes where %d were stored", it.ID, len(data), b.size)
-		}
-		if len(it.Prefix) > 0 {
-			data = append(append(make([]byte, 0, len(it.Prefix)+len(data)), it.Prefix...), data...)
+		if n := len(data) - len(it.Prefix); int64(n) != b.size {
+			return nil, fmt.Errorf("item %d: its body has %d bytes where %d were stored", it.ID, n, b.size)
 		}
 		return inMemory{bytes.NewReader(data), data}, nil
 	}

@@ -91,6 +91,21 @@ func (c *Criterion) need() level {
 	return top
 }
 
+// onlyMessages reports whether c, held by an item as far as a snapshot tells (within), can't be answered without the message.
+func (c *Criterion) onlyMessages() bool {
+	some := c.Op == BodyHas || c.Op == TextHas
+	for i := range c.Sub {
+		sub := &c.Sub[i]
+		switch {
+		case sub.onlyMessages():
+			some = true
+		case c.Op != And || !sub.inMemory():
+			return false
+		}
+	}
+	return some
+}
+
 // judge answers a criterion with what the candidate has been read of. It asks all parts it can before it gives up on one, so
 // that a cheap no spares a dear look.
 func (c *Criterion) judge(k *candidate) (verdict, error) {

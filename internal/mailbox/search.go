@@ -42,11 +42,14 @@ func (s *Store) Search(ctx context.Context, id ID, f FolderID, c *Criterion, m M
 // searchItems judges the items of set one by one.
 func (s *Store) searchItems(ctx context.Context, id ID, f FolderID, c *Criterion, m Matcher, set UIDSet) (Found, error) {
 	var out Found
+	k := candidate{matcher: m}
+	if c.onlyMessages() {
+		return s.searchMessages(ctx, id, f, c, &k, set)
+	}
 	want := WantItem
 	if c.need() >= envelopeLevel {
 		want = WantMeta
 	}
-	k := candidate{matcher: m}
 	var doubtful UIDSet
 	for it, err := range s.Fetch(ctx, id, f, set, want, 0) {
 		if err != nil {

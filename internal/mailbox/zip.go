@@ -47,13 +47,18 @@ func (z *zip) pack(data []byte) ([]byte, codec) {
 	return packed, zstd1
 }
 
-// unpack returns the bytes that pack was given, of which there are size.
-func (z *zip) unpack(packed []byte, c codec, size int64) ([]byte, error) {
+// unpack returns prefix and behind it the bytes that pack was given, of which there are size. Without a prefix it may return
+// packed itself.
+func (z *zip) unpack(prefix, packed []byte, c codec, size int64) ([]byte, error) {
+	if c == plain && len(prefix) == 0 {
+		return packed, nil
+	}
+	data := append(make([]byte, 0, int64(len(prefix))+size), prefix...)
 	switch c {
 	case plain:
-		return packed, nil
+		return append(data, packed...), nil
 	case zstd1:
-		data, err := z.dec.DecodeAll(packed, make([]byte, 0, size))
+		data, err := z.dec.DecodeAll(packed, data)
 		if err != nil {
 			return nil, fmt.Errorf("unpack a body: %w", err)
 		}

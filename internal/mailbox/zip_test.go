@@ -23,14 +23,16 @@ func TestZipGivesBackWhatItWasGiven(t *testing.T) {
 			if (codec == zstd1) != c.packed || len(packed) > len(c.data) {
 				t.Errorf("%d bytes were stored as %d with codec %d", len(c.data), len(packed), codec)
 			}
-			got, err := z.unpack(packed, codec, int64(len(c.data)))
-			if err != nil || !bytes.Equal(got, c.data) {
-				t.Errorf("unpacking gave %d bytes of %d: %v", len(got), len(c.data), err)
+			for _, prefix := range []string{"", "before"} {
+				got, err := z.unpack([]byte(prefix), packed, codec, int64(len(c.data)))
+				if err != nil || string(got) != prefix+string(c.data) {
+					t.Errorf("unpacking behind %q gave %d bytes of %d: %v", prefix, len(got), len(c.data), err)
+				}
 			}
 		})
 	}
 	for name, c := range map[string]codec{"a codec of the future": 9, "what is no frame": zstd1} {
-		if _, err := z.unpack([]byte("abc"), c, 3); err == nil {
+		if _, err := z.unpack(nil, []byte("abc"), c, 3); err == nil {
 			t.Errorf("%s was unpacked", name)
 		}
 	}
@@ -51,7 +53,7 @@ func BenchmarkZip(b *testing.B) {
 		b.Run(fmt.Sprintf("unpack/%dKB", size>>10), func(b *testing.B) {
 			b.SetBytes(int64(size))
 			for b.Loop() {
-				if _, err := z.unpack(packed, codec, int64(len(data))); err != nil {
+				if _, err := z.unpack(nil, packed, codec, int64(len(data))); err != nil {
 					b.Fatal(err)
 				}
 			}
