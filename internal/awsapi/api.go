@@ -110,7 +110,7 @@ func stateOf(s directory.State) contract.EntityState { return contract.EntitySta
 // stateFilter reads the state that a list is narrowed to; nil for none.
 func stateFilter(s contract.EntityState) (*directory.State, error) {
 	if s == "" {
-		return nil, nil //nolint:nilnil // no state is not an error, it is no filter
+		return nil, nil // no state is not an error, it is no filter
 	}
 	state, err := directory.ParseState(string(s))
 	return &state, err
