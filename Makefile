@@ -13,10 +13,10 @@ run: build ; @exec bin/pennypost serve --data ./data
 test: ; @scripts/test all
 
 # unit tests alone; PKG=./internal/db/... for some
-unit: ; @scripts/test unit $(PKG)
+unit: ; @scripts/test unit '$(PKG)'
 
 # end-to-end tests alone; RUN=TestQuickStart for some
-e2e: ; @scripts/test e2e $(RUN)
+e2e: ; @scripts/test e2e '$(RUN)'
 
 # gofumpt, go vet, staticcheck
 lint: ; @scripts/lint
