@@ -48,8 +48,7 @@ func New(d *db.DB, c clock.Clock, config Config) *Log {
 
 // AppendTx writes r in the transaction of the change it tells of.
 func (l *Log) AppendTx(ctx context.Context, tx *db.Tx, r Record) error {
-	_, err := tx.Exec(ctx, `INSERT INTO audit_record (time, key, organization, operation, subject, outcome, detail,
-		actor_kind, actor_id, actor_name, protocol, address, request)
+	_, err := tx.Exec(ctx, `INSERT INTO audit_record (`+recordColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 		l.clock.Now().UnixMicro(), id.Key(), clean(r.Organization, fieldLimit), clean(r.Operation, fieldLimit),
 		clean(r.Subject, fieldLimit), clean(r.Outcome, fieldLimit), clean(r.Detail, detailLimit),
@@ -79,9 +78,9 @@ func clean(s string, limit int) string {
 	return s[:limit]
 }
 
-// Query says which records to read. The zero value reads the oldest ones of the server.
+// Query says which records to read: those of one organisation, the oldest first.
 type Query struct {
-	// Organization narrows to one organisation ("m-…").
+	// Organization is its id ("m-…"). Empty reads the records that concern none.
 	Organization string
 	// Since is the earliest time read.
 	Since time.Time
@@ -103,14 +102,10 @@ func (l *Log) Read(ctx context.Context, q Query) ([]Record, error) {
 	if q.After != nil && q.After.Time.UnixMicro() >= time {
 		time, key = q.After.Time.UnixMicro(), q.After.Key
 	}
-	statement, args := readAll, []any{time, key, q.Limit}
-	if q.Organization != "" {
-		statement, args = readOrganization, append(args, q.Organization)
-	}
 	var records []Record
 	err := l.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		records = nil
-		rows, err := tx.Query(ctx, statement, args...)
+		rows, err := tx.Query(ctx, readRecords, q.Organization, time, key, q.Limit)
 		if err != nil {
 			return err
 		}
@@ -133,10 +128,8 @@ func (l *Log) Read(ctx context.Context, q Query) ([]Record, error) {
 const (
 	recordColumns = `time, key, organization, operation, subject, outcome, detail,
 		actor_kind, actor_id, actor_name, protocol, address, request`
-	readAll = `SELECT ` + recordColumns + ` FROM audit_record
-		WHERE (time, key) > ($1, $2) ORDER BY time, key LIMIT $3`
-	readOrganization = `SELECT ` + recordColumns + ` FROM audit_record
-		WHERE organization = $4 AND (time, key) > ($1, $2) ORDER BY time, key LIMIT $3`
+	readRecords = `SELECT ` + recordColumns + ` FROM audit_record
+		WHERE organization = $1 AND (time, key) > ($2, $3) ORDER BY time, key LIMIT $4`
 )
 
 func scan(rows *sql.Rows) (Record, error) {

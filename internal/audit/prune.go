@@ -2,6 +2,8 @@ package audit
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,25 +16,47 @@ const (
 	pruneEvery = 6 * time.Hour
 )
 
-// Prune deletes records that are older than the retention, in batches, and returns how many went.
-func (l *Log) Prune(ctx context.Context) (int64, error) {
+// Prune deletes records that are older than the retention, organisation by organisation, in batches, and returns how many went.
+func (l *Log) Prune(ctx context.Context) (total int64, err error) {
 	before := l.clock.Now().Add(-l.retention).UnixMicro()
-	var total int64
-	for {
-		var n int64
-		err := l.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-			n, err = tx.Exec(ctx, `DELETE FROM audit_record WHERE (time, key) IN
-				(SELECT time, key FROM audit_record WHERE time < $1 ORDER BY time, key LIMIT $2)`, before, pruneBatch)
-			return err
-		})
+	for organization, more := "", true; more; {
+		n, err := l.pruneOne(ctx, organization, before)
+		total += n
 		if err != nil {
 			return total, fmt.Errorf("prune audit records: %w", err)
 		}
-		total += n
-		if n < pruneBatch {
-			return total, nil
+		if organization, more, err = l.nextOrganization(ctx, organization); err != nil {
+			return total, fmt.Errorf("prune audit records: %w", err)
 		}
 	}
+	return total, nil
+}
+
+func (l *Log) pruneOne(ctx context.Context, organization string, before int64) (total int64, err error) {
+	for n := int64(pruneBatch); n == pruneBatch; total += n {
+		err := l.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+			n, err = tx.Exec(ctx, `DELETE FROM audit_record WHERE organization = $1 AND (time, key) IN
+				(SELECT time, key FROM audit_record WHERE organization = $1 AND time < $2 ORDER BY time, key LIMIT $3)`,
+				organization, before, pruneBatch)
+			return err
+		})
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// nextOrganization returns the one behind the given among those that have records.
+func (l *Log) nextOrganization(ctx context.Context, after string) (next string, more bool, err error) {
+	err = l.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		err := tx.QueryRow(ctx, `SELECT organization FROM audit_record WHERE organization > $1 ORDER BY organization LIMIT 1`, after).Scan(&next)
+		if more = err == nil; errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return next, more, err
 }
 
 // Handle makes runner prune the log, and Start sets the work going.

@@ -10,7 +10,7 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
-// ListUsers lists users in all states: in the order of their creation, or of the text that a prefix is of. A page costs the
+// ListUsers lists users in all states: in the order of their names, or of the text that a prefix is of. A page costs the
 // same however many users there are. Faults: Invalid for two filters at once, Invalid (Token).
 func (s *Service) ListUsers(ctx context.Context, p principal.Principal, org OrgID, f UserFilter, page Page) (users []Entity, next string, err error) {
 	l := entityLists
@@ -60,7 +60,7 @@ func newListQuery(l listStatements, page Page, state *State, prefixes ...prefixF
 		return nil, err
 	}
 	limit := page.limit()
-	q := &listQuery{statement: l.byKey, limit: limit, args: []any{after.key, limit + 1}}
+	q := &listQuery{statement: l.all, limit: limit, args: []any{after.key, limit + 1, after.text}}
 	filters := 0
 	if state != nil {
 		filters++
@@ -87,32 +87,36 @@ func newListQuery(l listStatements, page Page, state *State, prefixes ...prefixF
 }
 
 // listStatements are the statements of the lists of one kind of thing, each of a text that the list is ordered by and columns.
-// $1 organisation, $2 kind, $3 the key of the cursor, $4 one more than the page holds; for prefixes $5 is the text to begin
-// behind, together with $3, and $6 the text to end before.
-type listStatements struct{ byKey, byState, byName, byDisplay, byProvider, byEmail string }
+// $1 organisation, $2 kind, $3 and $5 the key and the text of the cursor, $4 one more than the page holds; $6 is the state, or
+// for prefixes the text to end before.
+type listStatements struct{ all, byState, byName, byDisplay, byProvider, byEmail string }
 
 var (
 	entityLists   = listStatementsOf(prefixedEntityColumns)
 	resourceLists = listStatementsOf(prefixedEntityColumns + prefixedResourceColumns)
 )
 
-// listStatementsOf writes the statements. The unfiltered list merges the three states, in each of which the index runs in the
-// order of keys, so that a change of state moves nobody across a page.
+// listStatementsOf writes the statements. Lists of all states merge them, in each of which the index runs in the order of names,
+// so that a change of state moves nobody across a page.
 func listStatementsOf(columns string) listStatements {
-	inState := func(state, name string) string {
-		return `SELECT key FROM (SELECT key FROM entity WHERE organization = $1 AND kind = $2 AND state = ` + state +
-			` AND key > $3 ORDER BY key LIMIT $4) AS ` + name
+	inState := func(state, name, end string) string {
+		return `SELECT name_key, key FROM (SELECT name_key, key FROM entity WHERE organization = $1 AND kind = $2 AND state = ` + state +
+			` AND (name_key, key) > ($5, $3)` + end + ` ORDER BY name_key, key LIMIT $4) AS ` + name
+	}
+	inAllStates := func(end string) string {
+		return `SELECT found.name_key, ` + columns + ` FROM (` + inState("1", "enabled", end) + ` UNION ALL ` +
+			inState("2", "disabled", end) + ` UNION ALL ` + inState("3", "deleted", end) +
+			`) AS found JOIN entity e ON e.key = found.key ORDER BY found.name_key, found.key LIMIT $4`
 	}
 	byText := func(text string) string {
 		return `SELECT ` + text + `, ` + columns + ` FROM entity e WHERE e.organization = $1 AND e.kind = $2
 			AND (` + text + `, e.key) > ($5, $3) AND ` + text + ` < $6 ORDER BY ` + text + `, e.key LIMIT $4`
 	}
 	return listStatements{
-		byKey: `SELECT '', ` + columns + ` FROM (` + inState("1", "enabled") + ` UNION ALL ` + inState("2", "disabled") +
-			` UNION ALL ` + inState("3", "deleted") + `) AS found JOIN entity e ON e.key = found.key ORDER BY found.key LIMIT $4`,
-		byState: `SELECT '', ` + columns + ` FROM entity e
-			WHERE e.organization = $1 AND e.kind = $2 AND e.state = $5 AND e.key > $3 ORDER BY e.key LIMIT $4`,
-		byName:     byText("e.name_key"),
+		all: inAllStates(``),
+		byState: `SELECT e.name_key, ` + columns + ` FROM entity e WHERE e.organization = $1 AND e.kind = $2 AND e.state = $6
+			AND (e.name_key, e.key) > ($5, $3) ORDER BY e.name_key, e.key LIMIT $4`,
+		byName:     inAllStates(` AND name_key < $6`),
 		byDisplay:  byText("e.display_key"),
 		byProvider: byText("e.provider_user"),
 		byEmail: `SELECT a.primary_key, ` + columns + ` FROM address a JOIN entity e ON e.key = a.entity

@@ -22,10 +22,10 @@ func (o *own) Create(ctx context.Context, e NewEntry) (EntityID, string, error) 
 		return EntityID(id.Resource()), "", nil
 	}
 	if e.Kind != KindUser || e.User.Password == nil {
-		return EntityID(id.UUID()), "", nil
+		return EntityID(id.Entity()), "", nil
 	}
 	secret, err := o.hasher.Hash(ctx, *e.User.Password)
-	return EntityID(id.UUID()), secret, err
+	return EntityID(id.Entity()), secret, err
 }
 
 func (o *own) SetPassword(ctx context.Context, _ Entry, password string) (string, error) {

@@ -5,15 +5,32 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"sync/atomic"
 	"time"
 )
 
-// UUID returns a random (version 4) UUID in lower case, the shape of a user's or group's id.
-func UUID() string {
+// UUID returns a random (version 4) UUID in lower case.
+func UUID() string { return dashed(v4()) }
+
+// Entity returns a new id of a user or group: a UUID of version 7 (RFC 9562 section 5.7), which begins with the time, so that the
+// ids of one day lie side by side in an index instead of each on a page of its own. Who knows one can't guess others: 74 bits
+// are random.
+func Entity() string {
 	u := v4()
-	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:16])
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(time.Now().UnixMilli()))
+	copy(u[:6], ms[2:])
+	u[6] = u[6]&0x0f | 0x70
+	return dashed(u)
+}
+
+// dashed writes a UUID as RFC 9562 section 4 does.
+func dashed(u [16]byte) string {
+	b := hex.AppendEncode(make([]byte, 0, 36), u[:4])
+	for _, part := range [][]byte{u[4:6], u[6:8], u[8:10], u[10:]} {
+		b = hex.AppendEncode(append(b, '-'), part)
+	}
+	return string(b)
 }
 
 // Organization returns a new organisation id: "m-" and a version 4 UUID without dashes.

@@ -8,6 +8,7 @@ import (
 func TestShapes(t *testing.T) {
 	for name, c := range map[string]struct{ got, want string }{
 		"UUID":         {UUID(), `^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`},
+		"entity":       {Entity(), `^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`},
 		"organization": {Organization(), `^m-[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}$`},
 		"resource":     {Resource(), `^r-[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}$`},
 		"directory":    {Directory(), `^d-[0-9a-f]{10}$`},

@@ -53,6 +53,28 @@ func open(t testing.TB, o db.Options) *db.DB {
 	return d
 }
 
+// Upgrade runs a test of migrations on both engines: fill works on a database that only knows the migrations old, then look on the
+// same one brought up to date.
+func Upgrade(t *testing.T, old, all []db.Migration, fill, look func(t *testing.T, d *db.DB)) {
+	t.Helper()
+	both := func(t *testing.T, o db.Options) {
+		t.Helper()
+		o.NoSync, o.Migrations = true, old
+		before, err := db.Open(t.Context(), o)
+		if err != nil {
+			t.Fatalf("open a database of the old version: %v", err)
+		}
+		fill(t, before)
+		if err := before.Close(); err != nil {
+			t.Fatalf("close the database of the old version: %v", err)
+		}
+		o.Migrations = all
+		look(t, open(t, o))
+	}
+	t.Run("sqlite", func(t *testing.T) { both(t, db.Options{Path: filepath.Join(t.TempDir(), "test.db")}) })
+	t.Run("postgres", func(t *testing.T) { both(t, db.Options{URL: PostgresURL(t, nil)}) })
+}
+
 // Bubble is Run with each subtest in a synctest bubble: time stands still while anything works and jumps when all wait, so
 // that what the machine's clock drives is tested without waiting.
 func Bubble(t *testing.T, migrations []db.Migration, fn func(t *testing.T, d *db.DB)) {
