@@ -63,7 +63,7 @@ func (s *story) resources() {
 		w.t.Fatalf("the first resource is %+v", page)
 	}
 	rest := must(w, w.ListResources, &workmail.ListResourcesInput{OrganizationId: &s.org, MaxResults: aws.Int32(1), NextToken: page.NextToken})
-	all := slices.Concat(page.Resources, rest.Resources)
+	all := slices.Concat(rest.Resources, page.Resources) // by name, which is "shore" and "gone-room"
 	if len(all) != 2 || *all[0].Id != room || *all[0].Name != "shore" || *all[0].Email != "lake@acme.awsapps.com" || all[0].Type != types.ResourceTypeEquipment ||
 		all[0].State != types.EntityStateEnabled || all[0].EnabledDate == nil || *all[1].Id != gone || all[1].DisabledDate == nil || *all[1].Description != "By the lake" {
 		w.t.Errorf("the resources are %+v", all)

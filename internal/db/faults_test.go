@@ -381,6 +381,44 @@ func TestACancelledReadLeavesTheReaderWhole(t *testing.T) {
 	})
 }
 
+func TestWhatAFailedFunctionWroteIsUndoneWhereverItStands(t *testing.T) {
+	boom := errors.New("boom")
+	writesAndFails := func(ctx context.Context, tx *db.Tx) error { return errors.Join(adding(9, "x")(ctx, tx), boom) }
+	readsAndFails := func(ctx context.Context, tx *db.Tx) error {
+		return errors.Join(tx.QueryRow(ctx, "SELECT COUNT(*) FROM note").Scan(new(int)), boom)
+	}
+	returning := func(ctx context.Context, tx *db.Tx) error {
+		row := tx.QueryRow(ctx, "INSERT INTO note (id, author, body) VALUES (9, 'ann', 'x') RETURNING id")
+		return errors.Join(row.Scan(new(int64)), boom)
+	}
+	for name, c := range map[string]struct {
+		group []db.Func
+		want  string
+	}{
+		"alone":            {[]db.Func{writesAndFails}, ""},
+		"first":            {[]db.Func{writesAndFails, adding(1, "a"), adding(2, "b")}, "1 2"},
+		"in the middle":    {[]db.Func{adding(1, "a"), writesAndFails, adding(2, "b")}, "1 2"},
+		"last":             {[]db.Func{adding(1, "a"), adding(2, "b"), writesAndFails}, "1 2"},
+		"twice":            {[]db.Func{writesAndFails, writesAndFails, adding(1, "a"), writesAndFails}, "1"},
+		"in a query":       {[]db.Func{adding(1, "a"), returning, adding(2, "b")}, "1 2"},
+		"after it read":    {[]db.Func{adding(1, "a"), readsAndFails, adding(2, "b")}, "1 2"},
+		"all of the group": {[]db.Func{writesAndFails, readsAndFails, returning}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
+			for i, err := range inOneGroup(t, d, append(c.group, adding(20, "z"))...) {
+				failed := errors.Is(err, boom)
+				if i == len(c.group) && err != nil || err != nil && !failed {
+					t.Errorf("function %d: %v", i, err)
+				}
+			}
+			if got := ids(t, d); got != strings.TrimSpace(c.want+" 20") {
+				t.Errorf("rows %q, want %q and 20", got, c.want)
+			}
+		})
+	}
+}
+
 func TestAfterClose(t *testing.T) {
 	for name, o := range map[string]db.Options{
 		"sqlite":   {Path: filepath.Join(t.TempDir(), "x.db"), Migrations: notes},

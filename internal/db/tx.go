@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 )
 
 // querier is what *sql.Conn and *sql.Tx have in common.
@@ -26,8 +27,10 @@ type Tx struct {
 	// ctx, where it is set, stands in for the one given to a statement: a write statement is never cancelled.
 	ctx    context.Context
 	failed error
-	hooks  []func()
-	hub    *hub
+	// wrote is set once a statement may have changed something.
+	wrote bool
+	hooks []func()
+	hub   *hub
 	// rows and singles are what the function was given to read, and might forget to close: an open result holds the connection.
 	rows    []*sql.Rows
 	singles []*sql.Row
@@ -51,12 +54,14 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	}
 	res, err := t.q.ExecContext(t.context(ctx), query, args...)
 	if err != nil {
+		t.wrote = true
 		return 0, t.fail(err)
 	}
 	n, err := res.RowsAffected()
 	if err != nil {
 		return 0, t.fail(err)
 	}
+	t.wrote = t.wrote || n > 0
 	return n, nil
 }
 
@@ -65,6 +70,7 @@ func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 	if t.failed != nil {
 		return nil, t.failed
 	}
+	t.wrote = t.wrote || !onlyReads(query)
 	rows, err := t.q.QueryContext(t.context(ctx), query, args...) // the caller's
 	if err != nil {
 		return nil, t.fail(err)
@@ -79,6 +85,7 @@ func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 // On SQLite it isn't interrupted once it began: it is for what an index finds, and watching a context costs three goroutines,
 // which is more than such a look-up. What may read much is Query's.
 func (t *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	t.wrote = t.wrote || !onlyReads(query)
 	ctx = t.context(ctx)
 	switch {
 	case t.failed != nil:
@@ -93,6 +100,9 @@ func (t *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	t.singles = append(t.singles, row)
 	return row
 }
+
+// onlyReads reports whether a statement surely changes nothing.
+func onlyReads(query string) bool { return strings.HasPrefix(query, "SELECT ") }
 
 func (t *Tx) context(ctx context.Context) context.Context {
 	if t.ctx != nil {

@@ -243,6 +243,7 @@ func (s *Service) SetDefaultDomain(ctx context.Context, p principal.Principal, o
 		if _, err := tx.Exec(ctx, setDefaultDomain, o.Key, Fold(name)); err != nil {
 			return "", fmt.Errorf("set default domain: %w", err)
 		}
+		s.organizationChanged(tx, o.ID)
 		return Fold(name), nil
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/fault"
-	"github.com/pennypost/pennypost/internal/feed"
 	"github.com/pennypost/pennypost/internal/job"
 )
 
@@ -131,7 +130,7 @@ func (s *Service) judgeTx(ctx context.Context, tx *db.Tx, d *domainRow, found fi
 			return err
 		}
 		d.status = DomainVerified
-		return s.publishOrganizationTx(ctx, tx, d.organization)
+		return s.organizationChangedTx(ctx, tx, d.organization)
 	case found == missing && d.status == DomainVerified && now.Sub(fromMicros(d.proof)) > proofTime,
 		found == missing && d.status == DomainPending && now.Sub(fromMicros(d.created)) > proofTime:
 		d.status = DomainFailed
@@ -141,7 +140,7 @@ func (s *Service) judgeTx(ctx context.Context, tx *db.Tx, d *domainRow, found fi
 		if err != nil {
 			return err
 		}
-		return s.publishOrganizationTx(ctx, tx, d.organization)
+		return s.organizationChangedTx(ctx, tx, d.organization)
 	case found == missing:
 		_, err := tx.Exec(ctx, `UPDATE domain SET checked = $3 WHERE organization = $1 AND name = $2`,
 			d.organization, d.name, now.UnixMicro())
@@ -158,18 +157,13 @@ func (s *Service) provenElsewhereTx(ctx context.Context, tx *db.Tx, d *domainRow
 	return false, err
 }
 
-func (s *Service) publishOrganizationTx(ctx context.Context, tx *db.Tx, key int64) error {
+func (s *Service) organizationChangedTx(ctx context.Context, tx *db.Tx, key int64) error {
 	o, err := s.OrganizationByKeyTx(ctx, tx, key)
 	if err != nil {
 		return err
 	}
-	s.PublishOrganization(tx, o.ID)
+	s.organizationChanged(tx, o.ID)
 	return nil
-}
-
-// PublishOrganization tells, after the commit, that an organisation's state or domains changed.
-func (s *Service) PublishOrganization(tx *db.Tx, id OrgID) {
-	tx.OnCommit(func() { s.feed.Publish(feed.Topic{Kind: "organization", Key: string(id)}) })
 }
 
 func (s *Service) nextCheck(d *domainRow) time.Duration {

@@ -13,13 +13,22 @@ import (
 // What a rule depends on is read after it was locked. SQLite has one writer, so that its locks are given; PostgreSQL needs
 // the statements below. This file is the one place where the package's statements differ by engine.
 
-// gateQuery reads an organisation and keeps its state from changing until the commit. Writers share the lock; only a
-// change of state waits for them, and they for it.
-func gateQuery(e db.Engine) string {
-	if e == db.PostgreSQL {
-		return organizationByID + ` FOR SHARE`
+// GateTx is ActiveTx for a transaction that writes: the organisation stays active until the commit. On PostgreSQL writers share
+// a lock of the row; only a change of state waits for them, and they for it. SQLite's one writer remembers the row.
+func (s *Service) GateTx(ctx context.Context, tx *db.Tx, id OrgID) (*Organization, error) {
+	if tx.Engine() == db.PostgreSQL {
+		return activeOr(organizationOr(scanOrganization(tx.QueryRow(ctx, organizationByID+` FOR SHARE`, string(id))))(string(id)))
 	}
-	return organizationByID
+	o, generation := s.written.find(id)
+	if o == nil {
+		var err error
+		if o, err = s.OrganizationTx(ctx, tx, id); err != nil {
+			return nil, err
+		}
+		row := *o
+		tx.OnCommit(func() { s.written.keep(&row, generation) })
+	}
+	return activeOr(o, nil)
 }
 
 // HoldTx reads an organisation in whatever state it is, and lets no other writer into it until the commit.

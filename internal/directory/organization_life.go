@@ -156,7 +156,7 @@ func (s *Service) SetStateTx(ctx context.Context, tx *db.Tx, o *Organization, fr
 		return false, fmt.Errorf("set state of organization %s: %w", o.ID, err)
 	}
 	if n == 1 {
-		s.PublishOrganization(tx, o.ID)
+		s.organizationChanged(tx, o.ID)
 	}
 	return n == 1, nil
 }
@@ -168,7 +168,7 @@ func (s *Service) MarkDeletedTx(ctx context.Context, tx *db.Tx, o *Organization)
 	if err != nil {
 		return fmt.Errorf("delete organization %s: %w", o.ID, err)
 	}
-	s.PublishOrganization(tx, o.ID)
+	s.organizationChanged(tx, o.ID)
 	return nil
 }
 

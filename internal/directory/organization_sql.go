@@ -56,11 +56,6 @@ func (s *Service) ActiveTx(ctx context.Context, tx *db.Tx, id OrgID) (*Organizat
 	return activeOr(s.OrganizationTx(ctx, tx, id))
 }
 
-// GateTx is ActiveTx for a transaction that writes: the organisation stays active until the commit.
-func (s *Service) GateTx(ctx context.Context, tx *db.Tx, id OrgID) (*Organization, error) {
-	return activeOr(organizationOr(scanOrganization(tx.QueryRow(ctx, gateQuery(tx.Engine()), string(id))))(string(id)))
-}
-
 func activeOr(o *Organization, err error) (*Organization, error) {
 	if err != nil {
 		return nil, err

@@ -78,6 +78,8 @@ type Service struct {
 	remember time.Duration
 	own      *own
 	external map[string]Directory
+	// Organisations as readers and, on SQLite, as the one writer may take them for granted.
+	committed, written organizationMemory
 }
 
 // New returns the directory kept in c.DB.
@@ -116,9 +118,15 @@ func (s *Service) View(ctx context.Context, p principal.Principal, org OrgID,
 	if err := mayAdminister(p); err != nil {
 		return err
 	}
-	return s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		o, err := s.ActiveTx(ctx, tx, org)
-		if err != nil {
+	known, generation := s.committed.find(org)
+	return s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		o := known
+		if o == nil {
+			if o, err = s.OrganizationTx(ctx, tx, org); err == nil {
+				s.committed.keep(o, generation)
+			}
+		}
+		if o, err = activeOr(o, err); err != nil {
 			return err
 		}
 		return fn(ctx, tx, o)
