@@ -94,6 +94,9 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{front: f, request: r, id: id.UUID(), began: f.options.Clock.Now(), source: source(r)}
 	a := c.answerRecovered(w)
 	n := a.write(w, c)
+	if a.status == http.StatusOK { // a refusal may have to be recorded before it is answered
+		_ = http.NewResponseController(w).Flush() // the client need not wait for the access log; one that is gone is no fault
+	}
 	c.record(a, n)
 }
 
