@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/config"
+	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 )
 
@@ -422,11 +424,23 @@ func TestMetricsAndHealth(t *testing.T) {
 			t.Errorf("/metrics (%d) lacks %s", code, want)
 		}
 	}
-	if err := s.core.db.Close(); err != nil {
+}
+
+func TestHealthWithoutADatabase(t *testing.T) {
+	d, err := db.Open(t.Context(), db.Options{Path: filepath.Join(t.TempDir(), "x.db")})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if code, _ := get("/healthz"); code != http.StatusServiceUnavailable {
-		t.Errorf("/healthz without a database: %d", code)
+	h := newMetrics(d, "").handler(d)
+	for _, want := range []int{http.StatusOK, http.StatusServiceUnavailable} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/healthz", nil))
+		if w.Code != want {
+			t.Errorf("/healthz: %d, want %d", w.Code, want)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
