@@ -86,6 +86,12 @@ type Config struct {
 	LimitOrganizations int `key:"limit_organizations" default:"0" help:"organizations of the server (0: no limit; WorkMail's is 100)"`
 	LimitUsers         int `key:"limit_users" default:"0" help:"users of an organization (0: no limit; WorkMail's is 1000)"`
 
+	// These count the recipients of what users submit, in days of UTC's calendar, from the moment they are set. An account is
+	// all organisations that have it; external is who is not of the sender's organisation.
+	LimitDailyUserExternal    int `key:"limit_daily_user_external" default:"0" help:"external recipients of a user a day (0: no limit; WorkMail's is 10000)"`
+	LimitDailyAccountExternal int `key:"limit_daily_account_external" default:"0" help:"external recipients of an account a day (0: no limit; WorkMail's is 100000)"`
+	LimitDailyAccountTest     int `key:"limit_daily_account_test" default:"0" help:"recipients of an account a day from test domains (0: no limit; WorkMail's is 200)"`
+
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`
 }

@@ -263,6 +263,7 @@ func TestLimitsHaveBounds(t *testing.T) {
 	for key, bad := range map[string]string{
 		"password_memory_kib": "19455", "password_passes": "1", "limit_aliases": "0", "limit_domains": "0", "limit_tags": "0",
 		"limit_mailbox_mb": "0", "limit_message_mb": "1025", "limit_recipients": "x", "limit_users": "-1", "limit_organizations": "1.5",
+		"limit_daily_user_external": "-1", "limit_daily_account_external": "x", "limit_daily_account_test": "2.5",
 	} {
 		if _, err := Load(Sources{Values: map[string]string{key: bad}}); err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), bad) {
 			t.Errorf("%s=%s: %v, want an error that names both", key, bad, err)
@@ -271,5 +272,21 @@ func TestLimitsHaveBounds(t *testing.T) {
 	c, err := Load(Sources{Values: map[string]string{"limit_message_mb": "1", "limit_users": "0", "limit_mailbox_mb": "10"}})
 	if err != nil || c.MaxMessage() != 1<<20 || c.LimitMailboxMB != 10 {
 		t.Errorf("MaxMessage %d, mailbox %d, %v", c.MaxMessage(), c.LimitMailboxMB, err)
+	}
+}
+
+// The limits of the recipients a day are off until they are set, in whatever place.
+func TestDailyLimits(t *testing.T) {
+	c, err := Load(Sources{})
+	if err != nil || c.LimitDailyUserExternal != 0 || c.LimitDailyAccountExternal != 0 || c.LimitDailyAccountTest != 0 {
+		t.Errorf("by default %d, %d, %d (%v)", c.LimitDailyUserExternal, c.LimitDailyAccountExternal, c.LimitDailyAccountTest, err)
+	}
+	c, err = Load(Sources{
+		Flag: table(map[string]string{"limit-daily-user-external": "10000"}),
+		Env:  table(map[string]string{"PENNYPOST_LIMIT_DAILY_ACCOUNT_EXTERNAL": "100000"}),
+		File: file(t, "limit_daily_account_test = 200\n"),
+	})
+	if err != nil || c.LimitDailyUserExternal != 10000 || c.LimitDailyAccountExternal != 100000 || c.LimitDailyAccountTest != 200 {
+		t.Errorf("set to %d, %d, %d (%v)", c.LimitDailyUserExternal, c.LimitDailyAccountExternal, c.LimitDailyAccountTest, err)
 	}
 }

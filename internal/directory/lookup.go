@@ -86,6 +86,19 @@ func (s *Service) IsLocalDomainTx(ctx context.Context, tx *db.Tx, domain string)
 	return true, nil
 }
 
+// IsTestDomainTx reports whether the domain is the test domain of an organisation.
+func (s *Service) IsTestDomainTx(ctx context.Context, tx *db.Tx, domain string) (bool, error) {
+	if !storable(domain) {
+		return false, nil
+	}
+	var test bool
+	err := tx.QueryRow(ctx, `SELECT is_test FROM domain WHERE name = $1 AND status = 1`, Fold(domain)).Scan(&test)
+	if ignoreNoRows(err) != nil {
+		return false, fmt.Errorf("find domain %s: %w", domain, err)
+	}
+	return test, nil
+}
+
 func ignoreNoRows(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil

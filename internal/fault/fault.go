@@ -76,7 +76,8 @@ const (
 	Mailbox      Subject = "mailbox"
 	Folder       Subject = "folder"
 	Message      Subject = "message"
-	Token        Subject = "token" // a page or idempotency token
+	Token        Subject = "token"     // a page or idempotency token
+	Allowance    Subject = "allowance" // what a user or an account may send in a day
 )
 
 // Error is an expected failure of a core verb.

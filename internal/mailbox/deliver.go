@@ -49,6 +49,12 @@ type Stored struct {
 // stored: NotFound Mailbox or Folder; State Mailbox (closed); OverQuota Mailbox; TooLarge Message; Unsupported Folder
 // (NoItems); Temporary Message (the bytes can't be written).
 func (s *Store) Deliver(ctx context.Context, m Message, targets ...Target) ([]Stored, error) {
+	return s.DeliverWith(ctx, m, nil, targets...)
+}
+
+// DeliverWith is Deliver with something more in its transaction: also runs behind all else there, and where it fails nothing
+// is stored. It may be nil.
+func (s *Store) DeliverWith(ctx context.Context, m Message, also func(context.Context, *db.Tx) error, targets ...Target) ([]Stored, error) {
 	if err := s.checkTargets(&m, targets); err != nil {
 		return nil, err
 	}
@@ -67,7 +73,9 @@ func (s *Store) Deliver(ctx context.Context, m Message, targets ...Target) ([]St
 	}
 	var out []Stored
 	err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		out, err = d.write(ctx, tx)
+		if out, err = d.write(ctx, tx); err == nil && also != nil {
+			err = also(ctx, tx)
+		}
 		return err
 	})
 	if err != nil {

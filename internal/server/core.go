@@ -63,7 +63,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(),
+			mailbox.Migrations(), transport.Migrations(),
 		),
 		Log: log,
 	})
@@ -120,10 +120,14 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log,
 		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients},
+		Daily: transport.Daily{
+			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
+		},
 	})
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)
+	parts.transport.Handle(parts.jobs)
 	parts.domainChecks = job.NewRunner(d, parts.clock, log)
 	parts.directory.Handle(parts.domainChecks)
 	return parts, nil
@@ -173,7 +177,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.jobs.Run, c.domainChecks.Run, c.door.Run, c.upkeep} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.door.Run, c.upkeep} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {

@@ -19,6 +19,7 @@ import (
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/transport"
 )
 
 // settings returns settings on free ports with the data directory dir.
@@ -503,5 +504,13 @@ func TestBrokenListenerEndsTheServer(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("the server waits for a listener that broke")
+	}
+}
+
+func TestDailyLimitsReachTheCore(t *testing.T) {
+	s, _ := start(t, settings(t, t.TempDir(),
+		"limit-daily-user-external", "3", "limit-daily-account-external", "5", "limit-daily-account-test", "7"), Options{})
+	if want := (transport.Daily{UserExternal: 3, AccountExternal: 5, AccountTest: 7}); s.core.transport.Daily != want {
+		t.Errorf("the core has %+v, want %+v", s.core.transport.Daily, want)
 	}
 }

@@ -41,8 +41,11 @@ func codeOf(k fault.Kind, s fault.Subject) (code int, enhanced string) {
 	case fault.State:
 		return 550, "5.2.1"
 	case fault.Limit:
-		if s == fault.Message { // too many Received fields
+		switch s {
+		case fault.Message: // too many Received fields
 			return 554, "5.4.6"
+		case fault.Allowance: // as SES answers; 4.5.3 would ask for the rest in another message at once
+			return 454, "4.7.1"
 		}
 		return 452, "4.5.3"
 	case fault.OverQuota:

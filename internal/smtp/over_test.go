@@ -9,6 +9,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
 
@@ -83,20 +84,25 @@ func TestFiveHundredRecipients(t *testing.T) {
 	})
 }
 
+// realSubmission starts a server for submission on a real core.
+func realSubmission(w *transporttest.World) *testServer {
+	door := identity.NewDoor(w.Directory, w.Audit, w.Feed, w.Clock, nil, identity.Limits{})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- door.Run(ctx) }()
+	w.T.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.T.Error(err)
+		}
+	})
+	return real(w, func(c *Config) { c.Authenticate = Through(door) })
+}
+
 func TestSubmissionOverTheCore(t *testing.T) {
 	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
 		ann, bob := w.UserWithPassword("ann"), w.User("bob")
-		door := identity.NewDoor(w.Directory, w.Audit, w.Feed, w.Clock, nil, identity.Limits{})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- door.Run(ctx) }()
-		defer func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}()
-		ts := real(w, func(c *Config) { c.Authenticate = Through(door) })
+		ts := realSubmission(w)
 		c := ts.play(secured + `
 			C: AUTH PLAIN ` + b64("\x00ann@acme.awsapps.com\x00wrong") + `
 			S: 535 5.7.8
@@ -134,6 +140,57 @@ func TestSubmissionOverTheCore(t *testing.T) {
 		c.play("S: 421 4.7.0\nEND")
 		if waited := time.Since(start); waited > time.Second+500*time.Millisecond {
 			t.Errorf("the session went on for %v", waited)
+		}
+	})
+}
+
+// The limit is told at RCPT where it is reached already, and for the whole message where others used it up meanwhile; the
+// next day all is well again.
+func TestLimitOfADayOverTheCore(t *testing.T) {
+	change := func(o *transport.Options) { o.Daily = transport.Daily{UserExternal: 2} }
+	transporttest.OnBoth(t, change, func(w *transporttest.World) {
+		w.UserWithPassword("ann")
+		bob, other := w.User("bob"), w.Organization("other")
+		eve := w.UserOf(other, "eve")
+		ts := realSubmission(w)
+		signedIn := func() *client {
+			return ts.play(secured + "C: AUTH PLAIN " + b64("\x00ann@acme.awsapps.com\x00"+transporttest.Password) + "\nS: 235")
+		}
+		const (
+			mail = `
+				C: MAIL FROM:<ann@acme.awsapps.com>
+				S: 250
+				C: RCPT TO:<eve@other.awsapps.com>
+				S: 250`
+			data = `
+				C: DATA
+				S: 354
+				C: From: ann@acme.awsapps.com
+				C:
+				C: .
+				S: `
+			refusal = "454 4.7.1 the limit of 2 external recipients per user and day leaves no room for this; the next day begins at 2026-11-24T00:00:00Z"
+		)
+		one, two := signedIn(), signedIn()
+		one.play(mail + data + "250")
+		two.play(mail + `
+			C: RCPT TO:<bob@acme.awsapps.com>
+			S: 250
+			C: RCPT TO:<eve@other.awsapps.com>
+			S: ` + refusal)
+		one.play(mail + data + "250")
+		two.play(data + refusal)
+		one.play(`
+			C: MAIL FROM:<ann@acme.awsapps.com>
+			S: 250
+			C: RCPT TO:<eve@other.awsapps.com>
+			S: ` + refusal + `
+			C: RCPT TO:<bob@acme.awsapps.com>
+			S: 250` + data + "250")
+		w.Clock.Advance(12 * time.Hour)
+		two.play(mail + data + "250")
+		if b, e := len(w.Inbox(bob)), len(w.InboxOf(other, eve)); b != 1 || e != 3 {
+			t.Errorf("bob has %d messages and eve %d, want 1 and 3", b, e)
 		}
 	})
 }

@@ -13,17 +13,22 @@ import (
 
 // Add accepts a recipient, or refuses it and leaves the transaction as it was: Denied Address (mail from outside for
 // somebody outside), NotFound Address, State Address (nobody can receive there), Unsupported Address (the mailbox is
-// elsewhere, which needs the queue that does not exist yet), OverQuota and State Mailbox, Limit Address (too many), TooLarge
-// Message. Each mailbox gets one copy, however many recipients lead to it.
+// elsewhere, which needs the queue that does not exist yet), OverQuota and State Mailbox, Limit Address (too many), Limit
+// Allowance (too many of a day, see Daily), TooLarge Message. Each mailbox gets one copy, however many recipients lead to it.
 func (x *Transaction) Add(ctx context.Context, to message.Address) error {
 	t := x.transport
 	if x.recipients >= t.Limits.Recipients {
 		return limitFault("a message can have %d recipients; send the others another one", t.Limits.Recipients)
 	}
 	var targets []target
+	var used usage
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		targets, err = x.resolveTx(ctx, tx, to)
-		return err
+		var organization int64
+		if targets, organization, err = x.resolveTx(ctx, tx, to); err != nil || x.usage == nil {
+			return err
+		}
+		used = x.usage.with(organization)
+		return t.lookTx(ctx, tx, *x.usage, used)
 	})
 	if err != nil {
 		return err
@@ -48,6 +53,9 @@ func (x *Transaction) Add(ctx context.Context, to message.Address) error {
 	}
 	x.targets = append(x.targets, added...)
 	x.recipients++
+	if x.usage != nil {
+		*x.usage = used
+	}
 	return nil
 }
 
@@ -69,31 +77,32 @@ func (x *Transaction) checkRoom(ctx context.Context, to message.Address, targets
 	return nil
 }
 
-// resolveTx returns the mailboxes that an address leads to.
-func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Address) ([]target, error) {
+// resolveTx returns the mailboxes that an address leads to, and the organisation that the address is of.
+func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Address) (targets []target, organization int64, err error) {
 	t := x.transport
 	r, err := t.recipientTx(ctx, tx, to)
 	switch {
 	case err == nil:
 	case fault.Is(err, fault.NotFound, fault.Domain) && x.sender.Submitted:
-		return nil, fault.New(fault.Unsupported, fault.Address, "%s is on another server; this one can't send mail to others yet", to)
+		return nil, 0, fault.New(fault.Unsupported, fault.Address, "%s is on another server; this one can't send mail to others yet", to)
 	case fault.Is(err, fault.NotFound, fault.Domain):
-		return nil, fault.New(fault.Denied, fault.Address, "%s is not served here, and mail is not relayed", to.Domain)
+		return nil, 0, fault.New(fault.Denied, fault.Address, "%s is not served here, and mail is not relayed", to.Domain)
 	default:
-		return nil, err
+		return nil, 0, err
 	}
 	e := &r.Entity
 	switch {
 	case e.State != directory.Enabled:
-		return nil, fault.New(fault.NotFound, fault.Address, "nobody has the address %s", to)
+		return nil, 0, fault.New(fault.NotFound, fault.Address, "nobody has the address %s", to)
 	case e.Kind == directory.KindGroup:
-		return t.membersTx(ctx, tx, to, e)
+		targets, err = t.membersTx(ctx, tx, to, e)
+		return targets, e.OrgKey, err
 	case e.Role == directory.RoleRemote:
-		return nil, fault.New(fault.Unsupported, fault.Address, "the mailbox of %s is on another server; this one can't send mail to others yet", to)
+		return nil, 0, fault.New(fault.Unsupported, fault.Address, "the mailbox of %s is on another server; this one can't send mail to others yet", to)
 	case e.Mailbox == 0:
-		return nil, fault.New(fault.State, fault.Address, "%s has no mailbox", to)
+		return nil, 0, fault.New(fault.State, fault.Address, "%s has no mailbox", to)
 	}
-	return []target{{mailbox: mailbox.ID(e.Mailbox), address: to.String()}}, nil
+	return []target{{mailbox: mailbox.ID(e.Mailbox), address: to.String()}}, e.OrgKey, nil
 }
 
 // membersTx returns the mailboxes of everybody in a group, and in the groups in it, once. Members who are disabled get

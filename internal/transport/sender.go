@@ -11,23 +11,23 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
-// actorTx reads the entity of the user who submits.
-func (t *Transport) actorTx(ctx context.Context, tx *db.Tx, p principal.Principal) (*directory.Entity, error) {
+// actorTx reads the user who submits, and the user's organisation.
+func (t *Transport) actorTx(ctx context.Context, tx *db.Tx, p principal.Principal) (*directory.Organization, *directory.Entity, error) {
 	if p.Kind != principal.User {
-		return nil, fault.New(fault.Denied, fault.Entity, "only a user can submit mail")
+		return nil, nil, fault.New(fault.Denied, fault.Entity, "only a user can submit mail")
 	}
 	o, err := t.Directory.ActiveTx(ctx, tx, directory.OrgID(p.Organization))
 	if err != nil {
-		return nil, noLonger(err)
+		return nil, nil, noLonger(err)
 	}
 	e, err := t.Directory.EntityByIDTx(ctx, tx, o.Key, directory.EntityID(p.ID))
 	if err != nil {
-		return nil, noLonger(err)
+		return nil, nil, noLonger(err)
 	}
 	if e.Kind != directory.KindUser || e.State != directory.Enabled {
-		return nil, noLonger(nil)
+		return nil, nil, noLonger(nil)
 	}
-	return e, nil
+	return o, e, nil
 }
 
 // noLonger is what a user is told who was one at sign-in. Errors that are no faults stay what they are.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/mailbox/content"
@@ -13,8 +14,8 @@ import (
 
 // Store stores the message for all accepted recipients in one commit, and returns when that is on disk. m begins with the
 // trace that the face put there, traceLength bytes. On an error nothing is stored: Invalid Message, Denied Address (a
-// submitted message says it is from somebody else), Limit Message (it went round in a circle), TooLarge Message, OverQuota
-// Mailbox, Temporary.
+// submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
+// recipients of a day, see Daily), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
 	if len(x.targets) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
@@ -37,8 +38,21 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 			return err
 		}
 	}
-	_, err = x.transport.Mailboxes.Deliver(ctx, content.Message(b, mailbox.Source{Bytes: b}), x.mailboxTargets()...)
+	_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), x.count(), x.mailboxTargets()...)
 	return x.answerFor(err)
+}
+
+// count returns what counts the message in the transaction that stores it; nil where nothing is to be counted.
+func (x *Transaction) count() func(context.Context, *db.Tx) error {
+	if x.usage == nil {
+		return nil
+	}
+	t, now := x.transport, x.transport.Clock.Now()
+	shares := t.shares(*x.usage)
+	if len(shares) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, tx *db.Tx) error { return t.countTx(ctx, tx, shares, now) }
 }
 
 // mailboxTargets gives each mailbox its own lines in front of the message: where answers about its delivery go, and the

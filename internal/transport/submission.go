@@ -34,17 +34,22 @@ func (x *Transaction) submit(ctx context.Context, b []byte, traceLength int) ([]
 	var s senderRule
 	var actor *directory.Entity
 	err = t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		if actor, err = t.actorTx(ctx, tx, x.sender.Principal); err != nil {
+		if _, actor, err = t.actorTx(ctx, tx, x.sender.Principal); err != nil {
 			return err
 		}
-		s, err = t.senderRuleTx(ctx, tx, actor, o)
+		if s, err = t.senderRuleTx(ctx, tx, actor, o); err != nil {
+			return err
+		}
+		if s.hidesActor && !x.sender.From.IsZero() {
+			x.sender.From = o.from[0]
+		}
+		if x.usage != nil {
+			x.usage.fromTest, err = t.fromTestTx(ctx, tx, append(o.from, x.sender.From)...)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
-	}
-	if s.hidesActor && !x.sender.From.IsZero() {
-		x.sender.From = o.from[0]
 	}
 	remove := []string{"bcc", "resent-bcc", "return-path"}
 	if s.dropSender {

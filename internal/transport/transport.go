@@ -16,7 +16,8 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
-// Options is what a Transport stands on, and its limits. All but Hostname and Limits are needed.
+// Options is what a Transport stands on, and its limits. All but Hostname, Limits and Daily are
+// needed.
 type Options struct {
 	DB        *db.DB
 	Directory *directory.Service
@@ -28,6 +29,7 @@ type Options struct {
 	// the domain above it, where somebody has that address.
 	Hostname string
 	Limits   Limits
+	Daily    Daily
 }
 
 // Limits bound one message. Zero values mean the defaults, which are WorkMail's where it has one.
@@ -95,6 +97,7 @@ type Transaction struct {
 	recipients int
 	targets    []target
 	reached    map[mailbox.ID]bool
+	usage      *usage // nil where no limit of a day counts the message
 }
 
 // target is a mailbox that the message goes to, and the address that led there.
@@ -103,23 +106,30 @@ type target struct {
 	address string
 }
 
-// Begin starts a message. For one that is submitted it checks that the user may send from the reverse-path: Denied Address
-// where not.
+// Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
+// reverse-path (Denied Address).
 func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
-	if s.Submitted && !s.From.IsZero() {
-		err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-			actor, err := t.actorTx(ctx, tx, s.Principal)
-			if err != nil {
+	x := &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}}
+	if !s.Submitted {
+		return x, nil
+	}
+	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		o, actor, err := t.actorTx(ctx, tx, s.Principal)
+		if err != nil {
+			return err
+		}
+		if !s.From.IsZero() {
+			if _, err := t.mayUseTx(ctx, tx, actor, s.From); err != nil {
 				return err
 			}
-			_, err = t.mayUseTx(ctx, tx, actor, s.From)
-			return err
-		})
-		if err != nil {
-			return nil, err
 		}
+		x.usage, err = t.usageTx(ctx, tx, o, actor, s.From)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}}, nil
+	return x, nil
 }
 
 // Targets returns how many mailboxes the message goes to so far.
