@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/pennypost/pennypost/bench/drive"
@@ -78,46 +77,32 @@ func (p *Pennypost) Setup(ctx context.Context) error {
 	if p.Organization, p.endpoint.Domain, err = p.NewOrganization(ctx, "bench"); err != nil {
 		return err
 	}
-	names := []string{Big}
-	for i := range Users {
-		names = append(names, User(i))
-	}
-	work := make(chan string, len(names))
-	for _, name := range names {
-		work <- name
-	}
-	close(work)
-	const clients = 4 // two hashes run at a time
-	errs := make([]error, clients)
-	var group sync.WaitGroup
-	for i := range clients {
-		group.Go(func() { errs[i] = p.register(ctx, work) })
-	}
-	group.Wait()
-	return errors.Join(errs...)
+	return makeUsers(ctx, p, 4) // two hashes run at a time
 }
 
-// register makes users and gives them mailboxes.
-func (p *Pennypost) register(ctx context.Context, names <-chan string) error {
+// NewUsers makes two calls of the API a user.
+func (p *Pennypost) NewUsers(ctx context.Context, name func(i int) string) (drive.Worker, error) {
 	c, err := drive.DialAPI(ctx, p.api)
-	if err != nil {
+	return apiUsers{c, p, name}, err
+}
+
+type apiUsers struct {
+	*drive.APIConn
+	p    *Pennypost
+	name func(i int) string
+}
+
+func (u apiUsers) Do(i int) error {
+	name := u.name(i)
+	var user struct{ UserId string }
+	if err := u.Make("CreateUser", map[string]string{
+		"OrganizationId": u.p.Organization, "Name": name, "DisplayName": name, "Password": Password,
+	}, &user); err != nil {
 		return err
 	}
-	defer func() { _ = c.Close() }() // nothing hangs on it
-	for name := range names {
-		var user struct{ UserId string }
-		if err := c.Make("CreateUser", map[string]string{
-			"OrganizationId": p.Organization, "Name": name, "DisplayName": name, "Password": Password,
-		}, &user); err != nil {
-			return err
-		}
-		if err := c.Make("RegisterToWorkMail", map[string]string{
-			"OrganizationId": p.Organization, "EntityId": user.UserId, "Email": p.endpoint.Address(name),
-		}, nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return u.Make("RegisterToWorkMail", map[string]string{
+		"OrganizationId": u.p.Organization, "EntityId": user.UserId, "Email": u.p.endpoint.Address(name),
+	}, nil)
 }
 
 // NewOrganization makes one and waits until it is active.
