@@ -10,11 +10,14 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/bench/drive"
+	"github.com/pennypost/pennypost/internal/db"
 )
 
-// Pennypost is our server as it comes: SQLite and files in its data directory.
+// Pennypost is our server as it comes, with SQLite and files in its data directory, or on PostgreSQL.
 type Pennypost struct {
 	dir      string
+	cluster  *Postgres // nil for SQLite
+	url      string    // of its database in the cluster
 	who      account
 	program  string
 	version  string
@@ -27,8 +30,8 @@ type Pennypost struct {
 	Organization string
 }
 
-// NewPennypost prepares a server on an empty directory.
-func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate) (*Pennypost, error) {
+// NewPennypost prepares a server on an empty directory; with a cluster, on a new database of it with the directory's name.
+func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate, cluster *Postgres) (*Pennypost, error) {
 	program, err := filepath.Abs(binary)
 	if err != nil {
 		return nil, err
@@ -37,12 +40,17 @@ func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate) (*
 		return nil, fmt.Errorf("Pennypost is missing (%w); build it with: make build", err)
 	}
 	// It runs as whoever runs the benchmark: it has nothing to refuse root for.
-	p := &Pennypost{dir: dir, who: account{}, program: program}
+	p := &Pennypost{dir: dir, cluster: cluster, who: account{}, program: program}
 	if p.version, err = p.who.run(ctx, dir, program, "version"); err != nil {
 		return nil, err
 	}
 	for _, address := range []*string{&p.api.Address, &p.endpoint.Delivery, &p.endpoint.IMAPS} {
 		if *address, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	if cluster != nil {
+		if p.url, err = cluster.NewDatabase(ctx, filepath.Base(dir)); err != nil {
 			return nil, err
 		}
 	}
@@ -52,11 +60,28 @@ func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate) (*
 }
 
 // Name is how the tables call it.
-func (p *Pennypost) Name() string { return "pennypost" }
+func (p *Pennypost) Name() string {
+	if p.cluster != nil {
+		return "pennypost-postgres"
+	}
+	return "pennypost"
+}
 
-// Version says which Pennypost.
+// Engine is the database it runs on.
+func (p *Pennypost) Engine() db.Engine {
+	if p.cluster != nil {
+		return db.PostgreSQL
+	}
+	return db.SQLite
+}
+
+// Version says which Pennypost, on what.
 func (p *Pennypost) Version() string {
-	return "Pennypost " + strings.TrimPrefix(p.version, "pennypost ") + ", SQLite, every answer after its sync"
+	engine := "SQLite"
+	if p.cluster != nil {
+		engine = p.cluster.Version()
+	}
+	return "Pennypost " + strings.TrimPrefix(p.version, "pennypost ") + ", " + engine + ", every answer after its sync"
 }
 
 // Endpoint is where it is spoken to about mail.
@@ -138,7 +163,7 @@ func (p *Pennypost) NewOrganization(ctx context.Context, alias string) (id, doma
 func (p *Pennypost) Start(ctx context.Context) (time.Duration, error) {
 	c := p.who.command(context.WithoutCancel(ctx), p.dir, p.program, "serve", "--data", p.Data(),
 		"--http", p.api.Address, "--smtp", p.endpoint.Delivery, "--imaps", p.endpoint.IMAPS,
-		"--https", "", "--submission", "", "--submissions", "", "--imap", "",
+		"--database-url", p.url, "--https", "", "--submission", "", "--submissions", "", "--imap", "",
 		"--tls-cert", p.cert, "--tls-key", p.key)
 	begin := time.Now()
 	var err error
@@ -175,5 +200,12 @@ func (p *Pennypost) Stop(ctx context.Context) error {
 	return err
 }
 
-// Memory is that of its process.
-func (p *Pennypost) Memory() (int64, error) { return p.process.memory() }
+// Memory is that of its process and of its PostgreSQL.
+func (p *Pennypost) Memory() (int64, error) {
+	n, err := p.process.memory()
+	if err != nil || p.cluster == nil {
+		return n, err
+	}
+	m, err := p.cluster.process.memory()
+	return n + m, err
+}
