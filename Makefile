@@ -24,7 +24,7 @@ lint: ; @scripts/lint
 # every fuzz target in turn, FUZZTIME (10s) each
 fuzz: ; @scripts/fuzz $(FUZZTIME)
 
-# figures beside Dovecot and maddy, on this machine; BENCH=-quick for two minutes
+# figures on both engines beside Dovecot and maddy, on this machine, in half an hour; BENCH=-quick for three minutes
 bench: ; @scripts/bench $(BENCH)
 
 # SIGKILL under load, ROUNDS (100) times, checking after each

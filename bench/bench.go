@@ -12,21 +12,19 @@ import (
 	"github.com/pennypost/pennypost/bench/drive"
 	"github.com/pennypost/pennypost/bench/figure"
 	"github.com/pennypost/pennypost/bench/peer"
+	"github.com/pennypost/pennypost/internal/db"
 )
 
-// The names under which samples are kept that are of no peer.
-const (
-	ours    = "pennypost"
-	machine = "machine"
-)
+// machine is the name under which the limits are kept.
+const machine = "machine"
 
 // bench is one run of everything.
 type bench struct {
 	options
-	room    string // the directory for all data, removed at the end
+	room    string         // the directory for all data, removed at the end
+	cluster *peer.Postgres // nil when Pennypost is not measured on PostgreSQL
 	targets []*target
 	results *figure.Results
-	many    *many // made when first needed
 }
 
 // target is a server with what the loads keep about it.
@@ -36,6 +34,13 @@ type target struct {
 	// api is the organisation in which users are made; described says that it has the users that are asked for.
 	api       string
 	described bool
+	many      *many // a server beside this one; made when first needed
+}
+
+// own is the server when it is a Pennypost.
+func (t *target) own() (p *peer.Pennypost, ok bool) {
+	p, ok = t.Server.(*peer.Pennypost)
+	return p, ok
 }
 
 // load is one thing that is measured.
@@ -56,8 +61,8 @@ func (b *bench) setup(ctx context.Context) error {
 		return err
 	}
 	var servers []peer.Server
-	if b.pennypost != "" {
-		s, err := b.own(ctx, cert, ours)
+	for _, engine := range b.engines {
+		s, err := b.own(ctx, cert, "pennypost", engine)
 		if err != nil {
 			return err
 		}
@@ -95,12 +100,26 @@ func (b *bench) setup(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) own(ctx context.Context, cert *peer.Certificate, name string) (*peer.Pennypost, error) {
-	dir, err := b.directory(name)
+// own prepares a Pennypost on an engine, and the cluster that PostgreSQL wants when it is the first on it.
+func (b *bench) own(ctx context.Context, cert *peer.Certificate, name string, engine db.Engine) (*peer.Pennypost, error) {
+	var cluster *peer.Postgres
+	if engine == db.PostgreSQL {
+		if b.cluster == nil {
+			dir, err := b.directory("postgres")
+			if err != nil {
+				return nil, err
+			}
+			if b.cluster, err = peer.NewPostgres(ctx, dir); err != nil {
+				return nil, err
+			}
+		}
+		cluster = b.cluster
+	}
+	dir, err := b.directory(name + "-" + string(engine))
 	if err != nil {
 		return nil, err
 	}
-	return peer.NewPennypost(ctx, b.pennypost, dir, cert)
+	return peer.NewPennypost(ctx, b.pennypost, dir, cert, cluster)
 }
 
 func (b *bench) directory(name string) (string, error) {
@@ -121,7 +140,7 @@ func (b *bench) rounds(ctx context.Context) error {
 		for i, l := range list {
 			for turn := range b.targets {
 				t := b.targets[(turn+i+round)%len(b.targets)]
-				if l.api && t.Name() != ours {
+				if _, own := t.own(); l.api && !own {
 					continue
 				}
 				b.say("round %d of %d: %s, %s", round+1, b.scale.rounds, l.name, t.Name())
@@ -156,12 +175,15 @@ func (b *bench) selected() []load {
 	return list
 }
 
-// stop ends all servers.
+// stop ends all servers, and PostgreSQL behind those that use it.
 func (b *bench) stop(ctx context.Context) error {
 	var errs []error
 	for _, t := range b.targets {
 		t.forget()
 		errs = append(errs, t.Stop(ctx))
+	}
+	if b.cluster != nil {
+		errs = append(errs, b.cluster.Stop(ctx))
 	}
 	return errors.Join(errs...)
 }

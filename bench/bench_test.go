@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pennypost/pennypost/internal/db"
 )
 
 func TestLoadsHaveNamesOfTheirOwn(t *testing.T) {
@@ -38,13 +40,18 @@ func TestSelected(t *testing.T) {
 
 // The aims must be held against figures that are measured, or they would never be missed.
 func TestAimsAreOfLoadsThereAre(t *testing.T) {
-	names := []string{commitOne, commitSixteen}
-	for _, l := range loads() {
-		names = append(names, l.name)
-	}
-	for _, a := range aims() {
-		if !slices.Contains(names, a.Figure.Load) || a.Of.Load != "" && !slices.Contains(names, a.Of.Load) {
-			t.Errorf("nothing measures %+v", a)
+	for _, engine := range []db.Engine{db.SQLite, db.PostgreSQL} {
+		names := []string{""} // of a plain number
+		for _, n := range []int{1, 16} {
+			names = append(names, commitName(engine, n), durableName(engine, n))
+		}
+		for _, l := range loads() {
+			names = append(names, l.name)
+		}
+		for _, a := range aims("ours", engine) {
+			if !slices.Contains(names, a.Figure.Load) || !slices.Contains(names, a.Of.Load) {
+				t.Errorf("nothing measures %+v", a)
+			}
 		}
 	}
 }
@@ -62,6 +69,18 @@ func TestScatteredVisitsEachMessageOnce(t *testing.T) {
 	}
 }
 
+func TestMadeIsWhatAShellTakes(t *testing.T) {
+	for want, args := range map[string][]string{
+		"made by `make bench`": nil,
+		"made by `scripts/bench -quick -rounds 3 -engines sqlite,postgres`":    {"-quick", "-rounds", "3", "-engines", "sqlite,postgres"},
+		"made by `scripts/bench -run '^(list|it'\\''s)$' -peers '' -o docs/x`": {"-run", "^(list|it's)$", "-peers", "", "-o", "docs/x"},
+	} {
+		if got := made(args); got != want {
+			t.Errorf("made(%q) = %s, want %s", args, got, want)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	o, err := parse([]string{"-quick", "-rounds", "2", "-peers", "maddy", "-run", "^fetch"})
 	if err != nil || o.scale.rounds != 2 || o.scale.mailbox != quick.mailbox || !slices.Equal(o.peers, []string{"maddy"}) || !o.only.MatchString("fetch-one") {
@@ -70,7 +89,10 @@ func TestParse(t *testing.T) {
 	if o, err := parse([]string{"-peers", ""}); err != nil || len(o.peers) != 0 || o.scale.rounds != full.rounds {
 		t.Errorf("%+v, %v", o, err)
 	}
-	for _, wrong := range [][]string{{"-run", "("}, {"extra"}, {"-rounds", "many"}} {
+	if o, err := parse([]string{"-engines", "postgres"}); err != nil || !slices.Equal(o.engines, []db.Engine{db.PostgreSQL}) {
+		t.Errorf("%+v, %v", o, err)
+	}
+	for _, wrong := range [][]string{{"-run", "("}, {"-engines", "oracle"}, {"-engines", "sqlite,sqlite"}, {"extra"}, {"-rounds", "many"}} {
 		if _, err := parse(wrong); err == nil {
 			t.Errorf("%q was taken", wrong)
 		}

@@ -27,19 +27,19 @@ type organization struct {
 const pageSize = 100
 
 // listUsers measures single pages of ListUsers, all over lists of different lengths: the times should not differ.
-func listUsers(ctx context.Context, b *bench, _ *target, round int) (err error) {
-	if b.many == nil {
-		if b.many, err = b.seedMany(ctx); err != nil {
+func listUsers(ctx context.Context, b *bench, t *target, round int) (err error) {
+	if t.many == nil {
+		if t.many, err = b.seedMany(ctx, t); err != nil {
 			return err
 		}
 	}
-	s := b.many.server
+	s := t.many.server
 	if _, err := s.Start(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Stop(ctx)) }()
-	for i := range b.many.organizations {
-		o := &b.many.organizations[i]
+	for i := range t.many.organizations {
+		o := &t.many.organizations[i]
 		if o.tokens == nil {
 			if err := o.walk(ctx, s); err != nil {
 				return err
@@ -56,8 +56,8 @@ func listUsers(ctx context.Context, b *bench, _ *target, round int) (err error) 
 		if out.Failed > 0 {
 			return fmt.Errorf("%s: %d pages failed; the first: %w", name, out.Failed, out.FirstFail)
 		}
-		b.add(round, ours, took(sectionAPI, name, "ms a page, median"), milliseconds(figure.Percentile(out.Latencies, 0.5)))
-		b.add(round, ours, took(sectionAPI, name, "ms a page, 99 %"), milliseconds(figure.Percentile(out.Latencies, 0.99)))
+		b.add(round, t.Name(), took(sectionAPI, name, "ms a page, median"), milliseconds(figure.Percentile(out.Latencies, 0.5)))
+		b.add(round, t.Name(), took(sectionAPI, name, "ms a page, 99 %"), milliseconds(figure.Percentile(out.Latencies, 0.99)))
 	}
 	return nil
 }
@@ -104,12 +104,12 @@ func (o *organization) walk(ctx context.Context, s *peer.Pennypost) error {
 }
 
 // seedMany makes the organisations through the API, and their users while the server is down.
-func (b *bench) seedMany(ctx context.Context) (*many, error) {
+func (b *bench) seedMany(ctx context.Context, t *target) (*many, error) {
 	cert, err := peer.NewCertificate(time.Now())
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.own(ctx, cert, "many")
+	s, err := b.own(ctx, cert, "many", t.Server.(*peer.Pennypost).Engine()) // only it has lists
 	if err != nil {
 		return nil, err
 	}

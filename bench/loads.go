@@ -6,6 +6,7 @@ import "slices"
 const (
 	sectionLimits   = "The machine's own limits"
 	sectionAPI      = "API"
+	sectionUsers    = "New users"
 	sectionDelivery = "Delivery"
 	sectionIMAP     = "IMAP"
 	sectionIdle     = "Start, memory, notification"
@@ -17,6 +18,7 @@ func loads() []load {
 	return slices.Concat(
 		[]load{{name: "start", run: start}, {name: "login-first", run: loginFirst}},
 		apiLoads(),
+		[]load{{name: "new-user-c1", run: newUsers}},
 		deliveryLoads(),
 		imapLoads(),
 		[]load{{name: "memory", run: memory}, {name: "idle", run: idle}},

@@ -1,7 +1,7 @@
-// Command bench measures Pennypost beside Dovecot and maddy: the same loads, on the same machine, in the same minutes,
-// load by load in turn, together with what the disk and the bare storage engine can do.
+// Command bench measures Pennypost, on SQLite and on PostgreSQL, beside Dovecot and maddy: the same loads, on the same
+// machine, in the same minutes, load by load in turn, together with what the disk and the bare storage engines can do.
 //
-//	go run ./bench [-quick] [-peers dovecot,maddy] [-run REGEXP] [-rounds N] [-o FILE]
+//	go run ./bench [-quick] [-engines sqlite,postgres] [-peers dovecot,maddy] [-run REGEXP] [-rounds N] [-o FILE]
 //
 // It prints tables in Markdown; with -o it also writes them to FILE.md, and every sample to FILE.json. All load stays on
 // loopback, every part of it is bounded in count and time, and what it starts and writes is gone at the end. It exits 1
@@ -22,16 +22,21 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/pennypost/pennypost/bench/figure"
+	"github.com/pennypost/pennypost/bench/limit"
+	"github.com/pennypost/pennypost/internal/db"
 )
 
 // options are the command line.
 type options struct {
 	scale     scale
+	args      []string // the command line itself
 	pennypost string
+	engines   []db.Engine
 	maddy     string
 	peers     []string
 	only      *regexp.Regexp
@@ -44,6 +49,13 @@ func main() {
 	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if len(os.Args) == 3 && os.Args[1] == limit.Verb { // this is the server of a limit, see limit.Calls
+		if err := limit.Answer(ctx, os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	o, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		return
@@ -59,13 +71,14 @@ func main() {
 
 func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	short := flags.Bool("quick", false, "do little: about two minutes, too little to publish")
+	short := flags.Bool("quick", false, "do little: about three minutes, too little to publish")
+	engines := flags.String("engines", "sqlite,postgres", "databases to measure Pennypost on, separated by commas; empty to measure the peers alone")
 	peers := flags.String("peers", "dovecot,maddy", "servers to measure beside Pennypost, separated by commas; empty for none")
 	only := flags.String("run", "", "measure only loads whose name matches this `regexp`")
 	rounds := flags.Int("rounds", 0, "how often to do everything (default 3, quick 1)")
 	output := flags.String("o", "", "also write `FILE`.md and FILE.json")
 	room := flags.String("dir", os.TempDir(), "where the servers keep their data while they are measured: a real disk")
-	pennypost := flags.String("pennypost", "bin/pennypost", "the server to measure; empty to measure the peers alone")
+	pennypost := flags.String("pennypost", "bin/pennypost", "the server to measure")
 	maddy := flags.String("maddy", ".cache/bench/maddy-v0.8.1", "where scripts/bench-peers built maddy")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
@@ -73,12 +86,19 @@ func parse(args []string) (options, error) {
 	if flags.NArg() > 0 {
 		return options{}, fmt.Errorf("arguments are not understood: %q", flags.Args())
 	}
-	o := options{scale: full, pennypost: *pennypost, maddy: *maddy, output: *output, room: *room}
+	o := options{scale: full, args: args, pennypost: *pennypost, maddy: *maddy, output: *output, room: *room}
 	if *short {
 		o.scale = quick
 	}
 	if *rounds > 0 {
 		o.scale.rounds = *rounds
+	}
+	for _, name := range strings.FieldsFunc(*engines, func(r rune) bool { return r == ',' }) {
+		engine := db.Engine(name)
+		if engine != db.SQLite && engine != db.PostgreSQL || slices.Contains(o.engines, engine) {
+			return options{}, fmt.Errorf("-engines: %q is not one of %s and %s, or there twice", name, db.SQLite, db.PostgreSQL)
+		}
+		o.engines = append(o.engines, engine)
 	}
 	if *peers != "" {
 		o.peers = strings.Split(*peers, ",")
@@ -137,8 +157,9 @@ func (b *bench) report() error {
 			return err
 		}
 	}
+	own := report.Servers[:report.Ours]
 	for _, f := range b.results.Failures {
-		if f.Server == ours {
+		if slices.Contains(own, f.Server) {
 			return errors.New("Pennypost failed at a load; the report says at what")
 		}
 	}

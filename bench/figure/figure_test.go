@@ -74,15 +74,21 @@ func TestMarkdown(t *testing.T) {
 	results := &figure.Results{}
 	results.Add(0, "machine", limit, 1000)
 	results.Add(0, "ours", rate, 800)
+	results.Add(0, "ours-too", rate, 100)
 	results.Add(0, "theirs", rate, 200)
 	results.Add(0, "ours", slow, 50)
 	results.Add(0, "theirs", slow, 100)
 	results.Add(0, "theirs", memory, 7)
 	results.Fail(0, "theirs", "append", errString("database is locked"))
 	report := figure.Report{
-		Title: "Bench", Machine: []string{"2 cores"}, Servers: []string{"ours", "theirs", "absent"}, Limits: "machine", Order: []string{"Nothing", "Limits", "Idle"},
-		Notes:   map[string]string{"IMAP": "Over TLS."},
-		Aims:    []figure.Aim{{Figure: rate, Of: limit, AtLeast: 0.7}, {Figure: rate, AtLeast: 5000}, {Figure: memory, AtLeast: 1}},
+		Title: "Bench", Machine: []string{"2 cores"}, Servers: []string{"ours", "ours-too", "theirs", "absent"}, Ours: 2, Limits: "machine", Order: []string{"Nothing", "Limits", "Idle"},
+		Notes: map[string]string{"IMAP": "Over TLS."},
+		Aims: []figure.Aim{
+			{Server: "ours", Figure: rate, Of: limit, AtLeast: 0.7},
+			{Server: "ours", Figure: rate, AtLeast: 5000},
+			{Server: "ours", Figure: memory, AtLeast: 1},
+			{Server: "machine", Figure: limit, Note: "the limit"},
+		},
 		Results: results,
 	}
 	var b strings.Builder
@@ -92,12 +98,15 @@ func TestMarkdown(t *testing.T) {
 	for _, want := range []string{
 		"# Bench\n\n- 2 cores\n",
 		"## Limits\n\n| load | figure | machine |\n| --- | --- | ---: |\n| commit-c1 | per second | 1000 |\n",
-		"## IMAP\n\nOver TLS.\n\n| load | figure | ours | theirs | ÷ theirs |\n",
-		"| select | per second | 800 | 200 | 4.00 |\n",
+		"## IMAP\n\nOver TLS.\n\n| load | figure | ours | ours-too | theirs | ÷ theirs |\n",
+		"| select | per second | 800 | 100 | 200 | 4.00 |\n",
+		"| list | per second | 50.0 | – | 100 | 0.50 |\n",
 		"## Idle\n\n| load | figure | theirs |\n| --- | --- | ---: |\n| idle | MB | 7.00 |\n",
-		"| select, per second of commit-c1 | 0.70 | 0.80 | reached |\n",
-		"| select, per second | 5000 | 800 | missed |\n",
-		"## Standing\n\n- ours is ahead of theirs in 1 of 2 figures, behind in: list, per second (0.50).\n",
+		"| ours | select, per second of commit-c1 | 0.70 | 0.80 | reached |\n",
+		"| ours | select, per second | 5000 | 800 | missed |\n",
+		"| machine | commit-c1, per second | – | 1000 | the limit |\n",
+		"## Standing\n\n- ours is ahead of theirs in 1 of 2 figures, behind in: list, per second (0.50).\n" +
+			"- ours-too is ahead of theirs in 0 of 1 figures, behind in: select, per second (0.50).\n",
 		"- theirs, append, round 0: database is locked\n",
 	} {
 		if !strings.Contains(b.String(), want) {

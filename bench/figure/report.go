@@ -12,7 +12,8 @@ import (
 type Report struct {
 	Title   string            `json:"title"`
 	Machine []string          `json:"machine"` // facts about where it was measured, one a line
-	Servers []string          `json:"servers"` // ours first
+	Servers []string          `json:"servers"` // ours first; ratios are of the first
+	Ours    int               `json:"ours"`    // how many of them are ours
 	Notes   map[string]string `json:"notes"`   // by section
 	Order   []string          `json:"-"`       // of the sections; those it does not name come behind
 	Limits  string            `json:"-"`       // the name under which the machine's own limits were recorded
@@ -20,12 +21,15 @@ type Report struct {
 	*Results
 }
 
-// Aim is what a figure of ours is held against.
+// Aim is what a figure is held against.
 type Aim struct {
+	Server string `json:"server"` // whose figure it is: one of ours, or the machine's limits
 	Figure Figure `json:"figure"`
 	// Of is the limit the figure is a share of; the zero Figure when AtLeast is a plain number.
-	Of      Figure  `json:"of"`
-	AtLeast float64 `json:"at_least"`
+	Of Figure `json:"of"`
+	// AtLeast is 0 where the figure only stands beside an aim; Note then says what it is.
+	AtLeast float64 `json:"at_least,omitempty"`
+	Note    string  `json:"note,omitempty"`
 }
 
 // Markdown writes the report as tables.
@@ -35,7 +39,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	for _, line := range r.Machine {
 		fmt.Fprintf(&b, "- %s\n", line)
 	}
-	b.WriteString("\nCells are median (min–max) over the rounds. A ratio is taken within each round; above 1 this server is ahead,\n" +
+	b.WriteString("\nCells are median (min–max) over the rounds. A ratio is of " + r.Servers[0] + ", taken within each round; above 1 it is ahead,\n" +
 		"of rates and of times and sizes alike.\n")
 	for _, section := range r.sections() {
 		r.table(&b, section)
@@ -74,7 +78,7 @@ func (r *Report) table(b *strings.Builder, section string) {
 	for _, server := range columns {
 		head, rule = head+" "+server+" |", rule+" ---: |"
 	}
-	peers := peersOf(columns, r.Servers)
+	peers := r.peersOf(columns)
 	for _, peer := range peers {
 		head, rule = head+" ÷ "+peer+" |", rule+" ---: |"
 	}
@@ -105,76 +109,87 @@ func (r *Report) measured(figures []Figure) []string {
 	return list
 }
 
-// peersOf are the columns a ratio is asked for: every server but ours, when ours is there.
-func peersOf(columns, servers []string) []string {
-	if len(columns) == 0 || columns[0] != servers[0] {
+// peersOf are the columns the first server's ratio is taken to, when it is there: others' servers, and where none is ours
+// every other one.
+func (r *Report) peersOf(columns []string) []string {
+	if !slices.Contains(columns, r.Servers[0]) {
 		return nil
 	}
 	var list []string
-	for _, column := range columns[1:] {
-		for _, server := range servers {
-			if server == column {
-				list = append(list, column)
-			}
+	for _, server := range r.Servers[max(r.Ours, 1):] {
+		if slices.Contains(columns, server) {
+			list = append(list, server)
 		}
 	}
 	return list
 }
 
-// standing says in one line for each peer how often ours is ahead, and where it is not.
+// standing says in one line for each of ours and each peer how often ours is ahead, and where it is not.
 func (r *Report) standing(b *strings.Builder) {
-	first := true
-	for _, peer := range r.Servers[1:] {
-		ahead, all := 0, 0
-		var behind []string
-		for _, section := range r.sections() {
-			for _, f := range r.Figures(section) {
-				ratio := r.Ratio(r.Servers[0], peer, f)
-				if ratio.Rounds == 0 {
-					continue
-				}
-				all++
-				if ratio.Median >= 1 {
-					ahead++
-					continue
-				}
-				behind = append(behind, fmt.Sprintf("%s, %s (%s)", f.Load, f.Name, number(ratio.Median)))
+	var lines []string
+	first := max(r.Ours, 1)
+	for _, own := range r.Servers[:first] {
+		for _, peer := range r.Servers[first:] {
+			if line := r.beside(own, peer); line != "" {
+				lines = append(lines, line)
 			}
 		}
-		if all == 0 {
-			continue
-		}
-		if first {
-			b.WriteString("\n## Standing\n\n")
-			first = false
-		}
-		fmt.Fprintf(b, "- %s is ahead of %s in %d of %d figures", r.Servers[0], peer, ahead, all)
-		if len(behind) > 0 {
-			fmt.Fprintf(b, ", behind in: %s", strings.Join(behind, "; "))
-		}
-		b.WriteString(".\n")
 	}
+	if len(lines) > 0 {
+		b.WriteString("\n## Standing\n\n" + strings.Join(lines, ""))
+	}
+}
+
+func (r *Report) beside(own, peer string) string {
+	ahead, all := 0, 0
+	var behind []string
+	for _, section := range r.sections() {
+		for _, f := range r.Figures(section) {
+			ratio := r.Ratio(own, peer, f)
+			if ratio.Rounds == 0 {
+				continue
+			}
+			all++
+			if ratio.Median >= 1 {
+				ahead++
+				continue
+			}
+			behind = append(behind, fmt.Sprintf("%s, %s (%s)", f.Load, f.Name, number(ratio.Median)))
+		}
+	}
+	if all == 0 {
+		return ""
+	}
+	line := fmt.Sprintf("- %s is ahead of %s in %d of %d figures", own, peer, ahead, all)
+	if len(behind) > 0 {
+		line += ", behind in: " + strings.Join(behind, "; ")
+	}
+	return line + ".\n"
 }
 
 func (r *Report) aims(b *strings.Builder) {
 	var lines []string
 	for _, aim := range r.Aims {
-		got, what := r.Spread(r.Servers[0], aim.Figure), ""
+		got, what := r.Spread(aim.Server, aim.Figure), ""
 		if aim.Of != (Figure{}) {
-			got, what = r.Against(r.Servers[0], aim.Figure, r.Limits, aim.Of), " of "+aim.Of.Load
+			got, what = r.Against(aim.Server, aim.Figure, r.Limits, aim.Of), " of "+aim.Of.Load
 		}
 		if got.Rounds == 0 {
 			continue
 		}
-		verdict := "reached"
-		if got.Median < aim.AtLeast {
-			verdict = "missed"
+		least, verdict := "–", aim.Note
+		switch {
+		case aim.AtLeast == 0:
+		case got.Median < aim.AtLeast:
+			least, verdict = number(aim.AtLeast), "missed"
+		default:
+			least, verdict = number(aim.AtLeast), "reached"
 		}
-		lines = append(lines, fmt.Sprintf("| %s, %s%s | %s | %s | %s |\n",
-			aim.Figure.Load, aim.Figure.Name, what, number(aim.AtLeast), got, verdict))
+		lines = append(lines, fmt.Sprintf("| %s | %s, %s%s | %s | %s | %s |\n",
+			aim.Server, aim.Figure.Load, aim.Figure.Name, what, least, got, verdict))
 	}
 	if len(lines) > 0 {
-		b.WriteString("\n## Aims\n\n| figure | at least | measured | |\n| --- | ---: | ---: | --- |\n" + strings.Join(lines, ""))
+		b.WriteString("\n## Aims\n\n| server | figure | at least | measured | |\n| --- | --- | ---: | ---: | --- |\n" + strings.Join(lines, ""))
 	}
 }
 

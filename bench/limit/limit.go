@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pennypost/pennypost/bench/drive"
@@ -39,40 +41,48 @@ func (s syncer) Do(int) error {
 
 func (s syncer) Close() error { return errors.Join(s.f.Close(), os.Remove(s.f.Name())) }
 
-// Commits measures durable transactions that insert one row of 100 bytes, on the project's own engine (SQLite) with
-// nothing above it. The database is made in dir and removed.
-func Commits(ctx context.Context, dir string, callers, count int, most time.Duration) (out drive.Outcome, err error) {
-	room, err := os.MkdirTemp(dir, "commit-")
+// Commits measures durable transactions that insert one row of 100 bytes, on one of the project's own engines with nothing
+// above it. database is a SQLite file to make, or the URL of an empty PostgreSQL database.
+func Commits(ctx context.Context, database string, callers, count int, most time.Duration) (out drive.Outcome, err error) {
+	s, err := open(ctx, database)
 	if err != nil {
 		return out, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(room)) }()
-	d, err := db.Open(ctx, db.Options{
-		Path: filepath.Join(room, "commit.sqlite"),
-		Migrations: []db.Migration{{
-			Version: 1, Name: "bench", SQL: "CREATE TABLE bench (id BIGINT NOT NULL PRIMARY KEY, data {{.Blob}} NOT NULL) {{.WithoutRowID}};",
-		}},
-	})
-	if err != nil {
-		return out, err
-	}
-	defer func() { err = errors.Join(err, d.Close()) }()
+	defer func() { err = errors.Join(err, s.d.Close()) }()
 	return drive.Closed(ctx, callers, count, most, func(context.Context, int) (drive.Worker, error) {
-		return committer{ctx, d, make([]byte, 100)}, nil
+		return committer{ctx, s}, nil
 	})
 }
 
 type committer struct {
-	ctx  context.Context
-	d    *db.DB
-	data []byte
+	ctx context.Context
+	s   *store
 }
 
-func (c committer) Do(i int) error {
-	return c.d.Write(c.ctx, func(ctx context.Context, tx *db.Tx) error {
-		_, err := tx.Exec(ctx, "INSERT INTO bench (id, data) VALUES ($1, $2)", int64(i), c.data)
+func (c committer) Do(int) error { return c.s.commit(c.ctx) }
+func (c committer) Close() error { return nil }
+
+// store is an engine with one table. Safe for concurrent use.
+type store struct {
+	d    *db.DB
+	next atomic.Int64
+}
+
+func open(ctx context.Context, database string) (*store, error) {
+	o := db.Options{Path: database, Migrations: []db.Migration{{
+		Version: 1, Name: "bench", SQL: "CREATE TABLE bench (id BIGINT NOT NULL PRIMARY KEY, data {{.Blob}} NOT NULL) {{.WithoutRowID}};",
+	}}}
+	if strings.HasPrefix(database, "postgres://") {
+		o.Path, o.URL = "", database
+	}
+	d, err := db.Open(ctx, o)
+	return &store{d: d}, err
+}
+
+func (s *store) commit(ctx context.Context) error {
+	id, data := s.next.Add(1), make([]byte, 100)
+	return s.d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, "INSERT INTO bench (id, data) VALUES ($1, $2)", id, data)
 		return err
 	})
 }
-
-func (c committer) Close() error { return nil }

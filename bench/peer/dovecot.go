@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/pennypost/pennypost/bench/drive"
 )
 
 // Dovecot is Debian's Dovecot: LMTP into Maildir, IMAP, users in a file with SHA512-CRYPT passwords.
@@ -80,23 +82,37 @@ func (d *Dovecot) Setup(ctx context.Context) error {
 	if err := d.who.give(d.dir); err != nil { // the configuration too
 		return err
 	}
-	hash, err := d.who.run(ctx, d.dir, filepath.Join(filepath.Dir(d.program), "../bin/doveadm"), "-c", d.config(),
-		"pw", "-s", "SHA512-CRYPT", "-p", Password)
-	if err != nil {
-		return err
-	}
-	var users strings.Builder
-	for i := range Users {
-		fmt.Fprintf(&users, "%s:%s\n", d.endpoint.Address(User(i)), hash)
-	}
-	fmt.Fprintf(&users, "%s:%s\n", d.endpoint.Address(Big), hash)
-	if err := os.WriteFile(filepath.Join(d.dir, "users"), []byte(users.String()), 0o600); err != nil {
+	if err := makeUsers(ctx, d, 1); err != nil {
 		return err
 	}
 	if err := d.who.give(d.dir); err != nil {
 		return err
 	}
-	_, err = d.Start(ctx)
+	_, err := d.Start(ctx)
+	return err
+}
+
+// NewUsers hashes a password by Dovecot's command, a process a user, and adds a line to the users' file: Dovecot keeps no
+// users of its own.
+func (d *Dovecot) NewUsers(ctx context.Context, name func(i int) string) (drive.Worker, error) {
+	f, err := os.OpenFile(filepath.Join(d.dir, "users"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	return dovecotUsers{f, ctx, d, name}, err
+}
+
+type dovecotUsers struct {
+	*os.File
+	ctx  context.Context
+	d    *Dovecot
+	name func(i int) string
+}
+
+func (u dovecotUsers) Do(i int) error {
+	hash, err := u.d.who.run(u.ctx, u.d.dir, filepath.Join(filepath.Dir(u.d.program), "../bin/doveadm"), "-c", u.d.config(),
+		"pw", "-s", "SHA512-CRYPT", "-p", Password)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(u.File, "%s:%s\n", u.d.endpoint.Address(u.name(i)), hash)
 	return err
 }
 

@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/pennypost/pennypost/bench/drive"
 )
 
-// Maddy is maddy as its own configuration has it, with files for bodies and SQLite for the rest, without checks and limits.
+// Maddy is maddy as its own configuration has it, with files for bodies and SQLite for passwords and the rest, without checks and limits.
 type Maddy struct {
 	dir      string
 	who      account
@@ -87,33 +89,40 @@ func (m *Maddy) Version() string {
 // Endpoint is where it listens.
 func (m *Maddy) Endpoint() Endpoint { return m.endpoint }
 
-// Setup makes the accounts with maddy's own commands. The passwords are in a file, all with one bcrypt hash of maddy's.
+// Setup makes the accounts before the first start.
 func (m *Maddy) Setup(ctx context.Context) error {
-	hash, err := m.who.run(ctx, m.dir, m.program, "--config", m.config(), "hash", "--hash", "bcrypt", "--password", Password)
-	if err != nil {
+	if err := makeUsers(ctx, m, 1); err != nil { // its commands would wait for each other's locks
 		return err
 	}
-	names := []string{Big}
-	for i := range Users {
-		names = append(names, User(i))
-	}
-	var passwords strings.Builder
-	for _, name := range names {
-		address := m.endpoint.Address(name)
-		fmt.Fprintf(&passwords, "%s: %s\n", address, hash)
-		if _, err := m.who.run(ctx, m.dir, m.program, "--config", m.config(), "imap-acct", "create", address); err != nil {
+	_, err := m.Start(ctx)
+	return err
+}
+
+// NewUsers runs maddy's own commands on its databases, two processes a user.
+func (m *Maddy) NewUsers(ctx context.Context, name func(i int) string) (drive.Worker, error) {
+	return maddyUsers{ctx, m, name}, nil
+}
+
+type maddyUsers struct {
+	ctx  context.Context
+	m    *Maddy
+	name func(i int) string
+}
+
+func (u maddyUsers) Do(i int) error {
+	address := u.m.endpoint.Address(u.name(i))
+	for _, command := range [][]string{
+		{"creds", "create", "--password", Password, address},
+		{"imap-acct", "create", address},
+	} {
+		if _, err := u.m.who.run(u.ctx, u.m.dir, u.m.program, append([]string{"--config", u.m.config()}, command...)...); err != nil {
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(m.dir, "passwords"), []byte(passwords.String()), 0o600); err != nil {
-		return err
-	}
-	if err := m.who.give(m.dir); err != nil {
-		return err
-	}
-	_, err = m.Start(ctx)
-	return err
+	return nil
 }
+
+func (u maddyUsers) Close() error { return nil }
 
 // Start starts it.
 func (m *Maddy) Start(ctx context.Context) (time.Duration, error) {
@@ -148,7 +157,11 @@ hostname mail.@DOMAIN@
 tls file @CERT@ @KEY@
 
 auth.pass_table local_authdb {
-    table file @DIR@/passwords
+    table sql_table {
+        driver sqlite3
+        dsn credentials.db
+        table_name passwords
+    }
 }
 
 storage.imapsql local_mailboxes {

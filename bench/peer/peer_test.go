@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pennypost/pennypost/bench/limit"
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
@@ -80,7 +81,7 @@ func TestMissingPeersNameTheirCommand(t *testing.T) {
 	if _, err := NewMaddy(ctx, filepath.Join(t.TempDir(), "absent"), t.TempDir(), cert); err == nil || !strings.Contains(err.Error(), "scripts/bench-peers maddy") {
 		t.Errorf("without maddy: %v", err)
 	}
-	if _, err := NewPennypost(ctx, filepath.Join(t.TempDir(), "absent"), t.TempDir(), cert); err == nil || !strings.Contains(err.Error(), "make build") {
+	if _, err := NewPennypost(ctx, filepath.Join(t.TempDir(), "absent"), t.TempDir(), cert, nil); err == nil || !strings.Contains(err.Error(), "make build") {
 		t.Errorf("without Pennypost: %v", err)
 	}
 	t.Setenv("PATH", t.TempDir())
@@ -108,6 +109,43 @@ func TestCertificateIsForLoopback(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 	if _, err := os.Stat(cert); err != nil {
+		t.Error(err)
+	}
+}
+
+// A rate of PostgreSQL's commits is one only while each is synced.
+func TestPostgresIsDurable(t *testing.T) {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "postgres-") // not t.TempDir, where root's other users may not go
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	p, err := NewPostgres(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop(ctx)
+	for _, setting := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
+		got, err := p.who.run(ctx, dir, filepath.Join(p.bin, "psql"), "-h", dir, "-U", "postgres", "-Atc", "SHOW "+setting)
+		if err != nil || got != "on" {
+			t.Errorf("%s is %q, %v", setting, got, err)
+		}
+	}
+	address, err := p.NewDatabase(ctx, "a-limit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := limit.Commits(ctx, address, 2, 20, time.Minute); err != nil || out.Done != 20 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if err := p.tidy(ctx, "a-limit"); err != nil {
+		t.Error(err)
+	}
+	if err := p.DropDatabase(ctx, "a-limit"); err != nil {
+		t.Error(err)
+	}
+	if err := p.Stop(ctx); err != nil {
 		t.Error(err)
 	}
 }

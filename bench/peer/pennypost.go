@@ -7,15 +7,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/pennypost/pennypost/bench/drive"
+	"github.com/pennypost/pennypost/internal/db"
 )
 
-// Pennypost is our server as it comes: SQLite and files in its data directory.
+// Pennypost is our server as it comes, with SQLite and files in its data directory, or on PostgreSQL.
 type Pennypost struct {
 	dir      string
+	cluster  *Postgres // nil for SQLite
+	url      string    // of its database in the cluster
 	who      account
 	program  string
 	version  string
@@ -28,8 +30,8 @@ type Pennypost struct {
 	Organization string
 }
 
-// NewPennypost prepares a server on an empty directory.
-func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate) (*Pennypost, error) {
+// NewPennypost prepares a server on an empty directory; with a cluster, on a new database of it with the directory's name.
+func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate, cluster *Postgres) (*Pennypost, error) {
 	program, err := filepath.Abs(binary)
 	if err != nil {
 		return nil, err
@@ -38,12 +40,17 @@ func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate) (*
 		return nil, fmt.Errorf("Pennypost is missing (%w); build it with: make build", err)
 	}
 	// It runs as whoever runs the benchmark: it has nothing to refuse root for.
-	p := &Pennypost{dir: dir, who: account{}, program: program}
+	p := &Pennypost{dir: dir, cluster: cluster, who: account{}, program: program}
 	if p.version, err = p.who.run(ctx, dir, program, "version"); err != nil {
 		return nil, err
 	}
 	for _, address := range []*string{&p.api.Address, &p.endpoint.Delivery, &p.endpoint.IMAPS} {
 		if *address, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	if cluster != nil {
+		if p.url, err = cluster.NewDatabase(ctx, filepath.Base(dir)); err != nil {
 			return nil, err
 		}
 	}
@@ -53,11 +60,28 @@ func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate) (*
 }
 
 // Name is how the tables call it.
-func (p *Pennypost) Name() string { return "pennypost" }
+func (p *Pennypost) Name() string {
+	if p.cluster != nil {
+		return "pennypost-postgres"
+	}
+	return "pennypost"
+}
 
-// Version says which Pennypost.
+// Engine is the database it runs on.
+func (p *Pennypost) Engine() db.Engine {
+	if p.cluster != nil {
+		return db.PostgreSQL
+	}
+	return db.SQLite
+}
+
+// Version says which Pennypost, on what.
 func (p *Pennypost) Version() string {
-	return "Pennypost " + strings.TrimPrefix(p.version, "pennypost ") + ", SQLite, every answer after its sync"
+	engine := "SQLite"
+	if p.cluster != nil {
+		engine = p.cluster.Version()
+	}
+	return "Pennypost " + strings.TrimPrefix(p.version, "pennypost ") + ", " + engine + ", every answer after its sync"
 }
 
 // Endpoint is where it is spoken to about mail.
@@ -78,46 +102,32 @@ func (p *Pennypost) Setup(ctx context.Context) error {
 	if p.Organization, p.endpoint.Domain, err = p.NewOrganization(ctx, "bench"); err != nil {
 		return err
 	}
-	names := []string{Big}
-	for i := range Users {
-		names = append(names, User(i))
-	}
-	work := make(chan string, len(names))
-	for _, name := range names {
-		work <- name
-	}
-	close(work)
-	const clients = 4 // two hashes run at a time
-	errs := make([]error, clients)
-	var group sync.WaitGroup
-	for i := range clients {
-		group.Go(func() { errs[i] = p.register(ctx, work) })
-	}
-	group.Wait()
-	return errors.Join(errs...)
+	return makeUsers(ctx, p, 4) // two hashes run at a time
 }
 
-// register makes users and gives them mailboxes.
-func (p *Pennypost) register(ctx context.Context, names <-chan string) error {
+// NewUsers makes two calls of the API a user.
+func (p *Pennypost) NewUsers(ctx context.Context, name func(i int) string) (drive.Worker, error) {
 	c, err := drive.DialAPI(ctx, p.api)
-	if err != nil {
+	return apiUsers{c, p, name}, err
+}
+
+type apiUsers struct {
+	*drive.APIConn
+	p    *Pennypost
+	name func(i int) string
+}
+
+func (u apiUsers) Do(i int) error {
+	name := u.name(i)
+	var user struct{ UserId string }
+	if err := u.Make("CreateUser", map[string]string{
+		"OrganizationId": u.p.Organization, "Name": name, "DisplayName": name, "Password": Password,
+	}, &user); err != nil {
 		return err
 	}
-	defer func() { _ = c.Close() }() // nothing hangs on it
-	for name := range names {
-		var user struct{ UserId string }
-		if err := c.Make("CreateUser", map[string]string{
-			"OrganizationId": p.Organization, "Name": name, "DisplayName": name, "Password": Password,
-		}, &user); err != nil {
-			return err
-		}
-		if err := c.Make("RegisterToWorkMail", map[string]string{
-			"OrganizationId": p.Organization, "EntityId": user.UserId, "Email": p.endpoint.Address(name),
-		}, nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return u.Make("RegisterToWorkMail", map[string]string{
+		"OrganizationId": u.p.Organization, "EntityId": user.UserId, "Email": u.p.endpoint.Address(name),
+	}, nil)
 }
 
 // NewOrganization makes one and waits until it is active.
@@ -153,7 +163,7 @@ func (p *Pennypost) NewOrganization(ctx context.Context, alias string) (id, doma
 func (p *Pennypost) Start(ctx context.Context) (time.Duration, error) {
 	c := p.who.command(context.WithoutCancel(ctx), p.dir, p.program, "serve", "--data", p.Data(),
 		"--http", p.api.Address, "--smtp", p.endpoint.Delivery, "--imaps", p.endpoint.IMAPS,
-		"--https", "", "--submission", "", "--submissions", "", "--imap", "",
+		"--database-url", p.url, "--https", "", "--submission", "", "--submissions", "", "--imap", "",
 		"--tls-cert", p.cert, "--tls-key", p.key)
 	begin := time.Now()
 	var err error
@@ -190,5 +200,12 @@ func (p *Pennypost) Stop(ctx context.Context) error {
 	return err
 }
 
-// Memory is that of its process.
-func (p *Pennypost) Memory() (int64, error) { return p.process.memory() }
+// Memory is that of its process and of its PostgreSQL.
+func (p *Pennypost) Memory() (int64, error) {
+	n, err := p.process.memory()
+	if err != nil || p.cluster == nil {
+		return n, err
+	}
+	m, err := p.cluster.process.memory()
+	return n + m, err
+}

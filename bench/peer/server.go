@@ -35,6 +35,9 @@ type Server interface {
 	// Memory is the memory of all its processes in bytes, each page they share counted once (PSS).
 	Memory() (int64, error)
 	Endpoint() Endpoint
+	// NewUsers opens a client that makes users with the given local parts and everybody's password, who can sign in and
+	// receive mail: by what the server offers an administrator, beside the running server.
+	NewUsers(ctx context.Context, name func(i int) string) (drive.Worker, error)
 }
 
 // Endpoint is where a server is spoken to.
@@ -48,6 +51,27 @@ type Endpoint struct {
 
 // User is the local part of mailbox i.
 func User(i int) string { return fmt.Sprintf("u%02d", i%Users) }
+
+// setupName is the local part of the i-th account that Setup makes, of setupUsers.
+func setupName(i int) string {
+	if i == Users {
+		return Big
+	}
+	return User(i)
+}
+
+const setupUsers = Users + 1
+
+// makeUsers makes the accounts of Setup by n clients of NewUsers.
+func makeUsers(ctx context.Context, s Server, n int) error {
+	out, err := drive.Closed(ctx, n, setupUsers, time.Hour, func(ctx context.Context, _ int) (drive.Worker, error) {
+		return s.NewUsers(ctx, setupName)
+	})
+	if err == nil && out.Done != setupUsers {
+		err = fmt.Errorf("%d accounts were made of %d: %w", out.Done, setupUsers, out.FirstFail)
+	}
+	return err
+}
 
 // Address is a user's mail address, which is also the name to sign in with.
 func (e Endpoint) Address(user string) string { return user + "@" + e.Domain }
