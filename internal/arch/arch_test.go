@@ -72,7 +72,7 @@ var house = []layer{
 	},
 	{
 		name:     "plumbing",
-		packages: []string{"internal/feed", "internal/dns", "internal/clock", "internal/secret", "internal/id", "internal/spool"},
+		packages: []string{"internal/feed", "internal/dns", "internal/dial", "internal/clock", "internal/secret", "internal/id", "internal/spool"},
 		may:      []string{"words"},
 		reason:   "time, names, keys and notices are handed to everybody, so they must know nobody",
 	},
