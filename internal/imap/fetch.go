@@ -50,11 +50,14 @@ func (c *conn) fetch(ctx context.Context, a wire.Fetch) (result, error) {
 			return result{}, err
 		}
 		if len(intersect(c.sel.gone, set)) > 0 {
-			return result{code: "EXPUNGEISSUED"}, nil // RFC 5530: some are gone, which may not be told now
+			return result{code: expungeIssued}, nil
 		}
 	}
 	return result{}, nil
 }
+
+// expungeIssued says that some of the messages are gone, which may not be told now (RFC 5530).
+const expungeIssued = "EXPUNGEISSUED"
 
 // fetchPlan is what a FETCH needs of each message.
 type fetchPlan struct {
@@ -184,6 +187,9 @@ func (f *fetching) send(ctx context.Context, it *mailbox.Item, nowSeen bool) err
 		return nil
 	}
 	f.sent++
+	if f.plan.modSeq || nowSeen {
+		sel.shown(it.ModSeq)
+	}
 	if f.plan.flags || nowSeen {
 		if err := c.nameKeywords(ctx, it.Flags); err != nil {
 			return err

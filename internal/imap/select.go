@@ -31,7 +31,7 @@ func (c *conn) selectFolder(ctx context.Context, a wire.Select) (result, error) 
 		return result{}, err
 	}
 	sel := &selected{folder: f.ID, validity: f.UIDValidity, readOnly: a.ReadOnly, keywords: keywords, notice: notice}
-	sel.view = view{list: list, next: f.UIDNext, told: f.Highest, exists: list.Len()}
+	sel.view = view{list: list, next: f.UIDNext, told: f.Highest, whole: f.Highest, exists: list.Len()}
 	c.sel = sel
 	c.condStore = c.condStore || a.CondStore
 
