@@ -20,7 +20,7 @@ func (c *conn) run(ctx context.Context, cmd wire.Command) bool {
 	}
 	res, err := c.do(ctx, cmd)
 	var after error // what was done stays done, whatever comes of telling the news
-	if c.sel != nil && !endsConnection(err) {
+	if _, opened := cmd.Args.(wire.Select); c.sel != nil && !opened && !endsConnection(err) {
 		after = c.update(ctx, mayExpunge(cmd.Args), isNoop(cmd.Args))
 		res.code = c.upTo(res.code, err)
 	}

@@ -45,19 +45,11 @@ func (c *conn) fetch(ctx context.Context, a wire.Fetch) (result, error) {
 	if f.unknown { // RFC 3516 section 4.3
 		return result{}, no("UNKNOWN-CTE", "a part has a transfer encoding that is not known")
 	}
-	if !a.UID && !a.HasChangedSince && set.Len() > f.sent {
-		if err := c.look(ctx, true); err != nil {
-			return result{}, err
-		}
-		if len(intersect(c.sel.gone, set)) > 0 {
-			return result{code: expungeIssued}, nil
-		}
+	if !a.HasChangedSince && set.Len() > f.sent { // some are gone, though the feed's notice may not have come yet
+		c.sel.behind = true
 	}
 	return result{}, nil
 }
-
-// expungeIssued says that some of the messages are gone, which may not be told now (RFC 5530).
-const expungeIssued = "EXPUNGEISSUED"
 
 // fetchPlan is what a FETCH needs of each message.
 type fetchPlan struct {

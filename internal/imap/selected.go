@@ -98,17 +98,20 @@ func (c *conn) update(ctx context.Context, expunge, always bool) error {
 
 const highestModSeq = "HIGHESTMODSEQ"
 
-// upTo returns the code of the answer to a command, from the one that the command asked for. A client that was told of
-// changes while older expunges wait must not take the newest number it saw for the one up to which it knows all, or they
-// would stay unheard of where its connection is lost (RFC 7162 section 3.2). So the answer says which one that is; or a line
-// before it, where the answer needs its own code.
+// upTo returns the code of the answer to a command, from the one that the command asked for. Where expunges wait, it says so
+// (RFC 5530 section 3). But a QRESYNC client that was told of changes while older expunges wait must not take the newest
+// number it saw for the one up to which it knows all, or they would stay unheard of where its connection is lost: it is told
+// which one that is (RFC 7162 section 3.2), in a line before the answer where that needs its own code.
 func (c *conn) upTo(code string, err error) string {
-	waits := c.qresync && c.sel != nil && len(c.sel.gone) > 0
-	if !waits && code != highestModSeq {
+	waits := c.sel != nil && len(c.sel.gone) > 0
+	if waits && !c.qresync && code == "" {
+		return "EXPUNGEISSUED"
+	}
+	if code != highestModSeq && (!waits || !c.qresync) {
 		return code
 	}
 	whole := highestModSeq + " " + string(appendNumber(nil, int64(c.sel.whole)))
-	if err == nil && (code == "" || code == highestModSeq || code == expungeIssued) {
+	if err == nil && (code == "" || code == highestModSeq) {
 		return whole
 	}
 	c.w.Status("*", "OK", whole, "messages that are gone are still to be told")
