@@ -79,6 +79,7 @@ func (c *conn) tellModSeqs(updates []mailbox.FlagUpdate, uid bool) error {
 		if uid || c.qresync {
 			b = append(appendNumber(append(b, "UID "...), int64(u.UID)), ' ')
 		}
+		c.sel.shown(u.ModSeq)
 		b = appendNumber(append(b, "MODSEQ ("...), int64(u.ModSeq))
 		c.w.SetBuf(append(b, "))\r\n"...))
 	}

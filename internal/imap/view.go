@@ -13,6 +13,7 @@ type view struct {
 	list    *mailbox.UIDList // the messages the client knows, those that are gone and not yet told of included
 	next    mailbox.UID      // messages below it are in list, or were and are gone
 	told    mailbox.ModSeq   // changes up to this one are in the view
+	whole   mailbox.ModSeq   // changes up to this one, expunges among them, the client has heard of
 	gone    mailbox.UIDSet   // in list, but no longer in the folder
 	flags   []mailbox.FlagUpdate
 	exists  int            // how many messages the client was told there are
