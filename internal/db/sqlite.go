@@ -51,10 +51,11 @@ func sqliteSource(o Options) string {
 	if o.NoSync {
 		sync = "OFF"
 	}
-	q := url.Values{"_pragma": {
-		"busy_timeout(" + strconv.Itoa(busyMillis) + ")", // first, by the driver's own order
+	// The driver runs busy_timeout first, then the others of the list by their names, then the journal mode: with it in the list a
+	// new file would be made before its page size is set.
+	q := url.Values{"_journal_mode": {"WAL"}, "_pragma": {
+		"busy_timeout(" + strconv.Itoa(busyMillis) + ")",
 		"page_size(" + strconv.Itoa(pageSize) + ")",
-		"journal_mode(WAL)",
 		"synchronous(" + sync + ")",
 		"foreign_keys(1)",
 		"cache_size(-" + strconv.Itoa(readerCacheKiB) + ")",
