@@ -121,7 +121,7 @@ func (c *conn) markSeen(ctx context.Context, set mailbox.UIDSet, since mailbox.M
 		set = mailbox.NewUIDSet(changed...)
 	}
 	done, err := c.s.Mailboxes.StoreFlags(ctx, c.box, c.sel.folder, set, mailbox.FlagChange{Add: mailbox.Seen}, mailbox.Always)
-	c.sel.made(done.Changed)
+	c.sel.stored(done.Changed)
 	if err != nil {
 		return nil, nil, err
 	}

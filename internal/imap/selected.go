@@ -19,7 +19,8 @@ type selected struct {
 	named    mailbox.Flags // the keyword bits that FLAGS has told the client of
 	texts    map[mailbox.Flags][]byte
 	notice   *feed.Listener
-	behind   bool // a look failed, or the client saw a later change than was told: there is something to be seen
+	heard    uint64 // how many of the notices are of changes that are in the view
+	behind   bool   // a look failed, or the client saw a later change than was told: there is something to be seen
 }
 
 // shown notes that the client was shown the number of a change. If it lies above those it was told of, they must be looked
@@ -46,11 +47,12 @@ func (c *conn) look(ctx context.Context, always bool) error {
 	select {
 	case <-sel.notice.C:
 	default:
-		if !always && !sel.behind {
-			return nil
-		}
 	}
-	sel.behind = true
+	count := sel.notice.Count()
+	if !always && !sel.behind && count == sel.heard {
+		return nil
+	}
+	sel.behind, sel.heard = true, count
 	ch, err := c.s.Mailboxes.Changes(ctx, c.box, sel.folder, sel.told)
 	if fault.Is(err, fault.NotFound, fault.Folder) || err == nil && ch.Folder.UIDValidity != sel.validity {
 		return &hangUp{"the folder that was selected is gone"}
@@ -61,6 +63,13 @@ func (c *conn) look(ctx context.Context, always bool) error {
 	err = sel.take(&ch, func() (*mailbox.UIDList, error) { return c.s.Mailboxes.UIDList(ctx, c.box, &ch.Folder) })
 	sel.behind = err != nil
 	return err
+}
+
+// stored notes flags that this session stored. Where the view has all of it, so it has what one of the notices was about.
+func (sel *selected) stored(updates []mailbox.FlagUpdate) {
+	if sel.made(updates) {
+		sel.heard++
+	}
 }
 
 // update tells the client what is new in its folder: messages that are gone, if that may be said now, messages that came,
