@@ -26,8 +26,9 @@ type standing struct {
 }
 
 const (
-	mailTest = "test/python/test_mail.py#"
-	lifeTest = "internal/organization/life_test.go#"
+	mailTest   = "test/python/test_mail.py#"
+	accessTest = "test/python/test_access.py#"
+	lifeTest   = "internal/organization/life_test.go#"
 )
 
 // standings are in the order of the list of operations; every built operation has one.
@@ -83,6 +84,11 @@ var standings = map[string]standing{
 	"PutMailboxPermissions":    {effect: "SEND_AS and SEND_ON_BEHALF at submission", tests: []string{mailTest + "test_send_as_and_on_behalf"}, waits: "FULL_ACCESS: shared mailboxes over IMAP and EWS"},
 	"DeleteMailboxPermissions": {effect: "sending as the owner is refused", tests: []string{mailTest + "test_delete_mailbox_permissions"}},
 	"ListMailboxPermissions":   {},
+
+	"PutAccessControlRule":    {effect: "a sign-in that it forbids is refused, an open session ends within a second", tests: []string{accessTest + "test_put_access_control_rule"}, waits: "the other protocols' sign-ins"},
+	"DeleteAccessControlRule": {effect: "without any rule nobody signs in", tests: []string{accessTest + "test_delete_access_control_rule"}},
+	"ListAccessControlRules":  {},
+	"GetAccessControlEffect":  {effect: "says what the sign-in then does", tests: []string{accessTest + "test_get_access_control_effect"}},
 
 	"TagResource":         {},
 	"UntagResource":       {},

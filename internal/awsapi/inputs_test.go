@@ -25,6 +25,7 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 		"GroupId": s.group, "ResourceId": s.resource, "Email": "fresh@" + s.domain, "DomainName": s.domain, "Password": "TestTest1234!",
 		"Name": "fresh", "DisplayName": "Fresh", "Type": "ROOM", "PermissionValues": []string{"SEND_AS"}, "MailboxQuota": 7,
 		"Tags": []map[string]string{{"Key": "k", "Value": "v"}}, "TagKeys": []string{"k"}, "DeleteDirectory": true, "Alias": "fresh@" + s.domain,
+		"Effect": "ALLOW", "Description": "Big", "Action": "EWS", "IpAddress": "192.0.2.1",
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"

@@ -25,6 +25,7 @@ func TestEveryOperation(t *testing.T) {
 		s.domains()
 		s.permissions()
 		s.tags()
+		s.access()
 		s.goneOrganizations()
 		s.externalDirectories()
 		w.everythingWasSeen()

@@ -66,9 +66,10 @@ type Config struct {
 	TestDomainSuffix string `key:"test_domain_suffix" default:"awsapps.com" help:"a new organisation's test domain is <alias>.<suffix>"`
 	// DNSResolver is the DNS server to ask, host:port. Empty means those of the system.
 	DNSResolver string `key:"dns_resolver" default:"" help:"DNS server to ask, host:port (empty: the system's)"`
-	// TrustedProxies are addresses and networks, separated by commas, whose X-Forwarded-For is believed, and who alone may use
-	// a plain HTTP address that is not a loopback one.
-	TrustedProxies []netip.Prefix `key:"trusted_proxies" default:"" help:"addresses or networks of reverse proxies, separated by commas"`
+	// TrustedProxies are addresses and networks, separated by commas, who may tell whose connection they bring: by a header of
+	// the PROXY protocol, which they must send on mail ports, or by X-Forwarded-For or Forwarded on HTTP. They alone may use a
+	// plain HTTP address that is not a loopback one.
+	TrustedProxies []netip.Prefix `key:"trusted_proxies" default:"" help:"addresses or networks of proxies in front, separated by commas"`
 
 	// PasswordMemoryKiB and PasswordPasses are the cost of a password hash (argon2id, RFC 9106). The defaults are also the
 	// least allowed; a stored hash of another cost is renewed when its user signs in.
