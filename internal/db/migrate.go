@@ -64,6 +64,27 @@ func migrate(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *s
 	if len(steps) == 0 {
 		return nil
 	}
+	// At almost every start nothing is missing, which one query tells. Where it fails there is no history yet, or what
+	// follows fails the same way.
+	history, err := appliedSteps(ctx, d)
+	if err != nil || slices.ContainsFunc(steps, func(m Migration) bool { return !slices.Contains(history, m.Version) }) {
+		if err := applySteps(ctx, d, e, steps, log, more...); err != nil {
+			return err
+		}
+		if history, err = appliedSteps(ctx, d); err != nil {
+			return err
+		}
+	}
+	// A newer server may have changed the database.
+	for _, v := range history {
+		if !slices.ContainsFunc(steps, func(m Migration) bool { return m.Version == v }) {
+			return fmt.Errorf("the database was changed by a newer version of this program (step %d is unknown): use that version", v)
+		}
+	}
+	return nil
+}
+
+func applySteps(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *slog.Logger, more ...goose.ProviderOption) error {
 	dialect := goose.DialectSQLite3
 	if e == PostgreSQL {
 		dialect = goose.DialectPostgres
@@ -95,24 +116,23 @@ func migrate(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *s
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("bring the tables up to date: %w", err)
 	}
-	return refuseUnknownSteps(ctx, d, steps)
+	return nil
 }
 
-// refuseUnknownSteps protects a database that a newer server has changed.
-func refuseUnknownSteps(ctx context.Context, d *sql.DB, steps []Migration) error {
+// appliedSteps are the versions in the database's history.
+func appliedSteps(ctx context.Context, d *sql.DB) ([]int64, error) {
 	rows, err := d.QueryContext(ctx, "SELECT version_id FROM "+historyTable+" WHERE version_id > 0 ORDER BY version_id")
 	if err != nil {
-		return fmt.Errorf("read the history of the tables: %w", err)
+		return nil, fmt.Errorf("read the history of the tables: %w", err)
 	}
 	defer rows.Close() // rows.Err tells
+	var history []int64
 	for rows.Next() {
 		var v int64
 		if err := rows.Scan(&v); err != nil {
-			return err
+			return nil, err
 		}
-		if !slices.ContainsFunc(steps, func(m Migration) bool { return m.Version == v }) {
-			return fmt.Errorf("the database was changed by a newer version of this program (step %d is unknown): use that version", v)
-		}
+		history = append(history, v)
 	}
-	return rows.Err()
+	return history, rows.Err()
 }
