@@ -18,7 +18,7 @@ CREATE TABLE permission (
 ) {{.WithoutRowID}};
 CREATE INDEX permission_grantee ON permission (grantee, owner);
 CREATE TABLE policy_setting (
-  organization {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
+  organization {{.RowID}} NOT NULL PRIMARY KEY,
   dmarc_enforced BOOLEAN NOT NULL
 );
 CREATE TABLE access_rule (
