@@ -27,7 +27,10 @@ type standing struct {
 
 const (
 	mailTest = "test/python/test_mail.py#"
-	lifeTest = "internal/organization/life_test.go#"
+	// activeSync is the face that a decision on devices waits for.
+	activeSync = "decided by the core and waiting for a face: ActiveSync"
+	mobileTest = "internal/policy/mobile_test.go#"
+	lifeTest   = "internal/organization/life_test.go#"
 )
 
 // standings are in the order of the list of operations; every built operation has one.
@@ -83,6 +86,16 @@ var standings = map[string]standing{
 	"PutMailboxPermissions":    {effect: "SEND_AS and SEND_ON_BEHALF at submission", tests: []string{mailTest + "test_send_as_and_on_behalf"}, waits: "FULL_ACCESS: shared mailboxes over IMAP and EWS"},
 	"DeleteMailboxPermissions": {effect: "sending as the owner is refused", tests: []string{mailTest + "test_delete_mailbox_permissions"}},
 	"ListMailboxPermissions":   {},
+
+	"CreateMobileDeviceAccessRule":     {effect: "GetMobileDeviceAccessEffect decides by it", tests: []string{mobileTest + "TestMobileRules"}, waits: activeSync},
+	"UpdateMobileDeviceAccessRule":     {effect: "GetMobileDeviceAccessEffect decides by it", tests: []string{mobileTest + "TestMobileRules"}, waits: activeSync},
+	"DeleteMobileDeviceAccessRule":     {effect: "without any rule every device is blocked", tests: []string{mobileTest + "TestMobileRules"}, waits: activeSync},
+	"ListMobileDeviceAccessRules":      {},
+	"GetMobileDeviceAccessEffect":      {effect: "it is the decision", tests: []string{mobileTest + "TestDecideDevice"}, waits: activeSync},
+	"PutMobileDeviceAccessOverride":    {effect: "the same decision, by the override", tests: []string{mobileTest + "TestMobileOverrides"}, waits: activeSync},
+	"GetMobileDeviceAccessOverride":    {},
+	"DeleteMobileDeviceAccessOverride": {effect: "the rules decide again", tests: []string{mobileTest + "TestMobileOverrides"}, waits: activeSync},
+	"ListMobileDeviceAccessOverrides":  {},
 
 	"TagResource":         {},
 	"UntagResource":       {},

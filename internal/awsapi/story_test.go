@@ -25,6 +25,8 @@ func TestEveryOperation(t *testing.T) {
 		s.domains()
 		s.permissions()
 		s.tags()
+		s.mobileRules()
+		s.mobileOverrides()
 		s.goneOrganizations()
 		s.externalDirectories()
 		w.everythingWasSeen()
