@@ -20,7 +20,7 @@ func mobileSteps() []step {
 	rule := with(object{
 		"MobileDeviceAccessRuleId": "{rule}", "Name": "Old phones", "Description": "Not these", "Effect": "DENY", "DateCreated": now, "DateModified": now,
 	})
-	put := inOrg(object{"UserId": "ann@{alias}.awsapps.com", "DeviceId": "6APMEKPHCP2ND42VIJ4BR8ECDO", "Effect": "DENY", "Description": "Lost"})
+	put := inOrg(object{"UserId": "a@{alias}.awsapps.com", "DeviceId": "6APMEKPHCP2ND42VIJ4BR8ECDO", "Effect": "DENY", "Description": "Lost"})
 	override := object{
 		"UserId": "{ann}", "DeviceId": "6APMEKPHCP2ND42VIJ4BR8ECDO", "Effect": "DENY", "Description": "Lost", "DateCreated": now, "DateModified": now,
 	}
