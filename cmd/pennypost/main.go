@@ -57,16 +57,20 @@ func (f failure) Error() string   { return f.cause.Error() }
 func (f failure) Unwrap() []error { return []error{f.status, f.cause} }
 
 func root() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:           "pennypost",
-		Short:         "A mail server with the API of Amazon WorkMail",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-	}
+	cmd := group("pennypost", "A mail server with the API of Amazon WorkMail")
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddCommand(serveCommand(), envCommand(), keyCommand(), domainCommand(), checkCommand(), versionCommand())
 	return cmd
+}
+
+// group makes a command that holds others. Alone it shows its help; a word that is none of them is refused, as a script that
+// misspells a verb must not go on as if it had been carried out.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 }
 
 // settings adds a flag for each of the settings, and --config, and returns the function that loads them. The verbs beside

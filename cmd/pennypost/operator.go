@@ -45,7 +45,7 @@ func withOperator(ctx context.Context, c *config.Config, fn func(*server.Operato
 }
 
 func keyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "key", Short: "Administrators' access keys"}
+	cmd := group("key", "Administrators' access keys")
 	create := &cobra.Command{
 		Use:   "create",
 		Short: "Make an access key and print its id and secret, which is shown this once",
@@ -111,7 +111,7 @@ func printKeys(out io.Writer, keys []server.KeyInfo) error {
 }
 
 func domainCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "domain", Short: "Mail domains"}
+	cmd := group("domain", "Mail domains")
 	var organization *string
 	verify := &cobra.Command{
 		Use:   "verify DOMAIN",

@@ -168,6 +168,19 @@ func (f *Files) Open(ctx context.Context, name string, offset, length int64) (io
 	return section{io.NewSectionReader(h, offset, length), h}, nil
 }
 
+// Stat says how large the file is.
+func (f *Files) Stat(_ context.Context, name string) (Info, error) {
+	_, file, err := f.path(name)
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return Info{}, unavailable(err, "look at", name)
+	}
+	return Info{Name: name, Size: info.Size(), Modified: info.ModTime().UTC()}, nil
+}
+
 // Delete removes the file.
 func (f *Files) Delete(_ context.Context, name string) error {
 	_, file, err := f.path(name)

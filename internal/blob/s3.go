@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,27 +10,27 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"os"
 	"path"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 )
+
+// s3Attempts is how often a request is made before its failure is told.
+const s3Attempts = 3
 
 // S3 keeps each blob in an object of a bucket.
 type S3 struct {
-	client *s3.Client
+	client minio.Core
 	bucket string
 	prefix string // empty, or ends with "/"
 }
 
 // NewS3 opens the bucket that a URL names: s3://bucket/prefix, with the optional parameters
 //
-//	region      the bucket's region (default: as the AWS environment says, else us-east-1)
+//	region      the bucket's region (default: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1)
 //	endpoint    the address of another server that speaks S3, such as http://127.0.0.1:9000
 //	path_style  true puts the bucket into the path, as most other servers want it
 //
@@ -41,50 +42,50 @@ func NewS3(ctx context.Context, u *url.URL) (*S3, error) {
 			return nil, fmt.Errorf("blob_url: unknown parameter %q; there are region, endpoint and path_style", key)
 		}
 	}
-	if style := q.Get("path_style"); style != "" && style != "true" && style != "false" {
+	lookup := minio.BucketLookupDNS
+	if q.Get("endpoint") == "" {
+		lookup = minio.BucketLookupAuto // in the name of the host, unless a dot in the bucket's would break its certificate
+	}
+	switch style := q.Get("path_style"); style {
+	case "true":
+		lookup = minio.BucketLookupPath
+	case "", "false":
+	default:
 		return nil, fmt.Errorf("blob_url: path_style is %q: it must be true or false", style)
 	}
 	if u.Host == "" || u.User != nil {
 		return nil, errors.New("blob_url: it must be s3://bucket/prefix; credentials come from the environment")
 	}
-	var options []func(*config.LoadOptions) error
-	if region := q.Get("region"); region != "" {
-		options = append(options, config.WithRegion(region))
+	region := cmp.Or(q.Get("region"), os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1")
+	// AWS_ENDPOINT_URL may be this very server's; only blob_url counts here.
+	endpoint, err := url.Parse(cmp.Or(q.Get("endpoint"), "https://s3.amazonaws.com")) // of which the client makes the region's
+	if err != nil || (endpoint.Scheme != "http" && endpoint.Scheme != "https") || endpoint.Host == "" || strings.Trim(endpoint.Path, "/") != "" {
+		return nil, fmt.Errorf("blob_url: endpoint %q must be http://host:port or https://host:port", q.Get("endpoint"))
 	}
-	c, err := config.LoadDefaultConfig(ctx, options...)
+	client, err := minio.NewCore(endpoint.Host, &minio.Options{
+		Secure: endpoint.Scheme == "https", Region: region, BucketLookup: lookup, MaxRetries: s3Attempts,
+		Creds: credentials.NewChainCredentials([]credentials.Provider{
+			&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{},
+		}),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("blob_url: %w", err)
 	}
-	if c.Region == "" {
-		c.Region = "us-east-1"
-	}
-	client := s3.NewFromConfig(c, func(o *s3.Options) {
-		// Other servers than Amazon's refuse the newer checksums; the signature covers the body all the same.
-		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
-		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
-		o.UsePathStyle = q.Get("path_style") == "true"
-		// The endpoint of the environment may be this very server's; only blob_url counts here.
-		o.BaseEndpoint = nil
-		if endpoint := q.Get("endpoint"); endpoint != "" {
-			o.BaseEndpoint = aws.String(endpoint)
-		}
-	})
-	s := &S3{client: client, bucket: u.Host, prefix: strings.Trim(u.Path, "/")}
+	s := &S3{client: *client, bucket: u.Host, prefix: strings.Trim(u.Path, "/")}
 	if s.prefix != "" {
 		s.prefix += "/"
 	}
-	if _, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.bucket}); err != nil {
+	there, err := client.BucketExists(ctx, s.bucket)
+	if err == nil && !there {
+		err = errors.New("it does not exist")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("blob_url: bucket %s can't be used: %w", s.bucket, err)
 	}
 	return s, nil
 }
 
-func (s *S3) key(name string) (*string, error) {
-	if err := CheckName(name); err != nil {
-		return nil, err
-	}
-	return aws.String(s.prefix + name), nil
-}
+func (s *S3) key(name string) (string, error) { return s.prefix + name, CheckName(name) }
 
 // Put stores the object in one request: S3 shows all of it or nothing.
 func (s *S3) Put(ctx context.Context, name string, body io.ReadSeeker) error {
@@ -99,7 +100,8 @@ func (s *S3) Put(ctx context.Context, name string, body io.ReadSeeker) error {
 	if err != nil {
 		return unavailable(err, "store", name)
 	}
-	_, err = s.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: key, Body: body, ContentLength: &size})
+	// Content-MD5 has S3 check the body; other servers than Amazon's refuse the newer checksums.
+	_, err = s.client.Client.PutObject(ctx, s.bucket, key, body, size, minio.PutObjectOptions{DisableMultipart: true, SendContentMd5: true})
 	return unavailable(err, "store", name)
 }
 
@@ -109,24 +111,38 @@ func (s *S3) Open(ctx context.Context, name string, offset, length int64) (io.Re
 	if err != nil {
 		return nil, err
 	}
-	in := &s3.GetObjectInput{Bucket: &s.bucket, Key: key}
-	switch {
-	case length > 0:
-		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
-	case length < 0 && offset > 0:
-		in.Range = aws.String(fmt.Sprintf("bytes=%d-", offset))
-	case length == 0: // a range can't be empty (RFC 9110 section 14.1.2); ask only whether the object is there
-		_, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: key})
+	if length == 0 { // a range can't be empty (RFC 9110 section 14.1.2); ask only whether the object is there
+		_, err := s.client.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{})
 		return http.NoBody, unavailable(missing(err), "open", name)
 	}
-	out, err := s.client.GetObject(ctx, in)
-	if status(err) == http.StatusRequestedRangeNotSatisfiable { // beyond the end
+	var o minio.GetObjectOptions
+	switch {
+	case length > 0:
+		o.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
+	case offset > 0:
+		o.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	body, _, _, err := s.client.GetObject(ctx, s.bucket, key, o)
+	if minio.ToErrorResponse(err).StatusCode == http.StatusRequestedRangeNotSatisfiable { // beyond the end
 		return http.NoBody, nil
 	}
 	if err != nil {
 		return nil, unavailable(missing(err), "open", name)
 	}
-	return out.Body, nil
+	return body, nil
+}
+
+// Stat says how large the object is.
+func (s *S3) Stat(ctx context.Context, name string) (Info, error) {
+	key, err := s.key(name)
+	if err != nil {
+		return Info{}, err
+	}
+	o, err := s.client.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{})
+	if err != nil {
+		return Info{}, unavailable(missing(err), "look at", name)
+	}
+	return Info{Name: name, Size: o.Size, Modified: o.LastModified.UTC()}, nil
 }
 
 // Delete removes the object; S3 does not say whether there was one.
@@ -135,26 +151,19 @@ func (s *S3) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: key})
-	return unavailable(err, "delete", name)
+	return unavailable(s.client.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{}), "delete", name)
 }
 
 // List asks for the objects page by page.
 func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
-		pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: aws.String(s.prefix + prefix)})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				yield(Info{}, unavailable(err, "list", path.Join(s.prefix, prefix)))
+		for o := range s.client.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true}) {
+			if o.Err != nil {
+				yield(Info{}, unavailable(o.Err, "list", path.Join(s.prefix, prefix)))
 				return
 			}
-			for _, o := range page.Contents {
-				info := Info{Name: strings.TrimPrefix(aws.ToString(o.Key), s.prefix), Size: aws.ToInt64(o.Size)}
-				info.Modified = aws.ToTime(o.LastModified).UTC()
-				if !yield(info, nil) {
-					return
-				}
+			if !yield(Info{Name: strings.TrimPrefix(o.Key, s.prefix), Size: o.Size, Modified: o.LastModified.UTC()}, nil) {
+				return
 			}
 		}
 	}
@@ -162,19 +171,8 @@ func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 
 // missing makes S3's words for a missing object fs.ErrNotExist.
 func missing(err error) error {
-	if _, ok := errors.AsType[*types.NoSuchKey](err); ok {
-		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
-	}
-	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "NotFound" { // HEAD has no body to say more
+	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
 		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
 	return err
-}
-
-// status returns the HTTP status of a failed request, 0 where there was no answer.
-func status(err error) int {
-	if r, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
-		return r.HTTPStatusCode()
-	}
-	return 0
 }

@@ -9,5 +9,8 @@ func (d *DB) SetLogLimit(bytes int64) {
 	w.wal.limit, w.wal.step = bytes, bytes/4
 }
 
+// OpenConnections returns how many connections to SQLite are open.
+func (d *DB) OpenConnections() int { return d.store.(*sqliteStore).pool.Stats().OpenConnections }
+
 // HoldKey is the number of the lock that keeps other processes off a PostgreSQL database.
 const HoldKey = holdKey

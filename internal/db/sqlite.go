@@ -14,13 +14,13 @@ import (
 	"modernc.org/sqlite"
 )
 
-// How the SQLite file is kept. The figures behind the choices are in docs/architecture.md.
+// How the SQLite file is kept. The figures behind the choices are in DESIGN.md.
 const (
 	pageSize = 8192
 	// readerCacheKiB and writerCacheKiB are the connections' own page caches; the operating system's stands behind them. What
-	// the writer changed stays in its cache until the commit.
-	readerCacheKiB = 4 << 10
-	writerCacheKiB = 16 << 10
+	// the writer changed stays in its cache until the commit, or until it is full: then it goes to the log early.
+	readerCacheKiB = 1 << 10
+	writerCacheKiB = 4 << 10
 	// checkpointPages is when the writer moves the log into the file: 16 MiB.
 	checkpointPages = 16 << 20 / pageSize
 	// logLimit is the size of the log at which the writer waits for readers so that it may begin the log anew.
@@ -38,8 +38,9 @@ type sqliteStore struct {
 	log    *slog.Logger
 	pool   *sql.DB // where writer and readers take their connections from
 	writer *writer
-	// idle holds readers; a nil one stands for a connection not opened yet.
-	idle chan *sqliteReader
+	// turns bounds how many read at once; who has taken one may take an idle reader, or open another.
+	turns   chan struct{}
+	readers sqliteReaders
 	// closing keeps close from pulling the connections from under running reads.
 	closing sync.RWMutex
 	closed  bool
@@ -50,10 +51,11 @@ func sqliteSource(o Options) string {
 	if o.NoSync {
 		sync = "OFF"
 	}
-	q := url.Values{"_pragma": {
-		"busy_timeout(" + strconv.Itoa(busyMillis) + ")", // first, by the driver's own order
+	// The driver runs busy_timeout first, then the others of the list by their names, then the journal mode: with it in the list a
+	// new file would be made before its page size is set.
+	q := url.Values{"_journal_mode": {"WAL"}, "_pragma": {
+		"busy_timeout(" + strconv.Itoa(busyMillis) + ")",
 		"page_size(" + strconv.Itoa(pageSize) + ")",
-		"journal_mode(WAL)",
 		"synchronous(" + sync + ")",
 		"foreign_keys(1)",
 		"cache_size(-" + strconv.Itoa(readerCacheKiB) + ")",
@@ -79,10 +81,7 @@ func openSQLite(ctx context.Context, o Options, h *hub) (*sqliteStore, error) {
 	if err := migrate(ctx, pool, SQLite, o.Migrations, o.Log); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
-	s := &sqliteStore{log: o.Log, pool: pool, idle: make(chan *sqliteReader, maxReaders)}
-	for range maxReaders {
-		s.idle <- nil
-	}
+	s := &sqliteStore{log: o.Log, pool: pool, turns: make(chan struct{}, maxReaders)}
 	if s.writer, err = startWriter(ctx, pool, o, &s.counters, h); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
@@ -100,10 +99,8 @@ func (s *sqliteStore) close() error {
 	}
 	s.closed = true
 	var errs []error
-	for range maxReaders {
-		if r := <-s.idle; r != nil {
-			errs = append(errs, r.conn.Close())
-		}
+	for r := s.readers.take(); r != nil; r = s.readers.take() {
+		errs = append(errs, r.conn.Close())
 	}
 	return errors.Join(append(errs, s.pool.Close())...)
 }
@@ -112,6 +109,32 @@ func (s *sqliteStore) close() error {
 type sqliteReader struct {
 	conn *sql.Conn
 	raw  *sqliteConn
+}
+
+// sqliteReaders are the open readers that nobody uses. The one used last is taken first, so that no more are opened than ever
+// read at once: each has a cache, and begins by parsing the whole schema.
+type sqliteReaders struct {
+	mu   sync.Mutex
+	idle []*sqliteReader
+}
+
+// take returns nil when there is none.
+func (s *sqliteReaders) take() *sqliteReader {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.idle)
+	if n == 0 {
+		return nil
+	}
+	r := s.idle[n-1]
+	s.idle = s.idle[:n-1]
+	return r
+}
+
+func (s *sqliteReaders) put(r *sqliteReader) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = append(s.idle, r)
 }
 
 func (s *sqliteStore) openReader(ctx context.Context) (*sqliteReader, error) {
@@ -131,13 +154,13 @@ func (s *sqliteStore) read(ctx context.Context, fn Func) error {
 	if s.closed {
 		return ErrClosed
 	}
-	var r *sqliteReader
 	select {
-	case r = <-s.idle:
+	case s.turns <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { s.idle <- r }()
+	defer func() { <-s.turns }()
+	r := s.readers.take()
 	if r == nil {
 		opened, err := s.openReader(ctx)
 		if err != nil {
@@ -147,23 +170,20 @@ func (s *sqliteStore) read(ctx context.Context, fn Func) error {
 	}
 	s.reads.Add(1)
 	if err := r.raw.exec("BEGIN"); err != nil {
-		r = discard(r)
+		drop(r.conn)
 		return unavailable(err)
 	}
 	tx := &Tx{q: r.conn, engine: SQLite}
 	err := tx.run(ctx, s.log, fn)
 	if endErr := r.raw.exec("ROLLBACK"); endErr != nil {
-		r = discard(r)
+		drop(r.conn)
+		return err
 	}
+	s.readers.put(r)
 	return err
 }
 
-// discard closes a connection that can't be trusted any more.
-func discard(r *sqliteReader) *sqliteReader {
-	drop(r.conn)
-	return nil
-}
-
+// drop closes a connection that can't be trusted any more.
 func drop(conn *sql.Conn) {
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // tells the pool not to keep it
 	_ = conn.Close()

@@ -7,10 +7,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/principal"
 )
 
 // Resolver looks up TXT records. It returns an error that wraps dns.ErrNotFound when it is certain that there is none.
@@ -130,7 +132,7 @@ func (s *Service) judgeTx(ctx context.Context, tx *db.Tx, d *domainRow, found fi
 			return err
 		}
 		d.status = DomainVerified
-		return s.organizationChangedTx(ctx, tx, d.organization)
+		return s.judgedTx(ctx, tx, d)
 	case found == missing && d.status == DomainVerified && now.Sub(fromMicros(d.proof)) > proofTime,
 		found == missing && d.status == DomainPending && now.Sub(fromMicros(d.created)) > proofTime:
 		d.status = DomainFailed
@@ -140,7 +142,7 @@ func (s *Service) judgeTx(ctx context.Context, tx *db.Tx, d *domainRow, found fi
 		if err != nil {
 			return err
 		}
-		return s.organizationChangedTx(ctx, tx, d.organization)
+		return s.judgedTx(ctx, tx, d)
 	case found == missing:
 		_, err := tx.Exec(ctx, `UPDATE domain SET checked = $3 WHERE organization = $1 AND name = $2`,
 			d.organization, d.name, now.UnixMicro())
@@ -157,13 +159,16 @@ func (s *Service) provenElsewhereTx(ctx context.Context, tx *db.Tx, d *domainRow
 	return false, err
 }
 
-func (s *Service) organizationChangedTx(ctx context.Context, tx *db.Tx, key int64) error {
-	o, err := s.OrganizationByKeyTx(ctx, tx, key)
+// judgedTx records that DNS changed a domain's status, which nobody asked for, and tells of it after the commit.
+func (s *Service) judgedTx(ctx context.Context, tx *db.Tx, d *domainRow) error {
+	o, err := s.OrganizationByKeyTx(ctx, tx, d.organization)
 	if err != nil {
 		return err
 	}
 	s.organizationChanged(tx, o.ID)
-	return nil
+	r := audit.Of(principal.TheSystem("job"), string(o.ID), "MailDomainState", d.name)
+	r.Detail = d.status.String()
+	return s.audit.AppendTx(ctx, tx, r)
 }
 
 func (s *Service) nextCheck(d *domainRow) time.Duration {

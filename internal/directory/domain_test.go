@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -148,6 +149,15 @@ func TestDomainProof(t *testing.T) {
 		f.clock.Advance(2 * time.Hour)
 		look(other, DomainFailed)
 		look(f.org, DomainVerified)
+		var judged []string
+		for _, r := range must(f.audit.Read(f.ctx, audit.Query{Organization: string(other.ID)}))(f.t) {
+			if r.Operation == "MailDomainState" {
+				judged = append(judged, r.Subject+" "+r.Detail)
+			}
+		}
+		if !slices.Equal(judged, []string{name + " VERIFIED", name + " FAILED"}) {
+			f.t.Errorf("the audit trail says %q", judged)
+		}
 
 		f.ok(f.RegisterDomain(f.ctx, admin, f.org.ID, "late.example", ""))
 		f.clock.Advance(73 * time.Hour)

@@ -3,7 +3,10 @@
 // notice costs nothing. Publish after the commit (db.Tx.OnCommit), never before.
 package feed
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Topic is what a listener waits for: a kind of thing and its key.
 type Topic struct {
@@ -37,7 +40,12 @@ type Listener struct {
 	c     chan struct{}
 	feed  *Feed
 	topic Topic
+	count atomic.Uint64
 }
+
+// Count returns how often the topic was published since Listen, merged notices included. Who has published itself and knows what
+// came of it sees by that whether others did.
+func (l *Listener) Count() uint64 { return l.count.Load() }
 
 // Listen starts to hear of topic. The caller must Close the listener.
 func (f *Feed) Listen(topic Topic) *Listener {
@@ -70,6 +78,7 @@ func (f *Feed) Publish(topic Topic) {
 		fn(topic.Key)
 	}
 	for l := range f.listeners[topic] {
+		l.count.Add(1) // before the notice: who has it sees the count
 		select {
 		case l.c <- struct{}{}:
 		default: // one notice waits already: it covers this change too

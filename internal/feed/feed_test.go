@@ -17,6 +17,9 @@ func TestNoticesMergeAndEndWithClose(t *testing.T) {
 		t.Error("a notice reached another topic")
 	default:
 	}
+	if l.Count() != 2 || other.Count() != 0 {
+		t.Errorf("%d and %d changes are counted, want 2 and 0", l.Count(), other.Count())
+	}
 	l.Close()
 	l.Close()
 	f.Publish(inbox)

@@ -103,7 +103,7 @@ func (k *Keys) Create(ctx context.Context, p principal.Principal, label, policy 
 		return Credential{}, fault.New(fault.Invalid, fault.Key, "the policy has %d bytes: at most %d are allowed", len(policy), maxPolicyBytes)
 	}
 	if err := k.policy(policy); err != nil {
-		return Credential{}, fault.Wrap(err, fault.Invalid, fault.Key, "the policy can't be enforced: %v", err)
+		return Credential{}, fault.Wrap(err, fault.Invalid, fault.Key, "the policy can't be enforced")
 	}
 	c := Credential{AccessKey: AccessKey{Label: label, Policy: policy, Created: k.clock.Now()}}
 	c.ID, c.Secret = NewKeyPair()

@@ -88,7 +88,7 @@ func (c *conn) enableCondStore() {
 	}
 	c.condStore = true
 	if c.sel != nil {
-		b := appendNumber(append(c.w.Buf(), "* OK [HIGHESTMODSEQ "...), int64(c.sel.told))
+		b := appendNumber(append(c.w.Buf(), "* OK [HIGHESTMODSEQ "...), int64(c.sel.whole))
 		c.w.SetBuf(append(b, "] the last change told\r\n"...))
 	}
 }

@@ -114,12 +114,13 @@ func TestLimitsBeforeAndAfterSignIn(t *testing.T) {
 	r := onSQLite(t)
 	c := r.dial(true)
 	long := strings.Repeat("x", 8193)
-	if _, got := c.do("a LOGIN " + long + " x"); !strings.HasPrefix(got, "BAD [TOOBIG]") {
+	if _, got := c.do("a LOGIN " + strings.Repeat(long, 4) + " x"); !strings.HasPrefix(got, "BAD [TOOBIG]") {
 		t.Errorf("a long line: %.80s", got)
 	}
 	if _, got := c.do("b LOGIN {8193+}\r\n" + long + " x"); !strings.HasPrefix(got, "NO [TOOBIG]") {
 		t.Errorf("a long literal: %.80s", got)
 	}
+	c.ok("c ID (" + strings.TrimSpace(strings.Repeat(`"`+long[:30]+`" "`+long[:1024]+`" `, 30)) + ")") // RFC 2971 section 3.3
 	c.ok("c LOGIN ann sesame")
 	c.ok("d SELECT INBOX")
 	c.ok("e UID SEARCH UID " + strings.Repeat("1,3,5:7,", 10000) + "9")
@@ -365,12 +366,12 @@ func TestQuota(t *testing.T) {
 }
 
 // TestViewsAgree lets sessions change a folder at random and checks that each one's picture, built from what it was told
-// alone, is the truth once it has heard all.
+// alone, is the truth once it has heard all. Some lose their connections on the way, and go on from what they knew.
 func TestViewsAgree(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
 		var all []*wanderer
 		for n := range uint64(4) {
-			all = append(all, r.newWanderer(n))
+			all = append(all, r.newWanderer(n, n%2 == 1))
 		}
 		var wandering sync.WaitGroup
 		for _, w := range all {

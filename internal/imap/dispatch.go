@@ -20,8 +20,9 @@ func (c *conn) run(ctx context.Context, cmd wire.Command) bool {
 	}
 	res, err := c.do(ctx, cmd)
 	var after error // what was done stays done, whatever comes of telling the news
-	if c.sel != nil && !endsConnection(err) {
+	if _, opened := cmd.Args.(wire.Select); c.sel != nil && !opened && !endsConnection(err) {
 		after = c.update(ctx, mayExpunge(cmd.Args), isNoop(cmd.Args))
+		res.code = c.upTo(res.code, err)
 	}
 	if err != nil {
 		if !c.answerError(ctx, cmd, err) {
@@ -43,7 +44,7 @@ func (c *conn) run(ctx context.Context, cmd wire.Command) bool {
 }
 
 // mayExpunge reports whether EXPUNGE may be sent before the command's answer: not where the command names messages by
-// sequence number, since the client may have sent several of them (RFC 3501 section 7.4.1).
+// sequence number, since the client may have sent several of them (RFC 3501 section 7.4.1, RFC 7162 section 3.2.10.2).
 func mayExpunge(args wire.Args) bool {
 	switch a := args.(type) {
 	case wire.Fetch:
@@ -51,9 +52,18 @@ func mayExpunge(args wire.Args) bool {
 	case wire.Store:
 		return a.UID
 	case wire.Search:
-		return a.UID
+		return a.UID && !namesNumbers(&a.Key)
 	}
 	return true
+}
+
+func namesNumbers(k *wire.SearchKey) bool {
+	for i := range k.Keys {
+		if namesNumbers(&k.Keys[i]) {
+			return true
+		}
+	}
+	return k.Op == wire.SearchSeq && !k.Set.Saved
 }
 
 // isNoop reports whether the command's very purpose is to hear what is new.

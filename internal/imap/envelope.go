@@ -39,7 +39,8 @@ func appendAddresses(b []byte, list []message.Entry) []byte {
 			b = append(b, "(NIL NIL NIL NIL)"...)
 		default: // an empty host must not be NIL, which would make the address the beginning of a group
 			b = wire.AppendNString(append(b, '('), a.Name)
-			b = wire.AppendString(append(b, " NIL "...), a.Local)
+			b = wire.AppendNString(append(b, ' '), a.Route)
+			b = wire.AppendString(append(b, ' '), a.Local)
 			b = append(wire.AppendString(append(b, ' '), a.Domain), ')')
 		}
 	}

@@ -19,9 +19,9 @@ func (c *conn) expunge(ctx context.Context, a wire.Expunge) (result, error) {
 			return result{}, err
 		}
 	}
-	gone, highest, err := c.s.Mailboxes.Expunge(ctx, c.box, c.sel.folder, set, true)
+	gone, _, err := c.s.Mailboxes.Expunge(ctx, c.box, c.sel.folder, set, true)
 	if err != nil || len(gone) == 0 || !c.condStore {
 		return result{}, err
 	}
-	return result{code: "HIGHESTMODSEQ " + string(appendNumber(nil, int64(highest)))}, nil // RFC 7162 section 3.2.7
+	return result{code: highestModSeq}, nil // RFC 7162 section 3.2.7
 }

@@ -45,13 +45,8 @@ func (c *conn) fetch(ctx context.Context, a wire.Fetch) (result, error) {
 	if f.unknown { // RFC 3516 section 4.3
 		return result{}, no("UNKNOWN-CTE", "a part has a transfer encoding that is not known")
 	}
-	if !a.UID && !a.HasChangedSince && set.Len() > f.sent {
-		if err := c.look(ctx, true); err != nil {
-			return result{}, err
-		}
-		if len(intersect(c.sel.gone, set)) > 0 {
-			return result{code: "EXPUNGEISSUED"}, nil // RFC 5530: some are gone, which may not be told now
-		}
+	if !a.HasChangedSince && set.Len() > f.sent { // some are gone, though the feed's notice may not have come yet
+		c.sel.behind = true
 	}
 	return result{}, nil
 }
@@ -126,7 +121,7 @@ func (c *conn) markSeen(ctx context.Context, set mailbox.UIDSet, since mailbox.M
 		set = mailbox.NewUIDSet(changed...)
 	}
 	done, err := c.s.Mailboxes.StoreFlags(ctx, c.box, c.sel.folder, set, mailbox.FlagChange{Add: mailbox.Seen}, mailbox.Always)
-	c.sel.made(done.Changed)
+	c.sel.stored(done.Changed)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -184,6 +179,9 @@ func (f *fetching) send(ctx context.Context, it *mailbox.Item, nowSeen bool) err
 		return nil
 	}
 	f.sent++
+	if f.plan.modSeq || nowSeen {
+		sel.shown(it.ModSeq)
+	}
 	if f.plan.flags || nowSeen {
 		if err := c.nameKeywords(ctx, it.Flags); err != nil {
 			return err

@@ -47,6 +47,7 @@ func (c *conn) search(ctx context.Context, a wire.Search) (result, error) {
 	if !t.modSeq {
 		highest = 0
 	}
+	c.sel.shown(highest)
 	if a.Extended {
 		if a.Return != wire.ReturnSave {
 			c.tellESearch(&a, numbers, highest)

@@ -10,7 +10,8 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
 
-// selectFolder answers SELECT and EXAMINE. A folder that was selected before is closed even where this fails.
+// selectFolder answers SELECT and EXAMINE with one state of the folder; what has happened since is told by the next command.
+// A folder that was selected before is closed even where this fails.
 func (c *conn) selectFolder(ctx context.Context, a wire.Select) (result, error) {
 	if a.QResync != nil && !c.qresync {
 		return result{}, bad("QRESYNC was not enabled")
@@ -31,7 +32,7 @@ func (c *conn) selectFolder(ctx context.Context, a wire.Select) (result, error) 
 		return result{}, err
 	}
 	sel := &selected{folder: f.ID, validity: f.UIDValidity, readOnly: a.ReadOnly, keywords: keywords, notice: notice}
-	sel.view = view{list: list, next: f.UIDNext, told: f.Highest, exists: list.Len()}
+	sel.view = view{list: list, next: f.UIDNext, told: f.Highest, whole: f.Highest, exists: list.Len()}
 	c.sel = sel
 	c.condStore = c.condStore || a.CondStore
 
@@ -73,7 +74,7 @@ func (c *conn) openFolder(ctx context.Context, path string) (f mailbox.Folder, l
 	return f, nil, err
 }
 
-// resync tells a client what happened since it was here (RFC 7162 section 3.2.5).
+// resync tells a client what happened since it was here, up to the state that it opened (RFC 7162 section 3.2.5).
 func (c *conn) resync(ctx context.Context, q *wire.QResync) error {
 	known := toUIDs(q.Known.Resolve(0))
 	if len(q.Known.Ranges) == 0 {
@@ -85,7 +86,7 @@ func (c *conn) resync(ctx context.Context, q *wire.QResync) error {
 	}
 	c.tellEarlier(known, &ch)
 	for _, u := range ch.Changed {
-		if u.UID < c.sel.next && known.Contains(u.UID) {
+		if u.ModSeq <= c.sel.told && known.Contains(u.UID) {
 			if err := c.tellFlags(ctx, u, true, true); err != nil {
 				return err
 			}

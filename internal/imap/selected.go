@@ -19,8 +19,13 @@ type selected struct {
 	named    mailbox.Flags // the keyword bits that FLAGS has told the client of
 	texts    map[mailbox.Flags][]byte
 	notice   *feed.Listener
-	behind   bool // a look failed: what was noticed is still to be seen
+	heard    uint64 // how many of the notices are of changes that are in the view
+	behind   bool   // a look failed, or the client saw a later change than was told: there is something to be seen
 }
+
+// shown notes that the client was shown the number of a change. If it lies above those it was told of, they must be looked
+// for before the answer, or it would believe that it had heard of all of them.
+func (sel *selected) shown(n mailbox.ModSeq) { sel.behind = sel.behind || n > sel.told }
 
 func (c *conn) unselect() {
 	if c.sel != nil {
@@ -42,11 +47,12 @@ func (c *conn) look(ctx context.Context, always bool) error {
 	select {
 	case <-sel.notice.C:
 	default:
-		if !always && !sel.behind {
-			return nil
-		}
 	}
-	sel.behind = true
+	count := sel.notice.Count()
+	if !always && !sel.behind && count == sel.heard {
+		return nil
+	}
+	sel.behind, sel.heard = true, count
 	ch, err := c.s.Mailboxes.Changes(ctx, c.box, sel.folder, sel.told)
 	if fault.Is(err, fault.NotFound, fault.Folder) || err == nil && ch.Folder.UIDValidity != sel.validity {
 		return &hangUp{"the folder that was selected is gone"}
@@ -57,6 +63,13 @@ func (c *conn) look(ctx context.Context, always bool) error {
 	err = sel.take(&ch, func() (*mailbox.UIDList, error) { return c.s.Mailboxes.UIDList(ctx, c.box, &ch.Folder) })
 	sel.behind = err != nil
 	return err
+}
+
+// stored notes flags that this session stored. Where the view has all of it, so it has what one of the notices was about.
+func (sel *selected) stored(updates []mailbox.FlagUpdate) {
+	if sel.made(updates) {
+		sel.heard++
+	}
 }
 
 // update tells the client what is new in its folder: messages that are gone, if that may be said now, messages that came,
@@ -79,15 +92,39 @@ func (c *conn) update(ctx context.Context, expunge, always bool) error {
 		c.w.Raw(" RECENT")
 		c.w.End()
 	}
-	if len(sel.flags) == 0 {
-		return nil
-	}
-	for _, u := range sel.takeFlags() {
+	updates := sel.takeFlags()
+	for i, u := range updates {
 		if err := c.tellFlags(ctx, u, false, c.condStore); err != nil {
+			sel.flags = updates[i:]
 			return err
 		}
 	}
+	if len(sel.gone) == 0 {
+		sel.whole = sel.told
+	}
 	return nil
+}
+
+const highestModSeq = "HIGHESTMODSEQ"
+
+// upTo returns the code of the answer to a command, from the one that the command asked for. Where expunges wait, it says so
+// (RFC 5530 section 3). But a QRESYNC client that was told of changes while older expunges wait must not take the newest
+// number it saw for the one up to which it knows all, or they would stay unheard of where its connection is lost: it is told
+// which one that is (RFC 7162 section 3.2), in a line before the answer where that needs its own code.
+func (c *conn) upTo(code string, err error) string {
+	waits := c.sel != nil && len(c.sel.gone) > 0
+	if waits && !c.qresync && code == "" {
+		return "EXPUNGEISSUED"
+	}
+	if code != highestModSeq && (!waits || !c.qresync) {
+		return code
+	}
+	whole := highestModSeq + " " + string(appendNumber(nil, int64(c.sel.whole)))
+	if err == nil && (code == "" || code == highestModSeq) {
+		return whole
+	}
+	c.w.Status("*", "OK", whole, "messages that are gone are still to be told")
+	return code
 }
 
 // tellGone sends EXPUNGE for each message that is gone, or VANISHED to a client that knows it (RFC 7162 section 3.2.10).
@@ -134,6 +171,7 @@ func (c *conn) tellFlags(ctx context.Context, u mailbox.FlagUpdate, uid, modSeq 
 	}
 	b = sel.appendFlags(append(b, "FLAGS "...), u.Flags, u.UID)
 	if modSeq {
+		sel.shown(u.ModSeq)
 		b = append(appendNumber(append(b, " MODSEQ ("...), int64(u.ModSeq)), ')')
 	}
 	c.w.SetBuf(append(b, ")\r\n"...))

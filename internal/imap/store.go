@@ -39,7 +39,7 @@ func (c *conn) store(ctx context.Context, a wire.Store) (result, error) {
 		change = mailbox.FlagChange{Add: flags, Remove: mailbox.AllFlags}
 	}
 	done, err := c.s.Mailboxes.StoreFlags(ctx, c.box, c.sel.folder, set, change, since)
-	c.sel.made(done.Changed)
+	c.sel.stored(done.Changed)
 	if err != nil {
 		return result{}, err
 	}
@@ -79,6 +79,7 @@ func (c *conn) tellModSeqs(updates []mailbox.FlagUpdate, uid bool) error {
 		if uid || c.qresync {
 			b = append(appendNumber(append(b, "UID "...), int64(u.UID)), ' ')
 		}
+		c.sel.shown(u.ModSeq)
 		b = appendNumber(append(b, "MODSEQ ("...), int64(u.ModSeq))
 		c.w.SetBuf(append(b, "))\r\n"...))
 	}

@@ -13,6 +13,7 @@ type view struct {
 	list    *mailbox.UIDList // the messages the client knows, those that are gone and not yet told of included
 	next    mailbox.UID      // messages below it are in list, or were and are gone
 	told    mailbox.ModSeq   // changes up to this one are in the view
+	whole   mailbox.ModSeq   // changes up to this one, expunges among them, the client has heard of
 	gone    mailbox.UIDSet   // in list, but no longer in the folder
 	flags   []mailbox.FlagUpdate
 	exists  int            // how many messages the client was told there are
@@ -55,13 +56,15 @@ func (o ownChanges) has(n mailbox.ModSeq) bool {
 }
 
 // made notes changes that this session made itself and that its client hears of in the command's own responses. Where
-// they follow the last change that was told, nothing lies between them: they need not be read again.
-func (v *view) made(updates []mailbox.FlagUpdate) {
+// they follow the last change that was told, nothing lies between them: they need not be read again, and made returns true.
+func (v *view) made(updates []mailbox.FlagUpdate) bool {
 	v.changes.add(updates)
-	if len(v.changes) == 1 && v.changes[0].first == v.told+1 {
-		v.told = v.changes[0].last
-		v.changes = nil
+	if len(v.changes) != 1 || v.changes[0].first != v.told+1 {
+		return false
 	}
+	v.told = v.changes[0].last
+	v.changes = nil
+	return true
 }
 
 // take adds what happened after v.told. current returns the folder's messages, for the case that what vanished has been

@@ -119,7 +119,7 @@ func (s *Store) CheckRoom(ctx context.Context, id ID, size int64) error {
 	case d.State != Open:
 		return fault.New(fault.State, fault.Mailbox, "mailbox %s is closed", id)
 	case d.Bytes+size > d.Quota:
-		return overQuota(id, d.Bytes, d.Quota, size)
+		return overQuota(d.Bytes, d.Quota, size)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (s *Store) lockAny(ctx context.Context, tx *db.Tx, id ID, changes, items in
 		return l, fmt.Errorf("lock mailbox %s: %w", id, err)
 	}
 	if bytes > 0 && used > quota {
-		return l, overQuota(id, used-bytes, quota, bytes)
+		return l, overQuota(used-bytes, quota, bytes)
 	}
 	l.change -= ModSeq(changes) - 1
 	l.item -= ItemID(items)
@@ -68,7 +68,7 @@ func (s *Store) resize(ctx context.Context, tx *db.Tx, id ID, bytes int64) error
 		return fmt.Errorf("resize mailbox %s: %w", id, err)
 	}
 	if bytes > 0 && used > quota {
-		return overQuota(id, used-bytes, quota, bytes)
+		return overQuota(used-bytes, quota, bytes)
 	}
 	return nil
 }
@@ -89,9 +89,9 @@ func noFolder(f FolderID) error {
 	return fault.New(fault.NotFound, fault.Folder, "there is no folder %d (any more)", f)
 }
 
-func overQuota(id ID, used, quota, more int64) error {
+func overQuota(used, quota, more int64) error {
 	return fault.New(fault.OverQuota, fault.Mailbox,
-		"mailbox %s is full: it holds %d of %d bytes, and %d more do not fit", id, used, quota, more)
+		"the mailbox is full: it holds %d of %d bytes, and %d more do not fit", used, quota, more)
 }
 
 // micros is how a time is stored: microseconds since 1970 UTC, 0 for the zero time.

@@ -121,27 +121,27 @@ func (p *listParser) readComment() string {
 	return strings.TrimSpace(string(out))
 }
 
-// angleAddress reads "<…>". A route before the address (RFC 5322 section 4.4) is left out.
+// angleAddress reads "<…>", with a route before the address (RFC 5322 section 4.4).
 func (p *listParser) angleAddress() {
-	name := p.words
+	name, route := p.words, ""
 	p.words = nil
 	p.pos++
 	for p.pos < len(p.s) {
 		switch c := p.s[p.pos]; c {
 		case '>', ',', ';':
 			if c != '>' && !isRoute(p.words) { // a bracket that never closes: the entry ends where the next begins
-				p.setAngle(name)
+				p.setAngle(name, route)
 				return
 			}
 			p.pos++
 			if c == '>' {
-				p.setAngle(name)
+				p.setAngle(name, route)
 				return
 			}
 		case ':':
 			p.pos++
 			if isRoute(p.words) {
-				p.words = nil
+				route, p.words = joinRoute(p.words), nil
 			}
 		case ' ', '\t', '\r', '\n', '<':
 			p.pos++
@@ -151,7 +151,7 @@ func (p *listParser) angleAddress() {
 			p.word(c)
 		}
 	}
-	p.setAngle(name)
+	p.setAngle(name, route)
 }
 
 // isRoute reports whether the words so far are a source route: they begin with an "@".
@@ -159,9 +159,20 @@ func isRoute(words []listWord) bool {
 	return len(words) > 0 && !words[0].quoted && strings.HasPrefix(words[0].text, "@")
 }
 
-func (p *listParser) setAngle(name []listWord) {
+func joinRoute(words []listWord) string {
+	var b strings.Builder
+	for i, w := range words {
+		if i > 0 && strings.HasPrefix(w.text, "@") {
+			b.WriteByte(',')
+		}
+		b.WriteString(w.text)
+	}
+	return b.String()
+}
+
+func (p *listParser) setAngle(name []listWord, route string) {
 	local, domain := addrSpec(p.words)
-	p.angle = &Entry{Name: phrase(name), Local: local, Domain: domain}
+	p.angle = &Entry{Name: phrase(name), Local: local, Domain: domain, Route: route}
 	p.words = nil
 }
 

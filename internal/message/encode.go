@@ -136,6 +136,9 @@ func DecodeEnvelope(b []byte) (*Envelope, error) {
 	return &e, nil
 }
 
+// routed stands in the binary form for the kind of a Mailbox that has a Route, which follows.
+const routed = int(GroupEnd) + 1
+
 func (w *writer) envelope(e *Envelope) {
 	w.string(e.Date)
 	w.bool(!e.Sent.IsZero())
@@ -148,7 +151,12 @@ func (w *writer) envelope(e *Envelope) {
 	for _, list := range [][]Entry{e.From, e.Sender, e.ReplyTo, e.To, e.Cc, e.Bcc} {
 		w.int(len(list))
 		for _, entry := range list {
-			w.int(int(entry.Kind))
+			if entry.Route != "" {
+				w.int(routed)
+				w.string(entry.Route)
+			} else {
+				w.int(int(entry.Kind))
+			}
 			w.string(entry.Name)
 			if entry.Kind == Mailbox {
 				w.string(entry.Local)
@@ -182,8 +190,13 @@ func (r *reader) envelope() Envelope {
 		*list = make([]Entry, n)
 		for i := range *list {
 			entry := &(*list)[i]
-			if entry.Kind = EntryKind(r.int()); entry.Kind > GroupEnd {
+			switch kind := r.int(); {
+			case kind == routed:
+				entry.Route = r.string()
+			case kind > int(GroupEnd):
 				r.fail()
+			default:
+				entry.Kind = EntryKind(kind)
 			}
 			entry.Name = r.string()
 			if entry.Kind == Mailbox {

@@ -41,6 +41,8 @@ type Entry struct {
 	// Local and Domain are the address; Local is without quotes. Domain is "" where the address has none, which IMAP must
 	// show as an empty string: NIL would make it the start of a group.
 	Local, Domain string
+	// Route is the obsolete source route before the address, "@a,@b", "" where there is none (RFC 5322 section 4.4).
+	Route string
 }
 
 // MaxReferences is how many message ids an Envelope keeps: the first, and the last ones.

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// showEntries writes a list as name|local|domain, groups in braces.
+// showEntries writes a list as name|local|domain, with route: before local where there is one, groups in braces.
 func showEntries(list []Entry) string {
 	var out []string
 	for _, e := range list {
@@ -19,6 +19,9 @@ func showEntries(list []Entry) string {
 		case GroupEnd:
 			out = append(out, "}")
 		default:
+			if e.Route != "" {
+				e.Local = e.Route + ":" + e.Local
+			}
 			out = append(out, e.Name+"|"+e.Local+"|"+e.Domain)
 		}
 	}
@@ -37,7 +40,7 @@ func TestParseAddressList(t *testing.T) {
 		`Pete(A nice \) chap) <pete(his account)@silly.test(his host)>`:            "Pete|pete|silly.test",
 		"(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;":          "Hidden recipients{ }",
 		"Joe Q. Public <john.q.public@example.com>":                                "Joe Q. Public|john.q.public|example.com",
-		"Mary Smith <@node.test,@x.test:mary@example.net>, , jdoe@test  . example": "Mary Smith|mary|example.net |jdoe|test.example",
+		"Mary Smith <@node.test,@x.test:mary@example.net>, , jdoe@test  . example": "Mary Smith|@node.test,@x.test:mary|example.net |jdoe|test.example",
 		// what senders do
 		"ann@example.com (Ann Lee)":           "Ann Lee|ann|example.com",
 		`"ann@example.com" <ann@example.com>`: "ann@example.com|ann|example.com",
@@ -91,7 +94,7 @@ Subject: Re: [list] =?utf-8?Q?Caf=C3=A9?=
 From: Ann <ann@example.com>
 Sender: bob@example.com
 To: a@x.com
-To: b@x.com
+To: <@y.com, @[192.0.2.1] : b@x.com>
 Cc: Team: c@x.com;
 Message-ID: <3@x>
 In-Reply-To: <2@x> "old phrase"
@@ -105,7 +108,7 @@ From: not a header`))
 		Date: "Mon, 23 Nov 2026 14:05:06 +0100", Sent: time.Date(2026, 11, 23, 14, 5, 6, 0, time.FixedZone("", 3600)),
 		Subject: "Re: [list] =?utf-8?Q?Caf=C3=A9?=  plans (fwd)",
 		From:    []Entry{{Name: "Ann", Local: "ann", Domain: "example.com"}}, Sender: []Entry{{Local: "bob", Domain: "example.com"}},
-		To:        []Entry{{Local: "a", Domain: "x.com"}, {Local: "b", Domain: "x.com"}},
+		To:        []Entry{{Local: "a", Domain: "x.com"}, {Local: "b", Domain: "x.com", Route: "@y.com,@[192.0.2.1]"}},
 		Cc:        []Entry{{Kind: GroupStart, Name: "Team"}, {Local: "c", Domain: "x.com"}, {Kind: GroupEnd}},
 		InReplyTo: `<2@x> "old phrase"`, MessageID: "<3@x>", BaseSubject: "café plans", References: []string{"0@x", "1@x", "2@x"},
 	}

@@ -107,6 +107,17 @@ func listenControl(ctx context.Context, dir string) (net.Listener, error) {
 	return l, nil
 }
 
+// removeSocket removes the control socket of a data directory that the caller has locked, and its directory unless something
+// else is in it.
+func removeSocket(dir string) error {
+	run := socketDir(dir)
+	if err := os.Remove(filepath.Join(run, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	_ = os.Remove(run) // somebody else's files keep it
+	return nil
+}
+
 // maxSocketPath is the longest path of a socket on all systems we run on (104 bytes on macOS, 108 on Linux), one byte of
 // which ends it.
 const maxSocketPath = 103

@@ -27,18 +27,27 @@ type Environment struct {
 	CAFile    string            // the certificate to trust; empty where the server's has a public issuer
 }
 
-// dialTimeout is how long a listener may take to accept.
-const dialTimeout = 2 * time.Second
+const (
+	// stateTimeout is how long the server may take to say what it is: one that was stopped never answers.
+	stateTimeout = 5 * time.Second
+	// dialTimeout is how long a listener may take to accept.
+	dialTimeout = 2 * time.Second
+)
 
 // Inspect asks the server that holds dir where it can be reached, and tries every listener. keyID chooses the access key;
-// empty means the first administrator's. It fails where no server holds dir or a listener does not accept.
+// empty means the first administrator's. It fails where no server holds dir, a listener does not accept, or the key is not in
+// force.
 func Inspect(ctx context.Context, dir, keyID string) (Environment, error) {
 	var s state
-	err := callControl(ctx, dir, "state", nothing{}, &s)
-	if errors.Is(err, errNoServer) {
+	asking, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	err := callControl(asking, dir, "state", nothing{}, &s)
+	switch {
+	case errors.Is(err, errNoServer):
 		return Environment{}, fmt.Errorf("no server runs on %s: start one with pennypost serve --data", dir)
-	}
-	if err != nil {
+	case errors.Is(err, context.DeadlineExceeded):
+		return Environment{}, fmt.Errorf("the server on %s does not answer within %s", dir, stateTimeout)
+	case err != nil:
 		return Environment{}, err
 	}
 	if !s.Ready {
@@ -61,12 +70,16 @@ func Inspect(ctx context.Context, dir, keyID string) (Environment, error) {
 	default:
 		return Environment{}, fmt.Errorf("the server on %s offers no API: its settings http and https are empty", dir)
 	}
-	if keyID == "" {
-		e.Key, err = ReadAdminKey(dir)
-	} else {
-		err = callControl(ctx, dir, "key-secret", keyRef{keyID}, &e.Key)
+	if keyID != "" {
+		return e, callControl(ctx, dir, "key-secret", keyRef{keyID}, &e.Key)
 	}
-	return e, err
+	if e.Key, err = ReadAdminKey(dir); err != nil {
+		return Environment{}, err
+	}
+	if err := callControl(ctx, dir, "key-secret", keyRef{e.Key.ID}, &AccessKey{}); err != nil {
+		return Environment{}, fmt.Errorf("the first administrator's access key: %w; name another one with --key", err)
+	}
+	return e, nil
 }
 
 // dialable turns the address of a listener into one to connect to: who listens on all addresses is reached on this machine.

@@ -158,15 +158,18 @@ func (s *Server) close() error {
 	var errs []error
 	if s.control != nil {
 		_ = s.control.Close() // serveHTTP has closed it where it ran
-		errs = append(errs, os.RemoveAll(socketDir(s.config.Data)))
+		errs = append(errs, removeSocket(s.config.Data))
 	}
 	closeAll(s.listeners)
 	if s.core != nil {
 		errs = append(errs, s.core.close())
 	}
 	if s.options.Memory && s.lock != nil {
-		for _, name := range []string{adminKeyName, "tls"} {
-			errs = append(errs, os.RemoveAll(filepath.Join(s.config.Data, name)))
+		if err := os.Remove(filepath.Join(s.config.Data, adminKeyName)); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		if s.certs != nil {
+			errs = append(errs, s.certs.RemoveDevelopment())
 		}
 	}
 	if s.lock != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -44,6 +45,20 @@ func (s *Source) ensureDevelopment() error {
 			return fmt.Errorf("development certificate: %w", err)
 		}
 	}
+	return nil
+}
+
+// RemoveDevelopment removes the development certificate, and its directory unless something else is in it.
+func (s *Source) RemoveDevelopment() error {
+	if s.own {
+		return nil
+	}
+	for _, name := range []string{"key.pem", "cert.pem", "ca.pem"} {
+		if err := os.Remove(filepath.Join(s.o.Dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the development certificate: %w", err)
+		}
+	}
+	_ = os.Remove(s.o.Dir) // somebody else's files keep it
 	return nil
 }
 

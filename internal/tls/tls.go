@@ -36,7 +36,8 @@ type Options struct {
 
 // Source hands the current certificate to every handshake. It is safe for concurrent use.
 type Source struct {
-	o Options
+	o   Options
+	own bool // the certificate is the operator's, wherever it lies
 
 	mu      sync.Mutex
 	current *tls.Certificate
@@ -52,13 +53,13 @@ type stamp struct {
 
 // New reads the operator's certificate or makes sure that there is a development certificate.
 func New(o Options) (*Source, error) {
-	s := &Source{o: o}
+	s := &Source{o: o, own: o.CertFile != ""}
 	var err error
 	// CAFile tells others where the certificate is, and they may stand in another directory.
 	if s.o.CertFile, err = filepath.Abs(o.CertFile); err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
-	if o.CertFile == "" {
+	if !s.own {
 		s.o.CertFile, s.o.KeyFile = filepath.Join(o.Dir, "cert.pem"), filepath.Join(o.Dir, "key.pem")
 		if err := s.ensureDevelopment(); err != nil {
 			return nil, err
@@ -75,15 +76,10 @@ func New(o Options) (*Source, error) {
 	return s, nil
 }
 
-// own reports whether the certificate is the operator's.
-func (s *Source) own() bool {
-	return s.o.Dir == "" || s.o.CertFile != filepath.Join(s.o.Dir, "cert.pem")
-}
-
 // CAFile is the file of the certificate that a client must trust to believe the server's. It is empty where the operator's
 // certificate was issued by somebody else: whom to trust is then the client's own affair.
 func (s *Source) CAFile() string {
-	if !s.own() {
+	if !s.own {
 		return filepath.Join(s.o.Dir, "ca.pem")
 	}
 	s.mu.Lock()
@@ -114,7 +110,7 @@ func (s *Source) certificate() *tls.Certificate {
 		return s.current
 	}
 	s.looked = now
-	if !s.own() && now.After(s.current.Leaf.NotAfter.Add(-renewBefore)) {
+	if !s.own && now.After(s.current.Leaf.NotAfter.Add(-renewBefore)) {
 		if err := s.ensureDevelopment(); err != nil {
 			s.o.Log.Error("the development certificate could not be renewed", "error", err)
 		}

@@ -280,3 +280,35 @@ func TestTheCAFileCanBeReadFromAnywhere(t *testing.T) {
 		t.Errorf("CA file %q, want %q", got, want)
 	}
 }
+
+// TestOwnCertificateInThePlaceOfTheDevelopmentOne: tls/cert.pem in the data directory may be the operator's.
+func TestOwnCertificateInThePlaceOfTheDevelopmentOne(t *testing.T) {
+	now := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	fake := clock.NewFake(now)
+	o, _ := options(t, fake)
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o.CertFile, o.KeyFile = filepath.Join(o.Dir, "cert.pem"), filepath.Join(o.Dir, "key.pem")
+	cert, key := pair(t, filepath.Join(t.TempDir(), "a"), "a.example", now)
+	for path, content := range map[string][]byte{o.CertFile: cert, o.KeyFile: key} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.CAFile() != o.CertFile {
+		t.Errorf("CA file %q, want %q", s.CAFile(), o.CertFile)
+	}
+	fake.Advance(20 * 365 * 24 * time.Hour)
+	s.certificate()
+	if err := s.RemoveDevelopment(); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := os.ReadFile(o.CertFile); err != nil || !bytes.Equal(kept, cert) {
+		t.Errorf("the operator's certificate was replaced or removed (%v)", err)
+	}
+}

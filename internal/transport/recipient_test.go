@@ -240,6 +240,8 @@ func TestAllOrNobody(t *testing.T) {
 			c.meanwhile(id)
 			if err := store(t.Context(), x, simple); fault.KindOf(err) != c.kind || err == nil {
 				t.Errorf("%s: %v, want %v", name, err, c.kind)
+			} else if f := fault.As(err); strings.ContainsAny(f.Message, "0123456789") {
+				t.Errorf("%s: a stranger is told what the mailbox holds: %s", name, f.Message)
 			}
 			if len(w.Inbox(ann)) != 0 || name != "closed" && len(w.Inbox(id)) != 0 {
 				t.Errorf("%s: the message was stored for somebody", name)

@@ -89,7 +89,8 @@ func (x *Transaction) answerFor(err error) error {
 	case f.Subject != fault.Mailbox && f.Subject != fault.Folder:
 		return err
 	case f.Kind == fault.OverQuota && len(x.targets) == 1:
-		return err
+		// How much a mailbox holds is nothing for a stranger.
+		return fault.Wrap(err, fault.OverQuota, fault.Mailbox, "the recipient's mailbox is full")
 	case f.Kind == fault.OverQuota, f.Kind == fault.State, f.Kind == fault.NotFound:
 		return fault.Wrap(err, fault.Temporary, fault.Mailbox, "a recipient's mailbox can't take the message any more; send it again")
 	}

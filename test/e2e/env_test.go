@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/pennypost/pennypost/test/harness"
@@ -99,5 +100,25 @@ func TestEnvWithAnotherKey(t *testing.T) {
 	}
 	if r := s.Verb("env", "--key", id[1]); r.Status != 1 || r.Stdout != "" {
 		t.Errorf("env with a revoked key: %s", r)
+	}
+	if r := s.Verb("key", "revoke", s.Env["AWS_ACCESS_KEY_ID"]); r.Status != 0 {
+		t.Errorf("key revoke: %s", r)
+	}
+	if r := s.Verb("env"); r.Status != 1 || r.Stdout != "" || !strings.Contains(r.Stderr, "--key") {
+		t.Errorf("env when the first administrator's key is revoked: %s", r)
+	}
+}
+
+func TestEnvOfAServerThatDoesNotAnswer(t *testing.T) {
+	s := harness.Start(t, harness.Options{})
+	if err := s.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	r := s.Verb("env")
+	if err := s.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if r.Status != 1 || r.Stdout != "" || !strings.Contains(r.Stderr, "does not answer") {
+		t.Errorf("env: %s", r)
 	}
 }

@@ -131,3 +131,19 @@ func TestVersion(t *testing.T) {
 		}
 	}
 }
+
+// TestMisspelledVerbIsRefused: a script that revokes a key by a verb that isn't there must hear of it.
+func TestMisspelledVerbIsRefused(t *testing.T) {
+	for _, args := range [][]string{{"chek"}, {"key", "revok", "AKIANOBODY"}, {"domain", "verfy", "example.com"}} {
+		r := harness.Run(t, harness.Command{Name: harness.Binary(t), Args: args})
+		if r.Status != 1 || r.Stdout != "" || !strings.Contains(r.Stderr, "unknown command") {
+			t.Errorf("%v: %s", args, r)
+		}
+	}
+	for _, args := range [][]string{nil, {"key"}, {"domain"}} {
+		r := harness.Run(t, harness.Command{Name: harness.Binary(t), Args: args})
+		if r.Status != 0 || !strings.Contains(r.Stdout, "Available Commands:") {
+			t.Errorf("%v alone shows no help: %s", args, r)
+		}
+	}
+}

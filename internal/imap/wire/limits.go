@@ -20,9 +20,9 @@ type Limits struct {
 	Skip int64
 }
 
-// BeforeSignIn are the limits of a client that nobody knows yet.
+// BeforeSignIn are the limits of a client that nobody knows yet. The longest ID has 31,800 bytes (RFC 2971 section 3.3).
 func BeforeSignIn() Limits {
-	return Limits{Line: 8 << 10, Literal: 8 << 10, Literals: 8 << 10, Nesting: 8, Keys: 16, Items: 32, Skip: 64 << 10}
+	return Limits{Line: 32 << 10, Literal: 8 << 10, Literals: 8 << 10, Nesting: 8, Keys: 16, Items: 32, Skip: 64 << 10}
 }
 
 // AfterSignIn are the limits of a user. Clients send sets of thousands of UIDs in a line; RFC 7162 section 4 asks for

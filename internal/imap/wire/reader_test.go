@@ -189,7 +189,7 @@ func TestCommands(t *testing.T) {
 // TestRefusals holds the reader to reading a bad command to its end, whatever literals it carries, and to going on with
 // the next one.
 func TestRefusals(t *testing.T) {
-	long := strings.Repeat("x", 9000)
+	long := strings.Repeat("x", 33000)
 	for _, c := range []struct {
 		input    string
 		tag, msg string
@@ -276,7 +276,7 @@ func TestRefusals(t *testing.T) {
 
 func TestTooMuchGivesTheConnectionUp(t *testing.T) {
 	for _, input := range []string{
-		"a XYZZY {99999999+}\r\n", "a XYZZY {99999999999999999999+}\r\n", "a NOOP " + strings.Repeat("x", 80<<10),
+		"a XYZZY {99999999+}\r\n", "a XYZZY {99999999999999999999+}\r\n", "a NOOP " + strings.Repeat("x", 100<<10),
 		strings.Repeat("a XYZZY {1000+}\r\n"+strings.Repeat("x", 1000), 1) + strings.Repeat(" {1000+}\r\n"+strings.Repeat("x", 1000), 80),
 	} {
 		if _, end := read(t, input+"\r\n", BeforeSignIn()); !errors.Is(end, ErrTooMuch) {

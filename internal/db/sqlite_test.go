@@ -1,0 +1,53 @@
+package db_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/pennypost/pennypost/internal/db"
+)
+
+// Every reader costs memory and a reading of the schema: those that come one after the other share one.
+func TestReadsInTurnShareAReader(t *testing.T) {
+	d, err := db.Open(t.Context(), db.Options{Path: filepath.Join(t.TempDir(), "x.db"), NoSync: true, Migrations: notes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close() // nothing is kept
+	for range 10 {
+		if err := d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			return tx.QueryRow(ctx, "SELECT count(*) FROM note").Scan(new(int))
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := d.OpenConnections(); n != 2 {
+		t.Errorf("%d connections are open, want the writer's and one reader's", n)
+	}
+}
+
+// The pragma stood in the source and had no effect, since the driver sets the journal mode before it unless told otherwise.
+func TestPageSizeIsSetBeforeTheFileIsMade(t *testing.T) {
+	d, err := db.Open(t.Context(), db.Options{Path: filepath.Join(t.TempDir(), "x.db"), NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close() // nothing is kept
+	if err := d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+		var size int
+		var mode string
+		if err := tx.QueryRow(ctx, "PRAGMA page_size").Scan(&size); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+			return err
+		}
+		if size != 8192 || mode != "wal" {
+			t.Errorf("pages have %d bytes and the journal is %s, want 8192 and wal", size, mode)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
