@@ -26,7 +26,7 @@ func (a *API) Handlers() []contract.Handler {
 	return slices.Concat(
 		a.organizationHandlers(), a.userHandlers(), a.mailboxHandlers(), a.groupHandlers(), a.resourceHandlers(),
 		a.addressHandlers(), a.domainHandlers(), a.permissionHandlers(), a.tagHandlers(),
-		a.mobileHandlers(),
+		a.mobileHandlers(), a.monitoringHandlers(),
 	)
 }
 

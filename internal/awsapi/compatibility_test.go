@@ -97,6 +97,9 @@ var standings = map[string]standing{
 	"DeleteMobileDeviceAccessOverride": {effect: "the rules decide again", tests: []string{mobileTest + "TestMobileOverrides"}, waits: activeSync},
 	"ListMobileDeviceAccessOverrides":  {},
 
+	"PutInboundDmarcSettings":      {waits: "stored for the check of arriving mail"},
+	"DescribeInboundDmarcSettings": {},
+
 	"TagResource":         {},
 	"UntagResource":       {},
 	"ListTagsForResource": {},

@@ -27,6 +27,7 @@ func TestEveryOperation(t *testing.T) {
 		s.tags()
 		s.mobileRules()
 		s.mobileOverrides()
+		s.dmarc()
 		s.goneOrganizations()
 		s.externalDirectories()
 		w.everythingWasSeen()
