@@ -28,6 +28,9 @@ type standing struct {
 const (
 	mailTest   = "test/python/test_mail.py#"
 	accessTest = "test/python/test_access.py#"
+	// activeSync is the face that a decision on devices waits for.
+	activeSync = "decided by the core and waiting for a face: ActiveSync"
+	mobileTest = "internal/policy/mobile_test.go#"
 	lifeTest   = "internal/organization/life_test.go#"
 )
 
@@ -85,10 +88,22 @@ var standings = map[string]standing{
 	"DeleteMailboxPermissions": {effect: "sending as the owner is refused", tests: []string{mailTest + "test_delete_mailbox_permissions"}},
 	"ListMailboxPermissions":   {},
 
-	"PutAccessControlRule":    {effect: "a sign-in that it forbids is refused, an open session ends within a second", tests: []string{accessTest + "test_put_access_control_rule"}, waits: "the other protocols' sign-ins"},
-	"DeleteAccessControlRule": {effect: "without any rule nobody signs in", tests: []string{accessTest + "test_delete_access_control_rule"}},
-	"ListAccessControlRules":  {},
-	"GetAccessControlEffect":  {effect: "says what the sign-in then does", tests: []string{accessTest + "test_get_access_control_effect"}},
+	"PutAccessControlRule":             {effect: "a sign-in that it forbids is refused, an open session ends within a second", tests: []string{accessTest + "test_put_access_control_rule"}, waits: "the other protocols' sign-ins"},
+	"DeleteAccessControlRule":          {effect: "without any rule nobody signs in", tests: []string{accessTest + "test_delete_access_control_rule"}},
+	"ListAccessControlRules":           {},
+	"GetAccessControlEffect":           {effect: "says what the sign-in then does", tests: []string{accessTest + "test_get_access_control_effect"}},
+	"CreateMobileDeviceAccessRule":     {effect: "GetMobileDeviceAccessEffect decides by it", tests: []string{mobileTest + "TestMobileRules"}, waits: activeSync},
+	"UpdateMobileDeviceAccessRule":     {effect: "GetMobileDeviceAccessEffect decides by it", tests: []string{mobileTest + "TestMobileRules"}, waits: activeSync},
+	"DeleteMobileDeviceAccessRule":     {effect: "without any rule every device is blocked", tests: []string{mobileTest + "TestMobileRules"}, waits: activeSync},
+	"ListMobileDeviceAccessRules":      {},
+	"GetMobileDeviceAccessEffect":      {effect: "it is the decision", tests: []string{mobileTest + "TestDecideDevice"}, waits: activeSync},
+	"PutMobileDeviceAccessOverride":    {effect: "the same decision, by the override", tests: []string{mobileTest + "TestMobileOverrides"}, waits: activeSync},
+	"GetMobileDeviceAccessOverride":    {},
+	"DeleteMobileDeviceAccessOverride": {effect: "the rules decide again", tests: []string{mobileTest + "TestMobileOverrides"}, waits: activeSync},
+	"ListMobileDeviceAccessOverrides":  {},
+
+	"PutInboundDmarcSettings":      {waits: "stored for the check of arriving mail"},
+	"DescribeInboundDmarcSettings": {},
 
 	"TagResource":         {},
 	"UntagResource":       {},

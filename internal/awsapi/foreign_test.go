@@ -19,6 +19,7 @@ import (
 type settlement struct {
 	scene
 	alias, name string            // of the organisation; the name of its first user
+	rule        string            // for mobile devices
 	tokens      map[string]string // of the second page, by list operation
 }
 
@@ -52,6 +53,14 @@ func settle(w *world, alias string) *settlement {
 			OrganizationId: &org, EntityId: &s.user, GranteeId: &grantee, PermissionValues: []types.PermissionType{types.PermissionTypeSendAs},
 		})
 	}
+	for _, device := range []string{"device1", "device2"} {
+		must(w, w.PutMobileDeviceAccessOverride, &workmail.PutMobileDeviceAccessOverrideInput{
+			OrganizationId: &org, UserId: &s.user, DeviceId: &device, Effect: types.MobileDeviceAccessRuleEffectDeny,
+		})
+	}
+	s.rule = *must(w, w.CreateMobileDeviceAccessRule, &workmail.CreateMobileDeviceAccessRuleInput{
+		OrganizationId: &org, Name: str(alias), Effect: types.MobileDeviceAccessRuleEffectDeny,
+	}).MobileDeviceAccessRuleId
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s
@@ -103,7 +112,11 @@ func dump(w *world, s *settlement) string {
 			in["NextToken"] = page.NextToken
 		}
 	}
-	for _, name := range []string{"DescribeOrganization", "ListTagsForResource", "ListAccessControlRules"} {
+	for _, name := range []string{
+		"DescribeOrganization", "ListTagsForResource",
+		"ListAccessControlRules",
+		"ListMobileDeviceAccessRules",
+	} {
 		e := w.call("ADMIN", name, map[string]any{"OrganizationId": s.org, "ResourceARN": s.arn})
 		fmt.Fprintf(&b, "%s %s\n", name, e.body)
 	}
@@ -179,6 +192,8 @@ func foreignValues(member string, there *settlement) map[string]string {
 			there.name + "@" + there.domain: "nowhere-ann@nowhere.awsapps.com", "sales@" + there.domain: "sales@nowhere.awsapps.com",
 			"x@there.example": "x@nowhere.example",
 		}
+	case "MobileDeviceAccessRuleId":
+		return map[string]string{there.rule: nobody}
 	case "DomainName":
 		return map[string]string{there.domain: "nowhere.awsapps.com", "there.example": "nowhere.example"}
 	}

@@ -26,6 +26,7 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 		"Name": "fresh", "DisplayName": "Fresh", "Type": "ROOM", "PermissionValues": []string{"SEND_AS"}, "MailboxQuota": 7,
 		"Tags": []map[string]string{{"Key": "k", "Value": "v"}}, "TagKeys": []string{"k"}, "DeleteDirectory": true, "Alias": "fresh@" + s.domain,
 		"Effect": "ALLOW", "Description": "Big", "Action": "EWS", "IpAddress": "192.0.2.1",
+		"MobileDeviceAccessRuleId": "default", "DeviceId": "device1", "Enforced": false,
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -35,8 +36,12 @@ func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err er
 		}
 		owner, grantee = page[len(page)-1].owner, page[len(page)-1].grantee
 	}
+	overrides, err := s.checkOverrides(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	settings, err := s.checkSettings(ctx, tx)
-	return append(faults, settings...), err
+	return slices.Concat(faults, overrides, settings), err
 }
 
 type checkedRow struct {
@@ -95,7 +100,7 @@ func missing(err error, why string) (string, error) {
 // checkSettings finds settings and rules of organisations that are gone.
 func (s *Service) checkSettings(ctx context.Context, tx *db.Tx) (faults []string, err error) {
 	rows, err := tx.Query(ctx, `SELECT organization FROM policy_setting UNION SELECT organization FROM access_rule
-		UNION SELECT organization FROM mobile_rule`)
+		UNION SELECT organization FROM mobile_rule UNION SELECT organization FROM mobile_override`)
 	if err != nil {
 		return nil, fmt.Errorf("check settings: %w", err)
 	}

@@ -44,28 +44,21 @@ func (s *Service) BeginTx(ctx context.Context, tx *db.Tx, o *directory.Organizat
 	return nil
 }
 
-// EnforcesDMARCTx reports whether mail that fails its sender's DMARC policy is treated as that policy says.
-func (s *Service) EnforcesDMARCTx(ctx context.Context, tx *db.Tx, org int64) (enforced bool, err error) {
-	err = tx.QueryRow(ctx, `SELECT dmarc_enforced FROM policy_setting WHERE organization = $1`, org).Scan(&enforced)
-	if err != nil {
-		return false, fmt.Errorf("read the DMARC setting: %w", err)
-	}
-	return enforced, nil
-}
-
-// ForgetTx removes up to limit permissions that an entity gave or was given and returns how many; fewer than limit means
-// that none are left.
+// ForgetTx removes up to limit permissions that an entity gave or was given, and overrides of its devices, and returns how
+// many; fewer than limit means that none are left.
 func (s *Service) ForgetTx(ctx context.Context, tx *db.Tx, entity int64, limit int) (forgotten int, err error) {
 	for _, statement := range []string{
 		`DELETE FROM permission WHERE (owner, grantee) IN (SELECT owner, grantee FROM permission WHERE owner = $1 LIMIT $2)`,
 		`DELETE FROM permission WHERE (owner, grantee) IN (SELECT owner, grantee FROM permission WHERE grantee = $1 LIMIT $2)`,
+		`DELETE FROM mobile_override WHERE entity = $1 AND device_key IN
+			(SELECT device_key FROM mobile_override WHERE entity = $1 LIMIT $2)`,
 	} {
 		if forgotten == limit {
 			break
 		}
 		n, err := tx.Exec(ctx, statement, entity, limit-forgotten)
 		if err != nil {
-			return 0, fmt.Errorf("remove permissions: %w", err)
+			return 0, fmt.Errorf("remove permissions and overrides: %w", err)
 		}
 		forgotten += int(n)
 	}

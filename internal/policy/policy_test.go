@@ -29,6 +29,7 @@ type fixture struct {
 	db        *db.DB
 	directory *directory.Service
 	org       *directory.Organization
+	now       *clock.Fake
 }
 
 func onBoth(t *testing.T, fn func(f *fixture)) {
@@ -36,7 +37,7 @@ func onBoth(t *testing.T, fn func(f *fixture)) {
 	migrations := slices.Concat(Migrations(), directory.Migrations(), audit.Migrations(), job.Migrations())
 	dbtest.Run(t, migrations, func(t *testing.T, d *db.DB) {
 		now := clock.NewFake(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-		f := &fixture{t: t, ctx: t.Context(), db: d}
+		f := &fixture{t: t, ctx: t.Context(), db: d, now: now}
 		f.directory = directory.New(directory.Config{DB: d, Audit: audit.New(d, now, audit.Config{}), Clock: now, Feed: feed.New()})
 		f.Service = New(f.directory, now)
 		f.write(func(ctx context.Context, tx *db.Tx) (err error) {

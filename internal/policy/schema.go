@@ -4,7 +4,10 @@ import "github.com/pennypost/pennypost/internal/db"
 
 // Migrations returns the steps that make and change the package's tables.
 func Migrations() []db.Migration {
-	return []db.Migration{{Version: 2000, Name: "permissions and rules", SQL: tables}}
+	return []db.Migration{
+		{Version: 2000, Name: "permissions and rules", SQL: tables},
+		{Version: 2010, Name: "mobile device access overrides", SQL: mobileOverrides},
+	}
 }
 
 // permission holds what a grantee may do on an owner's mailbox; both are directory's keys of entities, rights are the bits
@@ -42,4 +45,21 @@ CREATE TABLE mobile_rule (
   modified BIGINT NOT NULL,
   PRIMARY KEY (organization, id)
 ) {{.WithoutRowID}};
+`
+
+// mobile_override holds what a user's device may do whatever the rules say; entity is directory's key of the user. A device's
+// id compares without case (device_key) and is shown as it was given last.
+const mobileOverrides = `
+CREATE TABLE mobile_override (
+  entity BIGINT NOT NULL,
+  device_key TEXT {{.CollateC}} NOT NULL,
+  organization BIGINT NOT NULL,
+  device TEXT NOT NULL,
+  allow BOOLEAN NOT NULL,
+  description TEXT NOT NULL,
+  created BIGINT NOT NULL,
+  modified BIGINT NOT NULL,
+  PRIMARY KEY (entity, device_key)
+) {{.WithoutRowID}};
+CREATE INDEX mobile_override_organization ON mobile_override (organization, device_key, entity);
 `

@@ -53,6 +53,8 @@ func scenario() []step {
 	steps = append(steps, domainSteps()...)
 	steps = append(steps, permissionSteps()...)
 	steps = append(steps, accessSteps()...)
+	steps = append(steps, mobileSteps()...)
+	steps = append(steps, monitoringSteps()...)
 	return append(steps, endSteps()...)
 }
 
