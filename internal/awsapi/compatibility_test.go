@@ -28,7 +28,10 @@ type standing struct {
 const (
 	mailTest   = "test/python/test_mail.py#"
 	accessTest = "test/python/test_access.py#"
-	lifeTest   = "internal/organization/life_test.go#"
+	// ews is the face that what tokens may waits for.
+	ews      = "decided by the core and waiting for a face: EWS"
+	roleTest = "internal/identity/impersonation_test.go#"
+	lifeTest = "internal/organization/life_test.go#"
 )
 
 // standings are in the order of the list of operations; every built operation has one.
@@ -89,6 +92,14 @@ var standings = map[string]standing{
 	"DeleteAccessControlRule": {effect: "without any rule nobody signs in", tests: []string{accessTest + "test_delete_access_control_rule"}},
 	"ListAccessControlRules":  {},
 	"GetAccessControlEffect":  {effect: "says what the sign-in then does", tests: []string{accessTest + "test_get_access_control_effect"}},
+
+	"CreateImpersonationRole":    {effect: "its tokens act for whom its rules allow", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
+	"UpdateImpersonationRole":    {effect: "its tokens may what it then may", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
+	"DeleteImpersonationRole":    {effect: "its tokens end", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
+	"GetImpersonationRole":       {},
+	"ListImpersonationRoles":     {},
+	"GetImpersonationRoleEffect": {waits: ews},
+	"AssumeImpersonationRole":    {effect: "the token is good for fifteen minutes, over a restart, on any server with the key", tests: []string{roleTest + "TestATokenLivesFifteenMinutesAndOverARestart"}, waits: ews},
 
 	"TagResource":         {},
 	"UntagResource":       {},

@@ -26,6 +26,7 @@ func TestEveryOperation(t *testing.T) {
 		s.permissions()
 		s.tags()
 		s.access()
+		s.impersonation()
 		s.goneOrganizations()
 		s.externalDirectories()
 		w.everythingWasSeen()

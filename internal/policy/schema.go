@@ -4,7 +4,10 @@ import "github.com/pennypost/pennypost/internal/db"
 
 // Migrations returns the steps that make and change the package's tables.
 func Migrations() []db.Migration {
-	return []db.Migration{{Version: 2000, Name: "permissions and rules", SQL: tables}}
+	return []db.Migration{
+		{Version: 2000, Name: "permissions and rules", SQL: tables},
+		{Version: 2030, Name: "impersonation roles", SQL: roleTable},
+	}
 }
 
 // permission holds what a grantee may do on an owner's mailbox; both are directory's keys of entities, rights are the bits
@@ -38,6 +41,21 @@ CREATE TABLE mobile_rule (
   allow BOOLEAN NOT NULL,
   description TEXT NOT NULL,
   conditions TEXT NOT NULL,
+  created BIGINT NOT NULL,
+  modified BIGINT NOT NULL,
+  PRIMARY KEY (organization, id)
+) {{.WithoutRowID}};
+`
+
+// The rules of a role are JSON, as the conditions of the others are.
+const roleTable = `
+CREATE TABLE impersonation_role (
+  organization BIGINT NOT NULL,
+  id TEXT {{.CollateC}} NOT NULL,
+  name TEXT NOT NULL,
+  read_only BOOLEAN NOT NULL,
+  description TEXT NOT NULL,
+  rules TEXT NOT NULL,
   created BIGINT NOT NULL,
   modified BIGINT NOT NULL,
   PRIMARY KEY (organization, id)

@@ -53,6 +53,7 @@ func scenario() []step {
 	steps = append(steps, domainSteps()...)
 	steps = append(steps, permissionSteps()...)
 	steps = append(steps, accessSteps()...)
+	steps = append(steps, impersonationSteps()...)
 	return append(steps, endSteps()...)
 }
 
