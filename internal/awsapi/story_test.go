@@ -29,6 +29,7 @@ func TestEveryOperation(t *testing.T) {
 		s.mobileRules()
 		s.mobileOverrides()
 		s.dmarc()
+		s.impersonation()
 		s.goneOrganizations()
 		s.externalDirectories()
 		w.everythingWasSeen()

@@ -7,6 +7,7 @@ func Migrations() []db.Migration {
 	return []db.Migration{
 		{Version: 2000, Name: "permissions and rules", SQL: tables},
 		{Version: 2010, Name: "mobile device access overrides", SQL: mobileOverrides},
+		{Version: 2030, Name: "impersonation roles", SQL: roleTable},
 	}
 }
 
@@ -62,4 +63,19 @@ CREATE TABLE mobile_override (
   PRIMARY KEY (entity, device_key)
 ) {{.WithoutRowID}};
 CREATE INDEX mobile_override_organization ON mobile_override (organization, device_key, entity);
+`
+
+// The rules of a role are JSON, as the conditions of the others are.
+const roleTable = `
+CREATE TABLE impersonation_role (
+  organization BIGINT NOT NULL,
+  id TEXT {{.CollateC}} NOT NULL,
+  name TEXT NOT NULL,
+  read_only BOOLEAN NOT NULL,
+  description TEXT NOT NULL,
+  rules TEXT NOT NULL,
+  created BIGINT NOT NULL,
+  modified BIGINT NOT NULL,
+  PRIMARY KEY (organization, id)
+) {{.WithoutRowID}};
 `
