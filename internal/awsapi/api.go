@@ -7,6 +7,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
@@ -18,6 +19,7 @@ type API struct {
 	Directory     *directory.Service
 	Organizations *organization.Service
 	Policy        *policy.Service
+	Center        *identity.Center
 	Pages         *Pages
 }
 
@@ -26,6 +28,7 @@ func (a *API) Handlers() []contract.Handler {
 	return slices.Concat(
 		a.organizationHandlers(), a.userHandlers(), a.mailboxHandlers(), a.groupHandlers(), a.resourceHandlers(),
 		a.addressHandlers(), a.domainHandlers(), a.permissionHandlers(), a.tagHandlers(),
+		a.identityHandlers(),
 	)
 }
 

@@ -26,8 +26,9 @@ type standing struct {
 }
 
 const (
-	mailTest = "test/python/test_mail.py#"
-	lifeTest = "internal/organization/life_test.go#"
+	mailTest   = "test/python/test_mail.py#"
+	centerTest = "internal/identity/center_test.go#"
+	lifeTest   = "internal/organization/life_test.go#"
 )
 
 // standings are in the order of the list of operations; every built operation has one.
@@ -83,6 +84,15 @@ var standings = map[string]standing{
 	"PutMailboxPermissions":    {effect: "SEND_AS and SEND_ON_BEHALF at submission", tests: []string{mailTest + "test_send_as_and_on_behalf"}, waits: "FULL_ACCESS: shared mailboxes over IMAP and EWS"},
 	"DeleteMailboxPermissions": {effect: "sending as the owner is refused", tests: []string{mailTest + "test_delete_mailbox_permissions"}},
 	"ListMailboxPermissions":   {},
+
+	"CreateIdentityCenterApplication":       {},
+	"DeleteIdentityCenterApplication":       {},
+	"PutIdentityProviderConfiguration":      {effect: "directory passwords are refused in IMAP and SMTP, their sessions end; users sign in by the provider", tests: []string{centerTest + "TestBothAuthenticationModes"}},
+	"DescribeIdentityProviderConfiguration": {},
+	"DeleteIdentityProviderConfiguration":   {effect: "passwords work again, tokens and their sessions end", tests: []string{centerTest + "TestBothAuthenticationModes"}},
+	"ListPersonalAccessTokens":              {},
+	"GetPersonalAccessTokenMetadata":        {},
+	"DeletePersonalAccessToken":             {effect: "its sessions end, IMAP and SMTP refuse it", tests: []string{centerTest + "TestTokensOpenWhatTheyAreFor"}},
 
 	"TagResource":         {},
 	"UntagResource":       {},

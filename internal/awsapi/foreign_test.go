@@ -51,6 +51,11 @@ func settle(w *world, alias string) *settlement {
 			OrganizationId: &org, EntityId: &s.user, GranteeId: &grantee, PermissionValues: []types.PermissionType{types.PermissionTypeSendAs},
 		})
 	}
+	s.application = w.identityProvider(org, types.IdentityProviderAuthenticationModeIdentityProviderAndDirectory,
+		&types.PersonalAccessTokenConfiguration{Status: types.PersonalAccessTokenConfigurationStatusActive})
+	for _, label := range []string{"phone", "laptop"} {
+		s.token = w.linkedToken(org, s.name, "01234567-89ab-cdef-0123-456789abcdef", label)
+	}
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s
@@ -102,7 +107,7 @@ func dump(w *world, s *settlement) string {
 			in["NextToken"] = page.NextToken
 		}
 	}
-	for _, name := range []string{"DescribeOrganization", "ListTagsForResource"} {
+	for _, name := range []string{"DescribeOrganization", "ListTagsForResource", "DescribeIdentityProviderConfiguration"} {
 		e := w.call("ADMIN", name, map[string]any{"OrganizationId": s.org, "ResourceARN": s.arn})
 		fmt.Fprintf(&b, "%s %s\n", name, e.body)
 	}
@@ -178,6 +183,8 @@ func foreignValues(member string, there *settlement) map[string]string {
 		}
 	case "DomainName":
 		return map[string]string{there.domain: "nowhere.awsapps.com", "there.example": "nowhere.example"}
+	case "PersonalAccessTokenId":
+		return map[string]string{there.token: "unknown-token"}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ type scene struct {
 	org, arn                     string
 	user, other, group, resource string // ids
 	domain                       string // verified
+	application, token           string // an application's ARN; a personal access token's id
 }
 
 // inputs makes an input with the required members of an operation, which name what is in the scene.
@@ -20,11 +21,20 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 	if s.domain == "" {
 		s.domain = "elsewhere.example"
 	}
+	if s.application == "" {
+		s.application = "arn:aws:sso::111122223333:application/ssoins-0123456789abcdef/apl-0000000000000000"
+	}
+	if s.token == "" {
+		s.token = "unknown-token"
+	}
 	known := map[string]any{
 		"OrganizationId": s.org, "ResourceARN": s.arn, "UserId": s.user, "EntityId": s.user, "MemberId": s.other, "GranteeId": s.other,
 		"GroupId": s.group, "ResourceId": s.resource, "Email": "fresh@" + s.domain, "DomainName": s.domain, "Password": "TestTest1234!",
 		"Name": "fresh", "DisplayName": "Fresh", "Type": "ROOM", "PermissionValues": []string{"SEND_AS"}, "MailboxQuota": 7,
 		"Tags": []map[string]string{{"Key": "k", "Value": "v"}}, "TagKeys": []string{"k"}, "DeleteDirectory": true, "Alias": "fresh@" + s.domain,
+		"InstanceArn": instanceARN, "ApplicationArn": s.application, "AuthenticationMode": "IDENTITY_PROVIDER_AND_DIRECTORY",
+		"IdentityCenterConfiguration":      map[string]string{"InstanceArn": instanceARN, "ApplicationArn": s.application},
+		"PersonalAccessTokenConfiguration": map[string]string{"Status": "ACTIVE"}, "PersonalAccessTokenId": s.token,
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"

@@ -25,6 +25,7 @@ func TestEveryOperation(t *testing.T) {
 		s.domains()
 		s.permissions()
 		s.tags()
+		s.identityCenter()
 		s.goneOrganizations()
 		s.externalDirectories()
 		w.everythingWasSeen()
@@ -37,6 +38,8 @@ type story struct {
 	org, arn string
 	other    string // another organisation
 	ann, bob string // enabled users
+
+	application string // by which the other organisation signs in
 }
 
 var str = aws.String

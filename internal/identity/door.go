@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
@@ -23,6 +24,7 @@ type Credentials struct {
 	// Username is an address of the user; "<alias>\name" or "<alias>.<suffix>\name"; or a bare name while exactly one enabled
 	// user of the server has it. Case does not matter.
 	Username string
+	// Password may be a personal access token of the user instead.
 	Password string
 }
 
@@ -68,7 +70,9 @@ func (l Limits) withDefaults() Limits {
 // Door lets users in. Run must be running for sessions to end when their users' rights do.
 type Door struct {
 	directory *directory.Service
+	center    *Center
 	audit     *audit.Log
+	clock     clock.Clock
 	log       *slog.Logger
 
 	remembered *goodSecrets
@@ -77,14 +81,14 @@ type Door struct {
 	sessions   *sessions
 }
 
-// NewDoor returns the door to the users of d. A nil log discards.
-func NewDoor(d *directory.Service, a *audit.Log, f *feed.Feed, c clock.Clock, log *slog.Logger, l Limits) *Door {
+// NewDoor returns the door to the users of d. A nil center knows no tokens and no identity providers; a nil log discards.
+func NewDoor(d *directory.Service, center *Center, a *audit.Log, f *feed.Feed, c clock.Clock, log *slog.Logger, l Limits) *Door {
 	l = l.withDefaults()
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Door{
-		directory: d, audit: a, log: log,
+		directory: d, center: center, audit: a, clock: c, log: log,
 		remembered: newGoodSecrets(l.Remembered),
 		accounts:   newGuessLimit(l.AccountFailures, l.AccountRefill, c),
 		addresses:  newGuessLimit(l.AddressFailures, l.AddressRefill, c),
@@ -103,35 +107,63 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return nil, err
 	}
-	user := userKey(who.Organization, who.ID)
-	if !known || !d.remembered.has(user, c.Password, who.PasswordVersion) {
-		if reason, err := d.verify(ctx, who, known, c, how.Address); err != nil || reason != "" {
+	p, err := d.center.prove(ctx, who, c.Password, how.Protocol)
+	if err != nil {
+		return nil, err
+	}
+	if !known || !p.admits() && !d.remembers(who, p, c.Password) {
+		if reason, err := d.verify(ctx, who, known, p, c, how.Address); err != nil || reason != "" {
 			return nil, d.refuse(ctx, who, c, how, reason, err)
 		}
 	}
+	return d.enter(ctx, who, c, how, p, nil)
+}
+
+// enter opens the session of a user who has shown who he is, and records it.
+func (d *Door) enter(ctx context.Context, who directory.SignIn, c Credentials, how Circumstances, p proof, i *Identity) (*Session, error) {
 	if !who.MaySignIn() {
 		return nil, d.refuse(ctx, who, c, how, "not enabled", nil)
 	}
-	s := d.sessions.open(principal.Principal{
-		Kind: principal.User, ID: string(who.ID), Organization: string(who.Organization), Name: who.Name,
-		Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
-	}, who)
+	s := &Session{
+		Principal: principal.Principal{
+			Kind: principal.User, ID: string(who.ID), Organization: string(who.Organization), Name: who.Name,
+			Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
+		},
+		SignIn: who, identity: i,
+	}
+	detail := ""
+	if p.admits() {
+		s.Token, s.expires, detail = p.token.ID, p.token.Expires, tokenIs(p.token.ID)
+	}
+	d.sessions.open(s)
 	// What changed between the first look and the registration was announced before anybody listened: look once more.
 	if reason, err := d.stale(ctx, s); err != nil || reason != "" {
 		s.Close()
 		return nil, d.refuse(ctx, who, c, how, reason, err)
 	}
-	if err := d.audit.Record(ctx, audit.Of(s.Principal, s.Principal.Organization, signInOperation, s.Principal.ID)); err != nil {
+	r := audit.Of(s.Principal, s.Principal.Organization, signInOperation, s.Principal.ID)
+	r.Detail = detail
+	if err := d.audit.Record(ctx, r); err != nil {
 		s.Close()
 		return nil, err
 	}
+	if s.Token != "" {
+		if err := d.center.used(ctx, p.token); err != nil {
+			d.log.WarnContext(ctx, "the use of a token was not written down", "error", err, "token", s.Token)
+		}
+	}
 	return s, nil
+}
+
+// remembers reports whether the password is one that lets the user in and was verified before.
+func (d *Door) remembers(who directory.SignIn, p proof, password string) bool {
+	return !p.passwordsOff && d.remembered.has(userKey(who.Organization, who.ID), password, who.PasswordVersion)
 }
 
 // verify checks the password, and the limits on guessing it. It returns the reason of a refusal, or an error when it could
 // not find out. An unknown user costs what a known one costs, also once there were too many failures: else the quick answer
 // would tell who is known.
-func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, c Credentials, from netip.Addr) (string, error) {
+func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, p proof, c Credentials, from netip.Addr) (string, error) {
 	user, account, address := userKey(who.Organization, who.ID), unknownKey(c.Username), addressKey(from)
 	if known {
 		account = user
@@ -154,7 +186,7 @@ func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, c C
 		}
 		defer func() { l.limit.end(l.key, failed) }()
 	}
-	if known && d.remembered.has(user, c.Password, who.PasswordVersion) { // by one who was waited for
+	if known && d.remembers(who, p, c.Password) { // by one who was waited for
 		return "", nil
 	}
 	ok, err := d.directory.VerifySignIn(ctx, who, c.Password)
@@ -165,9 +197,15 @@ func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, c C
 	case !known:
 		failed = true
 		return "unknown user", nil
+	case !ok && p.useless != "":
+		failed = true
+		return p.useless + ": " + p.token.ID, nil
 	case !ok:
 		failed = true
 		return "wrong password", nil
+	case p.passwordsOff: // which cost what a wrong one does, so as not to tell that it is right
+		failed = true
+		return noPasswords, nil
 	case !who.MaySignIn(): // not remembered: a second try must not be quicker than one with a wrong password
 		failed = true
 		return "not enabled", nil
@@ -213,9 +251,19 @@ func addressKey(a netip.Addr) string {
 	return a.String()
 }
 
-// Run ends sessions when their users' passwords, states or organisations change, until ctx ends. Each change is acted on
-// within a second. It returns when every session that it watched has been told to end.
+// expiryTick is how late the session of a token that expires may end.
+const expiryTick = 10 * time.Second
+
+// Run ends sessions when their users' passwords, tokens, states or organisations change, until ctx ends. Each change is acted
+// on within a second. It returns when every session that it watched has been told to end.
 func (d *Door) Run(ctx context.Context) error {
+	var ticks sync.WaitGroup
+	ticks.Go(func() {
+		for d.clock.Sleep(ctx, expiryTick) == nil {
+			d.sessions.expire(d.clock.Now())
+		}
+	})
+	defer ticks.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -251,10 +299,10 @@ func (d *Door) stale(ctx context.Context, s *Session) (string, error) {
 		return "the user was deleted", nil
 	case err != nil:
 		return "", err
-	case now.PasswordVersion != s.SignIn.PasswordVersion:
+	case s.Token == "" && s.identity == nil && now.PasswordVersion != s.SignIn.PasswordVersion:
 		return "the password was changed", nil
 	case !now.MaySignIn():
 		return "the user or the organization is not enabled", nil
 	}
-	return "", nil
+	return d.center.stale(ctx, s, now)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/secret"
 )
 
 const password = "examplePa$$w0rd"
@@ -38,6 +39,7 @@ type house struct {
 	clock     *clock.Fake
 	audit     *audit.Log
 	directory *directory.Service
+	center    *identity.Center
 }
 
 func onBoth(t *testing.T, limits identity.Limits, fn func(h *house)) {
@@ -48,7 +50,11 @@ func onBoth(t *testing.T, limits identity.Limits, fn func(h *house)) {
 		h := &house{t: t, db: d, feed: f, clock: clock.NewFake(newYear)}
 		h.audit = audit.New(d, h.clock, audit.Config{})
 		h.directory = directory.New(directory.Config{DB: d, Audit: h.audit, Clock: h.clock, Feed: f})
-		h.Door = identity.NewDoor(h.directory, h.audit, f, h.clock, nil, limits)
+		h.center = identity.NewCenter(identity.CenterConfig{
+			DB: d, Directory: h.directory, Audit: h.audit, Feed: f, Clock: h.clock, Root: secret.Ephemeral(), Account: "000000000000",
+			Mapped: func(arn string) bool { return arn == instance },
+		})
+		h.Door = identity.NewDoor(h.directory, h.center, h.audit, f, h.clock, nil, limits)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- h.Run(ctx) }()

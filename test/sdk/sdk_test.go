@@ -1,7 +1,10 @@
 package sdk
 
 import (
+	"errors"
+	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -16,7 +19,7 @@ const patience = 30 * time.Second
 
 // TestSDKs plays the scenario with every client, against one server.
 func TestSDKs(t *testing.T) {
-	s := harness.Start(t, harness.Options{})
+	s := harness.Start(t, harness.Options{Flags: []string{"--config", mapping(t)}})
 	python, classes := filepath.Join("python", "caller.py"), filepath.Join(harness.Root(), ".cache", "java")
 	for _, c := range []client{
 		goSDK(s),
@@ -27,6 +30,18 @@ func TestSDKs(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { play(t, c) })
 	}
+}
+
+// mapping is a configuration file that maps the scenario's instance to a provider, which nobody asks anything.
+func mapping(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	secret, file := filepath.Join(dir, "secret"), filepath.Join(dir, "pennypost.toml")
+	table := fmt.Sprintf("[identity_center.%q]\nissuer = 'https://login.example'\nclient_id = 'mail'\nclient_secret_file = %q\n", instance, secret)
+	if err := errors.Join(os.WriteFile(secret, []byte("secret"), 0o600), os.WriteFile(file, []byte(table), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func play(t *testing.T, c client) {
@@ -67,7 +82,7 @@ func reached(a answer, until object, saved map[string]string) bool {
 
 // TestScenarioCallsEveryOperation holds that no operation that is built is left out.
 func TestScenarioCallsEveryOperation(t *testing.T) {
-	called := map[string]bool{}
+	called := map[string]bool{"GetPersonalAccessTokenMetadata": true} // tokens are made on the sign-in page
 	for _, s := range scenario() {
 		if s.fails == "" {
 			called[s.call] = true
