@@ -27,6 +27,7 @@ type standing struct {
 
 const (
 	mailTest   = "test/python/test_mail.py#"
+	signInTest = "test/e2e/signin_test.go#"
 	centerTest = "internal/identity/center_test.go#"
 	lifeTest   = "internal/organization/life_test.go#"
 )
@@ -87,12 +88,12 @@ var standings = map[string]standing{
 
 	"CreateIdentityCenterApplication":       {},
 	"DeleteIdentityCenterApplication":       {},
-	"PutIdentityProviderConfiguration":      {effect: "directory passwords are refused in IMAP and SMTP, their sessions end; users sign in by the provider", tests: []string{centerTest + "TestBothAuthenticationModes"}},
+	"PutIdentityProviderConfiguration":      {effect: "directory passwords are refused in IMAP and SMTP, their sessions end; users sign in by the provider", tests: []string{signInTest + "TestSignInByAnIdentityProvider", centerTest + "TestBothAuthenticationModes"}},
 	"DescribeIdentityProviderConfiguration": {},
-	"DeleteIdentityProviderConfiguration":   {effect: "passwords work again, tokens and their sessions end", tests: []string{centerTest + "TestBothAuthenticationModes"}},
+	"DeleteIdentityProviderConfiguration":   {effect: "passwords work again, tokens and their sessions end", tests: []string{signInTest + "TestSignInByAnIdentityProvider"}},
 	"ListPersonalAccessTokens":              {},
 	"GetPersonalAccessTokenMetadata":        {},
-	"DeletePersonalAccessToken":             {effect: "its sessions end, IMAP and SMTP refuse it", tests: []string{centerTest + "TestTokensOpenWhatTheyAreFor"}},
+	"DeletePersonalAccessToken":             {effect: "its sessions end, IMAP and SMTP refuse it", tests: []string{signInTest + "TestSignInByAnIdentityProvider", centerTest + "TestTokensOpenWhatTheyAreFor"}},
 
 	"TagResource":         {},
 	"UntagResource":       {},

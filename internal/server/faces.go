@@ -11,6 +11,7 @@ import (
 	"github.com/pennypost/pennypost/internal/awsapi"
 	"github.com/pennypost/pennypost/internal/imap"
 	"github.com/pennypost/pennypost/internal/smtp"
+	"github.com/pennypost/pennypost/internal/web"
 )
 
 // faces are the protocols that programs and people reach the core by.
@@ -19,10 +20,11 @@ type faces struct {
 	inbound    *smtp.Server
 	submission *smtp.Server
 	imap       *imap.Server
+	web        *web.Handler
 }
 
 // newFaces makes the faces on the core.
-func (s *Server) newFaces() faces {
+func (s *Server) newFaces() (faces, error) {
 	c := s.core
 	api := &awsapi.API{
 		Directory: c.directory, Organizations: c.organizations, Policy: c.policy, Center: c.center,
@@ -34,7 +36,12 @@ func (s *Server) newFaces() faces {
 	}
 	submission := mail
 	submission.Authenticate = smtp.Through(c.door)
+	page, err := s.newWeb()
+	if err != nil {
+		return faces{}, err
+	}
 	return faces{
+		web: page,
 		api: awsapi.New(awsapi.Options{
 			Keys: c.keys, Handlers: api.Handlers(), OrganizationARN: api.OrganizationARN,
 			Account: s.config.AccountID, Region: s.config.Region,
@@ -46,14 +53,14 @@ func (s *Server) newFaces() faces {
 			Mailboxes: c.mailboxes, Feed: c.feed, SignIn: imap.Through(c.door), TLS: s.certs.Config("imap"), Log: s.log, Spool: c.spool,
 			MaxMessage: s.config.MaxMessage(),
 		}),
-	}
+	}, nil
 }
 
 // serve serves each listener by its face until ctx ends.
 func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return serveHTTP(ctx, s.control, nil, controlHandler(s.verbs(), s.log), s.log) })
 
-	api := s.metrics.countRequests(s.faces.api)
+	api := beside(s.metrics.countRequests(s.faces.api), s.faces.web)
 	web := func(key string, tlsConfig *tls.Config, h http.Handler) {
 		if l, on := s.listeners[key]; on {
 			g.Go(func() error { return serveHTTP(ctx, s.metrics.count(key, l), tlsConfig, h, s.log) })
