@@ -73,6 +73,8 @@ func (s *Service) linkedTx(ctx context.Context, tx *db.Tx, o *Organization, l Li
 		return nil, err
 	case Fold(e.Name) != Fold(l.Name): // an id is not a name
 		return nil, notFound(KindUser, l.Name)
+	case e.IdentityProviderUserID == l.UserID: // linked by another sign-in, since the statement before
+		return e, nil
 	case e.IdentityProviderUserID != "":
 		return nil, fault.New(fault.Exists, fault.Entity, "user %q is linked to another identity", e.Name)
 	case e.State != Enabled || e.Role != RoleUser:

@@ -34,7 +34,10 @@ func (s *Service) Delete(ctx context.Context, p principal.Principal, org directo
 	}
 	once := directory.Once{
 		Scope: "DeleteOrganization " + string(org), Token: d.ClientToken,
-		Input: fmt.Appendf(nil, "%t %t %t", d.Force, d.Directory, d.Application),
+		Input: fmt.Appendf(nil, "%t %t", d.Force, d.Directory),
+	}
+	if d.Application { // and as before it where not, for tokens that are remembered
+		once.Input = append(once.Input, " application"...)
 	}
 	var state string
 	err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {

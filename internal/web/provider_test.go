@@ -96,7 +96,7 @@ func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.t.Errorf("the provider was asked %v", q)
 	}
 	p.mu.Lock()
-	code := fmt.Sprint("code-", len(p.codes))
+	code := "code-" + rand.Text()
 	p.codes[code] = request{q.Get("redirect_uri"), q.Get("nonce"), q.Get("code_challenge")}
 	p.mu.Unlock()
 	http.Redirect(w, r, q.Get("redirect_uri")+"?code="+code+"&state="+q.Get("state"), http.StatusSeeOther)

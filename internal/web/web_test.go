@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -505,4 +506,28 @@ func TestThePageLeavesTheAPIItsAddresses(t *testing.T) {
 			t.Errorf("%s is the page's: %t", path, got)
 		}
 	}
+}
+
+// TestAProviderThatHangsHoldsFew lets as many wait for a provider as may: one more is told so at once.
+func TestAProviderThatHangsHoldsFew(t *testing.T) {
+	onBoth(t, here, func(h *house) {
+		entered, release := make(chan struct{}, 8), make(chan struct{})
+		h.provider.spoil["/.well-known/openid-configuration"] = func(d map[string]any) map[string]any {
+			entered <- struct{}{}
+			<-release
+			return d
+		}
+		var waiting sync.WaitGroup
+		for range cap(entered) {
+			b := h.browser()
+			waiting.Go(func() { b.says(b.get("/sign-in/to/acme/begin"), http.StatusOK, "Signed in as <strong>ann</strong>") })
+		}
+		for range cap(entered) {
+			<-entered
+		}
+		b := h.browser()
+		b.says(b.get("/sign-in/to/acme/begin"), http.StatusServiceUnavailable, "many wait for it")
+		close(release)
+		waiting.Wait()
+	})
 }
