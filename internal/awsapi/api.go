@@ -20,6 +20,7 @@ type API struct {
 	Organizations *organization.Service
 	Policy        *policy.Service
 	Impersonation *identity.Impersonation
+	Center        *identity.Center
 	Pages         *Pages
 }
 
@@ -39,6 +40,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.mobileHandlers(),
 		a.monitoringHandlers(),
 		a.impersonationHandlers(),
+		a.identityHandlers(),
 	)
 }
 

@@ -32,9 +32,11 @@ const (
 	activeSync = "decided by the core and waiting for a face: ActiveSync"
 	mobileTest = "internal/policy/mobile_test.go#"
 	// ews is the face that what tokens may waits for.
-	ews      = "decided by the core and waiting for a face: EWS"
-	roleTest = "internal/identity/impersonation_test.go#"
-	lifeTest = "internal/organization/life_test.go#"
+	ews        = "decided by the core and waiting for a face: EWS"
+	roleTest   = "internal/identity/impersonation_test.go#"
+	lifeTest   = "internal/organization/life_test.go#"
+	signInTest = "test/e2e/signin_test.go#"
+	centerTest = "internal/identity/center_test.go#"
 )
 
 // standings are in the order of the list of operations; every built operation has one.
@@ -108,13 +110,21 @@ var standings = map[string]standing{
 	"PutInboundDmarcSettings":      {waits: "stored for the check of arriving mail"},
 	"DescribeInboundDmarcSettings": {},
 
-	"CreateImpersonationRole":    {effect: "its tokens act for whom its rules allow", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
-	"UpdateImpersonationRole":    {effect: "its tokens may what it then may", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
-	"DeleteImpersonationRole":    {effect: "its tokens end", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
-	"GetImpersonationRole":       {},
-	"ListImpersonationRoles":     {},
-	"GetImpersonationRoleEffect": {waits: ews},
-	"AssumeImpersonationRole":    {effect: "the token is good for fifteen minutes, over a restart, on any server with the key", tests: []string{roleTest + "TestATokenLivesFifteenMinutesAndOverARestart"}, waits: ews},
+	"CreateImpersonationRole":               {effect: "its tokens act for whom its rules allow", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
+	"UpdateImpersonationRole":               {effect: "its tokens may what it then may", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
+	"DeleteImpersonationRole":               {effect: "its tokens end", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
+	"GetImpersonationRole":                  {},
+	"ListImpersonationRoles":                {},
+	"GetImpersonationRoleEffect":            {waits: ews},
+	"AssumeImpersonationRole":               {effect: "the token is good for fifteen minutes, over a restart, on any server with the key", tests: []string{roleTest + "TestATokenLivesFifteenMinutesAndOverARestart"}, waits: ews},
+	"CreateIdentityCenterApplication":       {},
+	"DeleteIdentityCenterApplication":       {},
+	"PutIdentityProviderConfiguration":      {effect: "directory passwords are refused in IMAP and SMTP, their sessions end; users sign in by the provider", tests: []string{signInTest + "TestSignInByAnIdentityProvider", centerTest + "TestBothAuthenticationModes"}},
+	"DescribeIdentityProviderConfiguration": {},
+	"DeleteIdentityProviderConfiguration":   {effect: "passwords work again, tokens and their sessions end", tests: []string{signInTest + "TestSignInByAnIdentityProvider"}},
+	"ListPersonalAccessTokens":              {},
+	"GetPersonalAccessTokenMetadata":        {},
+	"DeletePersonalAccessToken":             {effect: "its sessions end, IMAP and SMTP refuse it", tests: []string{signInTest + "TestSignInByAnIdentityProvider", centerTest + "TestTokensOpenWhatTheyAreFor"}},
 
 	"TagResource":         {},
 	"UntagResource":       {},

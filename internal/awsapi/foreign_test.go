@@ -66,6 +66,11 @@ func settle(w *world, alias string) *settlement {
 			OrganizationId: &org, Name: str("role"), Type: types.ImpersonationRoleTypeReadOnly, Rules: []types.ImpersonationRule{},
 		}).ImpersonationRoleId
 	}
+	s.application = w.identityProvider(org, types.IdentityProviderAuthenticationModeIdentityProviderAndDirectory,
+		&types.PersonalAccessTokenConfiguration{Status: types.PersonalAccessTokenConfigurationStatusActive})
+	for _, label := range []string{"phone", "laptop"} {
+		s.token = w.linkedToken(org, s.name, "01234567-89ab-cdef-0123-456789abcdef", label)
+	}
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s
@@ -121,6 +126,7 @@ func dump(w *world, s *settlement) string {
 		"DescribeOrganization", "ListTagsForResource",
 		"ListAccessControlRules",
 		"ListMobileDeviceAccessRules",
+		"DescribeIdentityProviderConfiguration",
 	} {
 		e := w.call("ADMIN", name, map[string]any{"OrganizationId": s.org, "ResourceARN": s.arn})
 		fmt.Fprintf(&b, "%s %s\n", name, e.body)
@@ -204,6 +210,8 @@ func foreignValues(member string, there *settlement) map[string]string {
 		return map[string]string{there.rule: nobody}
 	case "DomainName":
 		return map[string]string{there.domain: "nowhere.awsapps.com", "there.example": "nowhere.example"}
+	case "PersonalAccessTokenId":
+		return map[string]string{there.token: "unknown-token"}
 	}
 	return nil
 }

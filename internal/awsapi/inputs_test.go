@@ -13,6 +13,7 @@ type scene struct {
 	user, other, group, resource string // ids
 	domain                       string // verified
 	role                         string // an impersonation role's id
+	application, token           string // an application's ARN; a personal access token's id
 }
 
 // inputs makes an input with the required members of an operation, which name what is in the scene.
@@ -24,6 +25,12 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 	if s.role == "" {
 		s.role = "no-role"
 	}
+	if s.application == "" {
+		s.application = "arn:aws:sso::111122223333:application/ssoins-0123456789abcdef/apl-0000000000000000"
+	}
+	if s.token == "" {
+		s.token = "unknown-token"
+	}
 	known := map[string]any{
 		"OrganizationId": s.org, "ResourceARN": s.arn, "UserId": s.user, "EntityId": s.user, "MemberId": s.other, "GranteeId": s.other,
 		"GroupId": s.group, "ResourceId": s.resource, "Email": "fresh@" + s.domain, "DomainName": s.domain, "Password": "TestTest1234!",
@@ -32,6 +39,9 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 		"Effect": "ALLOW", "Description": "Big", "Action": "EWS", "IpAddress": "192.0.2.1",
 		"MobileDeviceAccessRuleId": "default", "DeviceId": "device1", "Enforced": false,
 		"ImpersonationRoleId": s.role, "TargetUser": s.user, "Rules": []string{},
+		"InstanceArn": instanceARN, "ApplicationArn": s.application, "AuthenticationMode": "IDENTITY_PROVIDER_AND_DIRECTORY",
+		"IdentityCenterConfiguration":      map[string]string{"InstanceArn": instanceARN, "ApplicationArn": s.application},
+		"PersonalAccessTokenConfiguration": map[string]string{"Status": "ACTIVE"}, "PersonalAccessTokenId": s.token,
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"

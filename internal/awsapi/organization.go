@@ -30,10 +30,9 @@ func (a *API) createOrganization(ctx context.Context, p principal.Principal, in 
 	return &contract.CreateOrganizationOutput{OrganizationId: always(id)}, nil
 }
 
-// deleteOrganization takes DeleteIdentityCenterApplication for granted: while there are no applications there is none to delete.
 func (a *API) deleteOrganization(ctx context.Context, p principal.Principal, in *contract.DeleteOrganizationInput) (*contract.DeleteOrganizationOutput, error) {
 	state, err := a.Organizations.Delete(ctx, p, directory.OrgID(in.OrganizationId), organization.Deletion{
-		Force: in.ForceDelete, Directory: in.DeleteDirectory, ClientToken: text(in.ClientToken),
+		Force: in.ForceDelete, Directory: in.DeleteDirectory, Application: in.DeleteIdentityCenterApplication, ClientToken: text(in.ClientToken),
 	})
 	if err != nil {
 		return nil, err

@@ -26,6 +26,7 @@ func newPool(s *settlement) *pool {
 	return &pool{values: map[string][]string{
 		"OrganizationId": {s.org}, "ResourceARN": {s.arn}, "UserId": entities, "EntityId": entities, "MemberId": entities, "GranteeId": entities,
 		"GroupId": entities, "ResourceId": entities, "Email": addresses, "DomainName": domains, "Alias": addresses, "Name": {s.name, "guest", "fresh"},
+		"InstanceArn": {instanceARN}, "ApplicationArn": {s.application}, "PersonalAccessTokenId": {s.token},
 	}}
 }
 
@@ -41,6 +42,9 @@ func (p *pool) add(body []byte) {
 				p.values[member] = append(p.values[member], id)
 			}
 		}
+	}
+	if arn, ok := answer["ApplicationArn"].(string); ok {
+		p.values["ApplicationArn"] = append(p.values["ApplicationArn"], arn)
 	}
 	if token, ok := answer["NextToken"].(string); ok {
 		p.values["NextToken"] = append(p.values["NextToken"], token)

@@ -129,7 +129,7 @@ func (s *story) goneOrganizations() {
 		w.t.Errorf("the deleted organisation is %+v", o)
 	}
 	for _, h := range w.api.Handlers() {
-		in := inputs(w.t, h.Op, scene{org: nowhere, user: nobody, other: nobody, group: nobody, resource: noRoom, arn: s.arn})
+		in := inputs(w.t, h.Op, scene{org: nowhere, user: nobody, other: nobody, group: nobody, resource: noRoom, arn: s.arn, application: s.application})
 		if h.Op.Lists(contract.OrganizationNotFoundException) {
 			w.expect(h.Op, in, contract.OrganizationNotFoundException)
 		}

@@ -30,6 +30,7 @@ func TestEveryOperation(t *testing.T) {
 		s.mobileOverrides()
 		s.dmarc()
 		s.impersonation()
+		s.identityCenter()
 		s.goneOrganizations()
 		s.externalDirectories()
 		w.everythingWasSeen()
@@ -42,6 +43,8 @@ type story struct {
 	org, arn string
 	other    string // another organisation
 	ann, bob string // enabled users
+
+	application string // by which the other organisation signs in
 }
 
 var str = aws.String

@@ -51,6 +51,7 @@ type world struct {
 	api       *awsapi.API
 	directory *directory.Service
 	policy    *policy.Service
+	center    *identity.Center
 	life      *organization.Service
 	mailboxes *mailbox.Store
 	audit     *audit.Log
@@ -75,7 +76,7 @@ type exchange struct {
 // inBoth runs fn on both engines, with the server's own jobs beside it, and lets every package check what is left.
 func inBoth(t *testing.T, fn func(w *world)) {
 	t.Helper()
-	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations())
+	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), mailbox.Migrations())
 	dbtest.Bubble(t, migrations, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		stop := w.startJobs()
@@ -100,13 +101,20 @@ func newWorld(t *testing.T, d *db.DB) *world {
 		External: map[string]directory.Directory{externalID: w.external},
 	})
 	w.policy = policy.New(w.directory, clock.System{})
+	w.center = identity.NewCenter(identity.CenterConfig{
+		DB: d, Directory: w.directory, Audit: records, Feed: notices, Clock: clock.System{}, Root: secret.Ephemeral(), Account: "111122223333",
+		Mapped: func(instance string) bool { return instance == instanceARN },
+	})
 	w.mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: noBlobs{}, Feed: notices, Clock: clock.System{}, Log: log})
 	w.life = organization.New(organization.Config{
-		DB: d, Directory: w.directory, Policy: w.policy, Mailboxes: w.mailboxes, Audit: records, Clock: clock.System{}, Log: log,
+		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Mailboxes: w.mailboxes, Audit: records, Clock: clock.System{}, Log: log,
 		Account: "111122223333", Region: "eu-west-1",
 	})
 	w.impersonation = identity.NewImpersonation(w.policy, records, secret.Ephemeral(), clock.System{}, log)
-	w.api = &awsapi.API{Directory: w.directory, Organizations: w.life, Policy: w.policy, Impersonation: w.impersonation, Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes."))}
+	w.api = &awsapi.API{
+		Directory: w.directory, Organizations: w.life, Policy: w.policy, Impersonation: w.impersonation, Center: w.center,
+		Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
+	}
 	w.front = awsapi.New(awsapi.Options{
 		Keys: w, Handlers: w.api.Handlers(), OrganizationARN: w.api.OrganizationARN, Account: "111122223333", Region: "eu-west-1",
 		Clock: clock.System{}, Log: log, Audit: awsapi.Denials(records, log),
@@ -187,7 +195,7 @@ func (w *world) check() {
 	w.t.Helper()
 	w.settle()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.life.Check} {
+		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.life.Check} {
 			faults, err := check(ctx, tx)
 			if err != nil {
 				return err

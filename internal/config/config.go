@@ -70,6 +70,9 @@ type Config struct {
 	// the PROXY protocol, which they must send on mail ports, or by X-Forwarded-For or Forwarded on HTTP. They alone may use a
 	// plain HTTP address that is not a loopback one.
 	TrustedProxies []netip.Prefix `key:"trusted_proxies" default:"" help:"addresses or networks of proxies in front, separated by commas"`
+	// AllowedNetworks are addresses and networks, separated by commas, beside the public internet, where what an organisation or
+	// a table below gives as an address may lead: identity providers and the like inside the operator's own network.
+	AllowedNetworks []netip.Prefix `key:"allowed_networks" default:"" help:"addresses or networks, beside the public internet, that configured endpoints may be in"`
 
 	// PasswordMemoryKiB and PasswordPasses are the cost of a password hash (argon2id, RFC 9106). The defaults are also the
 	// least allowed; a stored hash of another cost is renewed when its user signs in.
@@ -92,6 +95,11 @@ type Config struct {
 	LimitDailyUserExternal    int `key:"limit_daily_user_external" default:"0" help:"external recipients of a user a day (0: no limit; WorkMail's is 10000)"`
 	LimitDailyAccountExternal int `key:"limit_daily_account_external" default:"0" help:"external recipients of an account a day (0: no limit; WorkMail's is 100000)"`
 	LimitDailyAccountTest     int `key:"limit_daily_account_test" default:"0" help:"recipients of an account a day from test domains (0: no limit; WorkMail's is 200)"`
+
+	// The tables below stand in the file alone.
+
+	// IdentityCenter is the OpenID Connect provider of each Identity Center instance, by the instance's ARN.
+	IdentityCenter map[string]IdentityCenter `key:"-" table:"identity_center"`
 
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`

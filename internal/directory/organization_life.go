@@ -126,6 +126,15 @@ func (s *Service) mayAddOrganizationTx(ctx context.Context, tx *db.Tx) error {
 // TestDomain is the domain that an organisation of the alias always has.
 func (s *Service) TestDomain(alias string) string { return Fold(alias) + "." + s.suffix }
 
+// AliasOf returns the alias of the organisation that a host is named after, <alias>.<suffix>, empty for another host.
+func (s *Service) AliasOf(host string) string {
+	alias, ok := strings.CutSuffix(Fold(host), "."+s.suffix)
+	if !ok || strings.Contains(alias, ".") {
+		return ""
+	}
+	return alias
+}
+
 // isTestDomain reports whether name is one that TestDomain gives out.
 func (s *Service) isTestDomain(name string) bool {
 	alias, ok := strings.CutSuffix(name, "."+s.suffix)

@@ -22,6 +22,8 @@ type SignIn struct {
 	Mailbox      int64
 	// PasswordVersion changes with every new password. It is 0 for a user without one.
 	PasswordVersion int64
+	// ProviderUser is the identity at an identity provider that the user is linked to, empty for none.
+	ProviderUser string
 
 	state    State
 	role     Role
@@ -37,7 +39,7 @@ func (w SignIn) MaySignIn() bool {
 
 const (
 	signInColumns = `SELECT o.id, o.key, o.state, e.id, e.key, e.name, e.email, e.mailbox, e.state, e.role,
-		COALESCE(p.secret, ''), COALESCE(p.changed, 0)`
+		COALESCE(p.secret, ''), COALESCE(p.changed, 0), COALESCE(e.provider_user, '')`
 	signInTables = ` FROM entity e JOIN organization o ON o.key = e.organization LEFT JOIN password p ON p.entity = e.key`
 
 	signInByAddress = signInColumns + ` FROM domain d
@@ -130,7 +132,7 @@ func (s *Service) SignInByID(ctx context.Context, org OrgID, id EntityID) (who S
 
 func scanSignIn(row scanner) (w SignIn, err error) {
 	err = row.Scan(&w.Organization, &w.OrgKey, &w.orgState, &w.ID, &w.Key, &w.Name, &w.Email, &w.Mailbox, &w.state, &w.role,
-		&w.secret, &w.PasswordVersion)
+		&w.secret, &w.PasswordVersion, &w.ProviderUser)
 	if errors.Is(err, sql.ErrNoRows) {
 		return SignIn{}, noSuchSignIn()
 	}

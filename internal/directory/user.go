@@ -99,6 +99,9 @@ func (s *Service) UpdateUser(ctx context.Context, p principal.Principal, org Org
 		if err := mayUpdateUser(e, c); err != nil {
 			return "", err
 		}
+		if c.IdentityProviderUserID != nil {
+			s.publishUser(tx, o.ID, e.ID) // sessions and tokens stand on the link
+		}
 		return string(e.ID), updateUserTx(ctx, tx, e, c)
 	})
 }

@@ -155,7 +155,7 @@ func BenchmarkSignIn(b *testing.B) {
 			h := &benchHouse{B: b, db: d}
 			h.directory = directory.New(directory.Config{DB: d, Audit: audit.New(d, now, audit.Config{}), Clock: now, Feed: f})
 			h.policy = policy.New(h.directory, now)
-			door := identity.NewDoor(h.directory, h.policy, audit.New(d, now, audit.Config{}), f, now, nil, identity.Limits{})
+			door := identity.NewDoor(h.directory, h.policy, nil, audit.New(d, now, audit.Config{}), f, now, nil, identity.Limits{})
 			h.furnish(rules)
 			how := identity.Circumstances{Protocol: "IMAP", Address: netip.MustParseAddr("10.8.0.1")}
 			b.SetParallelism(16)

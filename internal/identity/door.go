@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
@@ -25,6 +26,7 @@ type Credentials struct {
 	// Username is an address of the user; "<alias>\name" or "<alias>.<suffix>\name"; or a bare name while exactly one enabled
 	// user of the server has it. Case does not matter.
 	Username string
+	// Password may be a personal access token of the user instead.
 	Password string
 }
 
@@ -71,7 +73,9 @@ func (l Limits) withDefaults() Limits {
 type Door struct {
 	directory *directory.Service
 	policy    *policy.Service
+	center    *Center
 	audit     *audit.Log
+	clock     clock.Clock
 	log       *slog.Logger
 
 	remembered *goodSecrets
@@ -80,14 +84,17 @@ type Door struct {
 	sessions   *sessions
 }
 
-// NewDoor returns the door to the users of d under the access rules of p. A nil log discards.
-func NewDoor(d *directory.Service, p *policy.Service, a *audit.Log, f *feed.Feed, c clock.Clock, log *slog.Logger, l Limits) *Door {
+// NewDoor returns the door to the users of d under the access rules of p. A nil center knows no tokens and no identity providers;
+// a nil log discards.
+func NewDoor(
+	d *directory.Service, p *policy.Service, center *Center, a *audit.Log, f *feed.Feed, c clock.Clock, log *slog.Logger, l Limits,
+) *Door {
 	l = l.withDefaults()
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Door{
-		directory: d, policy: p, audit: a, log: log,
+		directory: d, policy: p, center: center, audit: a, clock: c, log: log,
 		remembered: newGoodSecrets(l.Remembered),
 		accounts:   newGuessLimit(l.AccountFailures, l.AccountRefill, c),
 		addresses:  newGuessLimit(l.AddressFailures, l.AddressRefill, c),
@@ -106,6 +113,10 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return nil, err
 	}
+	p, err := d.center.prove(ctx, who, c.Password, how.Protocol)
+	if err != nil {
+		return nil, err
+	}
 	barred := ""
 	if known {
 		if barred, err = d.barred(ctx, who, how); err != nil {
@@ -113,23 +124,46 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 		}
 	}
 	// One who may not come in pays for the hash each time: a quick answer would tell that the password is right.
-	if !known || barred != "" || !d.remembered.has(userKey(who.Organization, who.ID), c.Password, who.PasswordVersion) {
-		if reason, err := d.verify(ctx, who, known, barred, c, how.Address); err != nil || reason != "" {
+	if !known || barred != "" || !p.admits() && !d.remembers(who, p, c.Password) {
+		if reason, err := d.verify(ctx, who, known, barred, p, c, how.Address); err != nil || reason != "" {
 			return nil, d.refuse(ctx, who, c, how, reason, err)
 		}
 	}
-	s := d.sessions.open(principal.Principal{
-		Kind: principal.User, ID: string(who.ID), Organization: string(who.Organization), Name: who.Name,
-		Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
-	}, who)
+	return d.enter(ctx, who, c, how, p, nil)
+}
+
+// enter opens the session of a user who has shown who he is, unless he may not come in all the same, and records it.
+func (d *Door) enter(ctx context.Context, who directory.SignIn, c Credentials, how Circumstances, p proof, i *Identity) (*Session, error) {
+	if reason, err := d.barred(ctx, who, how); err != nil || reason != "" {
+		return nil, d.refuse(ctx, who, c, how, reason, err)
+	}
+	s := &Session{
+		Principal: principal.Principal{
+			Kind: principal.User, ID: string(who.ID), Organization: string(who.Organization), Name: who.Name,
+			Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
+		},
+		SignIn: who, identity: i,
+	}
+	detail := ""
+	if p.admits() {
+		s.Token, s.expires, detail = p.token.ID, p.token.Expires, tokenIs(p.token.ID)
+	}
+	d.sessions.open(s)
 	// What changed between the first look and the registration was announced before anybody listened: look once more.
 	if reason, err := d.stale(ctx, s); err != nil || reason != "" {
 		s.Close()
 		return nil, d.refuse(ctx, who, c, how, reason, err)
 	}
-	if err := d.audit.Record(ctx, audit.Of(s.Principal, s.Principal.Organization, signInOperation, s.Principal.ID)); err != nil {
+	r := audit.Of(s.Principal, s.Principal.Organization, signInOperation, s.Principal.ID)
+	r.Detail = detail
+	if err := d.audit.Record(ctx, r); err != nil {
 		s.Close()
 		return nil, err
+	}
+	if s.Token != "" {
+		if err := d.center.used(ctx, p.token); err != nil {
+			d.log.WarnContext(ctx, "the use of a token was not written down", "error", err, "token", s.Token)
+		}
 	}
 	return s, nil
 }
@@ -157,10 +191,17 @@ func because(kind string, rules []string) string {
 
 const notEnabled = "not enabled"
 
+// remembers reports whether the password is one that lets the user in and was verified before.
+func (d *Door) remembers(who directory.SignIn, p proof, password string) bool {
+	return !p.passwordsOff && d.remembered.has(userKey(who.Organization, who.ID), password, who.PasswordVersion)
+}
+
 // verify checks the password, and the limits on guessing it. It returns the reason of a refusal, or an error when it could
-// not find out; barred is one that the caller knows, for one whose password is right. An unknown user costs what a known one costs, also once there were too many failures: else the quick answer
-// would tell who is known.
-func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, barred string, c Credentials, from netip.Addr) (string, error) {
+// not find out; barred is one that the caller knows, for one whose password is right. An unknown user costs what a known one
+// costs, also once there were too many failures: else the quick answer would tell who is known.
+func (d *Door) verify(
+	ctx context.Context, who directory.SignIn, known bool, barred string, p proof, c Credentials, from netip.Addr,
+) (string, error) {
 	user, account, address := userKey(who.Organization, who.ID), unknownKey(c.Username), addressKey(from)
 	if known {
 		account = user
@@ -184,21 +225,28 @@ func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, bar
 		}
 		defer func() { l.limit.end(l.key, *l.failed) }()
 	}
-	if known && barred == "" && d.remembered.has(user, c.Password, who.PasswordVersion) { // by one who was waited for
+	if known && barred == "" && d.remembers(who, p, c.Password) { // by one who was waited for
 		return "", nil
 	}
 	ok, err := d.directory.VerifySignIn(ctx, who, c.Password)
 	if err != nil {
 		return "", err
 	}
-	failedAddress = !known || !ok || barred != ""
-	// A right password is no guess: a phone that a rule keeps out must not lock its user out of the other ways in.
-	failedAccount = !known || !ok || barred == notEnabled
+	right := known && (ok && !p.passwordsOff || p.admits())
+	failedAddress = !right || barred != ""
+	// A right password or token is no guess: a phone that a rule keeps out must not lock its user out of the other ways in.
+	failedAccount = !right || barred == notEnabled
 	switch {
 	case !known:
 		return "unknown user", nil
+	case p.admits(): // so that it is barred
+		return barred, nil
+	case !ok && p.useless != "":
+		return p.useless + ": " + p.token.ID, nil
 	case !ok:
 		return "wrong password", nil
+	case p.passwordsOff: // which cost what a wrong one does, so as not to tell that it is right
+		return noPasswords, nil
 	case barred != "":
 		return barred, nil
 	}
@@ -243,9 +291,19 @@ func addressKey(a netip.Addr) string {
 	return a.String()
 }
 
-// Run ends sessions when their users' passwords, states, organisations or access rules change, until ctx ends. Each change is acted on
-// within a second. It returns when every session that it watched has been told to end.
+// expiryTick is how late the session of a token that expires may end.
+const expiryTick = 10 * time.Second
+
+// Run ends sessions when their users' passwords, tokens, states, organisations or access rules change, until ctx ends. Each
+// change is acted on within a second. It returns when every session that it watched has been told to end.
 func (d *Door) Run(ctx context.Context) error {
+	var ticks sync.WaitGroup
+	ticks.Go(func() {
+		for d.clock.Sleep(ctx, expiryTick) == nil {
+			d.sessions.expire(d.clock.Now())
+		}
+	})
+	defer ticks.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -283,8 +341,11 @@ func (d *Door) stale(ctx context.Context, s *Session) (string, error) {
 		return "the user was deleted", nil
 	case err != nil:
 		return "", err
-	case now.PasswordVersion != s.SignIn.PasswordVersion:
+	case s.Token == "" && s.identity == nil && now.PasswordVersion != s.SignIn.PasswordVersion:
 		return "the password was changed", nil
 	}
-	return d.barred(ctx, now, Circumstances{Protocol: s.Principal.Protocol, Address: s.Principal.Address})
+	if reason, err := d.barred(ctx, now, Circumstances{Protocol: s.Principal.Protocol, Address: s.Principal.Address}); err != nil || reason != "" {
+		return reason, err
+	}
+	return d.center.stale(ctx, s, now)
 }

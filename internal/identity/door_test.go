@@ -20,6 +20,7 @@ import (
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/secret"
 )
 
 const password = "examplePa$$w0rd"
@@ -40,6 +41,7 @@ type house struct {
 	audit     *audit.Log
 	directory *directory.Service
 	policy    *policy.Service
+	center    *identity.Center
 }
 
 func onBoth(t *testing.T, limits identity.Limits, fn func(h *house)) {
@@ -51,7 +53,11 @@ func onBoth(t *testing.T, limits identity.Limits, fn func(h *house)) {
 		h.audit = audit.New(d, h.clock, audit.Config{})
 		h.directory = directory.New(directory.Config{DB: d, Audit: h.audit, Clock: h.clock, Feed: f})
 		h.policy = policy.New(h.directory, h.clock)
-		h.Door = identity.NewDoor(h.directory, h.policy, h.audit, f, h.clock, nil, limits)
+		h.center = identity.NewCenter(identity.CenterConfig{
+			DB: d, Directory: h.directory, Audit: h.audit, Feed: f, Clock: h.clock, Root: secret.Ephemeral(), Account: "000000000000",
+			Mapped: func(arn string) bool { return arn == instance },
+		})
+		h.Door = identity.NewDoor(h.directory, h.policy, h.center, h.audit, f, h.clock, nil, limits)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- h.Run(ctx) }()

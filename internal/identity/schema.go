@@ -2,7 +2,8 @@ package identity
 
 import "github.com/pennypost/pennypost/internal/db"
 
-// Migrations are the tables of this package: administrators' access keys, and which root key their secrets are sealed under.
+// Migrations are the tables of this package: administrators' access keys, which root key their secrets are sealed under, and
+// the Identity Center's.
 func Migrations() []db.Migration {
 	return []db.Migration{{Version: 3000, Name: "access keys", SQL: `
 CREATE TABLE access_key (
@@ -17,5 +18,5 @@ CREATE TABLE sealed_under (
 	one    BIGINT PRIMARY KEY CHECK (one = 1),
 	key_id TEXT NOT NULL
 ) {{.WithoutRowID}};
-`}}
+`}, {Version: 3010, Name: "identity center and tokens", SQL: centerTables}}
 }

@@ -2,19 +2,23 @@ package identity
 
 import (
 	"sync"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/feed"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
-// Session is one signed-in connection. It ends by Close, or by itself when the user's password or state changes, or
-// an access rule forbids it.
+// Session is one signed-in connection. It ends by Close, or by itself when what let its user in does not any more.
 type Session struct {
 	Principal principal.Principal
 	// SignIn is what the directory knew of the user at sign-in.
 	SignIn directory.SignIn
+	// Token is the id of the personal access token that stood in place of the password, empty where none did.
+	Token string
 
+	identity *Identity // where an identity provider vouched for the user
+	expires  time.Time // of the token, zero for never
 	registry *sessions
 	once     sync.Once
 	done     chan struct{}
@@ -91,16 +95,30 @@ func (r *sessions) takeChanged() map[string]bool {
 	return users
 }
 
-func (r *sessions) open(p principal.Principal, who directory.SignIn) *Session {
-	s := &Session{Principal: p, SignIn: who, registry: r, done: make(chan struct{})}
-	user := userKey(who.Organization, who.ID)
+// open registers a session.
+func (r *sessions) open(s *Session) {
+	s.registry, s.done = r, make(chan struct{})
+	user := userKey(s.SignIn.Organization, s.SignIn.ID)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byUser[user] == nil {
 		r.byUser[user] = map[*Session]struct{}{}
 	}
 	r.byUser[user][s] = struct{}{}
-	return s
+}
+
+// expire marks the users of sessions whose tokens have expired.
+func (r *sessions) expire(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for user, open := range r.byUser {
+		for s := range open {
+			if !s.expires.IsZero() && !now.Before(s.expires) {
+				r.changed[user] = r.changed[user] // nothing of the user itself
+				r.notify()
+			}
+		}
+	}
 }
 
 func (r *sessions) remove(s *Session) {

@@ -19,6 +19,8 @@ type Deletion struct {
 	// Directory is accepted and changes nothing yet: our own directory ends with its organisation, an external one is never
 	// deleted.
 	Directory bool
+	// Application deletes the organisation's Identity Center application too, unless another organisation uses it.
+	Application bool
 	// ClientToken makes a repetition give the same answer; empty means that every call is a new one.
 	ClientToken string
 }
@@ -33,6 +35,9 @@ func (s *Service) Delete(ctx context.Context, p principal.Principal, org directo
 	once := directory.Once{
 		Scope: "DeleteOrganization " + string(org), Token: d.ClientToken,
 		Input: fmt.Appendf(nil, "%t %t", d.Force, d.Directory),
+	}
+	if d.Application { // and as before it where not, for tokens that are remembered
+		once.Input = append(once.Input, " application"...)
 	}
 	var state string
 	err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
@@ -64,15 +69,22 @@ func (s *Service) deleteTx(ctx context.Context, tx *db.Tx, p principal.Principal
 	if _, err := s.directory.SetStateTx(ctx, tx, o, o.State, directory.OrgDeleting, ""); err != nil {
 		return "", err
 	}
-	if err := job.EnqueueTx(ctx, tx, deleteKind, string(o.ID), nil, s.clock.Now()); err != nil {
+	if err := job.EnqueueTx(ctx, tx, deleteKind, string(o.ID), deletion{d.Application}, s.clock.Now()); err != nil {
 		return "", err
 	}
 	return string(directory.OrgDeleting), s.audit.AppendTx(ctx, tx, audit.Of(p, string(o.ID), "DeleteOrganization", string(o.ID)))
 }
 
+// deletion is the payload of the job; the jobs of older versions have none.
+type deletion struct{ Application bool }
+
 // finishDeletion removes all that an organisation has, a few hundred rows at a time, and makes it Deleted. Writers who began
 // before the state changed were waited for by that change, so that nothing is added any more.
 func (s *Service) finishDeletion(ctx context.Context, j job.Job) error {
+	var asked deletion
+	if err := j.Decode(&asked); err != nil {
+		return err
+	}
 	o, err := s.organization(ctx, directory.OrgID(j.Key))
 	if err != nil {
 		return err
@@ -96,6 +108,9 @@ func (s *Service) finishDeletion(ctx context.Context, j job.Job) error {
 	}
 	return s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		if err := s.policy.EraseTx(ctx, tx, o); err != nil {
+			return err
+		}
+		if err := s.center.EraseTx(ctx, tx, o, asked.Application); err != nil {
 			return err
 		}
 		if err := s.directory.MarkDeletedTx(ctx, tx, o); err != nil {
@@ -156,7 +171,11 @@ func (s *Service) untieTx(ctx context.Context, tx *db.Tx, entity int64, limit in
 		return swept, err
 	}
 	forgotten, err := s.policy.ForgetTx(ctx, tx, entity, limit-swept)
-	return swept + forgotten, err
+	if swept += forgotten; err != nil || swept == limit {
+		return swept, err
+	}
+	tokens, err := s.center.ForgetTx(ctx, tx, entity, limit-swept)
+	return swept + tokens, err
 }
 
 // eraseMailbox closes an entity's mailbox, if it has one, and purges it.

@@ -17,11 +17,13 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/secret"
 )
 
 var newYear = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -29,7 +31,7 @@ var newYear = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 var admin = principal.Principal{Kind: principal.Administrator, ID: "AKIATEST", Name: "test", Protocol: "API"}
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), mailbox.Migrations())
 }
 
 // world is a core on an empty store, with a clock that the test moves, in a bubble that knows when all wait.
@@ -41,6 +43,7 @@ type world struct {
 	clock     *clock.Fake
 	directory *directory.Service
 	policy    *policy.Service
+	center    *identity.Center
 	mailboxes *mailbox.Store
 	audit     *audit.Log
 	feed      *feed.Feed
@@ -81,9 +84,13 @@ func newWorld(t *testing.T, d *db.DB, c directory.Config) *world {
 	c.DB, c.Audit, c.Clock, c.Feed, c.Log = d, w.audit, w.clock, w.feed, log
 	w.directory = directory.New(c)
 	w.policy = policy.New(w.directory, w.clock)
+	w.center = identity.NewCenter(identity.CenterConfig{
+		DB: d, Directory: w.directory, Audit: w.audit, Feed: w.feed, Clock: w.clock, Root: secret.Ephemeral(), Account: "000000000000",
+		Mapped: func(string) bool { return true },
+	})
 	w.mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: noBlobs{}, Feed: w.feed, Clock: w.clock, Log: log})
 	w.Service = organization.New(organization.Config{
-		DB: d, Directory: w.directory, Policy: w.policy, Mailboxes: w.mailboxes, Audit: w.audit, Clock: w.clock, Log: log,
+		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Mailboxes: w.mailboxes, Audit: w.audit, Clock: w.clock, Log: log,
 	})
 	return w
 }
@@ -120,7 +127,7 @@ func (noBlobs) Delete(context.Context, string) error { return nil }
 func (w *world) check() {
 	w.t.Helper()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.Check} {
+		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.Check} {
 			faults, err := check(ctx, tx)
 			if err != nil {
 				return err

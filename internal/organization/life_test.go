@@ -8,6 +8,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 )
@@ -243,5 +244,32 @@ func TestDeleteCascade(t *testing.T) {
 		if n := w.mailboxCount(); n != 1 {
 			t.Errorf("%d mailboxes are left, want ben's", n)
 		}
+	})
+}
+
+// TestDeletingAnOrganizationTakesItsApplication shares one application between two organisations.
+func TestDeletingAnOrganizationTakesItsApplication(t *testing.T) {
+	inBoth(t, func(w *world) {
+		const instance = "arn:aws:sso:::instance/ssoins-0123456789abcdef"
+		acme := w.acme()
+		other, err := w.Create(w.ctx, admin, organization.Request{Alias: "other"})
+		w.ok(err)
+		w.untilState(other, directory.OrgActive)
+		application, err := w.center.CreateApplication(w.ctx, admin, "mail", instance, "")
+		w.ok(err)
+		configuration := identity.Provider{Instance: instance, Application: application}
+		for _, org := range []directory.OrgID{acme, other} {
+			w.ok(w.center.PutProvider(w.ctx, admin, org, configuration))
+		}
+		for _, org := range []directory.OrgID{acme, other} {
+			w.ok(w.center.PutProvider(w.ctx, admin, other, configuration)) // it exists
+			_, err := w.Delete(w.ctx, admin, org, organization.Deletion{Application: true})
+			w.ok(err)
+			w.untilState(org, directory.OrgDeleted)
+		}
+		third, err := w.Create(w.ctx, admin, organization.Request{Alias: "third"})
+		w.ok(err)
+		w.untilState(third, directory.OrgActive)
+		w.wantFault(w.center.PutProvider(w.ctx, admin, third, configuration), fault.NotFound, fault.Resource)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/policy"
@@ -23,6 +24,7 @@ type Config struct {
 	DB        *db.DB
 	Directory *directory.Service
 	Policy    *policy.Service
+	Center    *identity.Center
 	Mailboxes *mailbox.Store
 	Audit     *audit.Log
 	Clock     clock.Clock
@@ -39,6 +41,7 @@ type Service struct {
 	db              *db.DB
 	directory       *directory.Service
 	policy          *policy.Service
+	center          *identity.Center
 	mailboxes       *mailbox.Store
 	audit           *audit.Log
 	clock           clock.Clock
@@ -50,7 +53,7 @@ type Service struct {
 // New returns the service.
 func New(c Config) *Service {
 	s := &Service{
-		db: c.DB, directory: c.Directory, policy: c.Policy, mailboxes: c.Mailboxes, audit: c.Audit, clock: c.Clock, log: c.Log,
+		db: c.DB, directory: c.Directory, policy: c.Policy, center: c.Center, mailboxes: c.Mailboxes, audit: c.Audit, clock: c.Clock, log: c.Log,
 		account: c.Account, region: c.Region, quotaMB: c.MailboxMB,
 	}
 	if s.log == nil {

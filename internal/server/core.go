@@ -41,6 +41,7 @@ type core struct {
 	keys          *identity.Keys
 	directory     *directory.Service
 	policy        *policy.Service
+	center        *identity.Center
 	mailboxes     *mailbox.Store
 	organizations *organization.Service
 	transport     *transport.Transport
@@ -99,6 +100,10 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.keys = identity.NewKeys(d, parts.audit, parts.root, parts.feed, parts.clock, iam.Check)
 	parts.policy = policy.New(parts.directory, parts.clock)
+	parts.center = identity.NewCenter(identity.CenterConfig{
+		DB: d, Directory: parts.directory, Audit: parts.audit, Feed: parts.feed, Clock: parts.clock, Root: parts.root, Account: c.AccountID,
+		Mapped: func(instance string) bool { _, ok := c.IdentityCenter[instance]; return ok },
+	})
 	parts.spool = filepath.Join(dir, spoolName)
 	// What a killed server left there was never acknowledged.
 	if err := errors.Join(os.RemoveAll(parts.spool), os.MkdirAll(parts.spool, 0o700)); err != nil {
@@ -113,11 +118,11 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		MaxMessage: c.MaxMessage() + transport.MaxAdded, // the faces hold senders to the limit itself
 	})
 	parts.organizations = organization.New(organization.Config{
-		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit,
+		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Mailboxes: parts.mailboxes, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
 		MailboxMB: int64(c.LimitMailboxMB),
 	})
-	parts.door = identity.NewDoor(parts.directory, parts.policy, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
+	parts.door = identity.NewDoor(parts.directory, parts.policy, parts.center, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.impersonation = identity.NewImpersonation(parts.policy, parts.audit, parts.root, parts.clock, log)
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log,
@@ -195,7 +200,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 		faults = append(faults, "database: "+err.Error())
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
-		c.directory.Check, c.policy.Check, c.organizations.Check,
+		c.directory.Check, c.policy.Check, c.center.Check, c.organizations.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/pennypost/pennypost/internal/awsapi"
 	"github.com/pennypost/pennypost/internal/imap"
 	"github.com/pennypost/pennypost/internal/smtp"
+	"github.com/pennypost/pennypost/internal/web"
 )
 
 // faces are the protocols that programs and people reach the core by.
@@ -20,13 +21,14 @@ type faces struct {
 	inbound    *smtp.Server
 	submission *smtp.Server
 	imap       *imap.Server
+	web        *web.Handler
 }
 
 // newFaces makes the faces on the core.
-func (s *Server) newFaces() faces {
+func (s *Server) newFaces() (faces, error) {
 	c := s.core
 	api := &awsapi.API{
-		Directory: c.directory, Organizations: c.organizations, Policy: c.policy, Impersonation: c.impersonation,
+		Directory: c.directory, Organizations: c.organizations, Policy: c.policy, Impersonation: c.impersonation, Center: c.center,
 		Pages: awsapi.NewPages(c.root.Derive("page tokens")),
 	}
 	mail := smtp.Config{
@@ -35,7 +37,12 @@ func (s *Server) newFaces() faces {
 	}
 	submission := mail
 	submission.Authenticate = smtp.Through(c.door)
+	page, err := s.newWeb()
+	if err != nil {
+		return faces{}, err
+	}
 	return faces{
+		web: page,
 		api: awsapi.New(awsapi.Options{
 			Keys: c.keys, Handlers: api.Handlers(), OrganizationARN: api.OrganizationARN,
 			Account: s.config.AccountID, Region: s.config.Region,
@@ -47,14 +54,14 @@ func (s *Server) newFaces() faces {
 			Mailboxes: c.mailboxes, Feed: c.feed, SignIn: imap.Through(c.door), TLS: s.certs.Config("imap"), Log: s.log, Spool: c.spool,
 			MaxMessage: s.config.MaxMessage(),
 		}),
-	}
+	}, nil
 }
 
 // serve serves each listener by its face until ctx ends.
 func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return serveHTTP(ctx, s.control, nil, controlHandler(s.verbs(), s.log), s.log) })
 
-	api := s.metrics.countRequests(s.faces.api)
+	api := beside(s.metrics.countRequests(s.faces.api), s.faces.web)
 	trusted := proxies(s.config.TrustedProxies)
 	web := func(key string, tlsConfig *tls.Config, h http.Handler) {
 		if l, on := s.listeners[key]; on {

@@ -87,7 +87,9 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 		return nil, err
 	}
 	s.metrics = newMetrics(s.core.db, o.Version)
-	s.faces = s.newFaces()
+	if s.faces, err = s.newFaces(); err != nil {
+		return nil, err
+	}
 	if s.control, err = listenControl(ctx, c.Data); err != nil {
 		return nil, err
 	}

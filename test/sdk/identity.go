@@ -1,0 +1,50 @@
+package sdk
+
+const (
+	// instance is the Identity Center instance that the server of the test maps to a provider.
+	instance = "arn:aws:sso:::instance/ssoins-0123456789abcdef"
+	// annsIdentity is what the scenario's user was linked to at its creation.
+	annsIdentity = "90677c608a-01234567-0123-0123-0123-0123456789ab"
+	// onThePage stands for the call of no operation: the user makes a token on the sign-in page.
+	onThePage = ""
+)
+
+func identitySteps() []step {
+	configuration := func(application string) object {
+		return inOrg(object{
+			"AuthenticationMode":               "IDENTITY_PROVIDER_AND_DIRECTORY",
+			"IdentityCenterConfiguration":      object{"InstanceArn": instance, "ApplicationArn": application},
+			"PersonalAccessTokenConfiguration": object{"Status": "ACTIVE", "LifetimeInDays": 30},
+		})
+	}
+	described := configuration("{application}")
+	delete(described, "OrganizationId")
+	token := object{
+		"PersonalAccessTokenId": "{token}", "UserId": "{ann}", "Name": "phone", "DateCreated": now, "ExpiresTime": anything, "Scopes": list{"IMAP", "SMTP"},
+	}
+	return []step{
+		{
+			call: "CreateIdentityCenterApplication", in: object{"Name": "mail", "InstanceArn": instance, "ClientToken": "{alias}"},
+			out: object{"ApplicationArn": "~^arn:aws:sso::000000000000:application/ssoins-0123456789abcdef/apl-[0-9a-f]{16}$"}, save: map[string]string{"application": "ApplicationArn"},
+		},
+		{call: "DescribeIdentityProviderConfiguration", in: inOrg(nil), fails: "ResourceNotFoundException"},
+		{
+			call: "PutIdentityProviderConfiguration", in: configuration("arn:aws:sso::000000000000:application/ssoins-0123456789abcdef/apl-0000000000000000"),
+			fails: "ResourceNotFoundException",
+		},
+		{call: "PutIdentityProviderConfiguration", in: configuration("{application}"), out: done},
+		{call: "DescribeIdentityProviderConfiguration", in: inOrg(nil), out: described},
+		{call: "DeleteIdentityCenterApplication", in: object{"ApplicationArn": "{application}"}, fails: "OrganizationStateException"},
+		{call: "ListPersonalAccessTokens", in: inOrg(object{"UserId": "{ann}"}), out: object{"PersonalAccessTokenSummaries": list{}}},
+		{call: onThePage},
+		{call: "ListPersonalAccessTokens", in: inOrg(object{"MaxResults": 1}), out: object{"PersonalAccessTokenSummaries": list{token}}},
+		{call: "GetPersonalAccessTokenMetadata", in: inOrg(object{"PersonalAccessTokenId": "{token}"}), out: token},
+		{call: "DeletePersonalAccessToken", in: inOrg(object{"PersonalAccessTokenId": "{token}"}), out: done},
+		{call: "GetPersonalAccessTokenMetadata", in: inOrg(object{"PersonalAccessTokenId": "{token}"}), fails: "ResourceNotFoundException"},
+		{call: "ListPersonalAccessTokens", in: inOrg(object{"UserId": "nobody-here"}), fails: "EntityNotFoundException"},
+		{call: "GetPersonalAccessTokenMetadata", in: inOrg(object{"PersonalAccessTokenId": "unknown"}), fails: "ResourceNotFoundException"},
+		{call: "DeletePersonalAccessToken", in: inOrg(object{"PersonalAccessTokenId": "unknown"}), out: done},
+		{call: "DeleteIdentityProviderConfiguration", in: inOrg(nil), out: done},
+		{call: "DeleteIdentityCenterApplication", in: object{"ApplicationArn": "{application}"}, out: done},
+	}
+}
