@@ -8,7 +8,6 @@ import (
 	"crypto/subtle"
 	"embed"
 	"errors"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -48,7 +47,7 @@ const (
 // maxForm is how many bytes a form may have.
 const maxForm = 64 << 10
 
-//go:embed page.html style.css
+//go:embed style.css
 var files embed.FS
 
 // Handler serves the page.
@@ -56,7 +55,6 @@ type Handler struct {
 	config    Config
 	log       *slog.Logger
 	mux       *http.ServeMux
-	page      *template.Template
 	style     []byte
 	providers map[string]*provider
 	sessions  *sessions
@@ -65,7 +63,7 @@ type Handler struct {
 // New returns the page.
 func New(c Config) *Handler {
 	h := &Handler{
-		config: c, log: c.Log, mux: http.NewServeMux(), page: template.Must(template.ParseFS(files, "page.html")),
+		config: c, log: c.Log, mux: http.NewServeMux(),
 		providers: map[string]*provider{}, sessions: newSessions(c.Clock),
 	}
 	if h.log == nil {
@@ -119,32 +117,10 @@ func (h *Handler) styleSheet(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(h.style) // a client that is gone is no fault
 }
 
-// view is what a page shows: the block of page.html with the name, and its values.
-type view struct {
-	Block string
-	Title string
-
-	Alias   string
-	Text    string // of an error
-	User    string
-	CSRF    string
-	Scopes  []string
-	Tokens  []identity.Token
-	Secret  string // of a token that was just made
-	Made    identity.Token
-	Problem string // with the last form
-}
-
 func (h *Handler) show(w http.ResponseWriter, r *http.Request, status int, v view) {
-	var b strings.Builder
-	if err := h.page.ExecuteTemplate(&b, "page", v); err != nil {
-		h.log.ErrorContext(r.Context(), "a page can't be shown", "page", v.Block, "error", err)
-		http.Error(w, "the page can't be shown", http.StatusInternalServerError)
-		return
-	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(b.String())) // a client that is gone is no fault
+	_, _ = w.Write([]byte(v.page())) // a client that is gone is no fault
 }
 
 // fail shows a page that says what went wrong.
@@ -162,7 +138,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		h.log.ErrorContext(r.Context(), "the sign-in page failed", "path", r.URL.Path, "error", err)
 	}
-	h.show(w, r, status, view{Block: "error", Title: "Sign-in failed", Text: text})
+	h.show(w, r, status, view{block: failBlock, Title: "Sign-in failed", Text: text})
 }
 
 // statusOf is the status of a page that tells a fault.
@@ -192,7 +168,7 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request) {
 		alias = h.config.Directory.AliasOf(hostname(r))
 	}
 	if alias == "" {
-		h.show(w, r, http.StatusOK, view{Block: "choose", Title: "Sign in"})
+		h.show(w, r, http.StatusOK, view{block: chooseBlock, Title: "Sign in"})
 		return
 	}
 	if _, _, err := h.config.Center.ProviderOf(r.Context(), alias); err != nil {
@@ -209,7 +185,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
-	h.show(w, r, http.StatusOK, view{Block: "start", Title: "Sign in to " + alias, Alias: alias})
+	h.show(w, r, http.StatusOK, view{block: startBlock, Title: "Sign in to " + alias, Alias: alias})
 }
 
 // signedIn lets a request through that has a session, and leads others to the beginning.
@@ -252,7 +228,7 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request, s *session, statu
 		h.fail(w, r, err)
 		return
 	}
-	v.Block, v.Title, v.Tokens, v.Scopes = "tokens", "Personal access tokens", tokens, identity.TokenScopes()
+	v.block, v.Title, v.Tokens, v.Scopes = tokensBlock, "Personal access tokens", tokens, identity.TokenScopes()
 	v.User, v.CSRF = s.Principal.Name, s.csrf
 	h.show(w, r, status, v)
 }
