@@ -25,7 +25,7 @@ type API struct {
 func (a *API) Handlers() []contract.Handler {
 	return slices.Concat(
 		a.organizationHandlers(), a.userHandlers(), a.mailboxHandlers(), a.groupHandlers(), a.resourceHandlers(),
-		a.addressHandlers(), a.domainHandlers(), a.permissionHandlers(), a.tagHandlers(),
+		a.addressHandlers(), a.domainHandlers(), a.permissionHandlers(), a.retentionHandlers(), a.tagHandlers(),
 	)
 }
 

@@ -26,8 +26,9 @@ type standing struct {
 }
 
 const (
-	mailTest = "test/python/test_mail.py#"
-	lifeTest = "internal/organization/life_test.go#"
+	mailTest      = "test/python/test_mail.py#"
+	retentionTest = "internal/organization/retention_test.go#"
+	lifeTest      = "internal/organization/life_test.go#"
 )
 
 // standings are in the order of the list of operations; every built operation has one.
@@ -83,6 +84,13 @@ var standings = map[string]standing{
 	"PutMailboxPermissions":    {effect: "SEND_AS and SEND_ON_BEHALF at submission", tests: []string{mailTest + "test_send_as_and_on_behalf"}, waits: "FULL_ACCESS: shared mailboxes over IMAP and EWS"},
 	"DeleteMailboxPermissions": {effect: "sending as the owner is refused", tests: []string{mailTest + "test_delete_mailbox_permissions"}},
 	"ListMailboxPermissions":   {},
+
+	"PutRetentionPolicy": {
+		effect: "mail that is older goes from mailboxes, in open IMAP sessions too", waits: "getting back what DELETE removed: a web client",
+		tests: []string{retentionTest + "TestRetentionPolicyRemovesMail", "test/e2e/retention_test.go#TestRetentionRemovesMail"},
+	},
+	"DeleteRetentionPolicy":     {effect: "what is under way stops", tests: []string{retentionTest + "TestRetentionStopsWhenItsPolicyEnds"}},
+	"GetDefaultRetentionPolicy": {},
 
 	"TagResource":         {},
 	"UntagResource":       {},

@@ -51,6 +51,8 @@ func settle(w *world, alias string) *settlement {
 			OrganizationId: &org, EntityId: &s.user, GranteeId: &grantee, PermissionValues: []types.PermissionType{types.PermissionTypeSendAs},
 		})
 	}
+	must(w, w.PutRetentionPolicy, &workmail.PutRetentionPolicyInput{OrganizationId: &org, Name: &alias, FolderConfigurations: []types.FolderConfiguration{}})
+	s.retention = *must(w, w.GetDefaultRetentionPolicy, &workmail.GetDefaultRetentionPolicyInput{OrganizationId: &org}).Id
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s
@@ -102,7 +104,7 @@ func dump(w *world, s *settlement) string {
 			in["NextToken"] = page.NextToken
 		}
 	}
-	for _, name := range []string{"DescribeOrganization", "ListTagsForResource"} {
+	for _, name := range []string{"DescribeOrganization", "ListTagsForResource", "GetDefaultRetentionPolicy"} {
 		e := w.call("ADMIN", name, map[string]any{"OrganizationId": s.org, "ResourceARN": s.arn})
 		fmt.Fprintf(&b, "%s %s\n", name, e.body)
 	}
@@ -176,6 +178,8 @@ func foreignValues(member string, there *settlement) map[string]string {
 			there.name + "@" + there.domain: "nowhere-ann@nowhere.awsapps.com", "sales@" + there.domain: "sales@nowhere.awsapps.com",
 			"x@there.example": "x@nowhere.example",
 		}
+	case "Id":
+		return map[string]string{there.retention: "nowhere"}
 	case "DomainName":
 		return map[string]string{there.domain: "nowhere.awsapps.com", "there.example": "nowhere.example"}
 	}

@@ -12,6 +12,7 @@ type scene struct {
 	org, arn                     string
 	user, other, group, resource string // ids
 	domain                       string // verified
+	retention                    string // a policy's id
 }
 
 // inputs makes an input with the required members of an operation, which name what is in the scene.
@@ -24,7 +25,11 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 		"OrganizationId": s.org, "ResourceARN": s.arn, "UserId": s.user, "EntityId": s.user, "MemberId": s.other, "GranteeId": s.other,
 		"GroupId": s.group, "ResourceId": s.resource, "Email": "fresh@" + s.domain, "DomainName": s.domain, "Password": "TestTest1234!",
 		"Name": "fresh", "DisplayName": "Fresh", "Type": "ROOM", "PermissionValues": []string{"SEND_AS"}, "MailboxQuota": 7,
+		"Id": "none", "FolderConfigurations": []map[string]any{{"Name": "DRAFTS", "Action": "DELETE", "Period": 30}},
 		"Tags": []map[string]string{{"Key": "k", "Value": "v"}}, "TagKeys": []string{"k"}, "DeleteDirectory": true, "Alias": "fresh@" + s.domain,
+	}
+	if s.retention != "" {
+		known["Id"] = s.retention
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"

@@ -310,3 +310,24 @@ func BenchmarkRetention(b *testing.B) {
 		})
 	}
 }
+
+// A store that the version before wrote: what lies there is as old as it is. (These verbs write only what was there before.)
+func TestRetentionOfAStoreFromBefore(t *testing.T) {
+	var id ID
+	dbtest.Upgrade(t, Migrations()[:1], Migrations(), func(t *testing.T, d *db.DB) {
+		r := newRig(quiet{t}, d)
+		r.t = t
+		id = r.mailbox("a")
+		r.put(id, InboxID, "stays", 0)
+		r.put(id, InboxID, "moves", 0)
+		r.clock.Advance(5 * day)
+		_, err := r.Move(t.Context(), id, InboxID, UIDs(2), TrashID)
+		r.ok(err)
+	}, func(t *testing.T, d *db.DB) {
+		r := newRig(t, d)
+		r.clock.Advance(12 * day)
+		if n := r.retain(id, r.rule(Inbox, 10, true), r.rule(Trash, 10, true)); n != 1 || len(r.uids(id, TrashID)) != 1 {
+			t.Errorf("%d items went", n)
+		}
+	})
+}

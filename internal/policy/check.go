@@ -35,8 +35,14 @@ func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err er
 		}
 		owner, grantee = page[len(page)-1].owner, page[len(page)-1].grantee
 	}
-	settings, err := s.checkSettings(ctx, tx)
-	return append(faults, settings...), err
+	for _, more := range []func(context.Context, *db.Tx) ([]string, error){s.checkSettings, s.checkRetentions} {
+		found, err := more(ctx, tx)
+		if err != nil {
+			return nil, err
+		}
+		faults = append(faults, found...)
+	}
+	return faults, nil
 }
 
 type checkedRow struct {
@@ -95,7 +101,7 @@ func missing(err error, why string) (string, error) {
 // checkSettings finds settings and rules of organisations that are gone.
 func (s *Service) checkSettings(ctx context.Context, tx *db.Tx) (faults []string, err error) {
 	rows, err := tx.Query(ctx, `SELECT organization FROM policy_setting UNION SELECT organization FROM access_rule
-		UNION SELECT organization FROM mobile_rule`)
+		UNION SELECT organization FROM mobile_rule UNION SELECT organization FROM retention_policy`)
 	if err != nil {
 		return nil, fmt.Errorf("check settings: %w", err)
 	}

@@ -4,7 +4,10 @@ import "github.com/pennypost/pennypost/internal/db"
 
 // Migrations returns the steps that make and change the package's tables.
 func Migrations() []db.Migration {
-	return []db.Migration{{Version: 2000, Name: "permissions and rules", SQL: tables}}
+	return []db.Migration{
+		{Version: 2000, Name: "permissions and rules", SQL: tables},
+		{Version: 2020, Name: "retention policies", SQL: retentionTable},
+	}
 }
 
 // permission holds what a grantee may do on an owner's mailbox; both are directory's keys of entities, rights are the bits
@@ -42,4 +45,16 @@ CREATE TABLE mobile_rule (
   modified BIGINT NOT NULL,
   PRIMARY KEY (organization, id)
 ) {{.WithoutRowID}};
+`
+
+// The folders of a retention policy are kept as JSON: it is always read as a whole. version is another one each time it is put.
+const retentionTable = `
+CREATE TABLE retention_policy (
+  organization {{.RowID}} NOT NULL PRIMARY KEY,
+  id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  folders TEXT NOT NULL,
+  version BIGINT NOT NULL
+);
 `

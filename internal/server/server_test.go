@@ -419,7 +419,8 @@ func TestMetricsAndHealth(t *testing.T) {
 	code, body := get("/metrics")
 	for _, want := range []string{
 		`pennypost_info{database="sqlite",version="1.2.3"} 1`, "pennypost_database_commits_total", "go_goroutines",
-		`pennypost_connections_accepted_total{listener="metrics"}`,
+		`pennypost_connections_accepted_total{listener="metrics"}`, `pennypost_retention_runs_total{outcome="finished"} 0`,
+		`pennypost_retention_items_total{action="expire"} 0`, "pennypost_retention_mailboxes_total 0",
 	} {
 		if code != 200 || !strings.Contains(body, want) {
 			t.Errorf("/metrics (%d) lacks %s", code, want)
