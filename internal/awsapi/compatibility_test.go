@@ -86,8 +86,11 @@ var standings = map[string]standing{
 	"ListMailboxPermissions":   {},
 
 	"PutRetentionPolicy": {
-		effect: "mail that is older goes from mailboxes, in open IMAP sessions too", waits: "getting back what DELETE removed: a web client",
-		tests: []string{retentionTest + "TestRetentionPolicyRemovesMail", "test/e2e/retention_test.go#TestRetentionRemovesMail"},
+		effect: "mail that is older goes from mailboxes, in open IMAP sessions too", waits: "recovering what DELETE removed, which the core does (TestRecoverableItems): a web client",
+		tests: []string{
+			retentionTest + "TestRetentionPolicyRemovesMail", "internal/imap/retention_test.go#TestClientsSeeRetentionAsExpunges",
+			"internal/mailbox/retention_test.go#TestRecoverableItems", "test/e2e/retention_test.go#TestRetentionRemovesMail",
+		},
 	},
 	"DeleteRetentionPolicy":     {effect: "what is under way stops", tests: []string{retentionTest + "TestRetentionStopsWhenItsPolicyEnds"}},
 	"GetDefaultRetentionPolicy": {},

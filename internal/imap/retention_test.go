@@ -13,7 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
 
-// TestClientsSeeRetentionAsExpunges lets retention remove mail, a month from now, under an idle client, one that comes back by
+// TestClientsSeeRetentionAsExpunges lets retention (PutRetentionPolicy) remove mail, a month from now, under an idle client, one that comes back by
 // QRESYNC, and one that counts its quota; then some of it is recovered.
 func TestClientsSeeRetentionAsExpunges(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {

@@ -160,6 +160,7 @@ func TestRetentionSurvivesClocksThatWereWrong(t *testing.T) {
 	})
 }
 
+// What PutRetentionPolicy's action DELETE removes can be recovered, until its time is over.
 func TestRecoverableItems(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
 		ctx := t.Context()
