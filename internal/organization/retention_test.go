@@ -133,63 +133,63 @@ func TestRetentionPolicyRemovesMail(t *testing.T) {
 
 // A policy that is changed or deleted in the middle of a run stops it: no more is removed, and the audit trail tells of what was.
 func TestRetentionStopsWhenItsPolicyEnds(t *testing.T) {
-	for name, change := range map[string]func(w *world, org directory.OrgID) error{
-		"DeleteRetentionPolicy": func(w *world, org directory.OrgID) error {
-			r, err := w.policy.RetentionPolicy(w.ctx, admin, org)
-			w.ok(err)
-			return w.policy.DeleteRetentionPolicy(w.ctx, admin, org, r.ID)
-		},
-		"PutRetentionPolicy": func(w *world, org directory.OrgID) error {
-			return w.policy.PutRetentionPolicy(w.ctx, admin, org, policy.RetentionPolicy{Name: "other", Folders: []policy.RetentionFolder{
-				{Folder: policy.RetainInbox, Action: policy.RetainDelete, Days: 700},
-			}})
-		},
-	} {
-		for _, crash := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/crash=%v", name, crash), func(t *testing.T) {
-				inBothWithoutJobs(t, func(w *world) {
-					stop := w.startJobs()
-					org := w.acme()
-					boxes := []mailbox.ID{w.box(org, "ann"), w.box(org, "bob"), w.box(org, "carl")}
+	remove := func(w *world, org directory.OrgID) error {
+		r, err := w.policy.RetentionPolicy(w.ctx, admin, org)
+		w.ok(err)
+		return w.policy.DeleteRetentionPolicy(w.ctx, admin, org, r.ID)
+	}
+	put := func(w *world, org directory.OrgID) error {
+		return w.policy.PutRetentionPolicy(w.ctx, admin, org, policy.RetentionPolicy{Name: "other", Folders: []policy.RetentionFolder{
+			{Folder: policy.RetainInbox, Action: policy.RetainDelete, Days: 700},
+		}})
+	}
+	for name, c := range map[string]struct {
+		change func(w *world, org directory.OrgID) error
+		crash  bool // the run ends in the middle, and its policy while nothing runs
+	}{"DeleteRetentionPolicy": {remove, false}, "PutRetentionPolicy": {put, false}, "PutRetentionPolicy after a crash": {put, true}} {
+		t.Run(name, func(t *testing.T) {
+			inBothWithoutJobs(t, func(w *world) {
+				stop := w.startJobs()
+				org := w.acme()
+				boxes := []mailbox.ID{w.box(org, "ann"), w.box(org, "bob")}
+				for _, box := range boxes {
+					w.mail(box, mailbox.InboxID, 1500)
+				}
+				w.pass(2 * day)
+				left := func() (n int64) {
 					for _, box := range boxes {
-						w.mail(box, mailbox.InboxID, 1500)
+						f, err := w.mailboxes.FolderByID(w.ctx, box, mailbox.InboxID)
+						w.ok(err)
+						n += f.Messages
 					}
-					w.pass(2 * day)
-					left := func() (n int64) {
-						for _, box := range boxes {
-							f, err := w.mailboxes.FolderByID(w.ctx, box, mailbox.InboxID)
-							w.ok(err)
-							n += f.Messages
-						}
-						return n
-					}
-					// The change comes while the first pieces are removed, from what listens to the mailbox.
-					listener := w.feed.Listen(mailbox.Topic(boxes[0]))
-					defer listener.Close()
-					w.putRetention(org, policy.RetentionFolder{Folder: policy.RetainInbox, Action: policy.RetainDeleteNow, Days: 1})
-					<-listener.C
-					if crash { // the run ends in the middle, and its policy while nothing runs
-						stop()
-						stop = func() {}
-					}
-					w.ok(change(w, org))
-					// Not one piece may be removed after the change.
-					n := left()
-					if crash {
-						stop = w.startJobs()
-					}
-					w.pass(13 * time.Hour)
-					defer stop()
-					if got := left(); got != n || n == 0 {
-						t.Errorf("%d items were left when the policy ended, and %d later", n, got)
-					}
-					want := fmt.Sprintf("%d removed for good", 4500-n)
-					if got := w.retentionRecords(org); len(got) != 1 || got[0][:len("stopped")] != "stopped" || got[0][len(got[0])-len(want):] != want {
-						t.Errorf("the audit trail says %q, want that %s", got, want)
-					}
-				})
+					return n
+				}
+				// The change comes while the first pieces are removed.
+				listener := w.feed.Listen(mailbox.Topic(boxes[0]))
+				defer listener.Close()
+				w.putRetention(org, policy.RetentionFolder{Folder: policy.RetainInbox, Action: policy.RetainDeleteNow, Days: 1})
+				<-listener.C
+				if c.crash {
+					stop()
+					stop = func() {}
+				}
+				w.ok(c.change(w, org))
+				// Not one piece may be removed after the change.
+				n := left()
+				if c.crash {
+					stop = w.startJobs()
+				}
+				w.pass(13 * time.Hour)
+				defer stop()
+				if got := left(); got != n || n == 0 {
+					t.Errorf("%d items were left when the policy ended, and %d later", n, got)
+				}
+				want := fmt.Sprintf("%d removed for good", 3000-n)
+				if got := w.retentionRecords(org); len(got) != 1 || got[0][:len("stopped")] != "stopped" || got[0][len(got[0])-len(want):] != want {
+					t.Errorf("the audit trail says %q, want that %s", got, want)
+				}
 			})
-		}
+		})
 	}
 }
 
