@@ -41,6 +41,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.monitoringHandlers(),
 		a.impersonationHandlers(),
 		a.identityHandlers(),
+		a.retentionHandlers(),
 	)
 }
 

@@ -32,11 +32,12 @@ const (
 	activeSync = "decided by the core and waiting for a face: ActiveSync"
 	mobileTest = "internal/policy/mobile_test.go#"
 	// ews is the face that what tokens may waits for.
-	ews        = "decided by the core and waiting for a face: EWS"
-	roleTest   = "internal/identity/impersonation_test.go#"
-	lifeTest   = "internal/organization/life_test.go#"
-	signInTest = "test/e2e/signin_test.go#"
-	centerTest = "internal/identity/center_test.go#"
+	ews           = "decided by the core and waiting for a face: EWS"
+	roleTest      = "internal/identity/impersonation_test.go#"
+	lifeTest      = "internal/organization/life_test.go#"
+	signInTest    = "test/e2e/signin_test.go#"
+	centerTest    = "internal/identity/center_test.go#"
+	retentionTest = "internal/organization/retention_test.go#"
 )
 
 // standings are in the order of the list of operations; every built operation has one.
@@ -125,6 +126,15 @@ var standings = map[string]standing{
 	"ListPersonalAccessTokens":              {},
 	"GetPersonalAccessTokenMetadata":        {},
 	"DeletePersonalAccessToken":             {effect: "its sessions end, IMAP and SMTP refuse it", tests: []string{signInTest + "TestSignInByAnIdentityProvider", centerTest + "TestTokensOpenWhatTheyAreFor"}},
+	"PutRetentionPolicy": {
+		effect: "mail that is older goes from mailboxes, in open IMAP sessions too", waits: "recovering what DELETE removed, which the core does (TestRecoverableItems): a web client",
+		tests: []string{
+			retentionTest + "TestRetentionPolicyRemovesMail", "internal/imap/retention_test.go#TestClientsSeeRetentionAsExpunges",
+			"internal/mailbox/retention_test.go#TestRecoverableItems", "test/e2e/retention_test.go#TestRetentionRemovesMail",
+		},
+	},
+	"DeleteRetentionPolicy":     {effect: "what is under way stops", tests: []string{retentionTest + "TestRetentionStopsWhenItsPolicyEnds"}},
+	"GetDefaultRetentionPolicy": {},
 
 	"TagResource":         {},
 	"UntagResource":       {},

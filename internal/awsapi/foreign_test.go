@@ -71,6 +71,8 @@ func settle(w *world, alias string) *settlement {
 	for _, label := range []string{"phone", "laptop"} {
 		s.token = w.linkedToken(org, s.name, "01234567-89ab-cdef-0123-456789abcdef", label)
 	}
+	must(w, w.PutRetentionPolicy, &workmail.PutRetentionPolicyInput{OrganizationId: &org, Name: &alias, FolderConfigurations: []types.FolderConfiguration{}})
+	s.retention = *must(w, w.GetDefaultRetentionPolicy, &workmail.GetDefaultRetentionPolicyInput{OrganizationId: &org}).Id
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s
@@ -127,6 +129,7 @@ func dump(w *world, s *settlement) string {
 		"ListAccessControlRules",
 		"ListMobileDeviceAccessRules",
 		"DescribeIdentityProviderConfiguration",
+		"GetDefaultRetentionPolicy",
 	} {
 		e := w.call("ADMIN", name, map[string]any{"OrganizationId": s.org, "ResourceARN": s.arn})
 		fmt.Fprintf(&b, "%s %s\n", name, e.body)
@@ -208,6 +211,8 @@ func foreignValues(member string, there *settlement) map[string]string {
 		}
 	case "MobileDeviceAccessRuleId":
 		return map[string]string{there.rule: nobody}
+	case "Id":
+		return map[string]string{there.retention: "nowhere"}
 	case "DomainName":
 		return map[string]string{there.domain: "nowhere.awsapps.com", "there.example": "nowhere.example"}
 	case "PersonalAccessTokenId":

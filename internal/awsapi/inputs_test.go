@@ -14,6 +14,7 @@ type scene struct {
 	domain                       string // verified
 	role                         string // an impersonation role's id
 	application, token           string // an application's ARN; a personal access token's id
+	retention                    string // a policy's id
 }
 
 // inputs makes an input with the required members of an operation, which name what is in the scene.
@@ -35,6 +36,7 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 		"OrganizationId": s.org, "ResourceARN": s.arn, "UserId": s.user, "EntityId": s.user, "MemberId": s.other, "GranteeId": s.other,
 		"GroupId": s.group, "ResourceId": s.resource, "Email": "fresh@" + s.domain, "DomainName": s.domain, "Password": "TestTest1234!",
 		"Name": "fresh", "DisplayName": "Fresh", "Type": "ROOM", "PermissionValues": []string{"SEND_AS"}, "MailboxQuota": 7,
+		"Id": "none", "FolderConfigurations": []map[string]any{{"Name": "DRAFTS", "Action": "DELETE", "Period": 30}},
 		"Tags": []map[string]string{{"Key": "k", "Value": "v"}}, "TagKeys": []string{"k"}, "DeleteDirectory": true, "Alias": "fresh@" + s.domain,
 		"Effect": "ALLOW", "Description": "Big", "Action": "EWS", "IpAddress": "192.0.2.1",
 		"MobileDeviceAccessRuleId": "default", "DeviceId": "device1", "Enforced": false,
@@ -42,6 +44,9 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 		"InstanceArn": instanceARN, "ApplicationArn": s.application, "AuthenticationMode": "IDENTITY_PROVIDER_AND_DIRECTORY",
 		"IdentityCenterConfiguration":      map[string]string{"InstanceArn": instanceARN, "ApplicationArn": s.application},
 		"PersonalAccessTokenConfiguration": map[string]string{"Status": "ACTIVE"}, "PersonalAccessTokenId": s.token,
+	}
+	if s.retention != "" {
+		known["Id"] = s.retention
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"

@@ -166,6 +166,7 @@ func (w *world) Do(r *http.Request) (*http.Response, error) {
 func (w *world) startJobs() (stop func()) {
 	runner := job.NewRunner(w.db, clock.System{}, slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	w.life.Handle(runner)
+	w.life.HandleRetention(runner)
 	w.directory.Handle(runner)
 	ctx, cancel := context.WithCancel(w.ctx)
 	ended := make(chan error, 1)

@@ -78,6 +78,7 @@ func (c *Config) check() []error {
 		{"limit_aliases", c.LimitAliases, 1, math.MaxInt32},
 		{"limit_domains", c.LimitDomains, 1, math.MaxInt32},
 		{"limit_tags", c.LimitTags, 1, math.MaxInt32},
+		{"recoverable_days", c.RecoverableDays, 1, 3650},
 		{"limit_mailbox_mb", c.LimitMailboxMB, 1, 1 << 30},
 		{"limit_message_mb", c.LimitMessageMB, 1, 1024},
 		{"limit_recipients", c.LimitRecipients, 1, 100_000},

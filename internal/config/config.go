@@ -79,6 +79,9 @@ type Config struct {
 	PasswordMemoryKiB int `key:"password_memory_kib" default:"19456" help:"memory of a password hash in KiB, 19456 at least"`
 	PasswordPasses    int `key:"password_passes" default:"2" help:"passes of a password hash, 2 at least"`
 
+	// RecoverableDays is how long mail that a retention policy deleted can be recovered. A change holds for what is deleted later.
+	RecoverableDays int `key:"recoverable_days" default:"30" help:"days for which mail deleted by a retention policy can be recovered"`
+
 	// The limits below are WorkMail's own. Those that bound one request, entity or message must be 1 or more.
 	LimitAliases    int `key:"limit_aliases" default:"100" help:"aliases of a user, group or resource"`
 	LimitDomains    int `key:"limit_domains" default:"1000" help:"mail domains of an organization"`

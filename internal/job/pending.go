@@ -47,6 +47,15 @@ func List(ctx context.Context, d *db.DB, after int64, limit int) ([]Pending, err
 	return list, nil
 }
 
+// ExistsTx reports whether a job of the kind and key waits or runs.
+func ExistsTx(ctx context.Context, tx *db.Tx, kind, key string) (bool, error) {
+	var n int
+	if err := tx.QueryRow(ctx, existsSQL, kind, key).Scan(&n); err != nil {
+		return false, fmt.Errorf("look for job %s %s: %w", kind, key, err)
+	}
+	return n > 0, nil
+}
+
 // maxError bounds the error text that is kept.
 const maxError = 1000
 

@@ -31,5 +31,7 @@ const (
 	// releaseSQL frees a job whose runner stops: that is no failure.
 	releaseSQL = `UPDATE job SET lease = 0, token = 0 WHERE id = $1 AND token = $2`
 
+	existsSQL = `SELECT COUNT(*) FROM job WHERE kind = $1 AND "key" = $2`
+
 	pendingSQL = `SELECT id, kind, "key", due, lease, attempts, error FROM job WHERE id > $1 ORDER BY id LIMIT $2`
 )

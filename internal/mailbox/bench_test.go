@@ -67,6 +67,13 @@ func (r *rig) fill(n, size int) ID {
 		}
 		return id
 	}
+	r.fillBox(id, n, size)
+	return id
+}
+
+// fillBox adds n messages to a mailbox's inbox.
+func (r *rig) fillBox(id ID, n, size int) {
+	r.t.Helper()
 	done := make(chan error)
 	var next atomic.Int64
 	const writers = 64
@@ -84,7 +91,6 @@ func (r *rig) fill(n, size int) ID {
 	for range writers {
 		r.ok(<-done)
 	}
-	return id
 }
 
 func BenchmarkDeliver(b *testing.B) {

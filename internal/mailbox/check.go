@@ -74,7 +74,7 @@ WHERE i.size <> COALESCE(LENGTH(i.prefix), 0) + b.size`,
 	{
 		"a body's references are counted wrong (body, kept, counted)",
 		`SELECT b.id, COALESCE(s.extra, 0) + 1, COALESCE(i.n, 0) FROM body b LEFT JOIN body_share s ON s.body = b.id
-LEFT JOIN (SELECT body, COUNT(*) AS n FROM item GROUP BY body) i ON i.body = b.id WHERE COALESCE(s.extra, 0) + 1 <> COALESCE(i.n, 0)`,
+LEFT JOIN (SELECT body, COUNT(*) AS n FROM (SELECT body FROM item UNION ALL SELECT body FROM recoverable) a GROUP BY body) i ON i.body = b.id WHERE COALESCE(s.extra, 0) + 1 <> COALESCE(i.n, 0)`,
 	},
 	{
 		"a share has no body, or shares nothing (body, extra)",
@@ -86,7 +86,24 @@ LEFT JOIN (SELECT body, COUNT(*) AS n FROM item GROUP BY body) i ON i.body = b.i
 	},
 	{
 		"an envelope has no item (mailbox, item)",
-		`SELECT mailbox, item FROM meta EXCEPT SELECT mailbox, item FROM item`,
+		`SELECT mailbox, item FROM meta EXCEPT SELECT mailbox, item FROM item EXCEPT SELECT mailbox, item FROM recoverable`,
+	},
+	{
+		"an item that is as it came has a UID below those that retention has passed (mailbox, folder, UID, passed)",
+		`SELECT i.mailbox, i.folder, i.uid, f.kept_below FROM item i JOIN folder f ON f.mailbox = i.mailbox AND f.id = i.folder
+WHERE i.uid < f.kept_below AND i.changed = i.created`,
+	},
+	{
+		"a recoverable item has no mailbox or a number never given out, is an item too, or was removed after its time (mailbox, item)",
+		`SELECT r.mailbox, r.item FROM recoverable r LEFT JOIN mailbox m ON m.id = r.mailbox
+LEFT JOIN item i ON i.mailbox = r.mailbox AND i.item = r.item
+WHERE m.id IS NULL OR r.item >= m.next_item OR i.item IS NOT NULL OR r.due < r.removed`,
+	},
+	{
+		"a recoverable item has no envelope, or no body of its size in its organisation (mailbox, item, body)",
+		`SELECT r.mailbox, r.item, r.body FROM recoverable r JOIN mailbox m ON m.id = r.mailbox
+LEFT JOIN meta e ON e.mailbox = r.mailbox AND e.item = r.item LEFT JOIN body b ON b.id = r.body
+WHERE e.item IS NULL OR b.id IS NULL OR b.org <> m.org OR r.size <> COALESCE(LENGTH(r.prefix), 0) + b.size`,
 	},
 	{
 		"a departure is at or below the floor, above the highest, or of an item that is there (mailbox, folder, number, UID)",

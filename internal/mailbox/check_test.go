@@ -16,6 +16,9 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		r.put(id, InboxID, "y", 0)
 		_, _, err := r.Expunge(t.Context(), id, InboxID, UIDs(1), false)
 		r.ok(err)
+		r.put(id, DraftsID, "recoverable", 0)
+		r.clock.Advance(2 * day)
+		r.retain(id, r.rule(Drafts, 1, true))
 		r.check()
 		for _, damage := range []string{
 			`UPDATE folder SET messages = messages + 1 WHERE id = 1`,
@@ -42,6 +45,16 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			`UPDATE folder SET parent = 77 WHERE id = 3`,
 			`UPDATE folder SET kind = 1 WHERE id = 1`,
 			`UPDATE mailbox SET next_folder = 3`,
+			`UPDATE folder SET kept_below = 4 WHERE id = 1`,
+			`DELETE FROM recoverable`,
+			`UPDATE recoverable SET item = 2`,
+			`UPDATE recoverable SET item = 99`,
+			`UPDATE recoverable SET mailbox = 99`,
+			`UPDATE recoverable SET due = 1`,
+			`UPDATE recoverable SET size = 1`,
+			`DELETE FROM meta WHERE item = (SELECT item FROM recoverable)`,
+			`DELETE FROM body WHERE id = (SELECT body FROM recoverable)`,
+			`UPDATE body SET org = 99 WHERE id = (SELECT body FROM recoverable)`,
 		} {
 			t.Run(damage, func(t *testing.T) {
 				undo := errors.New("undo the damage")

@@ -65,6 +65,7 @@ func livesUntilKilled(dir string) error {
 		return err
 	}
 	said := make(chan error)
+	go func() { said <- s.livesUnderRetention(ctx, d.ID) }()
 	for w := range 8 {
 		go func() {
 			for n := 0; ; n++ {
@@ -97,6 +98,39 @@ func livesUntilKilled(dir string) error {
 	return <-said
 }
 
+// livesUnderRetention delivers to the drafts, says so, and lets retention remove them and some of them come back.
+func (s *Store) livesUnderRetention(ctx context.Context, id ID) error {
+	for n := 0; ; n++ {
+		name := fmt.Sprintf("%s-kept-%d", os.Getenv(crashRound), n)
+		m := Message{Source: Source{Bytes: append([]byte(name+"\r\n\r\n"), randomBytes(100+n%7*500)...)}, Envelope: []byte(name)}
+		if _, err := s.Deliver(ctx, m, Target{Mailbox: id, Folder: DraftsID}); err != nil {
+			return err
+		}
+		fmt.Println("kept", name)
+		if n%3 != 2 {
+			continue
+		}
+		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+			_, _, err := s.RetainTx(ctx, tx, id, Due{DraftsID, Rule{Before: s.clock.Now(), Recoverable: true}})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		items, err := s.Recoverable(ctx, id, 0, 2)
+		if err != nil {
+			return err
+		}
+		var ids []ItemID
+		for _, it := range items {
+			ids = append(ids, it.ID)
+		}
+		if _, err := s.Recover(ctx, id, ids, 0); err != nil {
+			return err
+		}
+	}
+}
+
 func TestNothingAcknowledgedIsLostByKilling(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) { killInALoop(t, "") })
 	t.Run("postgres", func(t *testing.T) { killInALoop(t, dbtest.PostgresURL(t, Migrations())) })
@@ -118,10 +152,10 @@ func killInALoop(t *testing.T, url string) {
 	if err := s.db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	stored, expunged := map[string]bool{}, map[string]bool{}
+	stored, expunged, kept := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for round := range 6 {
-		lifeAndDeath(t, dir, url, round, stored, expunged)
-		autopsy(t, dir, url, stored, expunged)
+		lifeAndDeath(t, dir, url, round, stored, expunged, kept)
+		autopsy(t, dir, url, stored, expunged, kept)
 	}
 	if len(expunged) == 0 {
 		t.Error("no life was long enough to expunge anything")
@@ -129,7 +163,7 @@ func killInALoop(t *testing.T, url string) {
 }
 
 // lifeAndDeath starts the process and kills it when it has said some things.
-func lifeAndDeath(t *testing.T, dir, url string, round int, stored, expunged map[string]bool) {
+func lifeAndDeath(t *testing.T, dir, url string, round int, stored, expunged, kept map[string]bool) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), crashPath+"="+dir, crashURL+"="+url, crashRound+"="+strconv.Itoa(round))
@@ -152,6 +186,8 @@ func lifeAndDeath(t *testing.T, dir, url string, round int, stored, expunged map
 			stored[name] = true
 		case "expunged":
 			expunged[name] = true
+		case "kept":
+			kept[name] = true
 		}
 		if said++; said == 60+round*37 {
 			if err := cmd.Process.Kill(); err != nil {
@@ -166,7 +202,7 @@ func lifeAndDeath(t *testing.T, dir, url string, round int, stored, expunged map
 }
 
 // autopsy opens the store again and compares it with what was acknowledged.
-func autopsy(t *testing.T, dir, url string, stored, expunged map[string]bool) {
+func autopsy(t *testing.T, dir, url string, stored, expunged, kept map[string]bool) {
 	t.Helper()
 	ctx := t.Context()
 	s, err := crashStore(dir, url)
@@ -205,6 +241,23 @@ func autopsy(t *testing.T, dir, url string, stored, expunged map[string]bool) {
 		if n != 11 && (n != 10 || !mayBeExpunged(name)) {
 			t.Errorf("message %s is half there: %d", name, n)
 		}
+	}
+	there := map[string]int{}
+	for _, it := range r.items(d.ID, DraftsID, WantMeta) {
+		there[string(it.Envelope)]++
+	}
+	recoverable, err := s.Recoverable(ctx, d.ID, 0, 1<<20)
+	r.ok(err)
+	for _, it := range recoverable {
+		there[string(it.Envelope)]++
+	}
+	for name := range kept {
+		if there[name] != 1 {
+			t.Errorf("message %s was acknowledged, may be recoverable, and is there %d times", name, there[name])
+		}
+	}
+	if len(recoverable) == 0 {
+		t.Error("no life was long enough for retention")
 	}
 	r.ok(s.db.Close())
 }

@@ -92,12 +92,13 @@ func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, se
 // longRun is from how many neighbours on a range is cheaper than single rows.
 const longRun = 3
 
-const storeRun = `UPDATE item SET flags = (flags & $5) | $6, changed = uid + $7
+const storeRun = `UPDATE item SET flags = (flags & $5) | $6, changed = uid + $7, modified = $8
 WHERE mailbox = $1 AND folder = $2 AND uid BETWEEN $3 AND $4`
 
 // writeFlags writes what c made of the items: a run of UIDs without gaps with one statement, as their numbers have none either.
 func (s *Store) writeFlags(ctx context.Context, tx *db.Tx, id ID, f FolderID, c FlagChange, changed []FlagUpdate) error {
 	var single []int64
+	now := micros(s.clock.Now())
 	for len(changed) > 0 {
 		n := 1
 		for n < len(changed) && changed[n].UID == changed[0].UID+UID(n) {
@@ -106,7 +107,7 @@ func (s *Store) writeFlags(ctx context.Context, tx *db.Tx, id ID, f FolderID, c 
 		first, last := changed[0], changed[n-1]
 		if n >= longRun {
 			_, err := tx.Exec(ctx, storeRun, int64(id), int64(f), int64(first.UID), int64(last.UID), int64(AllFlags&^c.Remove),
-				int64(c.Add), int64(first.ModSeq)-int64(first.UID))
+				int64(c.Add), int64(first.ModSeq)-int64(first.UID), now)
 			if err != nil {
 				return err
 			}
@@ -117,7 +118,7 @@ func (s *Store) writeFlags(ctx context.Context, tx *db.Tx, id ID, f FolderID, c 
 		}
 		changed = changed[n:]
 	}
-	_, err := s.bulk.flags.exec(ctx, tx, []any{int64(id), int64(f)}, single)
+	_, err := s.bulk.flags.exec(ctx, tx, []any{int64(id), int64(f), now}, single)
 	return err
 }
 

@@ -80,6 +80,9 @@ WHERE mailbox = $1 AND id = $2 RETURNING gone`, int64(id), int64(f), t.messages,
 
 // purgeRest removes what is left of a mailbox without items.
 func (s *Store) purgeRest(ctx context.Context, tx *db.Tx, id ID) (done bool, err error) {
+	if n, err := s.dropRecoverable(ctx, tx, id); err != nil || n > 0 {
+		return false, err
+	}
 	var f FolderID
 	err = tx.QueryRow(ctx, `SELECT id FROM folder WHERE mailbox = $1 AND departures > 0 LIMIT 1`, int64(id)).Scan(&f)
 	if err == nil {

@@ -45,12 +45,13 @@ func readRows(ctx context.Context, tx *db.Tx, id ID, f FolderID, set UIDSet, lim
 // bulks are the statements over many rows.
 type bulks struct {
 	flags, move, copyItem, copyMeta, deleteItem, deleteMeta, vanish, share, release, unshare, deleteBody bulk
+	retire, deleteRecoverable, deleteEnvelope                                                            bulk
 }
 
 func newBulks() bulks {
 	return bulks{
-		flags: newBulk(`UPDATE item SET flags = v.column4, changed = v.column5 FROM (VALUES) AS v
-WHERE item.mailbox = v.column1 AND item.folder = v.column2 AND item.uid = v.column3`, 2, 2, 3),
+		flags: newBulk(`UPDATE item SET flags = v.column4, changed = v.column5, modified = $3 FROM (VALUES) AS v
+WHERE item.mailbox = v.column1 AND item.folder = v.column2 AND item.uid = v.column3`, 3, 2, 3),
 		move: newBulk(`UPDATE item SET folder = $3, uid = v.column4, changed = v.column5, saved = $4 FROM (VALUES) AS v
 WHERE item.mailbox = v.column1 AND item.folder = v.column2 AND item.uid = v.column3`, 4, 2, 3),
 		copyItem: newBulk(`INSERT INTO item (mailbox, folder, uid, item, flags, changed, created, size, received, saved, email, thread,
@@ -70,6 +71,11 @@ ON CONFLICT (body) DO UPDATE SET extra = body_share.extra + excluded.extra`, 0, 
 WHERE body_share.body = v.column1 RETURNING body, extra`, 0, 0, 2),
 		unshare:    newBulk(`DELETE FROM body_share WHERE extra <= 0 AND body IN (VALUES)`, 0, 0, 1),
 		deleteBody: newBulk(`DELETE FROM body WHERE id IN (VALUES) RETURNING store, ref`, 0, 0, 1),
+		retire: newBulk(`INSERT INTO recoverable (mailbox, item, folder, flags, size, received, email, thread, body, prefix, removed, due)
+SELECT i.mailbox, i.item, i.folder, i.flags, i.size, i.received, i.email, i.thread, i.body, i.prefix, CAST($3 AS BIGINT), CAST($4 AS BIGINT)
+FROM (VALUES) AS v CROSS JOIN item i WHERE i.mailbox = v.column1 AND i.folder = v.column2 AND i.uid = v.column3`, 4, 2, 1),
+		deleteRecoverable: newBulk(`DELETE FROM recoverable WHERE (mailbox, item) IN (VALUES) RETURNING mailbox, item, body`, 0, 0, 2),
+		deleteEnvelope:    newBulk(`DELETE FROM meta WHERE (mailbox, item) IN (VALUES)`, 0, 0, 2),
 	}
 }
 

@@ -4,7 +4,10 @@ import "github.com/pennypost/pennypost/internal/db"
 
 // Migrations returns the package's tables, versions from 4000.
 func Migrations() []db.Migration {
-	return []db.Migration{{Version: 4000, Name: "mailbox", SQL: tables}}
+	return []db.Migration{
+		{Version: 4000, Name: "mailbox", SQL: tables},
+		{Version: 4001, Name: "retention and recoverable items", SQL: retentionTables},
+	}
 }
 
 // What each table is for, and why it is shaped so, is said in DESIGN.md. {{.WithoutRowID}} is empty on PostgreSQL, so the
@@ -140,4 +143,30 @@ CREATE TABLE blob_garbage (
 	key TEXT NOT NULL PRIMARY KEY,
 	due BIGINT NOT NULL
 ) {{.WithoutRowID}};
+`
+
+// item.modified is when its flags changed last, 0 for never since this step. No item of a folder that is as it came has a UID
+// below folder.kept_below.
+const retentionTables = `
+ALTER TABLE item ADD COLUMN modified BIGINT NOT NULL DEFAULT 0;
+
+ALTER TABLE folder ADD COLUMN kept_below BIGINT NOT NULL DEFAULT 1;
+
+CREATE TABLE recoverable (
+	mailbox BIGINT NOT NULL,
+	item BIGINT NOT NULL,
+	folder BIGINT NOT NULL,
+	flags BIGINT NOT NULL,
+	size BIGINT NOT NULL,
+	received BIGINT NOT NULL,
+	email BIGINT NOT NULL,
+	thread BIGINT NOT NULL,
+	body BIGINT NOT NULL,
+	prefix {{.Blob}},
+	removed BIGINT NOT NULL,
+	due BIGINT NOT NULL,
+	PRIMARY KEY (mailbox, item)
+) {{.WithoutRowID}};
+
+CREATE INDEX recoverable_due ON recoverable (due);
 `

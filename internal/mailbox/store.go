@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"sync/atomic"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
@@ -48,6 +50,8 @@ type Options struct {
 	MaxFolders int
 	// KeepDepartures is how many departures of a folder are remembered for QRESYNC and the like, at least. 0 means 20,000.
 	KeepDepartures int
+	// KeepRecoverable is how long items that RetainTx removed can be recovered. 0 means 30 days.
+	KeepRecoverable time.Duration
 	// SnapshotBytes bounds the memory of the UID lists kept for sharing between sessions. 0 means 64 MB.
 	SnapshotBytes int
 }
@@ -70,6 +74,8 @@ type Store struct {
 	zip    *zip
 	orgs   orgCache
 	batch  int // BatchRows; tests have less
+	// expired counts the recoverable items whose time was over.
+	expired atomic.Uint64
 }
 
 // New returns the store. It starts no goroutine and needs no closing.
@@ -88,6 +94,9 @@ func New(o Options) *Store {
 	}
 	if o.KeepDepartures == 0 {
 		o.KeepDepartures = 20_000
+	}
+	if o.KeepRecoverable == 0 {
+		o.KeepRecoverable = 30 * 24 * time.Hour
 	}
 	if o.SnapshotBytes == 0 {
 		o.SnapshotBytes = 64 << 20

@@ -11,10 +11,10 @@ import (
 const sweepBatch = 50
 
 // Sweep does a bounded piece of upkeep and returns true while there is more: it finishes deletions of folders and purges of
-// mailboxes that were interrupted, and removes the blobs of bodies that are gone. It is to be called at the start and then now
-// and then, by one caller at a time.
+// mailboxes that were interrupted, and removes recoverable items whose time is over and the blobs of bodies that are gone. It is
+// to be called at the start and then now and then, by one caller at a time.
 func (s *Store) Sweep(ctx context.Context) (more bool, err error) {
-	for _, part := range []func(context.Context) (bool, error){s.sweepFolders, s.sweepMailboxes, s.sweepBlobs} {
+	for _, part := range []func(context.Context) (bool, error){s.sweepFolders, s.sweepMailboxes, s.sweepRecoverable, s.sweepBlobs} {
 		m, err := part(ctx)
 		if err != nil {
 			return false, fmt.Errorf("sweep the mailboxes: %w", err)

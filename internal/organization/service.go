@@ -48,6 +48,7 @@ type Service struct {
 	log             *slog.Logger
 	account, region string
 	quotaMB         int64
+	retained        retentionCounts
 }
 
 // New returns the service.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -36,12 +35,14 @@ func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err er
 		}
 		owner, grantee = page[len(page)-1].owner, page[len(page)-1].grantee
 	}
-	overrides, err := s.checkOverrides(ctx, tx)
-	if err != nil {
-		return nil, err
+	for _, more := range []func(context.Context, *db.Tx) ([]string, error){s.checkOverrides, s.checkSettings, s.checkRetentions} {
+		found, err := more(ctx, tx)
+		if err != nil {
+			return nil, err
+		}
+		faults = append(faults, found...)
 	}
-	settings, err := s.checkSettings(ctx, tx)
-	return slices.Concat(faults, overrides, settings), err
+	return faults, nil
 }
 
 type checkedRow struct {
@@ -101,7 +102,7 @@ func missing(err error, why string) (string, error) {
 func (s *Service) checkSettings(ctx context.Context, tx *db.Tx) (faults []string, err error) {
 	rows, err := tx.Query(ctx, `SELECT organization FROM policy_setting UNION SELECT organization FROM access_rule
 		UNION SELECT organization FROM mobile_rule UNION SELECT organization FROM mobile_override
-		UNION SELECT organization FROM impersonation_role`)
+		UNION SELECT organization FROM impersonation_role UNION SELECT organization FROM retention_policy`)
 	if err != nil {
 		return nil, fmt.Errorf("check settings: %w", err)
 	}

@@ -72,6 +72,7 @@ func (s *Service) EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organizat
 		`DELETE FROM mobile_rule WHERE organization = $1`,
 		`DELETE FROM impersonation_role WHERE organization = $1`,
 		`DELETE FROM policy_setting WHERE organization = $1`,
+		`DELETE FROM retention_policy WHERE organization = $1`,
 	} {
 		if _, err := tx.Exec(ctx, statement, o.Key); err != nil {
 			return fmt.Errorf("erase the policy of organization %s: %w", o.ID, err)

@@ -8,6 +8,7 @@ func Migrations() []db.Migration {
 		{Version: 2000, Name: "permissions and rules", SQL: tables},
 		{Version: 2010, Name: "mobile device access overrides", SQL: mobileOverrides},
 		{Version: 2030, Name: "impersonation roles", SQL: roleTable},
+		{Version: 2020, Name: "retention policies", SQL: retentionTable},
 	}
 }
 
@@ -78,4 +79,16 @@ CREATE TABLE impersonation_role (
   modified BIGINT NOT NULL,
   PRIMARY KEY (organization, id)
 ) {{.WithoutRowID}};
+`
+
+// The folders of a retention policy are kept as JSON: it is always read as a whole. version is another one each time it is put.
+const retentionTable = `
+CREATE TABLE retention_policy (
+  organization {{.RowID}} NOT NULL PRIMARY KEY,
+  id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  folders TEXT NOT NULL,
+  version BIGINT NOT NULL
+);
 `

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -50,6 +51,7 @@ type core struct {
 	impersonation *identity.Impersonation
 	jobs          *job.Runner
 	domainChecks  *job.Runner // waits for DNS, which may not answer: nobody else's work waits behind it
+	retention     *job.Runner // may have many mailboxes to go through
 }
 
 // spoolName is the directory of large messages on their way in, in every directory that a kept server works in.
@@ -115,7 +117,8 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	}
 	parts.mailboxes = mailbox.New(mailbox.Options{
 		DB: d, Blobs: bodies{store, parts.spool}, Feed: parts.feed, Clock: parts.clock, Log: log,
-		MaxMessage: c.MaxMessage() + transport.MaxAdded, // the faces hold senders to the limit itself
+		MaxMessage:      c.MaxMessage() + transport.MaxAdded, // the faces hold senders to the limit itself
+		KeepRecoverable: time.Duration(c.RecoverableDays) * 24 * time.Hour,
 	})
 	parts.organizations = organization.New(organization.Config{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Mailboxes: parts.mailboxes, Audit: parts.audit,
@@ -137,6 +140,8 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.transport.Handle(parts.jobs)
 	parts.domainChecks = job.NewRunner(d, parts.clock, log)
 	parts.directory.Handle(parts.domainChecks)
+	parts.retention = job.NewRunner(d, parts.clock, log)
+	parts.organizations.HandleRetention(parts.retention)
 	return parts, nil
 }
 
@@ -184,7 +189,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.door.Run, c.upkeep} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.retention.Run, c.door.Run, c.upkeep} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {

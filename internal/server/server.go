@@ -87,6 +87,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 		return nil, err
 	}
 	s.metrics = newMetrics(s.core.db, o.Version)
+	s.metrics.countRetention(s.core.organizations, s.core.mailboxes)
 	if s.faces, err = s.newFaces(); err != nil {
 		return nil, err
 	}

@@ -453,6 +453,8 @@ func TestMetricsAndHealth(t *testing.T) {
 		`pennypost_info{database="sqlite",version="1.2.3"} 1`, "# TYPE pennypost_database_commits_total counter\n",
 		"go_goroutines ", "process_resident_memory_bytes ", "process_open_fds ", `pennypost_database_writes_total{outcome="committed"}`,
 		`pennypost_connections_accepted_total{listener="metrics"}`,
+		`pennypost_retention_runs_total{outcome="finished"} 0`,
+		`pennypost_retention_items_total{action="expire"} 0`, "pennypost_retention_mailboxes_total 0",
 	} {
 		if code != 200 || !strings.Contains(body, want) {
 			t.Errorf("/metrics (%d) lacks %s", code, want)

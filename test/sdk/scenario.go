@@ -57,6 +57,7 @@ func scenario() []step {
 	steps = append(steps, monitoringSteps()...)
 	steps = append(steps, impersonationSteps()...)
 	steps = append(steps, identitySteps()...)
+	steps = append(steps, retentionSteps()...)
 	return append(steps, endSteps()...)
 }
 
