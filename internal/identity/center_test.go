@@ -10,6 +10,7 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
@@ -507,5 +508,29 @@ func TestTokensAreNotKept(t *testing.T) {
 			}
 			return rows.Err()
 		})
+	})
+}
+
+// What an access rule forbids no token and no identity provider opens.
+func TestAccessRulesGuardEveryProof(t *testing.T) {
+	onBoth(t, identity.Limits{AddressFailures: 5, AddressRefill: time.Hour}, func(h *house) {
+		acme := h.organization("acme")
+		h.user(acme, "ann", "ann@acme.awsapps.com")
+		h.provider(acme, nil)
+		web := h.vouched(acme, annsIdentity, "ann")
+		_, text := h.token(web, "IMAP")
+		s := h.admits("ann", text)
+		h.rule(acme, "no-imap", false, policy.AccessConditions{Actions: []string{"IMAP"}})
+		h.ends(s)
+		h.goesOn(web)
+		h.refuses("ann", text)
+		if got := h.lastReason(acme); got != "denied by access rule no-imap" {
+			t.Errorf("the record says %q", got)
+		}
+		h.rule(acme, "no-imap", false, policy.AccessConditions{Actions: []string{"WebMail"}})
+		h.ends(web)
+		h.admits("ann", text)
+		_, err := h.AdmitIdentity(t.Context(), acme.ID, who(annsIdentity, "ann"), fromWeb)
+		refusedAs(t, err, fault.Unauthenticated, fault.None)
 	})
 }
