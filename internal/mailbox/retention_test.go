@@ -267,13 +267,13 @@ func TestRetentionFindsWhatIsDueByIndex(t *testing.T) {
 	r := newRig(t, dbtest.SQLite(t, Migrations()))
 	b := newBulks()
 	for text, want := range map[string]string{
-		readOldest:                   "USING PRIMARY KEY (mailbox=? AND folder=? AND uid>?)",
-		readOldestChanged:            "USING INDEX item_changed (mailbox=? AND folder=?)",
-		expiredRecoverable:           "USING COVERING INDEX recoverable_due (due<?)",
-		openMailboxes:                "USING INDEX mailbox_owner (org=? AND owner>?)",
+		readOldest:                     "USING PRIMARY KEY (mailbox=? AND folder=? AND uid>?)",
+		readOldestChanged:              "USING INDEX item_changed (mailbox=? AND folder=?)",
+		expiredRecoverable:             "USING COVERING INDEX recoverable_due (due<?)",
+		openMailboxes:                  "USING INDEX mailbox_owner (org=? AND owner>?)",
 		b.retire.texts[0]():            "USING PRIMARY KEY (mailbox=? AND folder=? AND uid=?)",
 		b.deleteRecoverable.texts[0](): "USING PRIMARY KEY (mailbox=? AND item=?)",
-		b.deleteEnvelope.texts[0]:    "USING PRIMARY KEY (mailbox=? AND item=?)",
+		b.deleteEnvelope.texts[0]():    "USING PRIMARY KEY (mailbox=? AND item=?)",
 	} {
 		plan := r.plan(text, strings.Count(text, "$"))
 		if !strings.Contains(plan, want) || strings.Contains(plan, "TEMP B-TREE") {
