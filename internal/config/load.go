@@ -44,10 +44,13 @@ func Load(s Sources) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	c := &Config{Origin: map[string]string{}}
+	if err := c.readTables(s.File); err != nil {
+		return nil, err
+	}
 	if err := known("the program", s.Values); err != nil {
 		return nil, err
 	}
-	c := &Config{Origin: map[string]string{}}
 	v := reflect.ValueOf(c).Elem()
 	var faults []error
 	for field := range fields() {
@@ -120,6 +123,14 @@ func readFile(path string) (map[string]string, error) {
 	if _, err := toml.Decode(string(text), &raw); err != nil {
 		return nil, fmt.Errorf("--config: %s: %w", path, err)
 	}
+	for name := range tables() {
+		if value, there := raw[name]; there {
+			if _, ok := value.(map[string]any); !ok {
+				return nil, fmt.Errorf("--config: %s: %s is not a table", path, name)
+			}
+			delete(raw, name)
+		}
+	}
 	if err := known("--config: "+path, raw); err != nil {
 		return nil, err
 	}
@@ -134,6 +145,46 @@ func readFile(path string) (map[string]string, error) {
 		values[key] = value
 	}
 	return values, errors.Join(faults...)
+}
+
+// tables are the fields of Config that are tables of the file, by name.
+func tables() map[string]int {
+	found := map[string]int{}
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		if name := t.Field(i).Tag.Get("table"); name != "" {
+			found[name] = i
+		}
+	}
+	return found
+}
+
+// readTables reads the tables of a TOML file, and refuses keys that they don't have.
+func (c *Config) readTables(path string) error {
+	if path == "" {
+		return nil
+	}
+	var raw map[string]toml.Primitive
+	meta, err := toml.DecodeFile(path, &raw)
+	if err != nil {
+		return fmt.Errorf("--config: %s: %w", path, err)
+	}
+	var faults []error
+	for name, i := range tables() {
+		table, there := raw[name]
+		if !there {
+			continue
+		}
+		if err := meta.PrimitiveDecode(table, reflect.ValueOf(c).Elem().Field(i).Addr().Interface()); err != nil {
+			faults = append(faults, fmt.Errorf("--config: %s: %s: %w", path, name, err))
+		}
+		for _, key := range meta.Undecoded() {
+			if len(key) > 1 && key[0] == name {
+				faults = append(faults, fmt.Errorf("--config: %s: there is no setting %q", path, key.String()))
+			}
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // known refuses keys that are no settings.
