@@ -7,6 +7,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/export"
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
@@ -20,6 +21,7 @@ type API struct {
 	Organizations *organization.Service
 	Policy        *policy.Service
 	Impersonation *identity.Impersonation
+	Exports       *export.Service
 	Pages         *Pages
 }
 
@@ -39,6 +41,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.mobileHandlers(),
 		a.monitoringHandlers(),
 		a.impersonationHandlers(),
+		a.exportHandlers(),
 	)
 }
 

@@ -32,9 +32,10 @@ const (
 	activeSync = "decided by the core and waiting for a face: ActiveSync"
 	mobileTest = "internal/policy/mobile_test.go#"
 	// ews is the face that what tokens may waits for.
-	ews      = "decided by the core and waiting for a face: EWS"
-	roleTest = "internal/identity/impersonation_test.go#"
-	lifeTest = "internal/organization/life_test.go#"
+	ews        = "decided by the core and waiting for a face: EWS"
+	roleTest   = "internal/identity/impersonation_test.go#"
+	lifeTest   = "internal/organization/life_test.go#"
+	exportTest = "test/e2e/export_test.go#"
 )
 
 // standings are in the order of the list of operations; every built operation has one.
@@ -115,6 +116,10 @@ var standings = map[string]standing{
 	"ListImpersonationRoles":     {},
 	"GetImpersonationRoleEffect": {waits: ews},
 	"AssumeImpersonationRole":    {effect: "the token is good for fifteen minutes, over a restart, on any server with the key", tests: []string{roleTest + "TestATokenLivesFifteenMinutesAndOverARestart"}, waits: ews},
+	"StartMailboxExportJob":      {effect: "a zip of all messages, flags, dates and folders is in the bucket", tests: []string{exportTest + "TestExportToABucket"}, waits: "calendar items: the calendar"},
+	"CancelMailboxExportJob":     {effect: "the upload ends and nothing appears in the bucket", tests: []string{exportTest + "TestExportToABucket"}},
+	"DescribeMailboxExportJob":   {},
+	"ListMailboxExportJobs":      {},
 
 	"TagResource":         {},
 	"UntagResource":       {},

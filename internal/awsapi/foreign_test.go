@@ -66,6 +66,10 @@ func settle(w *world, alias string) *settlement {
 			OrganizationId: &org, Name: str("role"), Type: types.ImpersonationRoleTypeReadOnly, Rules: []types.ImpersonationRule{},
 		}).ImpersonationRoleId
 	}
+	for _, entity := range []string{s.user, s.other} {
+		s.job = *must(w, w.StartMailboxExportJob, exportInput(org, entity)).JobId
+		w.settle()
+	}
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s
@@ -191,6 +195,8 @@ func foreignValues(member string, there *settlement) map[string]string {
 		return map[string]string{there.role: "no-role"}
 	case "UserIds", "NotUserIds":
 		return map[string]string{there.user: nobody}
+	case "JobId":
+		return map[string]string{there.job: nobody}
 	case "GroupId":
 		return map[string]string{there.group: nobody, there.alias + "-group": "nowhere-group"}
 	case "ResourceId":

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/awsapi/contract/schema"
+	"github.com/pennypost/pennypost/internal/id"
 )
 
 // scene is what the inputs of a test name.
@@ -13,6 +14,7 @@ type scene struct {
 	user, other, group, resource string // ids
 	domain                       string // verified
 	role                         string // an impersonation role's id
+	job                          string // an export
 }
 
 // inputs makes an input with the required members of an operation, which name what is in the scene.
@@ -32,6 +34,12 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 		"Effect": "ALLOW", "Description": "Big", "Action": "EWS", "IpAddress": "192.0.2.1",
 		"MobileDeviceAccessRuleId": "default", "DeviceId": "device1", "Enforced": false,
 		"ImpersonationRoleId": s.role, "TargetUser": s.user, "Rules": []string{},
+	}
+	known["ClientToken"], known["JobId"] = id.UUID(), "no-such-job"
+	known["RoleArn"], known["KmsKeyArn"] = "arn:aws:iam::111122223333:role/Export", "arn:aws:kms:eu-west-1:111122223333:key/1"
+	known["S3BucketName"], known["S3Prefix"] = "bucket", "fresh"
+	if s.job != "" {
+		known["JobId"] = s.job
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"

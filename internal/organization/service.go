@@ -7,6 +7,7 @@ import (
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/export"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/policy"
@@ -24,6 +25,7 @@ type Config struct {
 	Directory *directory.Service
 	Policy    *policy.Service
 	Mailboxes *mailbox.Store
+	Exports   *export.Service
 	Audit     *audit.Log
 	Clock     clock.Clock
 	Log       *slog.Logger // nil discards
@@ -40,6 +42,7 @@ type Service struct {
 	directory       *directory.Service
 	policy          *policy.Service
 	mailboxes       *mailbox.Store
+	exports         *export.Service
 	audit           *audit.Log
 	clock           clock.Clock
 	log             *slog.Logger
@@ -50,7 +53,7 @@ type Service struct {
 // New returns the service.
 func New(c Config) *Service {
 	s := &Service{
-		db: c.DB, directory: c.Directory, policy: c.Policy, mailboxes: c.Mailboxes, audit: c.Audit, clock: c.Clock, log: c.Log,
+		db: c.DB, directory: c.Directory, policy: c.Policy, mailboxes: c.Mailboxes, exports: c.Exports, audit: c.Audit, clock: c.Clock, log: c.Log,
 		account: c.Account, region: c.Region, quotaMB: c.MailboxMB,
 	}
 	if s.log == nil {

@@ -26,7 +26,7 @@ type faces struct {
 func (s *Server) newFaces() faces {
 	c := s.core
 	api := &awsapi.API{
-		Directory: c.directory, Organizations: c.organizations, Policy: c.policy, Impersonation: c.impersonation,
+		Directory: c.directory, Organizations: c.organizations, Policy: c.policy, Exports: c.exports, Impersonation: c.impersonation,
 		Pages: awsapi.NewPages(c.root.Derive("page tokens")),
 	}
 	mail := smtp.Config{

@@ -56,6 +56,7 @@ func scenario() []step {
 	steps = append(steps, mobileSteps()...)
 	steps = append(steps, monitoringSteps()...)
 	steps = append(steps, impersonationSteps()...)
+	steps = append(steps, exportSteps()...)
 	return append(steps, endSteps()...)
 }
 

@@ -1,7 +1,9 @@
 package sdk
 
 import (
+	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -16,7 +18,13 @@ const patience = 30 * time.Second
 
 // TestSDKs plays the scenario with every client, against one server.
 func TestSDKs(t *testing.T) {
-	s := harness.Start(t, harness.Options{})
+	dir := t.TempDir()
+	config := filepath.Join(dir, "pennypost.toml")
+	text := fmt.Sprintf("[export_bucket.%s]\nurl = 'file://%s'\n[export_bucket.unmounted]\nurl = 'file://%s/unmounted'\n", bucket, dir, dir)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := harness.Start(t, harness.Options{Flags: []string{"--config", config}})
 	python, classes := filepath.Join("python", "caller.py"), filepath.Join(harness.Root(), ".cache", "java")
 	for _, c := range []client{
 		goSDK(s),
