@@ -47,7 +47,7 @@ var house = []layer{
 	{
 		name: "core",
 		packages: []string{
-			"internal/organization", "internal/transport", "internal/mailbox", "internal/identity",
+			"internal/organization", "internal/transport", "internal/export", "internal/mailbox", "internal/identity",
 			"internal/policy", "internal/directory", "internal/audit",
 		},
 		ordered: true,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/export"
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
@@ -21,6 +22,7 @@ type API struct {
 	Policy        *policy.Service
 	Impersonation *identity.Impersonation
 	Center        *identity.Center
+	Exports       *export.Service
 	Pages         *Pages
 }
 
@@ -42,6 +44,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.impersonationHandlers(),
 		a.identityHandlers(),
 		a.retentionHandlers(),
+		a.exportHandlers(),
 	)
 }
 

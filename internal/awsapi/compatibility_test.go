@@ -38,6 +38,7 @@ const (
 	signInTest    = "test/e2e/signin_test.go#"
 	centerTest    = "internal/identity/center_test.go#"
 	retentionTest = "internal/organization/retention_test.go#"
+	exportTest    = "test/e2e/export_test.go#"
 )
 
 // standings are in the order of the list of operations; every built operation has one.
@@ -135,6 +136,10 @@ var standings = map[string]standing{
 	},
 	"DeleteRetentionPolicy":     {effect: "what is under way stops", tests: []string{retentionTest + "TestRetentionStopsWhenItsPolicyEnds"}},
 	"GetDefaultRetentionPolicy": {},
+	"StartMailboxExportJob":     {effect: "a zip of all messages, flags, dates and folders is in the bucket", tests: []string{exportTest + "TestExportToABucket"}, waits: "calendar items: the calendar"},
+	"CancelMailboxExportJob":    {effect: "the upload ends and nothing appears in the bucket", tests: []string{exportTest + "TestExportToABucket"}},
+	"DescribeMailboxExportJob":  {},
+	"ListMailboxExportJobs":     {},
 
 	"TagResource":         {},
 	"UntagResource":       {},

@@ -73,6 +73,10 @@ func settle(w *world, alias string) *settlement {
 	}
 	must(w, w.PutRetentionPolicy, &workmail.PutRetentionPolicyInput{OrganizationId: &org, Name: &alias, FolderConfigurations: []types.FolderConfiguration{}})
 	s.retention = *must(w, w.GetDefaultRetentionPolicy, &workmail.GetDefaultRetentionPolicyInput{OrganizationId: &org}).Id
+	for _, entity := range []string{s.user, s.other} {
+		s.job = *must(w, w.StartMailboxExportJob, exportInput(org, entity)).JobId
+		w.settle()
+	}
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s
@@ -200,6 +204,8 @@ func foreignValues(member string, there *settlement) map[string]string {
 		return map[string]string{there.role: "no-role"}
 	case "UserIds", "NotUserIds":
 		return map[string]string{there.user: nobody}
+	case "JobId":
+		return map[string]string{there.job: nobody}
 	case "GroupId":
 		return map[string]string{there.group: nobody, there.alias + "-group": "nowhere-group"}
 	case "ResourceId":

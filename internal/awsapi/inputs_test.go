@@ -5,6 +5,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/awsapi/contract/schema"
+	"github.com/pennypost/pennypost/internal/id"
 )
 
 // scene is what the inputs of a test name.
@@ -15,6 +16,7 @@ type scene struct {
 	role                         string // an impersonation role's id
 	application, token           string // an application's ARN; a personal access token's id
 	retention                    string // a policy's id
+	job                          string // an export
 }
 
 // inputs makes an input with the required members of an operation, which name what is in the scene.
@@ -47,6 +49,12 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 	}
 	if s.retention != "" {
 		known["Id"] = s.retention
+	}
+	known["ClientToken"], known["JobId"] = id.UUID(), "no-such-job"
+	known["RoleArn"], known["KmsKeyArn"] = "arn:aws:iam::111122223333:role/Export", "arn:aws:kms:eu-west-1:111122223333:key/1"
+	known["S3BucketName"], known["S3Prefix"] = "bucket", "fresh"
+	if s.job != "" {
+		known["JobId"] = s.job
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"

@@ -25,6 +25,7 @@ func TestEveryOperation(t *testing.T) {
 		s.domains()
 		s.permissions()
 		s.retention()
+		s.exports()
 		s.tags()
 		s.access()
 		s.mobileRules()

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db/dbtest"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/dns"
+	"github.com/pennypost/pennypost/internal/export"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
 	"github.com/pennypost/pennypost/internal/identity"
@@ -53,6 +55,7 @@ type world struct {
 	policy    *policy.Service
 	center    *identity.Center
 	life      *organization.Service
+	exports   *export.Service
 	mailboxes *mailbox.Store
 	audit     *audit.Log
 	keys      map[string]string // policy by key id; the secret is the id again
@@ -76,7 +79,7 @@ type exchange struct {
 // inBoth runs fn on both engines, with the server's own jobs beside it, and lets every package check what is left.
 func inBoth(t *testing.T, fn func(w *world)) {
 	t.Helper()
-	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), mailbox.Migrations())
+	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), mailbox.Migrations(), export.Migrations())
 	dbtest.Bubble(t, migrations, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		stop := w.startJobs()
@@ -106,13 +109,22 @@ func newWorld(t *testing.T, d *db.DB) *world {
 		Mapped: func(instance string) bool { return instance == instanceARN },
 	})
 	w.mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: noBlobs{}, Feed: notices, Clock: clock.System{}, Log: log})
+	dir := t.TempDir()
+	var err error
+	w.exports, err = export.New(export.Config{
+		DB: d, Directory: w.directory, Mailboxes: w.mailboxes, Clock: clock.System{}, Log: log, Dir: filepath.Join(dir, "parts"),
+		Buckets: map[string]export.Bucket{"bucket": {URL: "file://" + dir}, "unmounted": {URL: "file://" + dir + "/unmounted"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.life = organization.New(organization.Config{
-		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Mailboxes: w.mailboxes, Audit: records, Clock: clock.System{}, Log: log,
+		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Mailboxes: w.mailboxes, Exports: w.exports, Audit: records, Clock: clock.System{}, Log: log,
 		Account: "111122223333", Region: "eu-west-1",
 	})
 	w.impersonation = identity.NewImpersonation(w.policy, records, secret.Ephemeral(), clock.System{}, log)
 	w.api = &awsapi.API{
-		Directory: w.directory, Organizations: w.life, Policy: w.policy, Impersonation: w.impersonation, Center: w.center,
+		Directory: w.directory, Organizations: w.life, Policy: w.policy, Exports: w.exports, Impersonation: w.impersonation, Center: w.center,
 		Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
 	}
 	w.front = awsapi.New(awsapi.Options{
@@ -168,6 +180,7 @@ func (w *world) startJobs() (stop func()) {
 	w.life.Handle(runner)
 	w.life.HandleRetention(runner)
 	w.directory.Handle(runner)
+	w.exports.Handle(runner)
 	ctx, cancel := context.WithCancel(w.ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- runner.Run(ctx) }()
@@ -196,7 +209,7 @@ func (w *world) check() {
 	w.t.Helper()
 	w.settle()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.life.Check} {
+		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.life.Check, w.exports.Check} {
 			faults, err := check(ctx, tx)
 			if err != nil {
 				return err

@@ -36,10 +36,38 @@ type S3 struct {
 //
 // Credentials come from the standard AWS environment variables, files and roles. The bucket must exist.
 func NewS3(ctx context.Context, u *url.URL) (*S3, error) {
+	client, prefix, err := S3Client(u, S3Options{})
+	if err != nil {
+		return nil, fmt.Errorf("blob_url: %w", err)
+	}
+	s := &S3{client: *client, bucket: u.Host, prefix: prefix}
+	there, err := client.BucketExists(ctx, s.bucket)
+	if err == nil && !there {
+		err = errors.New("it does not exist")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("blob_url: bucket %s can't be used: %w", s.bucket, err)
+	}
+	return s, nil
+}
+
+// S3Options are what a client of S3 is made of beside its URL.
+type S3Options struct {
+	// Credentials are those of the AWS environment where it is nil.
+	Credentials *credentials.Credentials
+	// Transport makes the requests; nil is the client's own.
+	Transport http.RoundTripper
+	// Attempts is how often a request is made before its failure is told; 0 means 3.
+	Attempts int
+}
+
+// S3Client makes a client for the bucket (the host) that a URL of the form of NewS3 names, and the prefix in front of its keys: empty,
+// or with a "/" at its end. It asks nobody.
+func S3Client(u *url.URL, o S3Options) (client *minio.Core, prefix string, err error) {
 	q := u.Query()
 	for key := range q {
 		if key != "region" && key != "endpoint" && key != "path_style" {
-			return nil, fmt.Errorf("blob_url: unknown parameter %q; there are region, endpoint and path_style", key)
+			return nil, "", fmt.Errorf("unknown parameter %q; there are region, endpoint and path_style", key)
 		}
 	}
 	lookup := minio.BucketLookupDNS
@@ -51,38 +79,34 @@ func NewS3(ctx context.Context, u *url.URL) (*S3, error) {
 		lookup = minio.BucketLookupPath
 	case "", "false":
 	default:
-		return nil, fmt.Errorf("blob_url: path_style is %q: it must be true or false", style)
+		return nil, "", fmt.Errorf("path_style is %q: it must be true or false", style)
 	}
 	if u.Host == "" || u.User != nil {
-		return nil, errors.New("blob_url: it must be s3://bucket/prefix; credentials come from the environment")
+		return nil, "", errors.New("it must be s3://bucket/prefix; credentials come from the environment")
 	}
 	region := cmp.Or(q.Get("region"), os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1")
-	// AWS_ENDPOINT_URL may be this very server's; only blob_url counts here.
+	// AWS_ENDPOINT_URL may be this very server's; only the URL counts here.
 	endpoint, err := url.Parse(cmp.Or(q.Get("endpoint"), "https://s3.amazonaws.com")) // of which the client makes the region's
 	if err != nil || (endpoint.Scheme != "http" && endpoint.Scheme != "https") || endpoint.Host == "" || strings.Trim(endpoint.Path, "/") != "" {
-		return nil, fmt.Errorf("blob_url: endpoint %q must be http://host:port or https://host:port", q.Get("endpoint"))
+		return nil, "", fmt.Errorf("endpoint %q must be http://host:port or https://host:port", q.Get("endpoint"))
 	}
-	client, err := minio.NewCore(endpoint.Host, &minio.Options{
-		Secure: endpoint.Scheme == "https", Region: region, BucketLookup: lookup, MaxRetries: s3Attempts,
-		Creds: credentials.NewChainCredentials([]credentials.Provider{
+	creds := o.Credentials
+	if creds == nil {
+		creds = credentials.NewChainCredentials([]credentials.Provider{
 			&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{},
-		}),
+		})
+	}
+	client, err = minio.NewCore(endpoint.Host, &minio.Options{
+		Secure: endpoint.Scheme == "https", Region: region, BucketLookup: lookup, MaxRetries: cmp.Or(o.Attempts, s3Attempts),
+		Creds: creds, Transport: o.Transport,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("blob_url: %w", err)
+		return nil, "", err
 	}
-	s := &S3{client: *client, bucket: u.Host, prefix: strings.Trim(u.Path, "/")}
-	if s.prefix != "" {
-		s.prefix += "/"
+	if prefix = strings.Trim(u.Path, "/"); prefix != "" {
+		prefix += "/"
 	}
-	there, err := client.BucketExists(ctx, s.bucket)
-	if err == nil && !there {
-		err = errors.New("it does not exist")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("blob_url: bucket %s can't be used: %w", s.bucket, err)
-	}
-	return s, nil
+	return client, prefix, nil
 }
 
 func (s *S3) key(name string) (string, error) { return s.prefix + name, CheckName(name) }

@@ -104,8 +104,24 @@ type Config struct {
 	// IdentityCenter is the OpenID Connect provider of each Identity Center instance, by the instance's ARN.
 	IdentityCenter map[string]IdentityCenter `key:"-" table:"identity_center"`
 
+	// ExportBuckets are the buckets that mailboxes may be exported to, by the name that StartMailboxExportJob gives: tables
+	// [export_bucket.NAME] of the file.
+	ExportBuckets map[string]ExportBucket `key:"-" table:"export_bucket"`
+
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`
+}
+
+// ExportBucket says where exports to a bucket go.
+type ExportBucket struct {
+	// URL is s3://bucket/prefix, with the parameters of blob_url (region, endpoint, path_style), or file:///directory for a
+	// directory that stands for the bucket; it must exist. The endpoint may lie in a private network.
+	URL string `toml:"url"`
+	// AccessKeyID and the key in SecretAccessKeyFile sign the requests to S3. Without them the AWS environment does.
+	AccessKeyID         string `toml:"access_key_id"`
+	SecretAccessKeyFile string `toml:"secret_access_key_file"`
+	// Encryption is kms (the default): S3 is asked to encrypt under the KmsKeyArn of the job; or none, for stores without keys.
+	Encryption string `toml:"encryption"`
 }
 
 // SecretKeyPath is the file of the key that seals secrets.

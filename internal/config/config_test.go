@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -225,6 +226,27 @@ func TestValuesOfAProgram(t *testing.T) {
 	}
 	if _, err := Load(Sources{Values: map[string]string{"regoin": "x"}}); err == nil || !strings.Contains(err.Error(), `"regoin"`) {
 		t.Errorf("an unknown key: %v", err)
+	}
+}
+
+func TestTables(t *testing.T) {
+	c, err := Load(Sources{File: file(t, "region = 'eu-west-1'\n[export_bucket.a]\nurl = 'file:///x'\n[export_bucket.\"b.c\"]\nurl = 's3://y'\naccess_key_id = 'K'\nsecret_access_key_file = '/z'\nencryption = 'none'\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]ExportBucket{"a": {URL: "file:///x"}, "b.c": {"s3://y", "K", "/z", "none"}}
+	if !maps.Equal(c.ExportBuckets, want) || c.Region != "eu-west-1" {
+		t.Errorf("the buckets are %+v", c.ExportBuckets)
+	}
+	for text, says := range map[string]string{
+		"[export_bucket.a]\nurl = 'file:///x'\nsecret = 'y'\n": `there is no setting export_bucket.a.secret`,
+		"[export_bucket.a]\nurl = 7\n":                         "export_bucket",
+		"export_bucket = 'x'\n":                                "export_bucket",
+		"[export_buckets.a]\nurl = 'file:///x'\n":              `there is no setting "export_buckets"`,
+	} {
+		if _, err := Load(Sources{File: file(t, text)}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want an error with %s", text, err, says)
+		}
 	}
 }
 

@@ -154,6 +154,9 @@ func readTables(path, text string, raw map[string]any, c *Config) error {
 		if _, there := raw[table]; table == "" || !there {
 			continue
 		}
+		if _, is := raw[table].(map[string]any); !is {
+			faults = append(faults, fmt.Errorf("--config: %s: %s is a table, [%s.\"…\"]", path, table, table))
+		}
 		delete(raw, table)
 		if err := meta.PrimitiveDecode(primitives[table], v.Field(i).Addr().Interface()); err != nil {
 			faults = append(faults, fmt.Errorf("--config: %s: %s: %w", path, table, err))

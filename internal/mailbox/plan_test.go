@@ -39,6 +39,7 @@ func TestStatementsFindTheirRowsByIndex(t *testing.T) {
 		"fetch all":   {fetchTexts[15], 5, []string{span, meta, "SEARCH b USING INTEGER PRIMARY KEY"}},
 		"newest":      {readNewest, 4, []string{"USING PRIMARY KEY (mailbox=? AND folder=? AND uid<?)"}},
 		"changed":     {readChanged, 3, []string{"USING INDEX item_changed (mailbox=? AND folder=? AND changed>?)"}},
+		"touched":     {readTouched, 3, []string{"USING INDEX item_changed (mailbox=? AND folder=? AND changed>?)"}},
 		"lock":        {lockMailbox, 4, []string{"USING INTEGER PRIMARY KEY"}},
 		"folder":      {updateFolder, 9, []string{"USING PRIMARY KEY (mailbox=? AND id=?)"}},
 	} {

@@ -93,6 +93,16 @@ func (s *Service) finishDeletion(ctx context.Context, j job.Job) error {
 		return nil
 	}
 	for done := false; !done; {
+		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+			n, err := s.exports.EraseTx(ctx, tx, o, batchRows/10)
+			done = n < batchRows/10
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("delete organization %s: %w", o.ID, err)
+		}
+	}
+	for done := false; !done; {
 		if done, err = s.eraseEntities(ctx, o); err != nil {
 			return fmt.Errorf("delete organization %s: %w", o.ID, err)
 		}

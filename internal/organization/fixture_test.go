@@ -15,6 +15,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/db/dbtest"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/export"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
 	"github.com/pennypost/pennypost/internal/identity"
@@ -31,7 +32,7 @@ var newYear = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 var admin = principal.Principal{Kind: principal.Administrator, ID: "AKIATEST", Name: "test", Protocol: "API"}
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), mailbox.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), mailbox.Migrations(), export.Migrations())
 }
 
 // world is a core on an empty store, with a clock that the test moves, in a bubble that knows when all wait.
@@ -89,8 +90,10 @@ func newWorld(t *testing.T, d *db.DB, c directory.Config) *world {
 		Mapped: func(string) bool { return true },
 	})
 	w.mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: noBlobs{}, Feed: w.feed, Clock: w.clock, Log: log})
+	exports, err := export.New(export.Config{DB: d, Directory: w.directory, Mailboxes: w.mailboxes, Clock: w.clock, Log: log, Dir: t.TempDir()})
+	w.ok(err)
 	w.Service = organization.New(organization.Config{
-		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Mailboxes: w.mailboxes, Audit: w.audit, Clock: w.clock, Log: log,
+		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Mailboxes: w.mailboxes, Exports: exports, Audit: w.audit, Clock: w.clock, Log: log,
 	})
 	return w
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/export"
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
@@ -26,6 +27,7 @@ type Config struct {
 	Policy    *policy.Service
 	Center    *identity.Center
 	Mailboxes *mailbox.Store
+	Exports   *export.Service
 	Audit     *audit.Log
 	Clock     clock.Clock
 	Log       *slog.Logger // nil discards
@@ -43,6 +45,7 @@ type Service struct {
 	policy          *policy.Service
 	center          *identity.Center
 	mailboxes       *mailbox.Store
+	exports         *export.Service
 	audit           *audit.Log
 	clock           clock.Clock
 	log             *slog.Logger
@@ -54,7 +57,7 @@ type Service struct {
 // New returns the service.
 func New(c Config) *Service {
 	s := &Service{
-		db: c.DB, directory: c.Directory, policy: c.Policy, center: c.Center, mailboxes: c.Mailboxes, audit: c.Audit, clock: c.Clock, log: c.Log,
+		db: c.DB, directory: c.Directory, policy: c.Policy, center: c.Center, mailboxes: c.Mailboxes, exports: c.Exports, audit: c.Audit, clock: c.Clock, log: c.Log,
 		account: c.Account, region: c.Region, quotaMB: c.MailboxMB,
 	}
 	if s.log == nil {

@@ -18,8 +18,10 @@ import (
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/dns"
+	"github.com/pennypost/pennypost/internal/export"
 	"github.com/pennypost/pennypost/internal/feed"
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/job"
@@ -44,6 +46,8 @@ type core struct {
 	policy        *policy.Service
 	center        *identity.Center
 	mailboxes     *mailbox.Store
+	exports       *export.Service
+	exportJobs    *job.Runner // waits for buckets
 	organizations *organization.Service
 	transport     *transport.Transport
 	spool         string // directory of large messages on their way in
@@ -67,7 +71,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), export.Migrations(),
 		),
 		Log: log,
 	})
@@ -120,8 +124,15 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		MaxMessage:      c.MaxMessage() + transport.MaxAdded, // the faces hold senders to the limit itself
 		KeepRecoverable: time.Duration(c.RecoverableDays) * 24 * time.Hour,
 	})
+	parts.exports, err = export.New(export.Config{
+		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log, Dir: filepath.Join(dir, "exports"),
+		Buckets: exportBuckets(c.ExportBuckets), Dialer: dial.New(nil, dial.Everywhere()), // the operator gives the addresses
+	})
+	if err != nil {
+		return nil, err
+	}
 	parts.organizations = organization.New(organization.Config{
-		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Mailboxes: parts.mailboxes, Audit: parts.audit,
+		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Mailboxes: parts.mailboxes, Exports: parts.exports, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
 		MailboxMB: int64(c.LimitMailboxMB),
 	})
@@ -142,7 +153,17 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.directory.Handle(parts.domainChecks)
 	parts.retention = job.NewRunner(d, parts.clock, log)
 	parts.organizations.HandleRetention(parts.retention)
+	parts.exportJobs = job.NewRunner(d, parts.clock, log)
+	parts.exports.Handle(parts.exportJobs)
 	return parts, nil
+}
+
+func exportBuckets(buckets map[string]config.ExportBucket) map[string]export.Bucket {
+	out := make(map[string]export.Bucket, len(buckets))
+	for name, b := range buckets {
+		out[name] = export.Bucket(b)
+	}
+	return out
 }
 
 // rootKey loads the key that seals secrets. It is made where the database holds no sealed value yet; a database that does
@@ -189,7 +210,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.retention.Run, c.door.Run, c.upkeep} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.retention.Run, c.exportJobs.Run, c.door.Run, c.upkeep} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -205,7 +226,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 		faults = append(faults, "database: "+err.Error())
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
-		c.directory.Check, c.policy.Check, c.center.Check, c.organizations.Check,
+		c.directory.Check, c.policy.Check, c.center.Check, c.organizations.Check, c.exports.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

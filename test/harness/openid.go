@@ -98,3 +98,18 @@ func (p *OpenID) Register(s *Server, accounts map[string]map[string]any) {
 		p.t.Fatalf("the provider says %q", line)
 	}
 }
+
+// Append adds text to a configuration file.
+func Append(t testing.TB, file, text string) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

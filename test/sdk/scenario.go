@@ -58,6 +58,7 @@ func scenario() []step {
 	steps = append(steps, impersonationSteps()...)
 	steps = append(steps, identitySteps()...)
 	steps = append(steps, retentionSteps()...)
+	steps = append(steps, exportSteps()...)
 	return append(steps, endSteps()...)
 }
 

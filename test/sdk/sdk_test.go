@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"fmt"
 	"maps"
 	"net/url"
 	"path/filepath"
@@ -18,8 +19,11 @@ const patience = 30 * time.Second
 
 // TestSDKs plays the scenario with every client, against one server.
 func TestSDKs(t *testing.T) {
-	provider := harness.StartOpenID(t)
-	s := harness.Start(t, harness.Options{Flags: []string{"--config", provider.Config(instance)}})
+	provider, dir := harness.StartOpenID(t), t.TempDir()
+	config := provider.Config(instance)
+	text := fmt.Sprintf("\n[export_bucket.%s]\nurl = 'file://%s'\n[export_bucket.unmounted]\nurl = 'file://%s/unmounted'\n", bucket, dir, dir)
+	harness.Append(t, config, text)
+	s := harness.Start(t, harness.Options{Flags: []string{"--config", config}})
 	provider.Register(s, map[string]map[string]any{annsIdentity: {"preferred_username": "ann"}})
 	python, classes := filepath.Join("python", "caller.py"), filepath.Join(harness.Root(), ".cache", "java")
 	for _, c := range []client{

@@ -1,0 +1,100 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/pennypost/pennypost/internal/dial"
+)
+
+// Bucket says where exports to a bucket go.
+type Bucket struct {
+	// URL is s3://bucket/prefix?region=…&endpoint=…&path_style=… or file:///directory.
+	URL string
+	// AccessKeyID and SecretAccessKeyFile are the credentials of an S3 bucket; without them they come from the AWS environment.
+	AccessKeyID, SecretAccessKeyFile string
+	// Encryption is "kms", which is also what empty means: S3 encrypts the object under the key that the caller names; or "none":
+	// as the bucket does by itself, for stores without keys.
+	Encryption string
+}
+
+// bucket takes an object in parts, all but the last of equal size. The parts may be put again, in any order, until the upload is
+// completed, and nothing is seen of the object before.
+type bucket interface {
+	// begin begins an upload, encrypted under a KMS key if the bucket encrypts.
+	begin(ctx context.Context, path, kmsKey string) (upload string, err error)
+	// put stores a part, which lies at offset, and returns its tag.
+	put(ctx context.Context, path, upload string, part int, offset int64, body io.ReadSeeker, size int64) (etag string, err error)
+	// complete makes the object of the parts with the tags, size bytes in all.
+	complete(ctx context.Context, path, upload string, etags []string, size int64) error
+	// size returns how long the object is; what is not there gives errGone.
+	size(ctx context.Context, path string) (int64, error)
+	// abort removes the upload with its parts, and any other that was left for the same path. What is not there is no error.
+	abort(ctx context.Context, path, upload string) error
+	// remove removes the object. What is not there is no error.
+	remove(ctx context.Context, path string) error
+}
+
+// errGone says that an upload or an object is not there.
+var errGone = errors.New("it is not there")
+
+// refusal is a failure that trying again won't mend. Its text is for the caller; the cause is for the log.
+type refusal struct {
+	text  string
+	cause error
+}
+
+func (r *refusal) Error() string { return r.text + ": " + r.cause.Error() }
+func (r *refusal) Unwrap() error { return r.cause }
+
+// bucketFault says that a failure is the bucket's, which may pass.
+type bucketFault struct {
+	doing string
+	cause error
+}
+
+func (b *bucketFault) Error() string { return b.doing + ": " + b.cause.Error() }
+func (b *bucketFault) Unwrap() error { return b.cause }
+
+func ofBucket(doing string, err error) error { return &bucketFault{doing, err} }
+
+func (b Bucket) open(d *dial.Dialer) (bucket, error) {
+	u, err := url.Parse(b.URL)
+	if err != nil {
+		return nil, fmt.Errorf("url: %w", err)
+	}
+	switch b.Encryption {
+	case "", "kms", "none":
+	default:
+		return nil, fmt.Errorf("encryption is %q: it must be kms or none", b.Encryption)
+	}
+	switch u.Scheme {
+	case "s3":
+		var creds *credentials.Credentials
+		if (b.AccessKeyID == "") != (b.SecretAccessKeyFile == "") {
+			return nil, errors.New("access_key_id and secret_access_key_file come together")
+		}
+		if b.AccessKeyID != "" {
+			secret, err := os.ReadFile(b.SecretAccessKeyFile)
+			if err != nil {
+				return nil, fmt.Errorf("secret_access_key_file: %w", err)
+			}
+			creds = credentials.NewStaticV4(b.AccessKeyID, strings.TrimSpace(string(secret)), "")
+		}
+		return newS3(u, creds, d, b.Encryption != "none")
+	case "file":
+		if u.Host != "" || !filepath.IsAbs(u.Path) || u.RawQuery != "" || b.AccessKeyID != "" || b.SecretAccessKeyFile != "" {
+			return nil, errors.New("url: it must be file:///directory, without parameters or credentials")
+		}
+		return directoryBucket{filepath.Clean(u.Path)}, nil
+	}
+	return nil, fmt.Errorf("url %q is neither s3://bucket/prefix nor file:///directory", u.Redacted())
+}

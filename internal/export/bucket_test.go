@@ -1,0 +1,170 @@
+package export
+
+import (
+	"bytes"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pennypost/pennypost/internal/blob/blobtest"
+	"github.com/pennypost/pennypost/internal/dial"
+)
+
+const testKey = "arn:aws:kms:us-east-1:111122223333:key/1"
+
+func s3URL(t *testing.T, bucket string) string {
+	t.Helper()
+	return "s3://" + bucket + "/in/it?" + url.Values{"endpoint": {blobtest.Moto(t)}, "path_style": {"true"}, "region": {"us-east-1"}}.Encode()
+}
+
+// TestBuckets holds both kinds of buckets to the same.
+func TestBuckets(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	t.Setenv("AWS_SESSION_TOKEN", "")
+	for name, of := range map[string]Bucket{"directory": {URL: "file://" + t.TempDir()}, "s3": {URL: s3URL(t, blobtest.MotoBucket(t))}} {
+		t.Run(name, func(t *testing.T) {
+			b, err := of.open(dial.New(nil, dial.Everywhere()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, path := t.Context(), "a/b (c)!/job.zip"
+			upload, err := b.begin(ctx, path, testKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const size = 5 << 20 // the least that S3 takes
+			put := func(part int, with byte, n int) string {
+				t.Helper()
+				etag, err := b.put(ctx, path, upload, part, int64(part-1)*size, bytes.NewReader(bytes.Repeat([]byte{with}, n)), int64(n))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return etag
+			}
+			put(1, 'x', size)
+			put(3, 'x', size) // an attempt before came further
+			first, second := put(1, 'a', size), put(2, 'b', 100)
+			if _, err := b.size(ctx, path); !errors.Is(err, errGone) {
+				t.Errorf("before its time the object is there: %v", err)
+			}
+			if err := b.complete(ctx, path, upload, []string{first, second}, size+100); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := b.size(ctx, path); n != size+100 || err != nil {
+				t.Errorf("the object has %d bytes, %v", n, err)
+			}
+			// Some stores say yes again, as Amazon's does for a while.
+			if err := b.complete(ctx, path, upload, []string{first, second}, size+100); err != nil && !errors.Is(err, errGone) {
+				t.Errorf("completed again: %v", err)
+			}
+			if _, err := b.put(ctx, path, upload, 1, 0, bytes.NewReader(nil), 0); err == nil {
+				t.Error("a part of what is completed was taken")
+			}
+			// One that nobody noted, and one that is known.
+			if _, err := b.begin(ctx, "left.zip", testKey); err != nil {
+				t.Fatal(err)
+			}
+			known, err := b.begin(ctx, "left.zip", testKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if err := errors.Join(b.abort(ctx, "left.zip", known), b.remove(ctx, path)); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, err := b.put(ctx, "left.zip", known, 1, 0, bytes.NewReader(nil), 0); err == nil {
+				t.Error("a part of what is aborted was taken")
+			}
+			if s, ok := b.(*s3Bucket); ok {
+				left, err := s.client.ListMultipartUploads(ctx, s.name, "", "", "", "", 10)
+				if err != nil || len(left.Uploads) != 0 {
+					t.Errorf("uploads are left: %+v, %v", left.Uploads, err)
+				}
+			}
+			if _, err := b.size(ctx, path); !errors.Is(err, errGone) {
+				t.Errorf("the removed object is there: %v", err)
+			}
+		})
+	}
+}
+
+func TestWhatS3Says(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	begin := func(url string, d *dial.Dialer) error {
+		b, err := Bucket{URL: url}.open(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.begin(t.Context(), "x.zip", testKey)
+		return err
+	}
+	if refused, ok := errors.AsType[*refusal](begin(s3URL(t, "no-such-bucket"), dial.New(nil, dial.Everywhere()))); !ok || !strings.Contains(refused.text, "NoSuchBucket") {
+		t.Errorf("a bucket that is not there: %v", refused)
+	}
+	if err := begin("s3://b?endpoint=http://127.0.0.1:1&path_style=true", dial.New(nil, dial.Everywhere())); err == nil || errors.As(err, new(*refusal)) {
+		t.Errorf("a store that is down: %v", err)
+	}
+	// The endpoint is the operator's, and the service is given a dialer that may go anywhere. It is this dialer that is used.
+	if err := begin(s3URL(t, blobtest.MotoBucket(t)), dial.New(nil, nil)); !dial.IsRefused(err) {
+		t.Errorf("with a dialer that may not: %v", err)
+	}
+}
+
+func TestNothingOutsideOfADirectory(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Bucket{URL: "file://" + dir}.open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"link/x.zip", "../x.zip", filepath.Join(outside, "x.zip")} {
+		if _, err := b.begin(t.Context(), path, ""); err == nil {
+			t.Errorf("%s was begun", path)
+		}
+	}
+	if entries, err := os.ReadDir(outside); err != nil || len(entries) != 0 {
+		t.Errorf("outside are %v, %v", entries, err)
+	}
+	long := strings.Repeat("x", 300) + "/x.zip"
+	if _, err := b.begin(t.Context(), long, ""); !errors.As(err, new(*refusal)) {
+		t.Errorf("a name that is too long: %v", err)
+	}
+	if _, err := (directoryBucket{filepath.Join(dir, "unmounted")}).begin(t.Context(), "x.zip", ""); err == nil || errors.As(err, new(*refusal)) || errors.Is(err, errGone) {
+		t.Errorf("a directory that isn't there: %v", err)
+	}
+}
+
+func TestBucketSettings(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(" s \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		bucket Bucket
+		says   string
+	}{
+		{Bucket{URL: "s3://b/p"}, ""},
+		{Bucket{URL: "s3://b/p?endpoint=https://h:9000", AccessKeyID: "K", SecretAccessKeyFile: secret, Encryption: "none"}, ""},
+		{Bucket{URL: "file:///x"}, ""},
+		{Bucket{URL: "file://x"}, "file:///directory"},
+		{Bucket{URL: "file:///x", AccessKeyID: "K"}, "file:///directory"},
+		{Bucket{URL: "ftp://x"}, "neither"},
+		{Bucket{}, "neither"},
+		{Bucket{URL: "s3://b", Encryption: "aes"}, "encryption"},
+		{Bucket{URL: "s3://b", AccessKeyID: "K"}, "together"},
+		{Bucket{URL: "s3://b", AccessKeyID: "K", SecretAccessKeyFile: secret + "x"}, "secret_access_key_file"},
+		{Bucket{URL: "s3://b?end=x"}, "unknown parameter"},
+	} {
+		if _, err := c.bucket.open(dial.New(nil, nil)); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: %v, want %q", c.bucket, err, c.says)
+		}
+	}
+}
