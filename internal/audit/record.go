@@ -1,6 +1,9 @@
 // Package audit keeps the durable record of who changed what, and of what was refused. A record of a change is written in
 // the transaction that makes the change, so that neither exists without the other; a record never holds a secret, a
 // password or anything out of a message.
+//
+// It also sends what organisations want told of their mail and of who came in to log groups, through an outbox: see Log.EmitTx
+// and Log.Run.
 package audit
 
 import (

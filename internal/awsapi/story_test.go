@@ -28,6 +28,7 @@ func TestEveryOperation(t *testing.T) {
 		s.mobileRules()
 		s.mobileOverrides()
 		s.dmarc()
+		s.monitoring()
 		s.goneOrganizations()
 		s.externalDirectories()
 		w.everythingWasSeen()

@@ -80,6 +80,7 @@ func (c *Config) check() []error {
 		{"limit_tags", c.LimitTags, 1, math.MaxInt32},
 		{"limit_mailbox_mb", c.LimitMailboxMB, 1, 1 << 30},
 		{"limit_message_mb", c.LimitMessageMB, 1, 1024},
+		{"audit_retention_days", c.AuditRetentionDays, 1, 36500},
 		{"limit_recipients", c.LimitRecipients, 1, 100_000},
 	} {
 		if l.value < l.least || l.value > l.most {

@@ -92,6 +92,14 @@ type Config struct {
 	LimitDailyAccountExternal int `key:"limit_daily_account_external" default:"0" help:"external recipients of an account a day (0: no limit; WorkMail's is 100000)"`
 	LimitDailyAccountTest     int `key:"limit_daily_account_test" default:"0" help:"recipients of an account a day from test domains (0: no limit; WorkMail's is 200)"`
 
+	// AllowedNetworks are addresses and networks, separated by commas, that what an organisation names (an endpoint, a bucket,
+	// a log group) may lead to although they are not public.
+	AllowedNetworks []netip.Prefix `key:"allowed_networks" default:"" help:"private addresses or networks that organizations' endpoints may be in"`
+	// AuditRetentionDays is how long the audit trail is kept.
+	AuditRetentionDays int `key:"audit_retention_days" default:"365" help:"days that the audit trail is kept"`
+
+	Tables `key:"-"`
+
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`
 }

@@ -40,14 +40,14 @@ func Settings() []Setting {
 // Load collects the settings from the sources, checks each, and checks them together. The error names the setting as it
 // was given, the value, and what is allowed; several faults come joined, one a line.
 func Load(s Sources) (*Config, error) {
-	file, err := readFile(s.File)
+	file, tables, err := readFile(s.File)
 	if err != nil {
 		return nil, err
 	}
 	if err := known("the program", s.Values); err != nil {
 		return nil, err
 	}
-	c := &Config{Origin: map[string]string{}}
+	c := &Config{Origin: map[string]string{}, Tables: tables}
 	v := reflect.ValueOf(c).Elem()
 	var faults []error
 	for field := range fields() {
@@ -107,24 +107,31 @@ func (s Sources) lookup(def Setting, file map[string]string) (value, origin stri
 	return def.Default, "the default"
 }
 
-// readFile returns the settings of a TOML file as text, and refuses keys that are no settings.
-func readFile(path string) (map[string]string, error) {
+// readFile returns the settings of a TOML file as text, and its tables, and refuses keys that are no settings.
+func readFile(path string) (map[string]string, Tables, error) {
 	if path == "" {
-		return nil, nil
+		return nil, Tables{}, nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("--config: %w", err)
+		return nil, Tables{}, fmt.Errorf("--config: %w", err)
 	}
 	var raw map[string]any
 	if _, err := toml.Decode(string(text), &raw); err != nil {
-		return nil, fmt.Errorf("--config: %s: %w", path, err)
+		return nil, Tables{}, fmt.Errorf("--config: %s: %w", path, err)
+	}
+	tables, faults, err := takeTables(string(text), raw)
+	if err != nil {
+		return nil, Tables{}, fmt.Errorf("--config: %s: %w", path, err)
 	}
 	if err := known("--config: "+path, raw); err != nil {
-		return nil, err
+		return nil, Tables{}, err
 	}
 	values := map[string]string{}
-	var faults []error
+	faults = append(faults, tables.check()...)
+	for i, fault := range faults {
+		faults[i] = fmt.Errorf("--config: %s: %w", path, fault)
+	}
 	for _, key := range slices.Sorted(maps.Keys(raw)) {
 		value, err := asText(raw[key])
 		if err != nil {
@@ -133,7 +140,7 @@ func readFile(path string) (map[string]string, error) {
 		}
 		values[key] = value
 	}
-	return values, errors.Join(faults...)
+	return values, tables, errors.Join(faults...)
 }
 
 // known refuses keys that are no settings.

@@ -100,7 +100,7 @@ func missing(err error, why string) (string, error) {
 // checkSettings finds settings and rules of organisations that are gone.
 func (s *Service) checkSettings(ctx context.Context, tx *db.Tx) (faults []string, err error) {
 	rows, err := tx.Query(ctx, `SELECT organization FROM policy_setting UNION SELECT organization FROM access_rule
-		UNION SELECT organization FROM mobile_rule UNION SELECT organization FROM mobile_override`)
+		UNION SELECT organization FROM mobile_rule UNION SELECT organization FROM mobile_override UNION SELECT organization FROM monitoring`)
 	if err != nil {
 		return nil, fmt.Errorf("check settings: %w", err)
 	}

@@ -87,6 +87,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 		return nil, err
 	}
 	s.metrics = newMetrics(s.core.db, o.Version)
+	s.metrics.registry.MustRegister(logCollector{s.core.audit})
 	s.faces = s.newFaces()
 	if s.control, err = listenControl(ctx, c.Data); err != nil {
 		return nil, err

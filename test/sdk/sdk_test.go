@@ -1,7 +1,9 @@
 package sdk
 
 import (
+	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -16,7 +18,11 @@ const patience = 30 * time.Second
 
 // TestSDKs plays the scenario with every client, against one server.
 func TestSDKs(t *testing.T) {
-	s := harness.Start(t, harness.Options{})
+	config := filepath.Join(t.TempDir(), "pennypost.toml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, "[log_group.%q]\nkind = \"file\"\npath = %q\n", logGroup, config+".log"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := harness.Start(t, harness.Options{Flags: []string{"--config", config}})
 	python, classes := filepath.Join("python", "caller.py"), filepath.Join(harness.Root(), ".cache", "java")
 	for _, c := range []client{
 		goSDK(s),
