@@ -27,6 +27,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.organizationHandlers(), a.userHandlers(), a.mailboxHandlers(), a.groupHandlers(), a.resourceHandlers(),
 		a.addressHandlers(), a.domainHandlers(), a.permissionHandlers(), a.tagHandlers(),
 		a.mobileHandlers(), a.monitoringHandlers(),
+		a.accessHandlers(),
 	)
 }
 

@@ -26,7 +26,8 @@ type standing struct {
 }
 
 const (
-	mailTest = "test/python/test_mail.py#"
+	mailTest   = "test/python/test_mail.py#"
+	accessTest = "test/python/test_access.py#"
 	// activeSync is the face that a decision on devices waits for.
 	activeSync = "decided by the core and waiting for a face: ActiveSync"
 	mobileTest = "internal/policy/mobile_test.go#"
@@ -103,6 +104,11 @@ var standings = map[string]standing{
 
 	"PutInboundDmarcSettings":      {waits: "stored for the check of arriving mail"},
 	"DescribeInboundDmarcSettings": {},
+
+	"PutAccessControlRule":    {effect: "a sign-in that it forbids is refused, an open session ends within a second", tests: []string{accessTest + "test_put_access_control_rule"}, waits: "the other protocols' sign-ins"},
+	"DeleteAccessControlRule": {effect: "without any rule nobody signs in", tests: []string{accessTest + "test_delete_access_control_rule"}},
+	"ListAccessControlRules":  {},
+	"GetAccessControlEffect":  {effect: "says what the sign-in then does", tests: []string{accessTest + "test_get_access_control_effect"}},
 
 	"TagResource":         {},
 	"UntagResource":       {},

@@ -24,7 +24,9 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 		"OrganizationId": s.org, "ResourceARN": s.arn, "UserId": s.user, "EntityId": s.user, "MemberId": s.other, "GranteeId": s.other,
 		"GroupId": s.group, "ResourceId": s.resource, "Email": "fresh@" + s.domain, "DomainName": s.domain, "Password": "TestTest1234!",
 		"Name": "fresh", "DisplayName": "Fresh", "Type": "ROOM", "PermissionValues": []string{"SEND_AS"}, "MailboxQuota": 7,
-		"Tags": []map[string]string{{"Key": "k", "Value": "v"}}, "TagKeys": []string{"k"}, "MobileDeviceAccessRuleId": "default", "DeviceId": "device1", "Effect": "ALLOW", "Enforced": false, "LogGroupArn": logGroup, "DeleteDirectory": true, "Alias": "fresh@" + s.domain,
+		"Tags": []map[string]string{{"Key": "k", "Value": "v"}}, "TagKeys": []string{"k"}, "DeleteDirectory": true, "Alias": "fresh@" + s.domain,
+		"Effect": "ALLOW", "Description": "Big", "Action": "EWS", "IpAddress": "192.0.2.1",
+		"MobileDeviceAccessRuleId": "default", "DeviceId": "device1", "Enforced": false, "LogGroupArn": logGroup,
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"

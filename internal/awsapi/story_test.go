@@ -29,6 +29,7 @@ func TestEveryOperation(t *testing.T) {
 		s.mobileOverrides()
 		s.dmarc()
 		s.monitoring()
+		s.access()
 		s.goneOrganizations()
 		s.externalDirectories()
 		w.everythingWasSeen()

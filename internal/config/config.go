@@ -66,9 +66,13 @@ type Config struct {
 	TestDomainSuffix string `key:"test_domain_suffix" default:"awsapps.com" help:"a new organisation's test domain is <alias>.<suffix>"`
 	// DNSResolver is the DNS server to ask, host:port. Empty means those of the system.
 	DNSResolver string `key:"dns_resolver" default:"" help:"DNS server to ask, host:port (empty: the system's)"`
-	// TrustedProxies are addresses and networks, separated by commas, whose X-Forwarded-For is believed, and who alone may use
-	// a plain HTTP address that is not a loopback one.
-	TrustedProxies []netip.Prefix `key:"trusted_proxies" default:"" help:"addresses or networks of reverse proxies, separated by commas"`
+	// TrustedProxies are addresses and networks, separated by commas, who may tell whose connection they bring: by a header of
+	// the PROXY protocol, which they must send on mail ports, or by X-Forwarded-For or Forwarded on HTTP. They alone may use a
+	// plain HTTP address that is not a loopback one.
+	TrustedProxies []netip.Prefix `key:"trusted_proxies" default:"" help:"addresses or networks of proxies in front, separated by commas"`
+	// AllowedNetworks are addresses and networks, separated by commas, beside the public internet, where what an organisation or
+	// a table below gives as an address may lead: identity providers and the like inside the operator's own network.
+	AllowedNetworks []netip.Prefix `key:"allowed_networks" default:"" help:"addresses or networks, beside the public internet, that configured endpoints may be in"`
 
 	// PasswordMemoryKiB and PasswordPasses are the cost of a password hash (argon2id, RFC 9106). The defaults are also the
 	// least allowed; a stored hash of another cost is renewed when its user signs in.
@@ -92,13 +96,17 @@ type Config struct {
 	LimitDailyAccountExternal int `key:"limit_daily_account_external" default:"0" help:"external recipients of an account a day (0: no limit; WorkMail's is 100000)"`
 	LimitDailyAccountTest     int `key:"limit_daily_account_test" default:"0" help:"recipients of an account a day from test domains (0: no limit; WorkMail's is 200)"`
 
-	// AllowedNetworks are addresses and networks, separated by commas, that what an organisation names (an endpoint, a bucket,
-	// a log group) may lead to although they are not public.
-	AllowedNetworks []netip.Prefix `key:"allowed_networks" default:"" help:"private addresses or networks that organizations' endpoints may be in"`
 	// AuditRetentionDays is how long the audit trail is kept.
 	AuditRetentionDays int `key:"audit_retention_days" default:"365" help:"days that the audit trail is kept"`
 
-	Tables `key:"-"`
+	// The tables below stand in the file alone.
+
+	// LogGroups are where records of mail and audit logs go, by the ARN that PutEmailMonitoringConfiguration names:
+	//
+	//	[log_group."arn:aws:logs:us-east-1:000000000000:log-group:/mail/events:*"]
+	//	kind = "file"
+	//	path = "/var/log/pennypost/events.jsonl"
+	LogGroups map[string]LogGroup `key:"-" table:"log_group"`
 
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`

@@ -40,14 +40,14 @@ func Settings() []Setting {
 // Load collects the settings from the sources, checks each, and checks them together. The error names the setting as it
 // was given, the value, and what is allowed; several faults come joined, one a line.
 func Load(s Sources) (*Config, error) {
-	file, tables, err := readFile(s.File)
+	c := &Config{Origin: map[string]string{}}
+	file, err := readFile(s.File, c)
 	if err != nil {
 		return nil, err
 	}
 	if err := known("the program", s.Values); err != nil {
 		return nil, err
 	}
-	c := &Config{Origin: map[string]string{}, Tables: tables}
 	v := reflect.ValueOf(c).Elem()
 	var faults []error
 	for field := range fields() {
@@ -107,31 +107,27 @@ func (s Sources) lookup(def Setting, file map[string]string) (value, origin stri
 	return def.Default, "the default"
 }
 
-// readFile returns the settings of a TOML file as text, and its tables, and refuses keys that are no settings.
-func readFile(path string) (map[string]string, Tables, error) {
+// readFile returns the settings of a TOML file as text, puts its tables into c, and refuses keys that are neither.
+func readFile(path string, c *Config) (map[string]string, error) {
 	if path == "" {
-		return nil, Tables{}, nil
+		return nil, nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, Tables{}, fmt.Errorf("--config: %w", err)
+		return nil, fmt.Errorf("--config: %w", err)
 	}
 	var raw map[string]any
 	if _, err := toml.Decode(string(text), &raw); err != nil {
-		return nil, Tables{}, fmt.Errorf("--config: %s: %w", path, err)
+		return nil, fmt.Errorf("--config: %s: %w", path, err)
 	}
-	tables, faults, err := takeTables(string(text), raw)
-	if err != nil {
-		return nil, Tables{}, fmt.Errorf("--config: %s: %w", path, err)
+	if err := readTables(path, string(text), raw, c); err != nil {
+		return nil, err
 	}
 	if err := known("--config: "+path, raw); err != nil {
-		return nil, Tables{}, err
+		return nil, err
 	}
 	values := map[string]string{}
-	faults = append(faults, tables.check()...)
-	for i, fault := range faults {
-		faults[i] = fmt.Errorf("--config: %s: %w", path, fault)
-	}
+	var faults []error
 	for _, key := range slices.Sorted(maps.Keys(raw)) {
 		value, err := asText(raw[key])
 		if err != nil {
@@ -140,7 +136,38 @@ func readFile(path string) (map[string]string, Tables, error) {
 		}
 		values[key] = value
 	}
-	return values, tables, errors.Join(faults...)
+	return values, errors.Join(faults...)
+}
+
+// readTables takes the tables of a TOML file out of raw and puts each into its field of c. A key that the field's type has not is
+// refused.
+func readTables(path, text string, raw map[string]any, c *Config) error {
+	var primitives map[string]toml.Primitive
+	meta, err := toml.Decode(text, &primitives)
+	if err != nil {
+		return fmt.Errorf("--config: %s: %w", path, err)
+	}
+	var faults []error
+	v := reflect.ValueOf(c).Elem()
+	for i := range v.NumField() {
+		table := v.Type().Field(i).Tag.Get("table")
+		if _, there := raw[table]; table == "" || !there {
+			continue
+		}
+		if _, is := raw[table].(map[string]any); !is {
+			faults = append(faults, fmt.Errorf("--config: %s: %s is a table, [%s.\"…\"]", path, table, table))
+		}
+		delete(raw, table)
+		if err := meta.PrimitiveDecode(primitives[table], v.Field(i).Addr().Interface()); err != nil {
+			faults = append(faults, fmt.Errorf("--config: %s: %s: %w", path, table, err))
+		}
+		for _, key := range meta.Undecoded() {
+			if key[0] == table {
+				faults = append(faults, fmt.Errorf("--config: %s: there is no setting %s", path, key))
+			}
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // known refuses keys that are no settings.

@@ -52,8 +52,11 @@ func (m *organizationMemory) forget(id OrgID) {
 // others after the commit.
 func (s *Service) organizationChanged(tx *db.Tx, id OrgID) {
 	s.written.forget(id)
-	tx.OnCommit(func() {
-		s.committed.forget(id)
-		s.feed.Publish(feed.Topic{Kind: "organization", Key: string(id)})
-	})
+	tx.OnCommit(func() { s.committed.forget(id) })
+	s.Announce(tx, id)
+}
+
+// Announce tells others after the commit that something of an organisation changed which may end sessions.
+func (s *Service) Announce(tx *db.Tx, id OrgID) {
+	tx.OnCommit(func() { s.feed.Publish(feed.Topic{Kind: "organization", Key: string(id)}) })
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
@@ -15,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
@@ -28,7 +30,7 @@ type Credentials struct {
 
 // Circumstances are how somebody comes to the door.
 type Circumstances struct {
-	Protocol  string // "IMAP", "SMTP": the words of WorkMail's access rules and audit logs
+	Protocol  string // one of policy.Actions: the words of WorkMail's access rules and audit logs
 	Address   netip.Addr
 	UserAgent string // empty where the protocol has none
 	RequestID string
@@ -68,6 +70,7 @@ func (l Limits) withDefaults() Limits {
 // Door lets users in. Run must be running for sessions to end when their users' rights do.
 type Door struct {
 	directory *directory.Service
+	policy    *policy.Service
 	audit     *audit.Log
 	log       *slog.Logger
 
@@ -77,14 +80,14 @@ type Door struct {
 	sessions   *sessions
 }
 
-// NewDoor returns the door to the users of d. A nil log discards.
-func NewDoor(d *directory.Service, a *audit.Log, f *feed.Feed, c clock.Clock, log *slog.Logger, l Limits) *Door {
+// NewDoor returns the door to the users of d under the access rules of p. A nil log discards.
+func NewDoor(d *directory.Service, p *policy.Service, a *audit.Log, f *feed.Feed, c clock.Clock, log *slog.Logger, l Limits) *Door {
 	l = l.withDefaults()
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Door{
-		directory: d, audit: a, log: log,
+		directory: d, policy: p, audit: a, log: log,
 		remembered: newGoodSecrets(l.Remembered),
 		accounts:   newGuessLimit(l.AccountFailures, l.AccountRefill, c),
 		addresses:  newGuessLimit(l.AddressFailures, l.AddressRefill, c),
@@ -103,14 +106,17 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return nil, err
 	}
-	user := userKey(who.Organization, who.ID)
-	if !known || !d.remembered.has(user, c.Password, who.PasswordVersion) {
-		if reason, err := d.verify(ctx, who, known, c, how.Address); err != nil || reason != "" {
-			return nil, d.refuse(ctx, who, c, how, reason, err)
+	barred := ""
+	if known {
+		if barred, err = d.barred(ctx, who, how); err != nil {
+			return nil, err
 		}
 	}
-	if !who.MaySignIn() {
-		return nil, d.refuse(ctx, who, c, how, "not enabled", nil)
+	// One who may not come in pays for the hash each time: a quick answer would tell that the password is right.
+	if !known || barred != "" || !d.remembered.has(userKey(who.Organization, who.ID), c.Password, who.PasswordVersion) {
+		if reason, err := d.verify(ctx, who, known, barred, c, how.Address); err != nil || reason != "" {
+			return nil, d.refuse(ctx, who, c, how, reason, err)
+		}
 	}
 	s := d.sessions.open(principal.Principal{
 		Kind: principal.User, ID: string(who.ID), Organization: string(who.Organization), Name: who.Name,
@@ -128,22 +134,43 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 	return s, nil
 }
 
+// barred returns why somebody may not come in whatever the password, empty for one who may: the state of the user, or the
+// organisation's access rules.
+func (d *Door) barred(ctx context.Context, who directory.SignIn, how Circumstances) (string, error) {
+	if !who.MaySignIn() {
+		return notEnabled, nil
+	}
+	v, err := d.policy.MayEnter(ctx, who.Organization, policy.Access{Action: how.Protocol, Address: how.Address, User: who.ID})
+	switch {
+	case err != nil:
+		return "", err
+	case v.Allowed:
+		return "", nil
+	case len(v.Rules) == 0:
+		return "no access rule allows it", nil
+	}
+	return "denied by access rule " + strings.Join(v.Rules, ", "), nil
+}
+
+const notEnabled = "not enabled"
+
 // verify checks the password, and the limits on guessing it. It returns the reason of a refusal, or an error when it could
-// not find out. An unknown user costs what a known one costs, also once there were too many failures: else the quick answer
+// not find out; barred is one that the caller knows, for one whose password is right. An unknown user costs what a known one costs, also once there were too many failures: else the quick answer
 // would tell who is known.
-func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, c Credentials, from netip.Addr) (string, error) {
+func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, barred string, c Credentials, from netip.Addr) (string, error) {
 	user, account, address := userKey(who.Organization, who.ID), unknownKey(c.Username), addressKey(from)
 	if known {
 		account = user
 	}
-	failed := false
+	var failedAddress, failedAccount bool
 	for _, l := range []struct {
 		limit   *guessLimit
 		key     string
+		failed  *bool
 		blocked string
 	}{
-		{d.addresses, address, "too many failures from the address"},
-		{d.accounts, account, "too many failures for the account"},
+		{d.addresses, address, &failedAddress, "too many failures from the address"},
+		{d.accounts, account, &failedAccount, "too many failures for the account"},
 	} {
 		may, err := l.limit.begin(ctx, l.key)
 		if err != nil {
@@ -152,25 +179,25 @@ func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, c C
 		if !may {
 			return l.blocked, nil
 		}
-		defer func() { l.limit.end(l.key, failed) }()
+		defer func() { l.limit.end(l.key, *l.failed) }()
 	}
-	if known && d.remembered.has(user, c.Password, who.PasswordVersion) { // by one who was waited for
+	if known && barred == "" && d.remembered.has(user, c.Password, who.PasswordVersion) { // by one who was waited for
 		return "", nil
 	}
 	ok, err := d.directory.VerifySignIn(ctx, who, c.Password)
 	if err != nil {
 		return "", err
 	}
+	failedAddress = !known || !ok || barred != ""
+	// A right password is no guess: a phone that a rule keeps out must not lock its user out of the other ways in.
+	failedAccount = !known || !ok || barred == notEnabled
 	switch {
 	case !known:
-		failed = true
 		return "unknown user", nil
 	case !ok:
-		failed = true
 		return "wrong password", nil
-	case !who.MaySignIn(): // not remembered: a second try must not be quicker than one with a wrong password
-		failed = true
-		return "not enabled", nil
+	case barred != "":
+		return barred, nil
 	}
 	d.remembered.add(user, c.Password, who.PasswordVersion)
 	return "", nil
@@ -213,7 +240,7 @@ func addressKey(a netip.Addr) string {
 	return a.String()
 }
 
-// Run ends sessions when their users' passwords, states or organisations change, until ctx ends. Each change is acted on
+// Run ends sessions when their users' passwords, states, organisations or access rules change, until ctx ends. Each change is acted on
 // within a second. It returns when every session that it watched has been told to end.
 func (d *Door) Run(ctx context.Context) error {
 	for {
@@ -223,8 +250,10 @@ func (d *Door) Run(ctx context.Context) error {
 			return nil
 		case <-d.sessions.wake:
 		}
-		for _, user := range d.sessions.takeChanged() {
-			d.remembered.forget(user)
+		for user, itself := range d.sessions.takeChanged() {
+			if itself {
+				d.remembered.forget(user)
+			}
 			for _, s := range d.sessions.of(user) {
 				reason, err := d.stale(ctx, s)
 				if err != nil {
@@ -253,8 +282,6 @@ func (d *Door) stale(ctx context.Context, s *Session) (string, error) {
 		return "", err
 	case now.PasswordVersion != s.SignIn.PasswordVersion:
 		return "the password was changed", nil
-	case !now.MaySignIn():
-		return "the user or the organization is not enabled", nil
 	}
-	return "", nil
+	return d.barred(ctx, now, Circumstances{Protocol: s.Principal.Protocol, Address: s.Principal.Address})
 }

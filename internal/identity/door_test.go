@@ -18,6 +18,7 @@ import (
 	"github.com/pennypost/pennypost/internal/feed"
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
@@ -38,17 +39,19 @@ type house struct {
 	clock     *clock.Fake
 	audit     *audit.Log
 	directory *directory.Service
+	policy    *policy.Service
 }
 
 func onBoth(t *testing.T, limits identity.Limits, fn func(h *house)) {
 	t.Helper()
-	migrations := append(append(append(directory.Migrations(), audit.Migrations()...), job.Migrations()...), identity.Migrations()...)
+	migrations := slices.Concat(directory.Migrations(), policy.Migrations(), audit.Migrations(), job.Migrations(), identity.Migrations())
 	dbtest.Run(t, migrations, func(t *testing.T, d *db.DB) {
 		f := feed.New()
 		h := &house{t: t, db: d, feed: f, clock: clock.NewFake(newYear)}
 		h.audit = audit.New(d, h.clock, audit.Config{})
 		h.directory = directory.New(directory.Config{DB: d, Audit: h.audit, Clock: h.clock, Feed: f})
-		h.Door = identity.NewDoor(h.directory, h.audit, f, h.clock, nil, limits)
+		h.policy = policy.New(h.directory, h.clock)
+		h.Door = identity.NewDoor(h.directory, h.policy, h.audit, f, h.clock, nil, limits)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- h.Run(ctx) }()
@@ -92,6 +95,9 @@ func (h *house) organization(alias string) (o *directory.Organization) {
 			return err
 		}
 		if err := h.directory.AddTestDomainTx(ctx, tx, o); err != nil {
+			return err
+		}
+		if err := h.policy.BeginTx(ctx, tx, o); err != nil {
 			return err
 		}
 		_, err = h.directory.SetStateTx(ctx, tx, o, directory.OrgRequested, directory.OrgActive, "")

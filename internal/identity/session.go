@@ -8,7 +8,8 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
-// Session is one signed-in connection. It ends by Close, or by itself when the user's password or state changes.
+// Session is one signed-in connection. It ends by Close, or by itself when the user's password or state changes, or
+// an access rule forbids it.
 type Session struct {
 	Principal principal.Principal
 	// SignIn is what the directory knew of the user at sign-in.
@@ -36,11 +37,11 @@ type sessions struct {
 
 	mu      sync.Mutex
 	byUser  map[string]map[*Session]struct{}
-	changed map[string]struct{}
+	changed map[string]bool // true: the user itself; false: its organisation
 }
 
 func newSessions(f *feed.Feed) *sessions {
-	r := &sessions{wake: make(chan struct{}, 1), byUser: map[string]map[*Session]struct{}{}, changed: map[string]struct{}{}}
+	r := &sessions{wake: make(chan struct{}, 1), byUser: map[string]map[*Session]struct{}{}, changed: map[string]bool{}}
 	f.Watch("user", r.announce)
 	f.Watch("organization", r.announceOrganization)
 	return r
@@ -55,7 +56,7 @@ func userKey(org directory.OrgID, id directory.EntityID) string {
 // remembered password must go.
 func (r *sessions) announce(user string) {
 	r.mu.Lock()
-	r.changed[user] = struct{}{}
+	r.changed[user] = true
 	r.mu.Unlock()
 	r.notify()
 }
@@ -64,7 +65,7 @@ func (r *sessions) announceOrganization(org string) {
 	r.mu.Lock()
 	for user := range r.byUser {
 		if len(user) > len(org) && user[:len(org)] == org && user[len(org)] == '/' {
-			r.changed[user] = struct{}{}
+			r.changed[user] = r.changed[user]
 		}
 	}
 	r.mu.Unlock()
@@ -78,14 +79,13 @@ func (r *sessions) notify() {
 	}
 }
 
-func (r *sessions) takeChanged() []string {
+// takeChanged returns the users of whom a change was announced, and whether it was the user itself that changed or only the
+// organisation.
+func (r *sessions) takeChanged() map[string]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	users := make([]string, 0, len(r.changed))
-	for user := range r.changed {
-		users = append(users, user)
-	}
-	clear(r.changed)
+	users := r.changed
+	r.changed = map[string]bool{}
 	return users
 }
 

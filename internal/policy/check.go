@@ -126,6 +126,27 @@ func (s *Service) checkSettings(ctx context.Context, tx *db.Tx) (faults []string
 		case o.State == directory.OrgDeleted:
 			faults = append(faults, fmt.Sprintf("policy: settings of organization %s, which is deleted", o.ID))
 		}
+		if err == nil {
+			found, err := checkAccessTx(ctx, tx, o)
+			if err != nil {
+				return nil, err
+			}
+			faults = append(faults, found...)
+		}
 	}
 	return faults, nil
+}
+
+// checkAccessTx finds access rules that can't be read, and more of them than there may be.
+func checkAccessTx(ctx context.Context, tx *db.Tx, o *directory.Organization) ([]string, error) {
+	rules, err := accessRulesTx(ctx, tx, o.Key)
+	switch {
+	case errors.Is(err, errBadRule):
+		return []string{fmt.Sprintf("policy: organization %s: %v", o.ID, err)}, nil
+	case err != nil:
+		return nil, err
+	case len(rules) > maxAccessRules:
+		return []string{fmt.Sprintf("policy: organization %s has %d access rules", o.ID, len(rules))}, nil
+	}
+	return nil, nil
 }

@@ -80,11 +80,6 @@ func naiveDecision(rules []MobileRule, d Device) (allow bool, by []string) {
 	return len(matched[true]) > 0, matched[true]
 }
 
-func (f *fixture) begin() {
-	f.t.Helper()
-	f.write(func(ctx context.Context, tx *db.Tx) error { return f.BeginTx(ctx, tx, f.org) })
-}
-
 // TestMobileRules shows what CreateMobileDeviceAccessRule, UpdateMobileDeviceAccessRule and DeleteMobileDeviceAccessRule do to
 // the decision.
 func TestMobileRules(t *testing.T) {

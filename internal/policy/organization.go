@@ -40,6 +40,7 @@ func (s *Service) BeginTx(ctx context.Context, tx *db.Tx, o *directory.Organizat
 			return fmt.Errorf("begin the policy of organization %s: %w", o.ID, err)
 		}
 	}
+	s.accessChanged(tx, o)
 	return nil
 }
 
@@ -76,5 +77,6 @@ func (s *Service) EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organizat
 			return fmt.Errorf("erase the policy of organization %s: %w", o.ID, err)
 		}
 	}
+	s.accessChanged(tx, o)
 	return nil
 }

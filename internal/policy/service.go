@@ -9,6 +9,8 @@ import (
 type Service struct {
 	directory *directory.Service
 	clock     clock.Clock
+
+	remembered accessMemory
 }
 
 // New returns the policy kept where d keeps the directory.

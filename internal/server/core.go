@@ -125,7 +125,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
 		MailboxMB: int64(c.LimitMailboxMB),
 	})
-	parts.door = identity.NewDoor(parts.directory, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
+	parts.door = identity.NewDoor(parts.directory, parts.policy, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
 		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients},

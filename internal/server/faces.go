@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"net/http"
 
 	"golang.org/x/sync/errgroup"
@@ -54,31 +55,41 @@ func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return serveHTTP(ctx, s.control, nil, controlHandler(s.verbs(), s.log), s.log) })
 
 	api := s.metrics.countRequests(s.faces.api)
+	trusted := proxies(s.config.TrustedProxies)
 	web := func(key string, tlsConfig *tls.Config, h http.Handler) {
 		if l, on := s.listeners[key]; on {
-			g.Go(func() error { return serveHTTP(ctx, s.metrics.count(key, l), tlsConfig, h, s.log) })
+			l = s.metrics.count(key, l)
+			if key != "metrics" {
+				l = behind(l, trusted, true, s.log)
+			}
+			g.Go(func() error { return serveHTTP(ctx, l, tlsConfig, h, s.log) })
 		}
 	}
-	web("http", nil, behindProxies(api, s.config.TrustedProxies, true))
-	web("https", s.certs.Config("h2", "http/1.1"), behindProxies(api, s.config.TrustedProxies, false))
+	web("http", nil, behindProxies(api, trusted, true))
+	web("https", s.certs.Config("h2", "http/1.1"), behindProxies(api, trusted, false))
 	web("metrics", nil, s.metrics.handler(s.core.db))
 
 	s.serveSMTP(ctx, g, s.faces.inbound, map[string]bool{"smtp": false})
 	s.serveSMTP(ctx, g, s.faces.submission, map[string]bool{"submission": false, "submissions": true})
 	if l, on := s.listeners["imap"]; on {
-		g.Go(func() error { return s.faces.imap.Serve(ctx, s.metrics.count("imap", l)) })
+		g.Go(func() error { return s.faces.imap.Serve(ctx, s.mail("imap", l)) })
 	}
 	if l, on := s.listeners["imaps"]; on {
-		secure := tls.NewListener(s.metrics.count("imaps", l), s.certs.Config("imap"))
+		secure := tls.NewListener(s.mail("imaps", l), s.certs.Config("imap"))
 		g.Go(func() error { return s.faces.imap.Serve(ctx, secure) })
 	}
+}
+
+// mail is a listener for mail whose connections are counted and have their clients' addresses.
+func (s *Server) mail(key string, l net.Listener) net.Listener {
+	return behind(s.metrics.count(key, l), s.config.TrustedProxies, false, s.log)
 }
 
 // serveSMTP serves the listeners by one server until ctx ends; implicit says which of them speak TLS from the first byte.
 func (s *Server) serveSMTP(ctx context.Context, g *errgroup.Group, face *smtp.Server, implicit map[string]bool) {
 	for key, withTLS := range implicit {
 		if l, on := s.listeners[key]; on {
-			g.Go(func() error { return face.Serve(s.metrics.count(key, l), withTLS) })
+			g.Go(func() error { return face.Serve(s.mail(key, l), withTLS) })
 		}
 	}
 	g.Go(func() error {

@@ -22,6 +22,7 @@ const (
 func serveHTTP(ctx context.Context, l net.Listener, tlsConfig *tls.Config, h http.Handler, log *slog.Logger) error {
 	s := &http.Server{
 		Handler:           h,
+		ConnContext:       withPeer,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,

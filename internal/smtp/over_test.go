@@ -86,7 +86,7 @@ func TestFiveHundredRecipients(t *testing.T) {
 
 // realSubmission starts a server for submission on a real core.
 func realSubmission(w *transporttest.World) *testServer {
-	door := identity.NewDoor(w.Directory, w.Audit, w.Feed, w.Clock, nil, identity.Limits{})
+	door := identity.NewDoor(w.Directory, w.Policy, w.Audit, w.Feed, w.Clock, nil, identity.Limits{})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- door.Run(ctx) }()

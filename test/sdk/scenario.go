@@ -54,6 +54,7 @@ func scenario() []step {
 	steps = append(steps, permissionSteps()...)
 	steps = append(steps, mobileSteps()...)
 	steps = append(steps, monitoringSteps()...)
+	steps = append(steps, accessSteps()...)
 	return append(steps, endSteps()...)
 }
 

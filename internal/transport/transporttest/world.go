@@ -150,6 +150,9 @@ func (w *World) Organization(alias string) (o *directory.Organization) {
 		if err := w.Directory.AddTestDomainTx(ctx, tx, o); err != nil {
 			return err
 		}
+		if err := w.Policy.BeginTx(ctx, tx, o); err != nil {
+			return err
+		}
 		_, err = w.Directory.SetStateTx(ctx, tx, o, directory.OrgRequested, directory.OrgActive, "")
 		return err
 	})

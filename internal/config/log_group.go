@@ -5,24 +5,10 @@ import (
 	"maps"
 	"net/url"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/BurntSushi/toml"
 )
-
-// Tables are the settings that are tables of the file and can be given there alone: they say what the ARNs that organisations
-// name stand for.
-type Tables struct {
-	// LogGroups are where records of mail and audit logs go, by the ARN that PutEmailMonitoringConfiguration names:
-	//
-	//	[log_group."arn:aws:logs:us-east-1:000000000000:log-group:/mail/events:*"]
-	//	kind = "file"
-	//	path = "/var/log/pennypost/events.jsonl"
-	LogGroups map[string]LogGroup `toml:"log_group"`
-}
 
 // LogGroup is a log group.
 type LogGroup struct {
@@ -55,32 +41,9 @@ var (
 	organizationID = regexp.MustCompile(`\Am-[0-9a-f]{32}\z`)
 )
 
-// takeTables reads the tables of a file, and removes them from raw, which holds all of it.
-func takeTables(text string, raw map[string]any) (t Tables, faults []error, err error) {
-	meta, err := toml.Decode(text, &t)
-	if err != nil {
-		return t, nil, err
-	}
-	names := map[string]bool{}
-	for i := range reflect.TypeFor[Tables]().NumField() {
-		name := reflect.TypeFor[Tables]().Field(i).Tag.Get("toml")
-		names[name] = true
-		if _, table := raw[name].(map[string]any); raw[name] != nil && !table {
-			faults = append(faults, fmt.Errorf("%s is a table: [%s.\"…\"]", name, name))
-		}
-		delete(raw, name)
-	}
-	for _, key := range meta.Undecoded() {
-		if names[key[0]] {
-			faults = append(faults, fmt.Errorf("there is no setting %s", key))
-		}
-	}
-	return t, faults, nil
-}
-
-func (t *Tables) check() (faults []error) {
-	for _, arn := range slices.Sorted(maps.Keys(t.LogGroups)) {
-		g := t.LogGroups[arn]
+func (c *Config) checkLogGroups() (faults []error) {
+	for _, arn := range slices.Sorted(maps.Keys(c.LogGroups)) {
+		g := c.LogGroups[arn]
 		wrong := func(format string, args ...any) {
 			faults = append(faults, fmt.Errorf("log_group.%q: %s", arn, fmt.Sprintf(format, args...)))
 		}
