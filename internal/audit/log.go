@@ -80,13 +80,25 @@ func (l *Log) AppendTx(ctx context.Context, tx *db.Tx, r Record) error {
 	if err != nil {
 		return fmt.Errorf("append audit record of %s: %w", r.Operation, err)
 	}
+	for _, t := range r.Told {
+		if err := l.AuditTx(ctx, tx, t.Stream, r.Organization, t.Event); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// Record writes r in a transaction of its own: for a refusal, which changes nothing else. It returns when the record is
+// Record writes records in a transaction of its own: for refusals, which change nothing else. It returns when the records are
 // durable.
-func (l *Log) Record(ctx context.Context, r Record) error {
-	return l.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error { return l.AppendTx(ctx, tx, r) })
+func (l *Log) Record(ctx context.Context, records ...Record) error {
+	return l.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		for _, r := range records {
+			if err := l.AppendTx(ctx, tx, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // clean makes s storable: valid UTF-8 without NUL, no longer than limit bytes.

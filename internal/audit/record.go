@@ -35,6 +35,14 @@ type Record struct {
 	Detail string
 	// Actor is who did it.
 	Actor principal.Principal
+	// Told is what log groups that take the organisation's audit logs are told of it. It is not kept here.
+	Told []Told
+}
+
+// Told is a record of an audit log.
+type Told struct {
+	Stream Stream
+	Event  any // becomes one JSON object
 }
 
 // Of begins a record of p's operation that was carried out.

@@ -78,6 +78,7 @@ type Door struct {
 	accounts   *guessLimit
 	addresses  *guessLimit
 	sessions   *sessions
+	blocked    *blockedTries
 }
 
 // NewDoor returns the door to the users of d under the access rules of p. A nil log discards.
@@ -92,6 +93,7 @@ func NewDoor(d *directory.Service, p *policy.Service, a *audit.Log, f *feed.Feed
 		accounts:   newGuessLimit(l.AccountFailures, l.AccountRefill, c),
 		addresses:  newGuessLimit(l.AddressFailures, l.AddressRefill, c),
 		sessions:   newSessions(f),
+		blocked:    newBlockedTries(c),
 	}
 }
 
@@ -127,7 +129,9 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 		s.Close()
 		return nil, d.refuse(ctx, who, c, how, reason, err)
 	}
-	if err := d.audit.Record(ctx, audit.Of(s.Principal, s.Principal.Organization, signInOperation, s.Principal.ID)); err != nil {
+	r := audit.Of(s.Principal, s.Principal.Organization, signInOperation, s.Principal.ID)
+	r.Told = d.told(ctx, r, how)
+	if err := d.audit.Record(ctx, r); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -147,9 +151,9 @@ func (d *Door) barred(ctx context.Context, who directory.SignIn, how Circumstanc
 	case v.Allowed:
 		return "", nil
 	case len(v.Rules) == 0:
-		return "no access rule allows it", nil
+		return noRuleAllows, nil
 	}
-	return "denied by access rule " + strings.Join(v.Rules, ", "), nil
+	return ruleDenies + strings.Join(v.Rules, ", "), nil
 }
 
 const notEnabled = "not enabled"
@@ -169,8 +173,8 @@ func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, bar
 		failed  *bool
 		blocked string
 	}{
-		{d.addresses, address, &failedAddress, "too many failures from the address"},
-		{d.accounts, account, &failedAccount, "too many failures for the account"},
+		{d.addresses, address, &failedAddress, blockedAddress},
+		{d.accounts, account, &failedAccount, blockedAccount},
 	} {
 		may, err := l.limit.begin(ctx, l.key)
 		if err != nil {
@@ -219,6 +223,15 @@ func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, 
 		Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
 	}, string(who.Organization), signInOperation, string(who.ID))
 	r.Outcome, r.Detail = fault.Unauthenticated.String(), reason
+	if reason == blockedAddress || reason == blockedAccount {
+		account := unknownKey(c.Username)
+		if who.ID != "" {
+			account = userKey(who.Organization, who.ID)
+		}
+		d.blocked.add(r, how, account)
+		return errRefused
+	}
+	r.Told = d.told(ctx, r, how)
 	if err := d.audit.Record(ctx, r); err != nil {
 		// The refusal stands even where it can't be recorded.
 		d.log.ErrorContext(ctx, "a refused sign-in was not recorded", "error", err, "protocol", how.Protocol, "address", how.Address)
