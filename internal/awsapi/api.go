@@ -26,8 +26,8 @@ func (a *API) Handlers() []contract.Handler {
 	return slices.Concat(
 		a.organizationHandlers(), a.userHandlers(), a.mailboxHandlers(), a.groupHandlers(), a.resourceHandlers(),
 		a.addressHandlers(), a.domainHandlers(), a.permissionHandlers(), a.tagHandlers(),
-		a.mobileHandlers(), a.monitoringHandlers(),
 		a.accessHandlers(),
+		a.mobileHandlers(), a.monitoringHandlers(),
 	)
 }
 

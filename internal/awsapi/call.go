@@ -159,7 +159,7 @@ func checkContentType(header string) error {
 // unknown counts members that the contract does not have, and logs them the first time they are met with an operation.
 func (c *call) unknown(members []string) {
 	op := c.route.op
-	c.front.metrics.unknown.WithLabelValues(op.Name).Add(float64(len(members)))
+	c.front.metrics.strange(op.Name, len(members))
 	if _, before := c.front.strange.LoadOrStore(op, struct{}{}); !before {
 		c.front.options.Log.Warn("a request has members that the API does not have; they are ignored, and not logged for this operation again",
 			"operation", op.Name, "members", members, "request_id", c.id, "user_agent", c.userAgent())

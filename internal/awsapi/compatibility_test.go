@@ -88,6 +88,10 @@ var standings = map[string]standing{
 	"DeleteMailboxPermissions": {effect: "sending as the owner is refused", tests: []string{mailTest + "test_delete_mailbox_permissions"}},
 	"ListMailboxPermissions":   {},
 
+	"PutAccessControlRule":             {effect: "a sign-in that it forbids is refused, an open session ends within a second", tests: []string{accessTest + "test_put_access_control_rule"}, waits: "the other protocols' sign-ins"},
+	"DeleteAccessControlRule":          {effect: "without any rule nobody signs in", tests: []string{accessTest + "test_delete_access_control_rule"}},
+	"ListAccessControlRules":           {},
+	"GetAccessControlEffect":           {effect: "says what the sign-in then does", tests: []string{accessTest + "test_get_access_control_effect"}},
 	"CreateMobileDeviceAccessRule":     {effect: "GetMobileDeviceAccessEffect decides by it", tests: []string{mobileTest + "TestMobileRules"}, waits: activeSync},
 	"UpdateMobileDeviceAccessRule":     {effect: "GetMobileDeviceAccessEffect decides by it", tests: []string{mobileTest + "TestMobileRules"}, waits: activeSync},
 	"DeleteMobileDeviceAccessRule":     {effect: "without any rule every device is blocked", tests: []string{mobileTest + "TestMobileRules"}, waits: activeSync},
@@ -104,11 +108,6 @@ var standings = map[string]standing{
 
 	"PutInboundDmarcSettings":      {waits: "stored for the check of arriving mail"},
 	"DescribeInboundDmarcSettings": {},
-
-	"PutAccessControlRule":    {effect: "a sign-in that it forbids is refused, an open session ends within a second", tests: []string{accessTest + "test_put_access_control_rule"}, waits: "the other protocols' sign-ins"},
-	"DeleteAccessControlRule": {effect: "without any rule nobody signs in", tests: []string{accessTest + "test_delete_access_control_rule"}},
-	"ListAccessControlRules":  {},
-	"GetAccessControlEffect":  {effect: "says what the sign-in then does", tests: []string{accessTest + "test_get_access_control_effect"}},
 
 	"TagResource":         {},
 	"UntagResource":       {},

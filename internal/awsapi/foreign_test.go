@@ -112,7 +112,11 @@ func dump(w *world, s *settlement) string {
 			in["NextToken"] = page.NextToken
 		}
 	}
-	for _, name := range []string{"DescribeOrganization", "ListTagsForResource", "ListAccessControlRules", "ListMobileDeviceAccessRules"} {
+	for _, name := range []string{
+		"DescribeOrganization", "ListTagsForResource",
+		"ListAccessControlRules",
+		"ListMobileDeviceAccessRules",
+	} {
 		e := w.call("ADMIN", name, map[string]any{"OrganizationId": s.org, "ResourceARN": s.arn})
 		fmt.Fprintf(&b, "%s %s\n", name, e.body)
 	}

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	victoria "github.com/VictoriaMetrics/metrics"
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/awsapi/sigv4"
@@ -45,7 +45,7 @@ type Options struct {
 	// Audit, where it is not nil, is told of every request that was answered. It must not block for long.
 	Audit func(ctx context.Context, r Record)
 	// Metrics, where it is not nil, gets the face's figures.
-	Metrics prometheus.Registerer
+	Metrics *victoria.Set
 	// Timeout bounds an operation; zero means DefaultTimeout.
 	Timeout time.Duration
 }

@@ -7,17 +7,19 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
-	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	victoria "github.com/VictoriaMetrics/metrics"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -25,7 +27,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/workmail"
 	"github.com/aws/aws-sdk-go-v2/service/workmail/types"
 	"github.com/aws/smithy-go"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/clock"
@@ -63,14 +64,14 @@ type bench struct {
 	*Front
 	clock   *clock.Fake
 	log     *bytes.Buffer
-	metrics *prometheus.Registry
+	metrics *victoria.Set
 
 	mu      sync.Mutex
 	records []Record // guarded by mu
 }
 
 func newBench(t *testing.T, handlers ...contract.Handler) *bench {
-	b := &bench{clock: clock.NewFake(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)), log: &bytes.Buffer{}, metrics: prometheus.NewRegistry()}
+	b := &bench{clock: clock.NewFake(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)), log: &bytes.Buffer{}, metrics: victoria.NewSet()}
 	b.Front = New(Options{
 		Keys: keyring{
 			"FULL":   keyOf("FULL", iam.WorkMailFullAccess),
@@ -100,25 +101,21 @@ func newBench(t *testing.T, handlers ...contract.Handler) *bench {
 	return b
 }
 
-// counted returns a counter by its name and labels.
-func (b *bench) counted(t *testing.T, name string, labels ...string) float64 {
+// counted returns a counter by its name and labels, as they are written.
+func (b *bench) counted(t *testing.T, name string) float64 {
 	t.Helper()
-	families, err := b.metrics.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, family := range families {
-		for _, m := range family.GetMetric() {
-			var has []string
-			for _, l := range m.GetLabel() {
-				has = append(has, l.GetName()+"="+l.GetValue())
+	var page strings.Builder
+	b.metrics.WritePrometheus(&page)
+	for line := range strings.Lines(page.String()) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if family.GetName() == name && slices.Equal(has, labels) {
-				return m.GetCounter().GetValue()
-			}
+			return n
 		}
 	}
-	t.Fatalf("there is no %s with %q", name, labels)
+	t.Fatalf("there is no %s in\n%s", name, page.String())
 	return 0
 }
 
@@ -309,7 +306,7 @@ func TestUnknownMembersAreIgnoredCountedAndLoggedOnce(t *testing.T) {
 	if n := strings.Count(b.log.String(), "members that the API does not have"); n != 1 {
 		t.Errorf("logged %d times, want once:\n%s", n, b.log)
 	}
-	if n := b.counted(t, "pennypost_api_unknown_members_total", "operation=ListUsers"); n != 6 {
+	if n := b.counted(t, `pennypost_api_unknown_members_total{operation="ListUsers"}`); n != 6 {
 		t.Errorf("counted %v, want 6", n)
 	}
 }
@@ -368,7 +365,7 @@ func TestEveryRequestIsLoggedAuditedAndCounted(t *testing.T) {
 		t.Errorf("the record of a stranger is %+v", unknown)
 	}
 	for code, want := range map[string]float64{"": 1, "AccessDeniedException": 1, "UnrecognizedClientException": 1} {
-		if got := b.counted(t, "pennypost_api_requests_total", "code="+code, "operation=CreateUser"); got != want {
+		if got := b.counted(t, fmt.Sprintf(`pennypost_api_requests_total{code=%q,operation="CreateUser"}`, code)); got != want {
 			t.Errorf("%q was counted %v times, want %v", code, got, want)
 		}
 	}

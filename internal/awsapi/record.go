@@ -3,11 +3,12 @@ package awsapi
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	victoria "github.com/VictoriaMetrics/metrics"
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/principal"
@@ -50,8 +51,7 @@ func (c *call) record(a *answer, written int) {
 		}
 	}
 	took := o.Clock.Now().Sub(c.began)
-	c.front.metrics.requests.WithLabelValues(r.Operation, string(r.Code)).Inc()
-	c.front.metrics.seconds.WithLabelValues(r.Operation).Observe(took.Seconds())
+	c.front.metrics.answered(r.Operation, string(r.Code), took)
 	attributes := []slog.Attr{
 		slog.String("request_id", c.id), slog.String("service", r.Service), slog.String("operation", r.Operation),
 		slog.String("organization", r.Organization), slog.String("access_key", c.claim), slog.String("client", c.source.String()),
@@ -75,26 +75,25 @@ func (c *call) record(a *answer, written int) {
 
 // metrics are the face's figures.
 type metrics struct {
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
-	unknown  *prometheus.CounterVec
+	set     *victoria.Set
+	buckets []float64 // upper bounds in seconds
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
-	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pennypost_api_requests_total", Help: "API requests answered, by operation and exception (none for success).",
-		}, []string{"operation", "code"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "pennypost_api_request_seconds", Help: "Time from a request's headers to its answer, by operation.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
-		}, []string{"operation"}),
-		unknown: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pennypost_api_unknown_members_total", Help: "Members in requests that the API does not have, by operation.",
-		}, []string{"operation"}),
+func newMetrics(set *victoria.Set) *metrics {
+	if set == nil {
+		set = victoria.NewSet() // nobody reads it
 	}
-	if r != nil {
-		r.MustRegister(m.requests, m.seconds, m.unknown)
-	}
-	return m
+	return &metrics{set, victoria.ExponentialBuckets(0.0005, 4, 8)}
+}
+
+// answered counts a request by its operation and exception (none for success), and the time from its headers to its answer.
+func (m *metrics) answered(operation, code string, took time.Duration) {
+	m.set.GetOrCreateCounter(fmt.Sprintf(`pennypost_api_requests_total{code=%q,operation=%q}`, code, operation)).Inc()
+	name := fmt.Sprintf(`pennypost_api_request_seconds{operation=%q}`, operation)
+	m.set.GetOrCreatePrometheusHistogramExt(name, m.buckets).Update(took.Seconds())
+}
+
+// strange counts members that the API does not have.
+func (m *metrics) strange(operation string, n int) {
+	m.set.GetOrCreateCounter(fmt.Sprintf(`pennypost_api_unknown_members_total{operation=%q}`, operation)).Add(n)
 }

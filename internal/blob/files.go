@@ -37,7 +37,8 @@ type Files struct {
 func NewFiles(dir string, noSync bool) (*Files, error) {
 	dir = filepath.Clean(dir)
 	f := &Files{root: dir, noSync: noSync}
-	if err := f.makeDir(filepath.Join(dir, incoming)); err != nil {
+	// Not synced: nothing stays there, and Put syncs the directories that a blob's name stands in.
+	if err := os.MkdirAll(filepath.Join(dir, incoming), 0o700); err != nil {
 		return nil, fmt.Errorf("blobs in %s: %w", dir, err)
 	}
 	if err := f.sweep(); err != nil {

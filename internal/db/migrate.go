@@ -1,14 +1,12 @@
 package db
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"text/template"
 
 	"github.com/pressly/goose/v3"
 )
@@ -19,7 +17,7 @@ type Migration struct {
 	Version int64
 	// Name says in a few words what the step does.
 	Name string
-	// SQL is a text/template, its statements separated by ";" at the end of a line. All of a step runs in one transaction.
+	// SQL holds statements, separated by ";" at the end of a line. All of a step runs in one transaction.
 	// The words that differ between the engines are
 	//
 	//	{{.Blob}}          bytes
@@ -32,27 +30,22 @@ type Migration struct {
 // historyTable remembers the steps that were applied.
 const historyTable = "schema_history"
 
-// words are what a migration's template may say, by engine.
-type words struct{ Blob, RowID, CollateC, WithoutRowID string }
-
-var wordsOf = map[Engine]words{
-	SQLite:     {Blob: "BLOB", RowID: "INTEGER", WithoutRowID: "WITHOUT ROWID"},
-	PostgreSQL: {Blob: "BYTEA", RowID: "BIGINT", CollateC: `COLLATE "C"`},
+// wordsOf are the words that differ, by engine, each after the name that stands for it. They are replaced by hand: with
+// text/template in the program, which calls methods by names that only it knows, the linker keeps every method of every type.
+var wordsOf = map[Engine][]string{
+	SQLite:     {"{{.Blob}}", "BLOB", "{{.RowID}}", "INTEGER", "{{.CollateC}}", "", "{{.WithoutRowID}}", "WITHOUT ROWID"},
+	PostgreSQL: {"{{.Blob}}", "BYTEA", "{{.RowID}}", "BIGINT", "{{.CollateC}}", `COLLATE "C"`, "{{.WithoutRowID}}", ""},
 }
 
 // statements renders the step for the engine and cuts it at each ";" that ends a line.
 func (m Migration) statements(e Engine) ([]string, error) {
-	t, err := template.New(m.Name).Option("missingkey=error").Parse(m.SQL)
-	if err != nil {
-		return nil, fmt.Errorf("migration %d %s: %w", m.Version, m.Name, err)
-	}
-	var text bytes.Buffer
-	if err := t.Execute(&text, wordsOf[e]); err != nil {
-		return nil, fmt.Errorf("migration %d %s: %w", m.Version, m.Name, err)
+	text := strings.NewReplacer(wordsOf[e]...).Replace(m.SQL)
+	if _, odd, found := strings.Cut(text, "{{"); found {
+		return nil, fmt.Errorf("migration %d %s: unknown word {{%.20s", m.Version, m.Name, odd)
 	}
 	var out []string
 	var part strings.Builder
-	for line := range strings.Lines(text.String()) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, " \t\r\n")
 		part.WriteString(line + "\n")
 		if strings.HasSuffix(line, ";") {
@@ -71,6 +64,27 @@ func migrate(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *s
 	if len(steps) == 0 {
 		return nil
 	}
+	// At almost every start nothing is missing, which one query tells. Where it fails there is no history yet, or what
+	// follows fails the same way.
+	history, err := appliedSteps(ctx, d)
+	if err != nil || slices.ContainsFunc(steps, func(m Migration) bool { return !slices.Contains(history, m.Version) }) {
+		if err := applySteps(ctx, d, e, steps, log, more...); err != nil {
+			return err
+		}
+		if history, err = appliedSteps(ctx, d); err != nil {
+			return err
+		}
+	}
+	// A newer server may have changed the database.
+	for _, v := range history {
+		if !slices.ContainsFunc(steps, func(m Migration) bool { return m.Version == v }) {
+			return fmt.Errorf("the database was changed by a newer version of this program (step %d is unknown): use that version", v)
+		}
+	}
+	return nil
+}
+
+func applySteps(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *slog.Logger, more ...goose.ProviderOption) error {
 	dialect := goose.DialectSQLite3
 	if e == PostgreSQL {
 		dialect = goose.DialectPostgres
@@ -102,24 +116,23 @@ func migrate(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *s
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("bring the tables up to date: %w", err)
 	}
-	return refuseUnknownSteps(ctx, d, steps)
+	return nil
 }
 
-// refuseUnknownSteps protects a database that a newer server has changed.
-func refuseUnknownSteps(ctx context.Context, d *sql.DB, steps []Migration) error {
+// appliedSteps are the versions in the database's history.
+func appliedSteps(ctx context.Context, d *sql.DB) ([]int64, error) {
 	rows, err := d.QueryContext(ctx, "SELECT version_id FROM "+historyTable+" WHERE version_id > 0 ORDER BY version_id")
 	if err != nil {
-		return fmt.Errorf("read the history of the tables: %w", err)
+		return nil, fmt.Errorf("read the history of the tables: %w", err)
 	}
 	defer rows.Close() // rows.Err tells
+	var history []int64
 	for rows.Next() {
 		var v int64
 		if err := rows.Scan(&v); err != nil {
-			return err
+			return nil, err
 		}
-		if !slices.ContainsFunc(steps, func(m Migration) bool { return m.Version == v }) {
-			return fmt.Errorf("the database was changed by a newer version of this program (step %d is unknown): use that version", v)
-		}
+		history = append(history, v)
 	}
-	return rows.Err()
+	return history, rows.Err()
 }

@@ -19,7 +19,7 @@ func Migrations() []db.Migration {
 // they are taken, and NULL when the organisation is deleted, which frees them: unique indexes pass over NULL.
 const organizationTables = `
 CREATE TABLE organization (
-  key {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
+  key {{.RowID}} NOT NULL PRIMARY KEY,
   id TEXT {{.CollateC}} NOT NULL UNIQUE,
   alias TEXT NOT NULL,
   alias_key TEXT {{.CollateC}} UNIQUE,
@@ -62,7 +62,7 @@ CREATE INDEX idempotency_token_expires ON idempotency_token (expires);
 // The indexes serve the lists, each ending in what the list is ordered by. entityByState replaces two of them.
 const entityTables = `
 CREATE TABLE entity (
-  key {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
+  key {{.RowID}} NOT NULL PRIMARY KEY,
   organization BIGINT NOT NULL,
   id TEXT {{.CollateC}} NOT NULL,
   kind BIGINT NOT NULL,
@@ -109,7 +109,7 @@ CREATE INDEX entity_by_name ON entity (organization, kind, name_key, key);
 CREATE INDEX entity_by_display ON entity (organization, kind, display_key, key) WHERE display_key IS NOT NULL;
 CREATE INDEX entity_by_provider ON entity (organization, kind, provider_user, key) WHERE provider_user IS NOT NULL;
 CREATE TABLE password (
-  entity {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
+  entity {{.RowID}} NOT NULL PRIMARY KEY,
   secret TEXT NOT NULL,
   changed BIGINT NOT NULL
 );

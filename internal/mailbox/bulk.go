@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/pennypost/pennypost/internal/db"
 )
@@ -15,35 +16,40 @@ import (
 // both were seen to read all of a folder and join it to the rows.
 type bulk struct {
 	sizes []int
-	texts []string
+	texts []func() string // made when first asked for: most of a process's batches are small
 	cols  int
 }
 
 func newBulk(text string, fixed, lead, cols int) bulk {
 	b := bulk{sizes: []int{128, 16, 4, 1}, cols: cols}
 	for _, n := range b.sizes {
-		var v strings.Builder
-		v.WriteString("VALUES ")
-		p := fixed
-		for row := range n {
-			if row > 0 {
-				v.WriteString(", ")
-			}
-			sep := "("
-			for col := range lead {
-				fmt.Fprintf(&v, "%sCAST($%d AS BIGINT)", sep, col+1)
-				sep = ", "
-			}
-			for range cols {
-				p++
-				fmt.Fprintf(&v, "%sCAST($%d AS BIGINT)", sep, p)
-				sep = ", "
-			}
-			v.WriteByte(')')
-		}
-		b.texts = append(b.texts, strings.Replace(text, "VALUES", v.String(), 1))
+		b.texts = append(b.texts, sync.OnceValue(func() string { return bulkText(text, n, fixed, lead, cols) }))
 	}
 	return b
+}
+
+// bulkText is the statement over n rows.
+func bulkText(text string, n, fixed, lead, cols int) string {
+	var v strings.Builder
+	v.WriteString("VALUES ")
+	p := fixed
+	for row := range n {
+		if row > 0 {
+			v.WriteString(", ")
+		}
+		sep := "("
+		for col := range lead {
+			fmt.Fprintf(&v, "%sCAST($%d AS BIGINT)", sep, col+1)
+			sep = ", "
+		}
+		for range cols {
+			p++
+			fmt.Fprintf(&v, "%sCAST($%d AS BIGINT)", sep, p)
+			sep = ", "
+		}
+		v.WriteByte(')')
+	}
+	return strings.Replace(text, "VALUES", v.String(), 1)
 }
 
 // exec runs the statement for rows, which holds cols numbers for each row, and returns the rows affected.
@@ -72,7 +78,7 @@ func (b *bulk) each(fixed []any, rows []int64, run func(text string, args []any)
 			for _, v := range rows[:size*b.cols] {
 				args = append(args, v)
 			}
-			if err := run(b.texts[i], args); err != nil {
+			if err := run(b.texts[i](), args); err != nil {
 				return err
 			}
 			rows = rows[size*b.cols:]

@@ -24,14 +24,14 @@ func TestStatementsFindTheirRowsByIndex(t *testing.T) {
 		args int
 		want []string
 	}{
-		"flags":       {b.flags.texts[0], 2 + 128*3, []string{key}},
-		"move":        {b.move.texts[0], 4 + 128*3, []string{key}},
-		"copy":        {b.copyItem.texts[0], 4 + 128*4, []string{key}},
-		"copy meta":   {b.copyMeta.texts[0], 1 + 128*2, []string{meta}},
-		"delete":      {b.deleteItem.texts[0], 2 + 128, []string{key}},
-		"delete meta": {b.deleteMeta.texts[0], 1 + 128, []string{"USING PRIMARY KEY (mailbox=? AND item=?)"}},
-		"release":     {b.release.texts[0], 128 * 2, []string{"USING INTEGER PRIMARY KEY"}},
-		"delete body": {b.deleteBody.texts[0], 128, []string{"USING INTEGER PRIMARY KEY"}},
+		"flags":       {b.flags.texts[0](), 2 + 128*3, []string{key}},
+		"move":        {b.move.texts[0](), 4 + 128*3, []string{key}},
+		"copy":        {b.copyItem.texts[0](), 4 + 128*4, []string{key}},
+		"copy meta":   {b.copyMeta.texts[0](), 1 + 128*2, []string{meta}},
+		"delete":      {b.deleteItem.texts[0](), 2 + 128, []string{key}},
+		"delete meta": {b.deleteMeta.texts[0](), 1 + 128, []string{"USING PRIMARY KEY (mailbox=? AND item=?)"}},
+		"release":     {b.release.texts[0](), 128 * 2, []string{"USING INTEGER PRIMARY KEY"}},
+		"delete body": {b.deleteBody.texts[0](), 128, []string{"USING INTEGER PRIMARY KEY"}},
 		"run":         {storeRun, 7, []string{span}},
 		"rows":        {readRowsRange, 5, []string{span}},
 		"flagged":     {readFlaggedRows, 2, []string{"USING PRIMARY KEY (mailbox=? AND folder=?)"}},

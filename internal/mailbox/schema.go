@@ -18,7 +18,7 @@ CREATE TABLE mailbox_counter (
 INSERT INTO mailbox_counter (one, next) VALUES (1, 1);
 
 CREATE TABLE mailbox (
-	id {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
+	id {{.RowID}} NOT NULL PRIMARY KEY,
 	org BIGINT NOT NULL,
 	owner TEXT NOT NULL,
 	state BIGINT NOT NULL,
@@ -121,7 +121,7 @@ CREATE TABLE vanished (
 ) {{.WithoutRowID}};
 
 CREATE TABLE body (
-	id {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
+	id {{.RowID}} NOT NULL PRIMARY KEY,
 	org BIGINT NOT NULL,
 	size BIGINT NOT NULL,
 	store BIGINT NOT NULL,
@@ -132,7 +132,7 @@ CREATE TABLE body (
 );
 
 CREATE TABLE body_share (
-	body {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
+	body {{.RowID}} NOT NULL PRIMARY KEY,
 	extra BIGINT NOT NULL
 );
 

@@ -22,7 +22,7 @@ CREATE TABLE permission (
 ) {{.WithoutRowID}};
 CREATE INDEX permission_grantee ON permission (grantee, owner);
 CREATE TABLE policy_setting (
-  organization {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
+  organization {{.RowID}} NOT NULL PRIMARY KEY,
   dmarc_enforced BOOLEAN NOT NULL
 );
 CREATE TABLE access_rule (
@@ -68,7 +68,7 @@ CREATE INDEX mobile_override_organization ON mobile_override (organization, devi
 // monitoring names the log group that is told the events of an organisation's mail.
 const monitoring = `
 CREATE TABLE monitoring (
-  organization {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
+  organization {{.RowID}} NOT NULL PRIMARY KEY,
   log_group TEXT NOT NULL,
   role TEXT NOT NULL
 );

@@ -39,7 +39,7 @@ func (s *Server) newFaces() faces {
 		api: awsapi.New(awsapi.Options{
 			Keys: c.keys, Handlers: api.Handlers(), OrganizationARN: api.OrganizationARN,
 			Account: s.config.AccountID, Region: s.config.Region,
-			Clock: c.clock, Log: s.log, Metrics: s.metrics.registry, Audit: awsapi.Denials(c.audit, s.log),
+			Clock: c.clock, Log: s.log, Metrics: s.metrics.set, Audit: awsapi.Denials(c.audit, s.log),
 		}),
 		inbound:    smtp.New(mail),
 		submission: smtp.New(submission),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -11,9 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	victoria "github.com/VictoriaMetrics/metrics"
 
 	"github.com/pennypost/pennypost/internal/db"
 )
@@ -22,40 +21,35 @@ import (
 const healthTimeout = 5 * time.Second
 
 // metrics are the figures that an operator's monitoring collects from --metrics.
-type metrics struct {
-	registry    *prometheus.Registry
-	accepted    *prometheus.CounterVec
-	connections *prometheus.GaugeVec
-	requests    *prometheus.CounterVec
-}
+type metrics struct{ set *victoria.Set }
 
 func newMetrics(d *db.DB, version string) *metrics {
-	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		accepted: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pennypost_connections_accepted_total", Help: "Connections accepted, by listener.",
-		}, []string{"listener"}),
-		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "pennypost_connections", Help: "Connections open now, by listener.",
-		}, []string{"listener"}),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pennypost_http_requests_total", Help: "HTTP requests answered, by status.",
-		}, []string{"code"}),
-	}
-	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "pennypost_info", Help: "Always 1; the labels say what runs.",
-		ConstLabels: prometheus.Labels{"version": version, "database": string(d.Engine())},
-	})
-	info.Set(1)
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.accepted, m.connections, m.requests, info, databaseCollector{d})
+	victoria.ExposeMetadata(true) // what a counter is, and what a gauge: the library asks for all sets of the process at once
+	m := &metrics{victoria.NewSet()}
+	m.set.NewGauge(fmt.Sprintf(`pennypost_info{database=%q,version=%q}`, d.Engine(), version), func() float64 { return 1 })
+	m.set.RegisterMetricsWriter(func(w io.Writer) { writeDatabase(w, d.Stats()) })
 	return m
+}
+
+// writeDatabase writes what the database counts of itself.
+func writeDatabase(w io.Writer, s db.Stats) {
+	victoria.WriteCounterUint64(w, "pennypost_database_commits_total", s.Commits)
+	victoria.WriteCounterUint64(w, "pennypost_database_reads_total", s.Reads)
+	const writes = "pennypost_database_writes_total"
+	victoria.WriteMetadataIfNeeded(w, writes, "counter")
+	_, _ = fmt.Fprintf(w, "%[1]s{outcome=\"abandoned\"} %[2]d\n%[1]s{outcome=\"committed\"} %[3]d\n%[1]s{outcome=\"refused\"} %[4]d\n",
+		writes, s.Abandoned, s.Functions, s.Refused) // who asked and went away does not matter
 }
 
 // handler serves /healthz and /metrics.
 func (m *metrics) handler(d *db.DB) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		m.set.WritePrometheus(w)
+		victoria.WriteProcessMetrics(w)
+		victoria.WriteFDMetrics(w)
+	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
 		defer cancel()
@@ -74,18 +68,40 @@ func (m *metrics) handler(d *db.DB) http.Handler {
 
 // count counts the listener's connections.
 func (m *metrics) count(name string, l net.Listener) net.Listener {
-	return &countedListener{l, m.accepted.WithLabelValues(name), m.connections.WithLabelValues(name)}
+	label := fmt.Sprintf(`{listener=%q}`, name)
+	return &countedListener{
+		l, m.set.GetOrCreateCounter("pennypost_connections_accepted_total" + label),
+		m.set.GetOrCreateGauge("pennypost_connections"+label, nil),
+	}
 }
 
 // countRequests counts h's answers by status.
 func (m *metrics) countRequests(h http.Handler) http.Handler {
-	return promhttp.InstrumentHandlerCounter(m.requests, h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &countedAnswer{ResponseWriter: w, status: http.StatusOK}
+		h.ServeHTTP(c, r)
+		m.set.GetOrCreateCounter(fmt.Sprintf(`pennypost_http_requests_total{code="%d"}`, c.status)).Inc()
+	})
 }
+
+// countedAnswer remembers its status.
+type countedAnswer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (c *countedAnswer) WriteHeader(status int) {
+	c.status = status
+	c.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (c *countedAnswer) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 type countedListener struct {
 	net.Listener
-	accepted prometheus.Counter
-	open     prometheus.Gauge
+	accepted *victoria.Counter
+	open     *victoria.Gauge
 }
 
 // Accept waits out what passes: a client that was gone before it was accepted, or too many open files. A face ends only when

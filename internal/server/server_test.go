@@ -450,7 +450,8 @@ func TestMetricsAndHealth(t *testing.T) {
 	}
 	code, body := get("/metrics")
 	for _, want := range []string{
-		`pennypost_info{database="sqlite",version="1.2.3"} 1`, "pennypost_database_commits_total", "go_goroutines",
+		`pennypost_info{database="sqlite",version="1.2.3"} 1`, "# TYPE pennypost_database_commits_total counter\n",
+		"go_goroutines ", "process_resident_memory_bytes ", "process_open_fds ", `pennypost_database_writes_total{outcome="committed"}`,
 		`pennypost_connections_accepted_total{listener="metrics"}`,
 	} {
 		if code != 200 || !strings.Contains(body, want) {

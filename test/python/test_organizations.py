@@ -84,9 +84,9 @@ class OrganizationsTest(Case):
 
     def test_not_implemented_is_said(self):
         with self.assertRaises(botocore.exceptions.ClientError) as caught:
-            self.call("list_mobile_device_access_rules")
+            boto3.client("workmailmessageflow").get_raw_message_content(messageId="12345678-0123-0123-0123-0123456789ab")
         self.assertEqual(caught.exception.response["Error"]["Code"], "NotImplementedException")
-        self.assertIn("ListMobileDeviceAccessRules", str(caught.exception))
+        self.assertIn("GetRawMessageContent", str(caught.exception))
 
     def test_https(self):
         api = client(endpoint_url="https://" + os.environ["PENNYPOST_HTTPS_ADDR"], verify=os.environ["PENNYPOST_CA_FILE"])

@@ -52,9 +52,9 @@ func scenario() []step {
 	steps = append(steps, addressSteps()...)
 	steps = append(steps, domainSteps()...)
 	steps = append(steps, permissionSteps()...)
+	steps = append(steps, accessSteps()...)
 	steps = append(steps, mobileSteps()...)
 	steps = append(steps, monitoringSteps()...)
-	steps = append(steps, accessSteps()...)
 	return append(steps, endSteps()...)
 }
 
