@@ -49,7 +49,7 @@ type Sink interface {
 	Send(ctx context.Context, records []LogRecord) error
 }
 
-// ErrRefused, wrapped by a sink's error, says that it will never take these records, however often they are sent.
+// ErrRefused says, wrapped by a sink's error, that it will never take these records, however often they are sent.
 var ErrRefused = errors.New("the records were refused")
 
 // Group is a log group.
@@ -61,7 +61,7 @@ type Group struct {
 	Organizations []string
 }
 
-// Rejected, as a sink's error, says that the other side has the records but for some, which are lost.
+// Rejected is a sink's error that says that the other side has the records but for some, which are lost.
 type Rejected struct {
 	Records int64
 	Why     string
