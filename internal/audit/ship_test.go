@@ -50,6 +50,12 @@ func (f *fakeSink) all() []string {
 	return slices.Clone(f.got)
 }
 
+func (f *fakeSink) tried() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls
+}
+
 type shipping struct {
 	*Log
 	t    *testing.T
@@ -158,8 +164,8 @@ func TestASinkThatIsDown(t *testing.T) {
 				synctest.Wait()
 				_ = clock.System{}.Sleep(s.t.Context(), lastRetry)
 			}
-			if s.sink.calls < 8 || s.sink.calls > 20 {
-				s.t.Errorf("tried %d times in six minutes", s.sink.calls)
+			if n := s.sink.tried(); n < 8 || n > 20 {
+				s.t.Errorf("tried %d times in six minutes", n)
 			}
 		})
 		s.sink.set(nil)
