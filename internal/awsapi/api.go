@@ -7,6 +7,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
@@ -18,16 +19,26 @@ type API struct {
 	Directory     *directory.Service
 	Organizations *organization.Service
 	Policy        *policy.Service
+	Impersonation *identity.Impersonation
 	Pages         *Pages
 }
 
 // Handlers are the operations that are built.
 func (a *API) Handlers() []contract.Handler {
 	return slices.Concat(
-		a.organizationHandlers(), a.userHandlers(), a.mailboxHandlers(), a.groupHandlers(), a.resourceHandlers(),
-		a.addressHandlers(), a.domainHandlers(), a.permissionHandlers(), a.tagHandlers(),
+		a.organizationHandlers(),
+		a.userHandlers(),
+		a.mailboxHandlers(),
+		a.groupHandlers(),
+		a.resourceHandlers(),
+		a.addressHandlers(),
+		a.domainHandlers(),
+		a.permissionHandlers(),
+		a.tagHandlers(),
 		a.accessHandlers(),
-		a.mobileHandlers(), a.monitoringHandlers(),
+		a.mobileHandlers(),
+		a.monitoringHandlers(),
+		a.impersonationHandlers(),
 	)
 }
 

@@ -31,7 +31,10 @@ const (
 	// activeSync is the face that a decision on devices waits for.
 	activeSync = "decided by the core and waiting for a face: ActiveSync"
 	mobileTest = "internal/policy/mobile_test.go#"
-	lifeTest   = "internal/organization/life_test.go#"
+	// ews is the face that what tokens may waits for.
+	ews      = "decided by the core and waiting for a face: EWS"
+	roleTest = "internal/identity/impersonation_test.go#"
+	lifeTest = "internal/organization/life_test.go#"
 )
 
 // standings are in the order of the list of operations; every built operation has one.
@@ -108,6 +111,14 @@ var standings = map[string]standing{
 
 	"PutInboundDmarcSettings":      {waits: "stored for the check of arriving mail"},
 	"DescribeInboundDmarcSettings": {},
+
+	"CreateImpersonationRole":    {effect: "its tokens act for whom its rules allow", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
+	"UpdateImpersonationRole":    {effect: "its tokens may what it then may", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
+	"DeleteImpersonationRole":    {effect: "its tokens end", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},
+	"GetImpersonationRole":       {},
+	"ListImpersonationRoles":     {},
+	"GetImpersonationRoleEffect": {waits: ews},
+	"AssumeImpersonationRole":    {effect: "the token is good for fifteen minutes, over a restart, on any server with the key", tests: []string{roleTest + "TestATokenLivesFifteenMinutesAndOverARestart"}, waits: ews},
 
 	"TagResource":         {},
 	"UntagResource":       {},

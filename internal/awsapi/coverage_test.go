@@ -11,17 +11,14 @@ const (
 	noConsole  = "only the service's own console sets it, and there is none here yet"
 	noIdentity = "users are linked to an identity store at their first sign-in by an identity provider, which is not built yet"
 	mirrored   = "external directories are mirrored: what only reads, or changes what the server alone knows, does not ask them"
-	noRoles    = "impersonation roles are not built yet"
 	noAddress  = "the operation takes no address and derives none from a new name"
 )
 
 // neverFilled are output members that nothing fills yet, with the reason.
 var neverFilled = map[string]string{
-	"ListAccessControlRulesOutput.Rules.ImpersonationRoleIds":    noRoles,
-	"ListAccessControlRulesOutput.Rules.NotImpersonationRoleIds": noRoles,
-	"DescribeOrganizationOutput.MigrationAdmin":                  noConsole,
-	"DescribeUserOutput.IdentityProviderIdentityStoreId":         noIdentity,
-	"ListUsersOutput.Users.IdentityProviderIdentityStoreId":      noIdentity,
+	"DescribeOrganizationOutput.MigrationAdmin":             noConsole,
+	"DescribeUserOutput.IdentityProviderIdentityStoreId":    noIdentity,
+	"ListUsersOutput.Users.IdentityProviderIdentityStoreId": noIdentity,
 }
 
 // neverRaised are exceptions that an operation lists and this server has no cause for, with the reason.
@@ -33,6 +30,7 @@ var neverRaised = map[string]string{
 	"DisassociateDelegateFromResource UnsupportedOperationException": mirrored,
 	"ListResourceDelegates UnsupportedOperationException":            mirrored,
 	"ListResources UnsupportedOperationException":                    mirrored,
+	"UpdateImpersonationRole LimitExceededException":                 "its one limit, ten rules, is a constraint of the input",
 	"UpdateGroup UnsupportedOperationException":                      mirrored,
 	"UpdateResource EmailAddressInUseException":                      noAddress,
 	"UpdateResource MailDomainNotFoundException":                     noAddress,

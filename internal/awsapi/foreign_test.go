@@ -61,6 +61,11 @@ func settle(w *world, alias string) *settlement {
 	s.rule = *must(w, w.CreateMobileDeviceAccessRule, &workmail.CreateMobileDeviceAccessRuleInput{
 		OrganizationId: &org, Name: str(alias), Effect: types.MobileDeviceAccessRuleEffectDeny,
 	}).MobileDeviceAccessRuleId
+	for range 2 {
+		s.role = *must(w, w.CreateImpersonationRole, &workmail.CreateImpersonationRoleInput{
+			OrganizationId: &org, Name: str("role"), Type: types.ImpersonationRoleTypeReadOnly, Rules: []types.ImpersonationRule{},
+		}).ImpersonationRoleId
+	}
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s
@@ -142,7 +147,7 @@ func TestForeignIdsAreUnknown(t *testing.T) {
 					if _, out := excluding[h.Op.Name+" "+m.Name]; out || h.Op.Name == "CreateOrganization" {
 						continue
 					}
-					w.sameAnswer(h.Op, inputs(w.t, h.Op, here.scene), m.Name, memberOf(m, foreign), memberOf(m, unknown))
+					w.sameAnswer(h.Op, inputs(w.t, h.Op, here.scene), m.Name, memberOf(m, foreign), memberOf(m, unknown), foreign, unknown)
 					tried++
 				}
 			}
@@ -157,7 +162,8 @@ func TestForeignIdsAreUnknown(t *testing.T) {
 			}
 		}
 		for _, op := range lists(w) {
-			w.sameAnswer(op, listing(w.t, op, here), "NextToken", there.tokens[op.Name], "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+			const unknown = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+			w.sameAnswer(op, listing(w.t, op, here), "NextToken", there.tokens[op.Name], unknown, there.tokens[op.Name], unknown)
 			tried++
 		}
 		w.outsideOfAPolicy(here, there)
@@ -179,8 +185,10 @@ func TestForeignIdsAreUnknown(t *testing.T) {
 func foreignValues(member string, there *settlement) map[string]string {
 	ids := map[string]string{there.user: nobody, there.name: "nowhere-ann", there.name + "@" + there.domain: "nowhere-ann@nowhere.awsapps.com"}
 	switch member {
-	case "UserId", "EntityId", "MemberId", "GranteeId":
+	case "UserId", "EntityId", "MemberId", "GranteeId", "TargetUser", "Rules":
 		return ids
+	case "ImpersonationRoleId", "ImpersonationRoleIds", "NotImpersonationRoleIds":
+		return map[string]string{there.role: "no-role"}
 	case "UserIds", "NotUserIds":
 		return map[string]string{there.user: nobody}
 	case "GroupId":
@@ -200,27 +208,26 @@ func foreignValues(member string, there *settlement) map[string]string {
 	return nil
 }
 
-// memberOf is a value as the member takes it: alone or in a list.
+// memberOf is a value as the member takes it: alone, in a list, or in the rules of an impersonation role.
 func memberOf(m schema.Member, value string) any {
-	if m.Shape.Type == schema.List {
+	switch {
+	case m.Name == "Rules":
+		return []any{map[string]any{"ImpersonationRuleId": "r", "Effect": "ALLOW", "NotTargetUsers": []string{value}}}
+	case m.Shape.Type == schema.List:
 		return []string{value}
 	}
 	return value
 }
 
-// sameAnswer fails unless the operation answers the same to both values of a member, but for the values.
-func (w *world) sameAnswer(op *contract.Op, in map[string]any, member string, foreign, unknown any) {
+// sameAnswer fails unless the operation answers the same to both values of a member, but for the words that they are made of.
+func (w *world) sameAnswer(op *contract.Op, in map[string]any, member string, foreign, unknown any, words ...string) {
 	w.t.Helper()
 	ask := func(value any) (string, string) {
 		mine := maps.Clone(in)
 		mine[member] = value
 		e := w.call("ADMIN", op.Name, mine)
 		said := strings.ToLower(string(e.body))
-		s, ok := value.(string)
-		if list, isList := value.([]string); isList {
-			s, ok = list[0], true
-		}
-		if ok {
+		for _, s := range words {
 			said = strings.ReplaceAll(said, strings.ToLower(s), "…")
 			if _, domain, ok := strings.Cut(s, "@"); ok {
 				said = strings.ReplaceAll(said, strings.ToLower(domain), "…")
@@ -243,7 +250,7 @@ func (w *world) outsideOfAPolicy(here, there *settlement) {
 	for _, h := range w.api.Handlers() {
 		var said []string
 		for _, s := range []scene{
-			{org: there.org, arn: there.arn, user: there.user, other: there.other, group: there.group, resource: there.resource, domain: there.domain},
+			{org: there.org, arn: there.arn, user: there.user, other: there.other, group: there.group, resource: there.resource, domain: there.domain, role: there.role},
 			{org: nowhere, arn: strings.Replace(there.arn, there.org, nowhere, 1), user: nobody, other: nobody, group: nobody, resource: noRoom},
 		} {
 			e := w.call("HERE", h.Op.Name, inputs(w.t, h.Op, s))

@@ -12,6 +12,7 @@ type scene struct {
 	org, arn                     string
 	user, other, group, resource string // ids
 	domain                       string // verified
+	role                         string // an impersonation role's id
 }
 
 // inputs makes an input with the required members of an operation, which name what is in the scene.
@@ -20,6 +21,9 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 	if s.domain == "" {
 		s.domain = "elsewhere.example"
 	}
+	if s.role == "" {
+		s.role = "no-role"
+	}
 	known := map[string]any{
 		"OrganizationId": s.org, "ResourceARN": s.arn, "UserId": s.user, "EntityId": s.user, "MemberId": s.other, "GranteeId": s.other,
 		"GroupId": s.group, "ResourceId": s.resource, "Email": "fresh@" + s.domain, "DomainName": s.domain, "Password": "TestTest1234!",
@@ -27,9 +31,13 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 		"Tags": []map[string]string{{"Key": "k", "Value": "v"}}, "TagKeys": []string{"k"}, "DeleteDirectory": true, "Alias": "fresh@" + s.domain,
 		"Effect": "ALLOW", "Description": "Big", "Action": "EWS", "IpAddress": "192.0.2.1",
 		"MobileDeviceAccessRuleId": "default", "DeviceId": "device1", "Enforced": false, "LogGroupArn": logGroup,
+		"ImpersonationRoleId": s.role, "TargetUser": s.user, "Rules": []string{},
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"
+	}
+	if op.Input.Member("Rules") >= 0 {
+		known["Type"] = "FULL_ACCESS"
 	}
 	in := map[string]any{}
 	for _, m := range op.Input.Members {

@@ -30,6 +30,7 @@ func TestEveryOperation(t *testing.T) {
 		s.mobileOverrides()
 		s.dmarc()
 		s.monitoring()
+		s.impersonation()
 		s.goneOrganizations()
 		s.externalDirectories()
 		w.everythingWasSeen()

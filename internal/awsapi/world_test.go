@@ -38,6 +38,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/secret"
 )
 
 // world is the core with the face on it, reached by the AWS SDK without a network, in a bubble that knows when all wait.
@@ -56,6 +57,8 @@ type world struct {
 	keys      map[string]string // policy by key id; the secret is the id again
 	zone      *zone
 	external  *externalDirectory
+
+	impersonation *identity.Impersonation
 
 	mu   sync.Mutex
 	seen []exchange // guarded by mu
@@ -102,7 +105,8 @@ func newWorld(t *testing.T, d *db.DB) *world {
 		DB: d, Directory: w.directory, Policy: w.policy, Mailboxes: w.mailboxes, Audit: records, Clock: clock.System{}, Log: log,
 		Account: "111122223333", Region: "eu-west-1",
 	})
-	w.api = &awsapi.API{Directory: w.directory, Organizations: w.life, Policy: w.policy, Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes."))}
+	w.impersonation = identity.NewImpersonation(w.policy, records, secret.Ephemeral(), clock.System{}, log)
+	w.api = &awsapi.API{Directory: w.directory, Organizations: w.life, Policy: w.policy, Impersonation: w.impersonation, Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes."))}
 	w.front = awsapi.New(awsapi.Options{
 		Keys: w, Handlers: w.api.Handlers(), OrganizationARN: w.api.OrganizationARN, Account: "111122223333", Region: "eu-west-1",
 		Clock: clock.System{}, Log: log, Audit: awsapi.Denials(records, log),

@@ -167,7 +167,7 @@ func (s *Service) change(ctx context.Context, p principal.Principal, org OrgID, 
 }
 
 func mayAdminister(p principal.Principal) error {
-	if p.Kind == principal.User {
+	if p.Kind == principal.User || p.Kind == principal.Role {
 		return fault.New(fault.Denied, fault.None, "a user may not administer the organization")
 	}
 	return nil

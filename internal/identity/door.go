@@ -145,15 +145,18 @@ func (d *Door) barred(ctx context.Context, who directory.SignIn, how Circumstanc
 		return notEnabled, nil
 	}
 	v, err := d.policy.MayEnter(ctx, who.Organization, policy.Access{Action: how.Protocol, Address: how.Address, User: who.ID})
-	switch {
-	case err != nil:
+	if err != nil || v.Allowed {
 		return "", err
-	case v.Allowed:
-		return "", nil
-	case len(v.Rules) == 0:
-		return noRuleAllows, nil
 	}
-	return ruleDenies + strings.Join(v.Rules, ", "), nil
+	return because(accessRule, v.Rules), nil
+}
+
+// because is the reason of a refusal by rules of a kind, in the audit record.
+func because(kind string, rules []string) string {
+	if len(rules) == 0 {
+		return "no " + kind + " allows it"
+	}
+	return "denied by " + kind + " " + strings.Join(rules, ", ")
 }
 
 const notEnabled = "not enabled"

@@ -65,7 +65,9 @@ func (r *sessions) announceOrganization(org string) {
 	r.mu.Lock()
 	for user := range r.byUser {
 		if len(user) > len(org) && user[:len(org)] == org && user[len(org)] == '/' {
-			r.changed[user] = r.changed[user]
+			if !r.changed[user] { // what was announced of the user itself stays
+				r.changed[user] = false
+			}
 		}
 	}
 	r.mu.Unlock()

@@ -11,11 +11,8 @@ import (
 	"github.com/pennypost/pennypost/internal/policy"
 )
 
-// The reasons of refusals by access rules.
-const (
-	noRuleAllows = "no access rule allows it"
-	ruleDenies   = "denied by access rule "
-)
+// accessRule is the kind of rule that because names in the reasons of refused sign-ins.
+const accessRule = "access rule"
 
 // authenticationEvent is a record of WorkMail's AUTHENTICATION_LOGS.
 type authenticationEvent struct {
@@ -48,7 +45,7 @@ type accessEvent struct {
 
 // byRule reports whether a sign-in was refused by access rules, the password being right.
 func byRule(reason string) bool {
-	return reason == noRuleAllows || strings.HasPrefix(reason, ruleDenies)
+	return reason == because(accessRule, nil) || strings.HasPrefix(reason, "denied by "+accessRule+" ")
 }
 
 // authentication returns what the authentication log is told of a sign-in that r records; since is when it was, or the first

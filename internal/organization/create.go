@@ -77,7 +77,7 @@ func (s *Service) createTx(ctx context.Context, tx *db.Tx, p principal.Principal
 }
 
 func mayAdminister(p principal.Principal) error {
-	if p.Kind == principal.User {
+	if p.Kind == principal.User || p.Kind == principal.Role {
 		return fault.New(fault.Denied, fault.None, "a user may not administer organizations")
 	}
 	return nil

@@ -114,7 +114,7 @@ func (s *Service) ListAccessRules(ctx context.Context, p principal.Principal, or
 }
 
 // errBadRule says that a stored rule can't be read.
-var errBadRule = errors.New("a stored rule is damaged: access rule")
+var errBadRule = errors.New("a stored rule can't be read:")
 
 // accessRulesTx reads the rules of an organisation.
 func accessRulesTx(ctx context.Context, tx *db.Tx, org int64) ([]compiledRule, error) {
@@ -137,7 +137,7 @@ func accessRulesTx(ctx context.Context, tx *db.Tx, org int64) ([]compiledRule, e
 		err := json.Unmarshal(conditions, &r.AccessConditions)
 		compiled, wrong := r.compile()
 		if err := errors.Join(err, wrong); err != nil {
-			return nil, fmt.Errorf("%w %s: %s", errBadRule, r.Name, err) // no fault of who reads it
+			return nil, fmt.Errorf("%w access rule %s: %s", errBadRule, r.Name, err) // no fault of who reads it
 		}
 		rules = append(rules, compiled)
 	}
@@ -203,14 +203,6 @@ func (s *Service) usersTx(ctx context.Context, tx *db.Tx, o *directory.Organizat
 		if e.State == directory.Deleted {
 			return fault.New(fault.NotFound, fault.Entity, "user %s is deleted", id)
 		}
-	}
-	return nil
-}
-
-// rolesTx returns NotFound (Resource) for an impersonation role: there are none yet.
-func (s *Service) rolesTx(_ context.Context, _ *db.Tx, o *directory.Organization, ids ...RoleID) error {
-	for _, id := range ids {
-		return fault.New(fault.NotFound, fault.Resource, "organization %s has no impersonation role %s", o.ID, id)
 	}
 	return nil
 }

@@ -100,7 +100,8 @@ func missing(err error, why string) (string, error) {
 // checkSettings finds settings and rules of organisations that are gone.
 func (s *Service) checkSettings(ctx context.Context, tx *db.Tx) (faults []string, err error) {
 	rows, err := tx.Query(ctx, `SELECT organization FROM policy_setting UNION SELECT organization FROM access_rule
-		UNION SELECT organization FROM mobile_rule UNION SELECT organization FROM mobile_override UNION SELECT organization FROM monitoring`)
+		UNION SELECT organization FROM mobile_rule UNION SELECT organization FROM mobile_override
+		UNION SELECT organization FROM impersonation_role UNION SELECT organization FROM monitoring`)
 	if err != nil {
 		return nil, fmt.Errorf("check settings: %w", err)
 	}
@@ -137,16 +138,19 @@ func (s *Service) checkSettings(ctx context.Context, tx *db.Tx) (faults []string
 	return faults, nil
 }
 
-// checkAccessTx finds access rules that can't be read, and more of them than there may be.
-func checkAccessTx(ctx context.Context, tx *db.Tx, o *directory.Organization) ([]string, error) {
+// checkAccessTx finds access rules and impersonation roles that can't be read, and more of them than there may be.
+func checkAccessTx(ctx context.Context, tx *db.Tx, o *directory.Organization) (faults []string, err error) {
 	rules, err := accessRulesTx(ctx, tx, o.Key)
-	switch {
-	case errors.Is(err, errBadRule):
-		return []string{fmt.Sprintf("policy: organization %s: %v", o.ID, err)}, nil
-	case err != nil:
-		return nil, err
-	case len(rules) > maxAccessRules:
-		return []string{fmt.Sprintf("policy: organization %s has %d access rules", o.ID, len(rules))}, nil
+	roles, roleErr := rolesAfterTx(ctx, tx, o.Key, "", maxRoles+1)
+	for _, err := range []error{err, roleErr} {
+		if errors.Is(err, errBadRule) {
+			faults = append(faults, fmt.Sprintf("policy: organization %s: %v", o.ID, err))
+		} else if err != nil {
+			return nil, err
+		}
 	}
-	return nil, nil
+	if len(rules) > maxAccessRules || len(roles) > maxRoles {
+		faults = append(faults, fmt.Sprintf("policy: organization %s has %d access rules and %d impersonation roles or more", o.ID, len(rules), len(roles)))
+	}
+	return faults, nil
 }

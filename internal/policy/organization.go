@@ -71,6 +71,7 @@ func (s *Service) EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organizat
 		`DELETE FROM access_rule WHERE organization = $1`,
 		`DELETE FROM mobile_rule WHERE organization = $1`,
 		`DELETE FROM monitoring WHERE organization = $1`,
+		`DELETE FROM impersonation_role WHERE organization = $1`,
 		`DELETE FROM policy_setting WHERE organization = $1`,
 	} {
 		if _, err := tx.Exec(ctx, statement, o.Key); err != nil {

@@ -8,6 +8,7 @@ func Migrations() []db.Migration {
 		{Version: 2000, Name: "permissions and rules", SQL: tables},
 		{Version: 2010, Name: "mobile device access overrides", SQL: mobileOverrides},
 		{Version: 2011, Name: "email monitoring", SQL: monitoring},
+		{Version: 2030, Name: "impersonation roles", SQL: roleTable},
 	}
 }
 
@@ -72,4 +73,19 @@ CREATE TABLE monitoring (
   log_group TEXT NOT NULL,
   role TEXT NOT NULL
 );
+`
+
+// The rules of a role are JSON, as the conditions of the others are.
+const roleTable = `
+CREATE TABLE impersonation_role (
+  organization BIGINT NOT NULL,
+  id TEXT {{.CollateC}} NOT NULL,
+  name TEXT NOT NULL,
+  read_only BOOLEAN NOT NULL,
+  description TEXT NOT NULL,
+  rules TEXT NOT NULL,
+  created BIGINT NOT NULL,
+  modified BIGINT NOT NULL,
+  PRIMARY KEY (organization, id)
+) {{.WithoutRowID}};
 `

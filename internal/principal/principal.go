@@ -13,16 +13,17 @@ const (
 	Administrator             // the holder of an access key; its policy was checked by the face's authoriser
 	User                      // an enabled user who signed in
 	Operator                  // whoever may open the control socket or the data directory
+	Role                      // the holder of an impersonation role's token
 )
 
 // Principal is who acts. The zero value is the system itself.
 type Principal struct {
 	Kind Kind
-	// ID is the access key id of an administrator or the entity id of a user.
+	// ID is the access key id of an administrator, the entity id of a user or the id of a role.
 	ID string
-	// Organization is the organisation of a user ("m-…"); empty for the others.
+	// Organization is the organisation of a user or a role ("m-…"); empty for the others.
 	Organization string
-	// Name is what logs and the audit trail show: the user's name or the key's label.
+	// Name is what logs and the audit trail show: the user's or the role's name, or the key's label.
 	Name string
 	// Protocol and Address are the circumstances of the access: "IMAP", "SMTP", "API", and the client's address.
 	Protocol string

@@ -49,6 +49,7 @@ type core struct {
 	transport     *transport.Transport
 	spool         string // directory of large messages on their way in
 	door          *identity.Door
+	impersonation *identity.Impersonation
 	jobs          *job.Runner
 	domainChecks  *job.Runner // waits for DNS, which may not answer: nobody else's work waits behind it
 }
@@ -126,6 +127,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		MailboxMB: int64(c.LimitMailboxMB),
 	})
 	parts.door = identity.NewDoor(parts.directory, parts.policy, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
+	parts.impersonation = identity.NewImpersonation(parts.policy, parts.audit, parts.root, parts.clock, log)
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
 		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients},

@@ -46,8 +46,8 @@ class AccessTest(Case):
 
     def ends_within_a_second(self, what, cause):
         """Runs cause and waits for the server to end the session that what reads from."""
-        began = time.monotonic()
         cause()
+        began = time.monotonic()
         with suppress(OSError, imaplib.IMAP4.abort, smtplib.SMTPServerDisconnected):
             while what():
                 pass

@@ -55,6 +55,7 @@ func scenario() []step {
 	steps = append(steps, accessSteps()...)
 	steps = append(steps, mobileSteps()...)
 	steps = append(steps, monitoringSteps()...)
+	steps = append(steps, impersonationSteps()...)
 	return append(steps, endSteps()...)
 }
 
