@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -29,6 +31,11 @@ const (
 type Config struct {
 	// Retention is how long a record is kept. Zero means DefaultRetention.
 	Retention time.Duration
+	// Groups are the log groups by their ARN.
+	Groups map[string]Group
+	// OrganizationARN names an organisation by its id in what log groups get; nil leaves it out.
+	OrganizationARN func(ctx context.Context, id string) (string, error)
+	Log             *slog.Logger // nil discards
 }
 
 // Log writes and reads audit records. It is safe for concurrent use.
@@ -36,6 +43,12 @@ type Log struct {
 	db        *db.DB
 	clock     clock.Clock
 	retention time.Duration
+
+	log             *slog.Logger
+	groups          map[string]*group
+	organizationARN func(ctx context.Context, id string) (string, error)
+	accesses        chan accessRecord
+	missed          atomic.Int64 // events that found accesses full, since they were last told
 }
 
 // New returns the log kept in d.
@@ -43,7 +56,17 @@ func New(d *db.DB, c clock.Clock, config Config) *Log {
 	if config.Retention <= 0 {
 		config.Retention = DefaultRetention
 	}
-	return &Log{db: d, clock: c, retention: config.Retention}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	l := &Log{
+		db: d, clock: c, retention: config.Retention, log: config.Log, organizationARN: config.OrganizationARN,
+		groups: map[string]*group{}, accesses: make(chan accessRecord, accessBuffer),
+	}
+	for name, g := range config.Groups {
+		l.groups[name] = &group{Group: g, name: name, wake: make(chan struct{}, 1)}
+	}
+	return l
 }
 
 // AppendTx writes r in the transaction of the change it tells of.
@@ -57,13 +80,25 @@ func (l *Log) AppendTx(ctx context.Context, tx *db.Tx, r Record) error {
 	if err != nil {
 		return fmt.Errorf("append audit record of %s: %w", r.Operation, err)
 	}
+	for _, t := range r.Told {
+		if err := l.AuditTx(ctx, tx, t.Stream, r.Organization, t.Event); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// Record writes r in a transaction of its own: for a refusal, which changes nothing else. It returns when the record is
+// Record writes records in a transaction of its own: for refusals, which change nothing else. It returns when the records are
 // durable.
-func (l *Log) Record(ctx context.Context, r Record) error {
-	return l.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error { return l.AppendTx(ctx, tx, r) })
+func (l *Log) Record(ctx context.Context, records ...Record) error {
+	return l.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		for _, r := range records {
+			if err := l.AppendTx(ctx, tx, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // clean makes s storable: valid UTF-8 without NUL, no longer than limit bytes.

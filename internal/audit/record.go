@@ -1,6 +1,9 @@
 // Package audit keeps the durable record of who changed what, and of what was refused. A record of a change is written in
 // the transaction that makes the change, so that neither exists without the other; a record never holds a secret, a
 // password or anything out of a message.
+//
+// It also sends what organisations want told of their mail and of who came in to log groups, through an outbox: see Log.EmitTx
+// and Log.Run.
 package audit
 
 import (
@@ -32,6 +35,14 @@ type Record struct {
 	Detail string
 	// Actor is who did it.
 	Actor principal.Principal
+	// Told is what log groups that take the organisation's audit logs are told of it. It is not kept here.
+	Told []Told
+}
+
+// Told is a record of an audit log.
+type Told struct {
+	Stream Stream
+	Event  any // becomes one JSON object
 }
 
 // Of begins a record of p's operation that was carried out.

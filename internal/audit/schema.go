@@ -7,6 +7,7 @@ func Migrations() []db.Migration {
 	return []db.Migration{
 		{Version: 7000, Name: "audit record", SQL: recordTable},
 		{Version: 7001, Name: "audit records by organization", SQL: recordByOrganization},
+		{Version: 7010, Name: "outbox of log groups", SQL: outboxTable},
 	}
 }
 
@@ -56,4 +57,20 @@ INSERT INTO audit_record (organization, time, key, operation, subject, outcome, 
   SELECT organization, time, key, operation, subject, outcome, detail, actor_kind, actor_id, actor_name,
   protocol, address, request FROM audit_record_by_time;
 DROP TABLE audit_record_by_time;
+`
+
+// log_outbox holds records until their log group has them, in the order of their keys. body is a JSON object a line, size its
+// bytes, records its lines.
+const outboxTable = `
+CREATE TABLE log_outbox (
+  log_group TEXT {{.CollateC}} NOT NULL,
+  key BIGINT NOT NULL,
+  time BIGINT NOT NULL,
+  organization TEXT NOT NULL,
+  stream TEXT NOT NULL,
+  records BIGINT NOT NULL,
+  size BIGINT NOT NULL,
+  body {{.Blob}} NOT NULL,
+  PRIMARY KEY (log_group, key)
+) {{.WithoutRowID}};
 `

@@ -109,6 +109,10 @@ var standings = map[string]standing{
 	"DeleteMobileDeviceAccessOverride": {effect: "the rules decide again", tests: []string{mobileTest + "TestMobileOverrides"}, waits: activeSync},
 	"ListMobileDeviceAccessOverrides":  {},
 
+	"PutEmailMonitoringConfiguration":      {effect: "the events of mail reach the log group", tests: []string{"internal/transport/events_test.go#TestEvents"}},
+	"DescribeEmailMonitoringConfiguration": {},
+	"DeleteEmailMonitoringConfiguration":   {effect: "no events any more", tests: []string{"internal/transport/events_test.go#TestEvents"}},
+
 	"PutInboundDmarcSettings":      {waits: "stored for the check of arriving mail"},
 	"DescribeInboundDmarcSettings": {},
 

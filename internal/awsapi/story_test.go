@@ -31,6 +31,7 @@ func TestEveryOperation(t *testing.T) {
 		s.mobileRules()
 		s.mobileOverrides()
 		s.dmarc()
+		s.monitoring()
 		s.impersonation()
 		s.identityCenter()
 		s.goneOrganizations()

@@ -96,7 +96,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 		t: t, ctx: t.Context(), db: d, zone: &zone{records: map[string][]string{}}, external: &externalDirectory{},
 		keys: map[string]string{"ADMIN": iam.WorkMailFullAccess},
 	}
-	records, notices := audit.New(d, clock.System{}, audit.Config{}), feed.New()
+	records, notices := audit.New(d, clock.System{}, audit.Config{Groups: map[string]audit.Group{logGroup: {}}}), feed.New()
 	w.audit = records
 	w.directory = directory.New(directory.Config{
 		DB: d, Audit: records, Clock: clock.System{}, Feed: notices, Log: log, Resolver: w.zone,

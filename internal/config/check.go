@@ -81,13 +81,15 @@ func (c *Config) check() []error {
 		{"recoverable_days", c.RecoverableDays, 1, 3650},
 		{"limit_mailbox_mb", c.LimitMailboxMB, 1, 1 << 30},
 		{"limit_message_mb", c.LimitMessageMB, 1, 1024},
+		{"audit_retention_days", c.AuditRetentionDays, 1, 36500},
 		{"limit_recipients", c.LimitRecipients, 1, 100_000},
 	} {
 		if l.value < l.least || l.value > l.most {
 			wrong(l.key, "%d is not between %d and %d", l.value, l.least, l.most)
 		}
 	}
-	return append(faults, c.checkIdentityCenters()...)
+	faults = append(faults, c.checkIdentityCenters()...)
+	return append(faults, c.checkLogGroups()...)
 }
 
 // Listener is a setting that names an address to listen on.

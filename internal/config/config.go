@@ -99,6 +99,9 @@ type Config struct {
 	LimitDailyAccountExternal int `key:"limit_daily_account_external" default:"0" help:"external recipients of an account a day (0: no limit; WorkMail's is 100000)"`
 	LimitDailyAccountTest     int `key:"limit_daily_account_test" default:"0" help:"recipients of an account a day from test domains (0: no limit; WorkMail's is 200)"`
 
+	// AuditRetentionDays is how long the audit trail is kept.
+	AuditRetentionDays int `key:"audit_retention_days" default:"365" help:"days that the audit trail is kept"`
+
 	// The tables below stand in the file alone.
 
 	// IdentityCenter is the OpenID Connect provider of each Identity Center instance, by the instance's ARN.
@@ -107,6 +110,13 @@ type Config struct {
 	// ExportBuckets are the buckets that mailboxes may be exported to, by the name that StartMailboxExportJob gives: tables
 	// [export_bucket.NAME] of the file.
 	ExportBuckets map[string]ExportBucket `key:"-" table:"export_bucket"`
+
+	// LogGroups are where records of mail and audit logs go, by the ARN that PutEmailMonitoringConfiguration names:
+	//
+	//	[log_group."arn:aws:logs:us-east-1:000000000000:log-group:/mail/events:*"]
+	//	kind = "file"
+	//	path = "/var/log/pennypost/events.jsonl"
+	LogGroups map[string]LogGroup `key:"-" table:"log_group"`
 
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`

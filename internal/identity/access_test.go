@@ -130,7 +130,8 @@ func TestAForbiddenDeviceLocksNobodyOut(t *testing.T) {
 			t.Errorf("the record says %q", got)
 		}
 		h.refuses("ann", password)
-		if got := h.lastReason(acme); got != "too many failures from the address" {
+		h.tally()
+		if got := h.lastReason(acme); got != "too many failures from the address: 1 in a minute" {
 			t.Errorf("the record says %q", got)
 		}
 		if _, err := h.come("SMTP", "198.51.100.1"); err != nil {

@@ -82,6 +82,7 @@ type Door struct {
 	accounts   *guessLimit
 	addresses  *guessLimit
 	sessions   *sessions
+	blocked    *blockedTries
 }
 
 // NewDoor returns the door to the users of d under the access rules of p. A nil center knows no tokens and no identity providers;
@@ -99,6 +100,7 @@ func NewDoor(
 		accounts:   newGuessLimit(l.AccountFailures, l.AccountRefill, c),
 		addresses:  newGuessLimit(l.AddressFailures, l.AddressRefill, c),
 		sessions:   newSessions(f),
+		blocked:    newBlockedTries(c),
 	}
 }
 
@@ -156,6 +158,7 @@ func (d *Door) enter(ctx context.Context, who directory.SignIn, c Credentials, h
 	}
 	r := audit.Of(s.Principal, s.Principal.Organization, signInOperation, s.Principal.ID)
 	r.Detail = detail
+	r.Told = d.told(ctx, r, how)
 	if err := d.audit.Record(ctx, r); err != nil {
 		s.Close()
 		return nil, err
@@ -178,7 +181,7 @@ func (d *Door) barred(ctx context.Context, who directory.SignIn, how Circumstanc
 	if err != nil || v.Allowed {
 		return "", err
 	}
-	return because("access rule", v.Rules), nil
+	return because(accessRule, v.Rules), nil
 }
 
 // because is the reason of a refusal by rules of a kind, in the audit record.
@@ -213,8 +216,8 @@ func (d *Door) verify(
 		failed  *bool
 		blocked string
 	}{
-		{d.addresses, address, &failedAddress, "too many failures from the address"},
-		{d.accounts, account, &failedAccount, "too many failures for the account"},
+		{d.addresses, address, &failedAddress, blockedAddress},
+		{d.accounts, account, &failedAccount, blockedAccount},
 	} {
 		may, err := l.limit.begin(ctx, l.key)
 		if err != nil {
@@ -270,6 +273,15 @@ func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, 
 		Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
 	}, string(who.Organization), signInOperation, string(who.ID))
 	r.Outcome, r.Detail = fault.Unauthenticated.String(), reason
+	if reason == blockedAddress || reason == blockedAccount {
+		account := unknownKey(c.Username)
+		if who.ID != "" {
+			account = userKey(who.Organization, who.ID)
+		}
+		d.blocked.add(r, how, account)
+		return errRefused
+	}
+	r.Told = d.told(ctx, r, how)
 	if err := d.audit.Record(ctx, r); err != nil {
 		// The refusal stands even where it can't be recorded.
 		d.log.ErrorContext(ctx, "a refused sign-in was not recorded", "error", err, "protocol", how.Protocol, "address", how.Address)

@@ -39,6 +39,7 @@ type house struct {
 	feed      *feed.Feed
 	clock     *clock.Fake
 	audit     *audit.Log
+	sink      auditSink // of all audit logs
 	directory *directory.Service
 	policy    *policy.Service
 	center    *identity.Center
@@ -49,8 +50,8 @@ func onBoth(t *testing.T, limits identity.Limits, fn func(h *house)) {
 	migrations := slices.Concat(directory.Migrations(), policy.Migrations(), audit.Migrations(), job.Migrations(), identity.Migrations())
 	dbtest.Run(t, migrations, func(t *testing.T, d *db.DB) {
 		f := feed.New()
-		h := &house{t: t, db: d, feed: f, clock: clock.NewFake(newYear)}
-		h.audit = audit.New(d, h.clock, audit.Config{})
+		h := &house{t: t, db: d, feed: f, clock: clock.NewFake(newYear), sink: make(auditSink, 1000)}
+		h.audit = audit.New(d, h.clock, audit.Config{Groups: map[string]audit.Group{"arn": {Sink: h.sink, AuditLogs: audit.AuditStreams()}}})
 		h.directory = directory.New(directory.Config{DB: d, Audit: h.audit, Clock: h.clock, Feed: f})
 		h.policy = policy.New(h.directory, h.clock)
 		h.center = identity.NewCenter(identity.CenterConfig{
@@ -294,20 +295,31 @@ func TestUnknownAndDisabledUsersAreLimitedAsKnownOnes(t *testing.T) {
 			{Username: "Nobody@acme.awsapps.com", Password: "wrong Pa$$w0rd"},
 			{Username: `acme\dis`, Password: password},
 		} {
-			for range 3 {
+			for range 4 {
 				h.refuses(c.Username, c.Password)
 			}
+			h.tally()
 			last := ""
 			for _, r := range h.trail(acme) {
 				if r.Operation == "SignIn" && r.Actor.Name == c.Username {
 					last = r.Detail
 				}
 			}
-			if last != "too many failures for the account" {
+			if last != "too many failures for the account: 2 in a minute" {
 				t.Errorf("%s: the third refusal is for %q", c.Username, last)
 			}
 		}
 	})
+}
+
+// tally writes down what the door has counted.
+func (h *house) tally() {
+	h.t.Helper()
+	ended, end := context.WithCancel(h.t.Context())
+	end()
+	if err := h.Tally(ended); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func TestEverySignInIsRecorded(t *testing.T) {

@@ -114,7 +114,9 @@ func (r *sessions) expire(now time.Time) {
 	for user, open := range r.byUser {
 		for s := range open {
 			if !s.expires.IsZero() && !now.Before(s.expires) {
-				r.changed[user] = r.changed[user] // nothing of the user itself
+				if _, there := r.changed[user]; !there {
+					r.changed[user] = false // nothing of the user itself
+				}
 				r.notify()
 			}
 		}

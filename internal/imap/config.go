@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/feed"
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
@@ -21,6 +22,8 @@ type Config struct {
 	// TLS is used for STARTTLS. A connection from a TLS listener needs none.
 	TLS *tls.Config
 	Log *slog.Logger
+	// Audit takes the mailbox access logs of organisations that want them; nil tells nobody.
+	Audit *audit.Log
 
 	// Spool is the directory where a large message lies while it arrives: the system's temporary one where empty.
 	Spool string

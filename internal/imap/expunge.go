@@ -20,6 +20,7 @@ func (c *conn) expunge(ctx context.Context, a wire.Expunge) (result, error) {
 		}
 	}
 	gone, _, err := c.s.Mailboxes.Expunge(ctx, c.box, c.sel.folder, set, true)
+	c.touched = gone
 	if err != nil || len(gone) == 0 || !c.condStore {
 		return result{}, err
 	}

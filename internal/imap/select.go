@@ -31,7 +31,7 @@ func (c *conn) selectFolder(ctx context.Context, a wire.Select) (result, error) 
 		notice.Close()
 		return result{}, err
 	}
-	sel := &selected{folder: f.ID, validity: f.UIDValidity, readOnly: a.ReadOnly, keywords: keywords, notice: notice}
+	sel := &selected{folder: f.ID, path: f.Path, validity: f.UIDValidity, readOnly: a.ReadOnly, keywords: keywords, notice: notice}
 	sel.view = view{list: list, next: f.UIDNext, told: f.Highest, whole: f.Highest, exists: list.Len()}
 	c.sel = sel
 	c.condStore = c.condStore || a.CondStore
@@ -114,9 +114,11 @@ func (c *conn) tellEarlier(known mailbox.UIDSet, ch *mailbox.Changes) {
 func (c *conn) closeFolder(ctx context.Context) (result, error) {
 	sel := c.sel
 	if !sel.readOnly {
-		if _, _, err := c.s.Mailboxes.Expunge(ctx, c.box, sel.folder, mailbox.AllUIDs(), true); err != nil {
+		gone, _, err := c.s.Mailboxes.Expunge(ctx, c.box, sel.folder, mailbox.AllUIDs(), true)
+		if err != nil {
 			return result{}, err
 		}
+		c.touched = gone
 	}
 	c.unselect()
 	return result{}, nil

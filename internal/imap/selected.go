@@ -13,6 +13,7 @@ import (
 type selected struct {
 	view
 	folder   mailbox.FolderID
+	path     string // as it was selected
 	validity uint32
 	readOnly bool
 	keywords *mailbox.Keywords
@@ -198,7 +199,8 @@ func (c *conn) claimRecent() {
 }
 
 // resolve turns a set of a command into the UIDs of messages that the client knows.
-func (c *conn) resolve(uid bool, set wire.NumSet) (mailbox.UIDSet, error) {
+func (c *conn) resolve(uid bool, set wire.NumSet) (found mailbox.UIDSet, err error) {
+	defer func() { c.touched = found }()
 	sel := c.sel
 	switch {
 	case set.Saved:

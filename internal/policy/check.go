@@ -102,7 +102,8 @@ func missing(err error, why string) (string, error) {
 func (s *Service) checkSettings(ctx context.Context, tx *db.Tx) (faults []string, err error) {
 	rows, err := tx.Query(ctx, `SELECT organization FROM policy_setting UNION SELECT organization FROM access_rule
 		UNION SELECT organization FROM mobile_rule UNION SELECT organization FROM mobile_override
-		UNION SELECT organization FROM impersonation_role UNION SELECT organization FROM retention_policy`)
+		UNION SELECT organization FROM impersonation_role UNION SELECT organization FROM retention_policy
+		UNION SELECT organization FROM monitoring`)
 	if err != nil {
 		return nil, fmt.Errorf("check settings: %w", err)
 	}

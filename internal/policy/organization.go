@@ -70,6 +70,7 @@ func (s *Service) EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organizat
 	for _, statement := range []string{
 		`DELETE FROM access_rule WHERE organization = $1`,
 		`DELETE FROM mobile_rule WHERE organization = $1`,
+		`DELETE FROM monitoring WHERE organization = $1`,
 		`DELETE FROM impersonation_role WHERE organization = $1`,
 		`DELETE FROM policy_setting WHERE organization = $1`,
 		`DELETE FROM retention_policy WHERE organization = $1`,

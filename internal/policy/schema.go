@@ -7,6 +7,7 @@ func Migrations() []db.Migration {
 	return []db.Migration{
 		{Version: 2000, Name: "permissions and rules", SQL: tables},
 		{Version: 2010, Name: "mobile device access overrides", SQL: mobileOverrides},
+		{Version: 2011, Name: "email monitoring", SQL: monitoring},
 		{Version: 2030, Name: "impersonation roles", SQL: roleTable},
 		{Version: 2020, Name: "retention policies", SQL: retentionTable},
 	}
@@ -64,6 +65,15 @@ CREATE TABLE mobile_override (
   PRIMARY KEY (entity, device_key)
 ) {{.WithoutRowID}};
 CREATE INDEX mobile_override_organization ON mobile_override (organization, device_key, entity);
+`
+
+// monitoring names the log group that is told the events of an organisation's mail.
+const monitoring = `
+CREATE TABLE monitoring (
+  organization {{.RowID}} NOT NULL PRIMARY KEY,
+  log_group TEXT NOT NULL,
+  role TEXT NOT NULL
+);
 `
 
 // The rules of a role are JSON, as the conditions of the others are.

@@ -29,6 +29,7 @@ import (
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/policy/iam"
+	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
 )
@@ -92,7 +93,13 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := identity.BindRoot(ctx, d, parts.root); err != nil {
 		return nil, err
 	}
-	parts.audit = audit.New(d, parts.clock, audit.Config{})
+	groups, err := logGroups(c, dial.New(nil, c.AllowedNetworks), parts.clock)
+	if err != nil {
+		return nil, err
+	}
+	parts.audit = audit.New(d, parts.clock, audit.Config{
+		Retention: time.Duration(c.AuditRetentionDays) * 24 * time.Hour, Groups: groups, OrganizationARN: parts.organizationARN, Log: log,
+	})
 	parts.directory = directory.New(directory.Config{
 		DB: d, Audit: parts.audit, Clock: parts.clock, Feed: parts.feed, Log: log,
 		Resolver:         dns.New(c.DNSResolver),
@@ -139,7 +146,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.door = identity.NewDoor(parts.directory, parts.policy, parts.center, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.impersonation = identity.NewImpersonation(parts.policy, parts.audit, parts.root, parts.clock, log)
 	parts.transport = transport.New(transport.Options{
-		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log,
+		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
 		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients},
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
@@ -210,13 +217,21 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.retention.Run, c.exportJobs.Run, c.door.Run, c.upkeep} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.retention.Run, c.exportJobs.Run, c.door.Run, c.door.Tally, c.upkeep} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+func (c *core) organizationARN(ctx context.Context, id string) (string, error) {
+	o, err := c.directory.DescribeOrganization(ctx, principal.TheSystem("log groups"), directory.OrgID(id))
+	if err != nil {
+		return "", err
+	}
+	return o.ARN(), nil
 }
 
 // check returns one line for each inconsistency of the store, or an error when it could not look.

@@ -51,7 +51,7 @@ func (s *Server) newFaces() (faces, error) {
 		inbound:    smtp.New(mail),
 		submission: smtp.New(submission),
 		imap: imap.New(imap.Config{
-			Mailboxes: c.mailboxes, Feed: c.feed, SignIn: imap.Through(c.door), TLS: s.certs.Config("imap"), Log: s.log, Spool: c.spool,
+			Mailboxes: c.mailboxes, Feed: c.feed, Audit: c.audit, SignIn: imap.Through(c.door), TLS: s.certs.Config("imap"), Log: s.log, Spool: c.spool,
 			MaxMessage: s.config.MaxMessage(),
 		}),
 	}, nil

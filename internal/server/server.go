@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -87,6 +88,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 		return nil, err
 	}
 	s.metrics = newMetrics(s.core.db, o.Version)
+	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeLogGroups(w, s.core.audit.Groups()) })
 	s.metrics.countRetention(s.core.organizations, s.core.mailboxes)
 	if s.faces, err = s.newFaces(); err != nil {
 		return nil, err

@@ -17,17 +17,17 @@ import (
 // Allowance (too many of a day, see Daily), TooLarge Message. Each mailbox gets one copy, however many recipients lead to it.
 func (x *Transaction) Add(ctx context.Context, to message.Address) error {
 	t := x.transport
-	if x.recipients >= t.Limits.Recipients {
+	if len(x.accepted) >= t.Limits.Recipients {
 		return limitFault("a message can have %d recipients; send the others another one", t.Limits.Recipients)
 	}
 	var targets []target
 	var used usage
+	accepted := recipient{address: to.String()}
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		var organization int64
-		if targets, organization, err = x.resolveTx(ctx, tx, to); err != nil || x.usage == nil {
+		if targets, accepted.organization, err = x.resolveTx(ctx, tx, to); err != nil || x.usage == nil {
 			return err
 		}
-		used = x.usage.with(organization)
+		used = x.usage.with(accepted.organization)
 		return t.lookTx(ctx, tx, *x.usage, used)
 	})
 	if err != nil {
@@ -46,13 +46,16 @@ func (x *Transaction) Add(ctx context.Context, to message.Address) error {
 		return limitFault("a message can go to %d mailboxes; send the others another one", t.Limits.Mailboxes)
 	}
 	if err := x.checkRoom(ctx, to, added); err != nil {
+		if fault.KindOf(err) == fault.OverQuota {
+			x.tellFull(ctx, accepted)
+		}
 		return err
 	}
 	for _, target := range added {
 		x.reached[target.mailbox] = true
 	}
 	x.targets = append(x.targets, added...)
-	x.recipients++
+	x.accepted = append(x.accepted, accepted)
 	if x.usage != nil {
 		*x.usage = used
 	}
@@ -91,6 +94,9 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 		return nil, 0, err
 	}
 	e := &r.Entity
+	if err := x.watchTx(ctx, tx, e.OrgKey, r.Organization); err != nil {
+		return nil, 0, err
+	}
 	switch {
 	case e.State != directory.Enabled:
 		return nil, 0, fault.New(fault.NotFound, fault.Address, "nobody has the address %s", to)
@@ -102,7 +108,7 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 	case e.Mailbox == 0:
 		return nil, 0, fault.New(fault.State, fault.Address, "%s has no mailbox", to)
 	}
-	return []target{{mailbox: mailbox.ID(e.Mailbox), address: to.String()}}, e.OrgKey, nil
+	return []target{{mailbox.ID(e.Mailbox), to.String(), e.OrgKey}}, e.OrgKey, nil
 }
 
 // membersTx returns the mailboxes of everybody in a group, and in the groups in it, once. Members who are disabled get
@@ -126,7 +132,7 @@ func (t *Transport) membersTx(ctx context.Context, tx *db.Tx, to message.Address
 	var targets []target
 	for i := range users {
 		if u := &users[i]; u.Mailbox != 0 {
-			targets = append(targets, target{mailbox: mailbox.ID(u.Mailbox), address: u.Email})
+			targets = append(targets, target{mailbox.ID(u.Mailbox), u.Email, u.OrgKey})
 		}
 	}
 	if len(targets) == 0 {

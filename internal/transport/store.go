@@ -38,8 +38,29 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 			return err
 		}
 	}
-	_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), x.count(), x.mailboxTargets()...)
+	_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), x.also(b[traceLength:]), x.mailboxTargets()...)
+	if len(x.accepted) == 1 && fault.Is(err, fault.OverQuota, fault.Mailbox) {
+		x.tellFull(ctx, x.accepted[0])
+	}
 	return x.answerFor(err)
+}
+
+// also returns what is done in the transaction that stores the message, whose header is given: telling of it, then counting
+// it; nil where there is nothing to do.
+func (x *Transaction) also(header []byte) func(context.Context, *db.Tx) error {
+	tell, count := x.events(header), x.count()
+	switch {
+	case tell == nil:
+		return count
+	case count == nil:
+		return tell
+	}
+	return func(ctx context.Context, tx *db.Tx) error {
+		if err := tell(ctx, tx); err != nil {
+			return err
+		}
+		return count(ctx, tx)
+	}
 }
 
 // count returns what counts the message in the transaction that stores it; nil where nothing is to be counted.

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -16,8 +17,7 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
-// Options is what a Transport stands on, and its limits. All but Hostname, Limits and Daily are
-// needed.
+// Options is what a Transport stands on, and its limits. All but Audit, Hostname, Limits and Daily are needed.
 type Options struct {
 	DB        *db.DB
 	Directory *directory.Service
@@ -25,6 +25,8 @@ type Options struct {
 	Mailboxes *mailbox.Store
 	Clock     clock.Clock
 	Log       *slog.Logger
+	// Audit takes the events of the mail of organisations that want them told; nil tells nobody.
+	Audit *audit.Log
 	// Hostname is the server's name. Mail for <postmaster> without a domain goes to the postmaster of this name, or else of
 	// the domain above it, where somebody has that address.
 	Hostname string
@@ -92,18 +94,28 @@ type Sender struct {
 
 // Transaction is one message on its way in. It belongs to one goroutine.
 type Transaction struct {
-	transport  *Transport
-	sender     Sender
-	recipients int
-	targets    []target
-	reached    map[mailbox.ID]bool
-	usage      *usage // nil where no limit of a day counts the message
+	transport    *Transport
+	sender       Sender
+	organization int64 // of the user who submits the message
+	accepted     []recipient
+	targets      []target
+	reached      map[mailbox.ID]bool
+	usage        *usage            // nil where no limit of a day counts the message
+	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
+	trace        string            // of the events that are told of the message
+}
+
+// recipient is one who was accepted.
+type recipient struct {
+	address      string
+	organization int64
 }
 
 // target is a mailbox that the message goes to, and the address that led there.
 type target struct {
-	mailbox mailbox.ID
-	address string
+	mailbox      mailbox.ID
+	address      string
+	organization int64
 }
 
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
@@ -123,8 +135,11 @@ func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
 				return err
 			}
 		}
-		x.usage, err = t.usageTx(ctx, tx, o, actor, s.From)
-		return err
+		if x.usage, err = t.usageTx(ctx, tx, o, actor, s.From); err != nil {
+			return err
+		}
+		x.organization = o.Key
+		return x.watchTx(ctx, tx, o.Key, o.ID)
 	})
 	if err != nil {
 		return nil, err

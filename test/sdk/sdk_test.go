@@ -21,7 +21,8 @@ const patience = 30 * time.Second
 func TestSDKs(t *testing.T) {
 	provider, dir := harness.StartOpenID(t), t.TempDir()
 	config := provider.Config(instance)
-	text := fmt.Sprintf("\n[export_bucket.%s]\nurl = 'file://%s'\n[export_bucket.unmounted]\nurl = 'file://%s/unmounted'\n", bucket, dir, dir)
+	text := fmt.Sprintf("\n[export_bucket.%s]\nurl = 'file://%s'\n[export_bucket.unmounted]\nurl = 'file://%s/unmounted'\n", bucket, dir, dir) +
+		fmt.Sprintf("[log_group.%q]\nkind = \"file\"\npath = %q\n", logGroup, filepath.Join(dir, "events.log"))
 	harness.Append(t, config, text)
 	s := harness.Start(t, harness.Options{Flags: []string{"--config", config}})
 	provider.Register(s, map[string]map[string]any{annsIdentity: {"preferred_username": "ann"}})

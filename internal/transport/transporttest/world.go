@@ -44,10 +44,48 @@ type World struct {
 	Clock     *clock.Fake
 	Feed      *feed.Feed
 	Audit     *audit.Log
+	Sink      *Sink // of LogGroup
 	Directory *directory.Service
 	Policy    *policy.Service
 	Mailboxes *mailbox.Store
 	Acme      *directory.Organization
+}
+
+// LogGroup is the log group that the world's server is configured with.
+const LogGroup = "arn:aws:logs:us-east-1:000000000000:log-group:/mail:*"
+
+// Sink keeps the records of a log group.
+type Sink struct{ records chan audit.LogRecord }
+
+// Send keeps the records.
+func (s *Sink) Send(_ context.Context, records []audit.LogRecord) error {
+	for _, r := range records {
+		s.records <- r
+	}
+	return nil
+}
+
+// Told runs the log groups until the sink got n records, and returns them.
+func (w *World) Told(n int) (lines []string) {
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(w.T.Context(), 30*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- w.Audit.Run(ctx) }()
+	for len(lines) < n {
+		select {
+		case r := <-w.Sink.records:
+			lines = append(lines, string(r.JSON))
+		case <-ctx.Done():
+			w.T.Fatalf("%d records were told, want %d: %q", len(lines), n, lines)
+		}
+	}
+	cancel()
+	w.Must(<-ended)
+	if more := len(w.Sink.records); more > 0 {
+		w.T.Errorf("%d records more than %d were told", more, n)
+	}
+	return lines
 }
 
 // OnBoth runs fn in a new world on each engine. change may change the transport's options.
@@ -79,12 +117,13 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	w := &World{T: t, DB: d, Clock: clock.NewFake(Start), Feed: feed.New()}
-	w.Audit = audit.New(d, w.Clock, audit.Config{})
+	w.Sink = &Sink{make(chan audit.LogRecord, 10_000)}
+	w.Audit = audit.New(d, w.Clock, audit.Config{Groups: map[string]audit.Group{LogGroup: {Sink: w.Sink}}})
 	w.Directory = directory.New(directory.Config{DB: d, Audit: w.Audit, Clock: w.Clock, Feed: w.Feed, Log: log})
 	w.Policy = policy.New(w.Directory, w.Clock)
 	w.Mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: &memoryBlobs{m: map[string][]byte{}}, Feed: w.Feed, Clock: w.Clock, Log: log})
 	o := transport.Options{
-		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
+		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
 	}
 	if change != nil {
 		change(&o)

@@ -1,0 +1,97 @@
+package identity
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/policy"
+)
+
+// accessRule is the kind of rule that because names in the reasons of refused sign-ins.
+const accessRule = "access rule"
+
+// authenticationEvent is a record of WorkMail's AUTHENTICATION_LOGS.
+type authenticationEvent struct {
+	Time       int64  `json:"event_timestamp"`
+	RequestID  string `json:"request_id,omitempty"`
+	User       string `json:"user,omitempty"` // as it was given
+	UserID     string `json:"user_id,omitempty"`
+	Protocol   string `json:"protocol"`
+	SourceIP   string `json:"source_ip,omitempty"`
+	UserAgent  string `json:"user_agent,omitempty"`
+	Method     string `json:"method"`
+	Successful bool   `json:"auth_successful"`
+	Reason     string `json:"auth_failed_reason,omitempty"`
+	// Attempts is ours: how many sign-ins the record tells of, where that is not one.
+	Attempts int64 `json:"attempts,omitempty"`
+}
+
+// accessEvent is a record of WorkMail's ACCESS_CONTROL_LOGS.
+type accessEvent struct {
+	Time      int64  `json:"event_timestamp"`
+	RequestID string `json:"request_id,omitempty"`
+	UserID    string `json:"user_id"`
+	Protocol  string `json:"protocol"`
+	SourceIP  string `json:"source_ip,omitempty"`
+	UserAgent string `json:"user_agent,omitempty"`
+	Scope     string `json:"scope"`
+	RuleID    string `json:"rule_id,omitempty"` // the first of those that decided; absent where none matched
+	Granted   bool   `json:"access_granted"`
+}
+
+// byRule reports whether a sign-in was refused by access rules, the password being right.
+func byRule(reason string) bool {
+	return reason == because(accessRule, nil) || strings.HasPrefix(reason, "denied by "+accessRule+" ")
+}
+
+// authentication returns what the authentication log is told of a sign-in that r records; since is when it was, or the first
+// of so many. Detail is the reason of a refusal. WorkMail leaves the web client's sign-ins out.
+func (d *Door) authentication(r audit.Record, how Circumstances, since time.Time, times int64) []audit.Told {
+	if how.Protocol == "WebMail" || !d.audit.WantsAudit(audit.AuthenticationLogs, r.Organization) {
+		return nil
+	}
+	e := authenticationEvent{
+		Time: since.UnixMilli(), RequestID: how.RequestID, User: r.Actor.Name, UserID: r.Actor.ID, Protocol: how.Protocol,
+		SourceIP: addressText(how.Address), UserAgent: how.UserAgent, Method: "basic", Successful: r.Outcome == audit.Done || byRule(r.Detail),
+	}
+	if !e.Successful {
+		e.Reason = r.Detail
+	}
+	if times > 1 {
+		e.Attempts = times
+	}
+	return []audit.Told{{Stream: audit.AuthenticationLogs, Event: e}}
+}
+
+// told returns what the audit logs are told of a sign-in that r records: how it ended, and, where the access rules decided,
+// which of them did.
+func (d *Door) told(ctx context.Context, r audit.Record, how Circumstances) []audit.Told {
+	now := d.blocked.clock.Now()
+	told := d.authentication(r, how, now, 1)
+	if r.Outcome != audit.Done && !byRule(r.Detail) || !d.audit.WantsAudit(audit.AccessControlLogs, r.Organization) {
+		return told
+	}
+	e := accessEvent{
+		Time: now.UnixMilli(), RequestID: how.RequestID, UserID: r.Actor.ID, Protocol: how.Protocol, SourceIP: addressText(how.Address),
+		UserAgent: how.UserAgent, Scope: "AccessControl", Granted: r.Outcome == audit.Done,
+	}
+	// The rules are remembered: asking again costs nothing. If they changed meanwhile the record names none.
+	v, err := d.policy.MayEnter(ctx, directory.OrgID(r.Organization), policy.Access{
+		Action: how.Protocol, Address: how.Address, User: directory.EntityID(r.Actor.ID),
+	})
+	if err == nil && v.Allowed == e.Granted && len(v.Rules) > 0 {
+		e.RuleID = v.Rules[0]
+	}
+	return append(told, audit.Told{Stream: audit.AccessControlLogs, Event: e})
+}
+
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.Unmap().String()
+}

@@ -1,0 +1,133 @@
+package identity_test
+
+import (
+	"context"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/policy"
+)
+
+// auditSink keeps what a log group is told.
+type auditSink chan audit.LogRecord
+
+// Send keeps the records.
+func (s auditSink) Send(_ context.Context, records []audit.LogRecord) error {
+	for _, r := range records {
+		s <- r
+	}
+	return nil
+}
+
+// told sends what waits for the log group and returns n records as "stream json", without times.
+func (h *house) told(n int) (lines []string) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- h.audit.Run(ctx) }()
+	at := regexp.MustCompile(`"event_timestamp":1767225600000,`)
+	for len(lines) < n {
+		select {
+		case r := <-h.sink:
+			if !at.Match(r.JSON) {
+				h.t.Errorf("%s is not of the new year", r.JSON)
+			}
+			lines = append(lines, string(r.Stream)+" "+at.ReplaceAllString(string(r.JSON), ""))
+		case <-ctx.Done():
+			h.t.Fatalf("told %q, want %d records", lines, n)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		h.t.Error(err)
+	}
+	if len(h.sink) > 0 || h.audit.Groups()[0].Waiting > 0 {
+		h.t.Errorf("more than %d records were told", n)
+	}
+	return lines
+}
+
+// TestSignInsAreTold holds the records of AUTHENTICATION_LOGS and ACCESS_CONTROL_LOGS.
+func TestSignInsAreTold(t *testing.T) {
+	onBoth(t, identity.Limits{AccountFailures: 2, AccountRefill: time.Hour}, func(h *house) {
+		acme := h.organization("acme")
+		ann := string(h.user(acme, "ann", "ann@acme.awsapps.com"))
+		come := func(protocol, username, password string) {
+			s, err := h.Authenticate(t.Context(), identity.Credentials{Username: username, Password: password}, identity.Circumstances{
+				Protocol: protocol, Address: netip.MustParseAddr("192.0.2.7"), RequestID: "r1", UserAgent: "x",
+			})
+			if err == nil {
+				s.Close()
+			}
+		}
+		h.rule(acme, "no-smtp", false, policy.AccessConditions{Actions: []string{"SMTP"}})
+		come("IMAP", "Ann@acme.awsapps.com", password)
+		come("SMTP", "ann@acme.awsapps.com", password)
+		come("WebMail", "ann@acme.awsapps.com", password)
+		come("IMAP", "nobody", password) // in no organisation: nobody is told
+		come("IMAP", "ann@acme.awsapps.com", "wrong Pa$$w0rd")
+		come("IMAP", "ann@acme.awsapps.com", "wrong Pa$$w0rd")
+		for range 3 {
+			come("IMAP", "ann@acme.awsapps.com", "wrong Pa$$w0rd")
+		}
+		h.tally()
+		h.tally() // nothing more
+		who := `"request_id":"r1","user":"ann","user_id":"` + ann + `"`
+		asked := strings.Replace(who, `"ann"`, `"ann@acme.awsapps.com"`, 1)
+		from := `,"source_ip":"192.0.2.7","user_agent":"x"`
+		rules := `ACCESS_CONTROL_LOGS {"request_id":"r1","user_id":"` + ann + `"`
+		want := []string{
+			`AUTHENTICATION_LOGS {` + who + `,"protocol":"IMAP"` + from + `,"method":"basic","auth_successful":true}`,
+			rules + `,"protocol":"IMAP"` + from + `,"scope":"AccessControl","rule_id":"default","access_granted":true}`,
+			`AUTHENTICATION_LOGS {` + asked + `,"protocol":"SMTP"` + from + `,"method":"basic","auth_successful":true}`,
+			rules + `,"protocol":"SMTP"` + from + `,"scope":"AccessControl","rule_id":"no-smtp","access_granted":false}`,
+			rules + `,"protocol":"WebMail"` + from + `,"scope":"AccessControl","rule_id":"default","access_granted":true}`,
+			`AUTHENTICATION_LOGS {` + asked + `,"protocol":"IMAP"` + from + `,"method":"basic","auth_successful":false,"auth_failed_reason":"wrong password"}`,
+			`AUTHENTICATION_LOGS {` + asked + `,"protocol":"IMAP"` + from + `,"method":"basic","auth_successful":false,"auth_failed_reason":"wrong password"}`,
+			`AUTHENTICATION_LOGS {` + asked + `,"protocol":"IMAP"` + from + `,"method":"basic","auth_successful":false,"auth_failed_reason":"too many failures for the account","attempts":3}`,
+		}
+		if got := h.told(len(want)); !slices.Equal(got, want) {
+			t.Errorf("told\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// TestBlockedSignInsAreCounted holds that one record tells of many, also of many names from one address.
+func TestBlockedSignInsAreCounted(t *testing.T) {
+	onBoth(t, identity.Limits{AddressFailures: 1, AddressRefill: time.Hour}, func(h *house) {
+		acme := h.organization("acme")
+		h.user(acme, "ann", "ann@acme.awsapps.com")
+		h.user(acme, "bob", "bob@acme.awsapps.com")
+		h.refuses("nobody", password)
+		before := len(h.trail(acme))
+		for range 5 {
+			h.refuses("ann", password)
+			h.refuses("bob", password)
+			h.refuses("somebody", password)
+		}
+		if now := len(h.trail(acme)); now != before {
+			t.Errorf("%d records were written at once", now-before)
+		}
+		h.tally()
+		var got []string
+		for _, r := range h.trail(acme)[before:] {
+			got = append(got, r.Organization+"|"+r.Subject+"|"+r.Outcome+"|"+r.Detail+"|"+r.Actor.Address.String())
+		}
+		slices.Sort(got)
+		want := []string{
+			string(acme.ID) + "||unauthenticated|too many failures from the address: 10 in a minute|" + fromHome.Address.String(),
+			"||unauthenticated|too many failures from the address: 5 in a minute|" + fromHome.Address.String(),
+		}
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("recorded %q, want %q", got, want)
+		}
+	})
+}

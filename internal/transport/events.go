@@ -1,0 +1,173 @@
+package transport
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/id"
+	"github.com/pennypost/pennypost/internal/message"
+)
+
+// mailRecord is what a log group is told of one event of a message; the trace is the same for all events of the message. The
+// names are WorkMail's. Verdicts on spam, SPF, DKIM and DMARC are left out until something here makes them.
+type mailRecord struct {
+	Event   mailEvent `json:"event"`
+	TraceID string    `json:"traceId"`
+}
+
+type mailEvent struct {
+	Name       string   `json:"eventName"`
+	Recipients []string `json:"recipients,omitempty"`
+	Recipient  string   `json:"recipient,omitempty"`
+	// Sender is set only for mail that is sent on behalf of From.
+	Sender    string   `json:"sender,omitempty"`
+	From      string   `json:"from,omitempty"`
+	Subject   *string  `json:"subject,omitempty"`
+	MessageID string   `json:"messageId,omitempty"`
+	Timestamp string   `json:"messageTimestamp,omitempty"`
+	Folder    string   `json:"folder,omitempty"`
+	Bounced   *bounced `json:"bouncedRecipient,omitempty"`
+}
+
+type bounced struct {
+	Address string `json:"emailAddress"`
+	Reason  string `json:"reason"`
+	Status  string `json:"status"`
+}
+
+// inboxName is where arriving mail goes.
+const inboxName = "INBOX"
+
+// maxSubject is how many bytes of a subject are told.
+const maxSubject = 1000
+
+// watched is an organisation whose mail is told to a log group.
+type watched struct {
+	id    directory.OrgID
+	group string
+}
+
+// watchTx finds out whether the events of an organisation's mail are to be told.
+func (x *Transaction) watchTx(ctx context.Context, tx *db.Tx, key int64, org directory.OrgID) error {
+	t := x.transport
+	if _, known := x.watched[key]; known || t.Audit == nil || !t.Audit.Ships() {
+		return nil
+	}
+	m, err := t.Policy.MonitoringTx(ctx, tx, key)
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return err
+	}
+	if x.watched == nil {
+		x.watched, x.trace = map[int64]watched{}, id.UUID()
+	}
+	x.watched[key] = watched{org, m.LogGroup}
+	return nil
+}
+
+// events returns what tells that the message is stored, in the transaction that stores it; nil where nobody is told.
+func (x *Transaction) events(header []byte) func(context.Context, *db.Tx) error {
+	told := map[int64][]any{}
+	var about mailEvent
+	for _, org := range slices.Sorted(maps.Keys(x.watched)) {
+		if x.watched[org].group == "" {
+			continue
+		}
+		if len(told) == 0 {
+			about = describe(header)
+		}
+		told[org] = x.eventsOf(org, about)
+	}
+	if len(told) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, tx *db.Tx) error {
+		for _, org := range slices.Sorted(maps.Keys(told)) {
+			w := x.watched[org]
+			if err := x.transport.Audit.EmitTx(ctx, tx, w.group, audit.EmailEvents, string(w.id), told[org]...); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// eventsOf are the events of a stored message for one organisation: the sender's, a recipient's, or both in one.
+func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
+	add := func(e mailEvent) { events = append(events, mailRecord{e, x.trace}) }
+	if org == x.organization {
+		add(mailEvent{Name: "OUTGOING_EMAIL_SUBMITTED", Recipients: addresses(x.accepted, 0), Sender: about.Sender, From: about.From, Subject: about.Subject})
+		for _, a := range x.accepted {
+			add(mailEvent{Name: "OUTGOING_EMAIL_SENT", Recipient: a.address, Sender: about.Sender, From: about.From, MessageID: about.MessageID})
+		}
+	}
+	if here := addresses(x.accepted, org); len(here) > 0 {
+		received := about
+		received.Name, received.Recipients = "ORGANIZATION_EMAIL_RECEIVED", here
+		received.Timestamp = x.transport.Clock.Now().Format("2006-01-02T15:04:05.000Z07:00")
+		add(received)
+	}
+	for _, t := range x.targets {
+		if t.organization == org {
+			add(mailEvent{Name: "MAILBOX_EMAIL_DELIVERED", Recipient: t.address, Folder: inboxName})
+		}
+	}
+	return events
+}
+
+// addresses are those of the accepted recipients of an organisation, of all for 0.
+func addresses(accepted []recipient, org int64) (list []string) {
+	for _, r := range accepted {
+		if org == 0 || r.organization == org {
+			list = append(list, r.address)
+		}
+	}
+	return list
+}
+
+// describe takes what events tell of a message out of its header.
+func describe(header []byte) (e mailEvent) {
+	envelope := message.ParseEnvelope(header[:message.HeaderEnd(header)])
+	subject := strings.ToValidUTF8(message.DecodeWords(envelope.Subject), "\uFFFD")
+	subject = strings.ToValidUTF8(subject[:min(len(subject), maxSubject)], "")
+	e.From, e.Sender, e.Subject, e.MessageID = firstAddress(envelope.From), firstAddress(envelope.Sender), &subject, envelope.MessageID
+	if strings.EqualFold(e.Sender, e.From) {
+		e.Sender = ""
+	}
+	return e
+}
+
+func firstAddress(list []message.Entry) string {
+	for _, e := range list {
+		if e.Kind == message.Mailbox && e.Domain != "" {
+			return message.Address{Local: e.Local, Domain: e.Domain}.String()
+		}
+	}
+	return ""
+}
+
+// toldTimeout bounds the telling of a bounce, for which nobody waits.
+const toldTimeout = 5 * time.Second
+
+// tellFull tells that a full mailbox refused the message for a recipient. The refusal stands even where it can't be told.
+func (x *Transaction) tellFull(ctx context.Context, r recipient) {
+	w := x.watched[r.organization]
+	if w.group == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, toldTimeout)
+	defer cancel()
+	e := mailEvent{Name: "INCOMING_EMAIL_BOUNCED", Bounced: &bounced{Address: r.address, Reason: "The mailbox is full.", Status: "5.2.2"}}
+	err := x.transport.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		return x.transport.Audit.EmitTx(ctx, tx, w.group, audit.EmailEvents, string(w.id), mailRecord{e, x.trace})
+	})
+	if err != nil {
+		x.transport.Log.ErrorContext(ctx, "a bounce was not told to its log group", "error", err, "organization", w.id)
+	}
+}
