@@ -70,18 +70,24 @@ type Config struct {
 	// a plain HTTP address that is not a loopback one.
 	TrustedProxies []netip.Prefix `key:"trusted_proxies" default:"" help:"addresses or networks of reverse proxies, separated by commas"`
 
+	// AllowedNetworks are addresses and networks, separated by commas, that organisations' own settings (endpoints, functions)
+	// may lead to although they are not on the public internet.
+	AllowedNetworks []netip.Prefix `key:"allowed_networks" default:"" help:"private addresses or networks that organizations' endpoints may have, separated by commas"`
+
 	// PasswordMemoryKiB and PasswordPasses are the cost of a password hash (argon2id, RFC 9106). The defaults are also the
 	// least allowed; a stored hash of another cost is renewed when its user signs in.
 	PasswordMemoryKiB int `key:"password_memory_kib" default:"19456" help:"memory of a password hash in KiB, 19456 at least"`
 	PasswordPasses    int `key:"password_passes" default:"2" help:"passes of a password hash, 2 at least"`
 
 	// The limits below are WorkMail's own. Those that bound one request, entity or message must be 1 or more.
-	LimitAliases    int `key:"limit_aliases" default:"100" help:"aliases of a user, group or resource"`
-	LimitDomains    int `key:"limit_domains" default:"1000" help:"mail domains of an organization"`
-	LimitTags       int `key:"limit_tags" default:"50" help:"tags of an organization"`
-	LimitMailboxMB  int `key:"limit_mailbox_mb" default:"51200" help:"size of a new mailbox, and the largest quota, in MB"`
-	LimitMessageMB  int `key:"limit_message_mb" default:"40" help:"largest message in MB, up to 1024"`
-	LimitRecipients int `key:"limit_recipients" default:"500" help:"recipients of a message"`
+	LimitAliases int `key:"limit_aliases" default:"100" help:"aliases of a user, group or resource"`
+	LimitDomains int `key:"limit_domains" default:"1000" help:"mail domains of an organization"`
+	LimitTags    int `key:"limit_tags" default:"50" help:"tags of an organization"`
+	// LimitAvailability has no published counterpart in WorkMail.
+	LimitAvailability int `key:"limit_availability" default:"100" help:"availability configurations of an organization"`
+	LimitMailboxMB    int `key:"limit_mailbox_mb" default:"51200" help:"size of a new mailbox, and the largest quota, in MB"`
+	LimitMessageMB    int `key:"limit_message_mb" default:"40" help:"largest message in MB, up to 1024"`
+	LimitRecipients   int `key:"limit_recipients" default:"500" help:"recipients of a message"`
 	// Those that bound the business are off unless they are set: 0 means no limit.
 	LimitOrganizations int `key:"limit_organizations" default:"0" help:"organizations of the server (0: no limit; WorkMail's is 100)"`
 	LimitUsers         int `key:"limit_users" default:"0" help:"users of an organization (0: no limit; WorkMail's is 1000)"`
@@ -92,8 +98,29 @@ type Config struct {
 	LimitDailyAccountExternal int `key:"limit_daily_account_external" default:"0" help:"external recipients of an account a day (0: no limit; WorkMail's is 100000)"`
 	LimitDailyAccountTest     int `key:"limit_daily_account_test" default:"0" help:"recipients of an account a day from test domains (0: no limit; WorkMail's is 200)"`
 
+	// Tables are given in the file alone.
+	Tables `key:"-"`
+
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`
+}
+
+// Tables are the settings that are tables of the file: what stands here for the things of AWS that an organisation names by
+// their ARNs.
+type Tables struct {
+	// Functions are what is called in the place of Lambda functions, by the ARN that organisations give.
+	Functions map[string]Function `toml:"function"`
+}
+
+// Function is an HTTPS endpoint that is called in the place of a Lambda function: [function."arn:aws:lambda:…"].
+type Function struct {
+	// URL is where the event is sent to by POST, as JSON; https only.
+	URL string `toml:"url"`
+	// CAFile holds the certificates, in PEM, that sign the endpoint's. Empty means the system's.
+	CAFile string `toml:"ca_file"`
+	// SecretFile holds a secret that is sent as "Authorization: Bearer …", by which the endpoint knows the server. It is read
+	// at the start; space around it doesn't count. Empty means that none is sent.
+	SecretFile string `toml:"secret_file"`
 }
 
 // SecretKeyPath is the file of the key that seals secrets.

@@ -40,14 +40,14 @@ func Settings() []Setting {
 // Load collects the settings from the sources, checks each, and checks them together. The error names the setting as it
 // was given, the value, and what is allowed; several faults come joined, one a line.
 func Load(s Sources) (*Config, error) {
-	file, err := readFile(s.File)
+	c := &Config{Origin: map[string]string{}}
+	file, err := readFile(s.File, &c.Tables)
 	if err != nil {
 		return nil, err
 	}
 	if err := known("the program", s.Values); err != nil {
 		return nil, err
 	}
-	c := &Config{Origin: map[string]string{}}
 	v := reflect.ValueOf(c).Elem()
 	var faults []error
 	for field := range fields() {
@@ -107,8 +107,8 @@ func (s Sources) lookup(def Setting, file map[string]string) (value, origin stri
 	return def.Default, "the default"
 }
 
-// readFile returns the settings of a TOML file as text, and refuses keys that are no settings.
-func readFile(path string) (map[string]string, error) {
+// readFile returns the settings of a TOML file as text, fills in its tables, and refuses keys that are no settings.
+func readFile(path string, tables *Tables) (map[string]string, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -119,6 +119,9 @@ func readFile(path string) (map[string]string, error) {
 	var raw map[string]any
 	if _, err := toml.Decode(string(text), &raw); err != nil {
 		return nil, fmt.Errorf("--config: %s: %w", path, err)
+	}
+	if err := readTables(path, string(text), raw, tables); err != nil {
+		return nil, err
 	}
 	if err := known("--config: "+path, raw); err != nil {
 		return nil, err
@@ -134,6 +137,33 @@ func readFile(path string) (map[string]string, error) {
 		values[key] = value
 	}
 	return values, errors.Join(faults...)
+}
+
+// readTables fills in the tables of a file and takes them out of raw.
+func readTables(path, text string, raw map[string]any, tables *Tables) error {
+	names := map[string]bool{}
+	for t, i := reflect.TypeFor[Tables](), 0; i < t.NumField(); i++ {
+		names[t.Field(i).Tag.Get("toml")] = true
+	}
+	meta, err := toml.Decode(text, tables)
+	if err != nil {
+		return fmt.Errorf("--config: %s: %w", path, err)
+	}
+	var faults []error
+	for _, key := range meta.Undecoded() {
+		if len(key) > 1 && names[key[0]] {
+			faults = append(faults, fmt.Errorf("--config: %s: there is no setting %q", path, key))
+		}
+	}
+	for key := range names {
+		if value, ok := raw[key]; ok {
+			if _, isTable := value.(map[string]any); !isTable {
+				faults = append(faults, fmt.Errorf("--config: %s: %s: %v is not a table", path, key, value))
+			}
+			delete(raw, key)
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // known refuses keys that are no settings.
