@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/organization"
@@ -18,6 +19,7 @@ type API struct {
 	Directory     *directory.Service
 	Organizations *organization.Service
 	Policy        *policy.Service
+	Availability  *availability.Service
 	Pages         *Pages
 }
 
@@ -26,6 +28,7 @@ func (a *API) Handlers() []contract.Handler {
 	return slices.Concat(
 		a.organizationHandlers(), a.userHandlers(), a.mailboxHandlers(), a.groupHandlers(), a.resourceHandlers(),
 		a.addressHandlers(), a.domainHandlers(), a.permissionHandlers(), a.tagHandlers(),
+		a.availabilityHandlers(),
 	)
 }
 

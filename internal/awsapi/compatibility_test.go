@@ -84,6 +84,14 @@ var standings = map[string]standing{
 	"DeleteMailboxPermissions": {effect: "sending as the owner is refused", tests: []string{mailTest + "test_delete_mailbox_permissions"}},
 	"ListMailboxPermissions":   {},
 
+	"CreateAvailabilityConfiguration": {effect: "the core asks the provider about its domain's mailboxes", tests: []string{"internal/availability/freebusy_test.go#TestFreeBusyAsksEveryProvider"}, waits: "free/busy is decided by the core and waiting for EWS"},
+	"UpdateAvailabilityConfiguration": {effect: "the test asks the new provider", tests: []string{"test/e2e/availability_test.go#TestAvailabilityIsReallyTried"}, waits: "the same"},
+	"DeleteAvailabilityConfiguration": {waits: "the same"},
+	"ListAvailabilityConfigurations":  {},
+	"TestAvailabilityConfiguration": {
+		effect: "the provider is asked, and what it answers decides", tests: []string{"test/e2e/availability_test.go#TestAvailabilityIsReallyTried"},
+	},
+
 	"TagResource":         {},
 	"UntagResource":       {},
 	"ListTagsForResource": {},

@@ -51,6 +51,11 @@ func settle(w *world, alias string) *settlement {
 			OrganizationId: &org, EntityId: &s.user, GranteeId: &grantee, PermissionValues: []types.PermissionType{types.PermissionTypeSendAs},
 		})
 	}
+	for _, domain := range []string{s.domain, alias + ".example"} {
+		must(w, w.CreateAvailabilityConfiguration, &workmail.CreateAvailabilityConfigurationInput{
+			OrganizationId: &org, DomainName: &domain, LambdaProvider: &types.LambdaAvailabilityProvider{LambdaArn: str(noFunction)},
+		})
+	}
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s

@@ -141,7 +141,7 @@ func (s *story) goneOrganizations() {
 		}
 		if _, ok := in["OrganizationId"]; ok {
 			in["OrganizationId"] = "x"
-			w.expect(h.Op, in, contract.InvalidParameterException)
+			w.expect(h.Op, in, h.Op.BreachCode())
 		}
 	}
 }

@@ -24,6 +24,7 @@ func TestEveryOperation(t *testing.T) {
 		s.addresses()
 		s.domains()
 		s.permissions()
+		s.availability()
 		s.tags()
 		s.goneOrganizations()
 		s.externalDirectories()

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -22,11 +23,13 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/awsapi"
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/db/dbtest"
+	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -38,6 +41,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/secret"
 )
 
 // world is the core with the face on it, reached by the AWS SDK without a network, in a bubble that knows when all wait.
@@ -50,6 +54,7 @@ type world struct {
 	api       *awsapi.API
 	directory *directory.Service
 	policy    *policy.Service
+	available *availability.Service
 	life      *organization.Service
 	mailboxes *mailbox.Store
 	audit     *audit.Log
@@ -72,7 +77,8 @@ type exchange struct {
 // inBoth runs fn on both engines, with the server's own jobs beside it, and lets every package check what is left.
 func inBoth(t *testing.T, fn func(w *world)) {
 	t.Helper()
-	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations())
+	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), availability.Migrations(),
+		mailbox.Migrations())
 	dbtest.Bubble(t, migrations, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		stop := w.startJobs()
@@ -97,12 +103,16 @@ func newWorld(t *testing.T, d *db.DB) *world {
 		External: map[string]directory.Directory{externalID: w.external},
 	})
 	w.policy = policy.New(w.directory, clock.System{})
+	w.available = availability.New(availability.Config{
+		DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral(), Log: log, Limit: 8,
+		Dialer: noNames{dial.New(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")})}, TLS: trustInTestServers(),
+	})
 	w.mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: noBlobs{}, Feed: notices, Clock: clock.System{}, Log: log})
 	w.life = organization.New(organization.Config{
-		DB: d, Directory: w.directory, Policy: w.policy, Mailboxes: w.mailboxes, Audit: records, Clock: clock.System{}, Log: log,
+		DB: d, Directory: w.directory, Policy: w.policy, Availability: w.available, Mailboxes: w.mailboxes, Audit: records, Clock: clock.System{}, Log: log,
 		Account: "111122223333", Region: "eu-west-1",
 	})
-	w.api = &awsapi.API{Directory: w.directory, Organizations: w.life, Policy: w.policy, Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes."))}
+	w.api = &awsapi.API{Directory: w.directory, Organizations: w.life, Policy: w.policy, Availability: w.available, Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes."))}
 	w.front = awsapi.New(awsapi.Options{
 		Keys: w, Handlers: w.api.Handlers(), OrganizationARN: w.api.OrganizationARN, Account: "111122223333", Region: "eu-west-1",
 		Clock: clock.System{}, Log: log, Audit: awsapi.Denials(records, log),
@@ -183,7 +193,7 @@ func (w *world) check() {
 	w.t.Helper()
 	w.settle()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.life.Check} {
+		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.available.Check, w.life.Check} {
 			faults, err := check(ctx, tx)
 			if err != nil {
 				return err

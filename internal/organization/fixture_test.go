@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/db/dbtest"
+	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
@@ -22,6 +24,7 @@ import (
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/secret"
 )
 
 var newYear = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -29,21 +32,22 @@ var newYear = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 var admin = principal.Principal{Kind: principal.Administrator, ID: "AKIATEST", Name: "test", Protocol: "API"}
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), availability.Migrations(), mailbox.Migrations())
 }
 
 // world is a core on an empty store, with a clock that the test moves, in a bubble that knows when all wait.
 type world struct {
 	*organization.Service
-	t         *testing.T
-	ctx       context.Context
-	db        *db.DB
-	clock     *clock.Fake
-	directory *directory.Service
-	policy    *policy.Service
-	mailboxes *mailbox.Store
-	audit     *audit.Log
-	feed      *feed.Feed
+	t            *testing.T
+	ctx          context.Context
+	db           *db.DB
+	clock        *clock.Fake
+	directory    *directory.Service
+	policy       *policy.Service
+	availability *availability.Service
+	mailboxes    *mailbox.Store
+	audit        *audit.Log
+	feed         *feed.Feed
 }
 
 // inBoth runs fn on both engines. The job runner runs beside it unless fn never waits for it.
@@ -82,8 +86,11 @@ func newWorld(t *testing.T, d *db.DB, c directory.Config) *world {
 	w.directory = directory.New(c)
 	w.policy = policy.New(w.directory, w.clock)
 	w.mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: noBlobs{}, Feed: w.feed, Clock: w.clock, Log: log})
+	w.availability = availability.New(availability.Config{
+		DB: d, Directory: w.directory, Clock: w.clock, Root: secret.Ephemeral(), Dialer: dial.New(nil, nil), Log: log,
+	})
 	w.Service = organization.New(organization.Config{
-		DB: d, Directory: w.directory, Policy: w.policy, Mailboxes: w.mailboxes, Audit: w.audit, Clock: w.clock, Log: log,
+		DB: d, Directory: w.directory, Policy: w.policy, Availability: w.availability, Mailboxes: w.mailboxes, Audit: w.audit, Clock: w.clock, Log: log,
 	})
 	return w
 }
@@ -120,7 +127,7 @@ func (noBlobs) Delete(context.Context, string) error { return nil }
 func (w *world) check() {
 	w.t.Helper()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.Check} {
+		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.availability.Check, w.Check} {
 			faults, err := check(ctx, tx)
 			if err != nil {
 				return err

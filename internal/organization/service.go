@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -20,13 +21,14 @@ const (
 
 // Config is what a Service is made of. All but Log, Account and Region are required.
 type Config struct {
-	DB        *db.DB
-	Directory *directory.Service
-	Policy    *policy.Service
-	Mailboxes *mailbox.Store
-	Audit     *audit.Log
-	Clock     clock.Clock
-	Log       *slog.Logger // nil discards
+	DB           *db.DB
+	Directory    *directory.Service
+	Policy       *policy.Service
+	Availability *availability.Service
+	Mailboxes    *mailbox.Store
+	Audit        *audit.Log
+	Clock        clock.Clock
+	Log          *slog.Logger // nil discards
 	// Account and Region are what new organisations have in their names (ARN) for good.
 	Account, Region string
 	// MailboxMB is the quota of a new mailbox, and the largest there is, in units of 1,048,576 bytes; 0 means WorkMail's
@@ -39,6 +41,7 @@ type Service struct {
 	db              *db.DB
 	directory       *directory.Service
 	policy          *policy.Service
+	availability    *availability.Service
 	mailboxes       *mailbox.Store
 	audit           *audit.Log
 	clock           clock.Clock
@@ -50,7 +53,7 @@ type Service struct {
 // New returns the service.
 func New(c Config) *Service {
 	s := &Service{
-		db: c.DB, directory: c.Directory, policy: c.Policy, mailboxes: c.Mailboxes, audit: c.Audit, clock: c.Clock, log: c.Log,
+		db: c.DB, directory: c.Directory, policy: c.Policy, availability: c.Availability, mailboxes: c.Mailboxes, audit: c.Audit, clock: c.Clock, log: c.Log,
 		account: c.Account, region: c.Region, quotaMB: c.MailboxMB,
 	}
 	if s.log == nil {

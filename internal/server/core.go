@@ -13,10 +13,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/blob"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/feed"
@@ -41,6 +43,8 @@ type core struct {
 	keys          *identity.Keys
 	directory     *directory.Service
 	policy        *policy.Service
+	dialer        *dial.Dialer // makes every connection to an address that an organisation gave
+	availability  *availability.Service
 	mailboxes     *mailbox.Store
 	organizations *organization.Service
 	transport     *transport.Transport
@@ -63,7 +67,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), availability.Migrations(),
 		),
 		Log: log,
 	})
@@ -85,9 +89,11 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		return nil, err
 	}
 	parts.audit = audit.New(d, parts.clock, audit.Config{})
+	resolver := dns.New(c.DNSResolver)
+	parts.dialer = dial.New(resolver.Net(), c.AllowedNetworks)
 	parts.directory = directory.New(directory.Config{
 		DB: d, Audit: parts.audit, Clock: parts.clock, Feed: parts.feed, Log: log,
-		Resolver:         dns.New(c.DNSResolver),
+		Resolver:         resolver,
 		TestDomainSuffix: c.TestDomainSuffix,
 		MailHost:         c.Hostname,
 		HashCost:         directory.HashCost{MemoryKiB: uint32(c.PasswordMemoryKiB), Passes: uint32(c.PasswordPasses)},
@@ -98,6 +104,14 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.keys = identity.NewKeys(d, parts.audit, parts.root, parts.feed, parts.clock, iam.Check)
 	parts.policy = policy.New(parts.directory, parts.clock)
+	functions, err := functionsOf(c)
+	if err != nil {
+		return nil, err
+	}
+	parts.availability = availability.New(availability.Config{
+		DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Dialer: parts.dialer, Log: log,
+		Functions: functions, Limit: c.LimitAvailability,
+	})
 	parts.spool = filepath.Join(dir, spoolName)
 	// What a killed server left there was never acknowledged.
 	if err := errors.Join(os.RemoveAll(parts.spool), os.MkdirAll(parts.spool, 0o700)); err != nil {
@@ -112,7 +126,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		MaxMessage: c.MaxMessage() + transport.MaxAdded, // the faces hold senders to the limit itself
 	})
 	parts.organizations = organization.New(organization.Config{
-		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit,
+		DB: d, Directory: parts.directory, Policy: parts.policy, Availability: parts.availability, Mailboxes: parts.mailboxes, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
 		MailboxMB: int64(c.LimitMailboxMB),
 	})
@@ -193,7 +207,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 		faults = append(faults, "database: "+err.Error())
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
-		c.directory.Check, c.policy.Check, c.organizations.Check,
+		c.directory.Check, c.policy.Check, c.availability.Check, c.organizations.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

@@ -25,7 +25,7 @@ type faces struct {
 func (s *Server) newFaces() faces {
 	c := s.core
 	api := &awsapi.API{
-		Directory: c.directory, Organizations: c.organizations, Policy: c.policy,
+		Directory: c.directory, Organizations: c.organizations, Policy: c.policy, Availability: c.availability,
 		Pages: awsapi.NewPages(c.root.Derive("page tokens")),
 	}
 	mail := smtp.Config{

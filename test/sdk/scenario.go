@@ -52,6 +52,7 @@ func scenario() []step {
 	steps = append(steps, addressSteps()...)
 	steps = append(steps, domainSteps()...)
 	steps = append(steps, permissionSteps()...)
+	steps = append(steps, availabilitySteps()...)
 	return append(steps, endSteps()...)
 }
 
