@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/export"
@@ -23,6 +24,7 @@ type API struct {
 	Impersonation *identity.Impersonation
 	Center        *identity.Center
 	Exports       *export.Service
+	Availability  *availability.Service
 	Pages         *Pages
 }
 
@@ -45,6 +47,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.identityHandlers(),
 		a.retentionHandlers(),
 		a.exportHandlers(),
+		a.availabilityHandlers(),
 	)
 }
 

@@ -77,6 +77,11 @@ func settle(w *world, alias string) *settlement {
 		s.job = *must(w, w.StartMailboxExportJob, exportInput(org, entity)).JobId
 		w.settle()
 	}
+	for _, domain := range []string{s.domain, alias + ".example"} {
+		must(w, w.CreateAvailabilityConfiguration, &workmail.CreateAvailabilityConfigurationInput{
+			OrganizationId: &org, DomainName: &domain, LambdaProvider: &types.LambdaAvailabilityProvider{LambdaArn: str(noFunction)},
+		})
+	}
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s

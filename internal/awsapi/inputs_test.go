@@ -79,5 +79,8 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 			in[name] = value
 		}
 	}
+	if op.Input.Member("LambdaProvider") >= 0 && op.Name != "TestAvailabilityConfiguration" {
+		in["LambdaProvider"] = map[string]string{"LambdaArn": noFunction}
+	}
 	return in
 }

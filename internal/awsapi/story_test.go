@@ -26,6 +26,7 @@ func TestEveryOperation(t *testing.T) {
 		s.permissions()
 		s.retention()
 		s.exports()
+		s.availability()
 		s.tags()
 		s.access()
 		s.mobileRules()

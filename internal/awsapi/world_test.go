@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,11 +24,13 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/awsapi"
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/db/dbtest"
+	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/export"
@@ -54,6 +57,7 @@ type world struct {
 	directory *directory.Service
 	policy    *policy.Service
 	center    *identity.Center
+	available *availability.Service
 	life      *organization.Service
 	exports   *export.Service
 	mailboxes *mailbox.Store
@@ -79,7 +83,7 @@ type exchange struct {
 // inBoth runs fn on both engines, with the server's own jobs beside it, and lets every package check what is left.
 func inBoth(t *testing.T, fn func(w *world)) {
 	t.Helper()
-	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), mailbox.Migrations(), export.Migrations())
+	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations())
 	dbtest.Bubble(t, migrations, func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		stop := w.startJobs()
@@ -108,6 +112,10 @@ func newWorld(t *testing.T, d *db.DB) *world {
 		DB: d, Directory: w.directory, Audit: records, Feed: notices, Clock: clock.System{}, Root: secret.Ephemeral(), Account: "111122223333",
 		Mapped: func(instance string) bool { return instance == instanceARN },
 	})
+	w.available = availability.New(availability.Config{
+		DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral(), Log: log, Limit: 8,
+		Dialer: noNames{dial.New(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")})}, TLS: trustInTestServers(),
+	})
 	w.mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: noBlobs{}, Feed: notices, Clock: clock.System{}, Log: log})
 	dir := t.TempDir()
 	var err error
@@ -119,13 +127,14 @@ func newWorld(t *testing.T, d *db.DB) *world {
 		t.Fatal(err)
 	}
 	w.life = organization.New(organization.Config{
-		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Mailboxes: w.mailboxes, Exports: w.exports, Audit: records, Clock: clock.System{}, Log: log,
+		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Availability: w.available, Mailboxes: w.mailboxes, Exports: w.exports, Audit: records, Clock: clock.System{}, Log: log,
 		Account: "111122223333", Region: "eu-west-1",
 	})
 	w.impersonation = identity.NewImpersonation(w.policy, records, secret.Ephemeral(), clock.System{}, log)
 	w.api = &awsapi.API{
 		Directory: w.directory, Organizations: w.life, Policy: w.policy, Exports: w.exports, Impersonation: w.impersonation, Center: w.center,
-		Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
+		Availability: w.available,
+		Pages:        awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
 	}
 	w.front = awsapi.New(awsapi.Options{
 		Keys: w, Handlers: w.api.Handlers(), OrganizationARN: w.api.OrganizationARN, Account: "111122223333", Region: "eu-west-1",
@@ -209,7 +218,7 @@ func (w *world) check() {
 	w.t.Helper()
 	w.settle()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.life.Check, w.exports.Check} {
+		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.available.Check, w.life.Check, w.exports.Check} {
 			faults, err := check(ctx, tx)
 			if err != nil {
 				return err

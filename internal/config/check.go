@@ -1,20 +1,24 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 var (
-	accountID = regexp.MustCompile(`\A[0-9]{12}\z`)
-	region    = regexp.MustCompile(`\A[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}\z`)
-	label     = regexp.MustCompile(`\A[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\z`)
+	accountID   = regexp.MustCompile(`\A[0-9]{12}\z`)
+	region      = regexp.MustCompile(`\A[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}\z`)
+	functionARN = regexp.MustCompile(`\Aarn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_.-]+(:(\$LATEST|[A-Za-z0-9_-]+))?\z`)
+	label       = regexp.MustCompile(`\A[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\z`)
 )
 
 // check returns one error for each setting that can't be used.
@@ -69,6 +73,11 @@ func (c *Config) check() []error {
 			wrong("dns_resolver", "%v", err)
 		}
 	}
+	for _, arn := range slices.Sorted(maps.Keys(c.Functions)) {
+		if err := c.Functions[arn].check(arn); err != nil {
+			faults = append(faults, fmt.Errorf("function.%q: %w", arn, err))
+		}
+	}
 	for _, l := range []struct {
 		key                string
 		value, least, most int
@@ -79,6 +88,7 @@ func (c *Config) check() []error {
 		{"limit_domains", c.LimitDomains, 1, math.MaxInt32},
 		{"limit_tags", c.LimitTags, 1, math.MaxInt32},
 		{"recoverable_days", c.RecoverableDays, 1, 3650},
+		{"limit_availability", c.LimitAvailability, 1, math.MaxInt32},
 		{"limit_mailbox_mb", c.LimitMailboxMB, 1, 1 << 30},
 		{"limit_message_mb", c.LimitMessageMB, 1, 1024},
 		{"audit_retention_days", c.AuditRetentionDays, 1, 36500},
@@ -90,6 +100,18 @@ func (c *Config) check() []error {
 	}
 	faults = append(faults, c.checkIdentityCenters()...)
 	return append(faults, c.checkLogGroups()...)
+}
+
+func (f Function) check(arn string) error {
+	if !functionARN.MatchString(arn) {
+		return errors.New("this is not the ARN of a Lambda function")
+	}
+	// The URL may hold a secret, so the message does not repeat it.
+	u, err := url.Parse(f.URL)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" {
+		return errors.New("url is not of the form https://host/path")
+	}
+	return nil
 }
 
 // Listener is a setting that names an address to listen on.

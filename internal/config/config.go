@@ -83,12 +83,14 @@ type Config struct {
 	RecoverableDays int `key:"recoverable_days" default:"30" help:"days for which mail deleted by a retention policy can be recovered"`
 
 	// The limits below are WorkMail's own. Those that bound one request, entity or message must be 1 or more.
-	LimitAliases    int `key:"limit_aliases" default:"100" help:"aliases of a user, group or resource"`
-	LimitDomains    int `key:"limit_domains" default:"1000" help:"mail domains of an organization"`
-	LimitTags       int `key:"limit_tags" default:"50" help:"tags of an organization"`
-	LimitMailboxMB  int `key:"limit_mailbox_mb" default:"51200" help:"size of a new mailbox, and the largest quota, in MB"`
-	LimitMessageMB  int `key:"limit_message_mb" default:"40" help:"largest message in MB, up to 1024"`
-	LimitRecipients int `key:"limit_recipients" default:"500" help:"recipients of a message"`
+	LimitAliases int `key:"limit_aliases" default:"100" help:"aliases of a user, group or resource"`
+	LimitDomains int `key:"limit_domains" default:"1000" help:"mail domains of an organization"`
+	LimitTags    int `key:"limit_tags" default:"50" help:"tags of an organization"`
+	// LimitAvailability has no published counterpart in WorkMail.
+	LimitAvailability int `key:"limit_availability" default:"100" help:"availability configurations of an organization"`
+	LimitMailboxMB    int `key:"limit_mailbox_mb" default:"51200" help:"size of a new mailbox, and the largest quota, in MB"`
+	LimitMessageMB    int `key:"limit_message_mb" default:"40" help:"largest message in MB, up to 1024"`
+	LimitRecipients   int `key:"limit_recipients" default:"500" help:"recipients of a message"`
 	// Those that bound the business are off unless they are set: 0 means no limit.
 	LimitOrganizations int `key:"limit_organizations" default:"0" help:"organizations of the server (0: no limit; WorkMail's is 100)"`
 	LimitUsers         int `key:"limit_users" default:"0" help:"users of an organization (0: no limit; WorkMail's is 1000)"`
@@ -118,6 +120,9 @@ type Config struct {
 	//	path = "/var/log/pennypost/events.jsonl"
 	LogGroups map[string]LogGroup `key:"-" table:"log_group"`
 
+	// Functions are what is called in the place of Lambda functions, by the ARN that organisations give.
+	Functions map[string]Function `key:"-" table:"function"`
+
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`
 }
@@ -132,6 +137,17 @@ type ExportBucket struct {
 	SecretAccessKeyFile string `toml:"secret_access_key_file"`
 	// Encryption is kms (the default): S3 is asked to encrypt under the KmsKeyArn of the job; or none, for stores without keys.
 	Encryption string `toml:"encryption"`
+}
+
+// Function is an HTTPS endpoint that is called in the place of a Lambda function: [function."arn:aws:lambda:…"].
+type Function struct {
+	// URL is where the event is sent to by POST, as JSON; https only.
+	URL string `toml:"url"`
+	// CAFile holds the certificates, in PEM, that sign the endpoint's. Empty means the system's.
+	CAFile string `toml:"ca_file"`
+	// SecretFile holds a secret that is sent as "Authorization: Bearer …", by which the endpoint knows the server. It is read
+	// at the start; space around it doesn't count. Empty means that none is sent.
+	SecretFile string `toml:"secret_file"`
 }
 
 // SecretKeyPath is the file of the key that seals secrets.

@@ -281,9 +281,36 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// Functions come from the file alone; what is wrong with one is told with its ARN.
+func TestFunctions(t *testing.T) {
+	const arn = "arn:aws:lambda:eu-west-1:111122223333:function:calendar"
+	table := "[function.'" + arn + "']\n"
+	c, err := Load(Sources{File: file(t, "allowed_networks = ['10.1.0.0/16', '::1']\n"+table+"url = 'https://cap.example/f'\nca_file = 'ca.pem'\nsecret_file = 'key'\n[function.'"+arn+":live']\nurl = 'https://cap.example/live'\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (Function{URL: "https://cap.example/f", CAFile: "ca.pem", SecretFile: "key"}); c.Functions[arn] != want || len(c.Functions) != 2 || len(c.AllowedNetworks) != 2 {
+		t.Errorf("functions %+v, networks %v", c.Functions, c.AllowedNetworks)
+	}
+	for text, says := range map[string]string{
+		table + "url = 'http://cap.example/'": "https",
+		table + "url = '/f'":                  "https",
+		table:                                 "https",
+		table + "url = 7":                     "url",
+		table + "url = 'https://cap.example/'\nretries = 3":      "retries",
+		"[function.'arn:aws:s3:::bucket']\nurl = 'https://x.y/'": "not the ARN of a Lambda function",
+		"function = 'x'": "function",
+		"[function]\nurl = 'https://cap.example'": "function",
+	} {
+		if _, err := Load(Sources{File: file(t, text)}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: the error lacks %q: %v", text, says, err)
+		}
+	}
+}
+
 func TestLimitsHaveBounds(t *testing.T) {
 	for key, bad := range map[string]string{
-		"password_memory_kib": "19455", "password_passes": "1", "limit_aliases": "0", "limit_domains": "0", "limit_tags": "0",
+		"password_memory_kib": "19455", "password_passes": "1", "limit_aliases": "0", "limit_domains": "0", "limit_tags": "0", "limit_availability": "0",
 		"limit_mailbox_mb": "0", "limit_message_mb": "1025", "limit_recipients": "x", "limit_users": "-1", "limit_organizations": "1.5",
 		"limit_daily_user_external": "-1", "limit_daily_account_external": "x", "limit_daily_account_test": "2.5", "recoverable_days": "0",
 	} {

@@ -2,6 +2,8 @@ package dial
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -9,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -85,6 +88,27 @@ func get(t *testing.T, c *http.Client, url string) (string, error) {
 	defer response.Body.Close() // read to its end
 	body, err := io.ReadAll(response.Body)
 	return string(body), err
+}
+
+// TestClientsShareATLSConfig lets two clients use one at the same time; net/http writes into the one it is given.
+func TestClientsShareATLSConfig(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	given := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	given.RootCAs.AddCert(server.Certificate())
+	var both sync.WaitGroup
+	for range 2 {
+		c := New(nil, here).Client(HTTPOptions{Timeout: time.Minute, MaxBody: 100, TLS: given})
+		both.Go(func() {
+			if _, err := get(t, c, server.URL); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	both.Wait()
+	if given.NextProtos != nil {
+		t.Errorf("the config that was given offers %q", given.NextProtos)
+	}
 }
 
 // TestRedirectsAreCheckedAgain redirects from an allowed address to one that is not.

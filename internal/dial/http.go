@@ -18,7 +18,7 @@ type HTTPOptions struct {
 	Timeout time.Duration
 	// MaxBody is how many bytes an answer's body may have; reading more gives ErrTooLarge. Required.
 	MaxBody int64
-	// TLS, where it is not nil, is what the client trusts and shows.
+	// TLS, where it is not nil, is what the client trusts and shows. It is copied: net/http adds to what it is given.
 	TLS *tls.Config
 	// AllowHTTP lets URLs without TLS through. Without it they are refused, in redirects too.
 	AllowHTTP bool
@@ -30,7 +30,7 @@ var ErrTooLarge = errors.New("the answer is too large")
 // Client returns an HTTP client whose connections are the dialer's. It uses no proxy and keeps no cookies.
 func (d *Dialer) Client(o HTTPOptions) *http.Client {
 	t := &http.Transport{
-		DialContext: d.DialContext, TLSClientConfig: o.TLS, ForceAttemptHTTP2: true,
+		DialContext: d.DialContext, TLSClientConfig: o.TLS.Clone(), ForceAttemptHTTP2: true,
 		TLSHandshakeTimeout: connectTimeout, ResponseHeaderTimeout: o.Timeout, MaxResponseHeaderBytes: 64 << 10,
 		MaxIdleConns: 16, MaxIdleConnsPerHost: 2, IdleConnTimeout: 30 * time.Second,
 	}

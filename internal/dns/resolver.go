@@ -34,6 +34,9 @@ func New(address string) *Resolver {
 	return r
 }
 
+// Net returns the resolver for connections that are made by name.
+func (r *Resolver) Net() *net.Resolver { return &r.r }
+
 // LookupTXT returns the TXT records of name, the strings of each record joined (RFC 7208 section 3.3 reads them so).
 func (r *Resolver) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)

@@ -123,6 +123,9 @@ func (s *Service) finishDeletion(ctx context.Context, j job.Job) error {
 		if err := s.center.EraseTx(ctx, tx, o, asked.Application); err != nil {
 			return err
 		}
+		if err := s.availability.EraseTx(ctx, tx, o); err != nil {
+			return err
+		}
 		if err := s.directory.MarkDeletedTx(ctx, tx, o); err != nil {
 			return err
 		}

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/db/dbtest"
+	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/export"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -32,22 +34,23 @@ var newYear = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 var admin = principal.Principal{Kind: principal.Administrator, ID: "AKIATEST", Name: "test", Protocol: "API"}
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), mailbox.Migrations(), export.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), availability.Migrations(), identity.Migrations(), mailbox.Migrations(), export.Migrations())
 }
 
 // world is a core on an empty store, with a clock that the test moves, in a bubble that knows when all wait.
 type world struct {
 	*organization.Service
-	t         *testing.T
-	ctx       context.Context
-	db        *db.DB
-	clock     *clock.Fake
-	directory *directory.Service
-	policy    *policy.Service
-	center    *identity.Center
-	mailboxes *mailbox.Store
-	audit     *audit.Log
-	feed      *feed.Feed
+	t            *testing.T
+	ctx          context.Context
+	db           *db.DB
+	clock        *clock.Fake
+	directory    *directory.Service
+	policy       *policy.Service
+	center       *identity.Center
+	mailboxes    *mailbox.Store
+	audit        *audit.Log
+	feed         *feed.Feed
+	availability *availability.Service
 }
 
 // inBoth runs fn on both engines. The job runner runs beside it unless fn never waits for it.
@@ -90,10 +93,13 @@ func newWorld(t *testing.T, d *db.DB, c directory.Config) *world {
 		Mapped: func(string) bool { return true },
 	})
 	w.mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: noBlobs{}, Feed: w.feed, Clock: w.clock, Log: log})
+	w.availability = availability.New(availability.Config{
+		DB: d, Directory: w.directory, Clock: w.clock, Root: secret.Ephemeral(), Dialer: dial.New(nil, nil), Log: log,
+	})
 	exports, err := export.New(export.Config{DB: d, Directory: w.directory, Mailboxes: w.mailboxes, Clock: w.clock, Log: log, Dir: t.TempDir()})
 	w.ok(err)
 	w.Service = organization.New(organization.Config{
-		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Mailboxes: w.mailboxes, Exports: exports, Audit: w.audit, Clock: w.clock, Log: log,
+		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Availability: w.availability, Mailboxes: w.mailboxes, Exports: exports, Audit: w.audit, Clock: w.clock, Log: log,
 	})
 	return w
 }
@@ -131,7 +137,7 @@ func (noBlobs) Delete(context.Context, string) error { return nil }
 func (w *world) check() {
 	w.t.Helper()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.Check} {
+		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.availability.Check, w.Check} {
 			faults, err := check(ctx, tx)
 			if err != nil {
 				return err

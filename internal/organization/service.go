@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -22,15 +23,16 @@ const (
 
 // Config is what a Service is made of. All but Log, Account and Region are required.
 type Config struct {
-	DB        *db.DB
-	Directory *directory.Service
-	Policy    *policy.Service
-	Center    *identity.Center
-	Mailboxes *mailbox.Store
-	Exports   *export.Service
-	Audit     *audit.Log
-	Clock     clock.Clock
-	Log       *slog.Logger // nil discards
+	DB           *db.DB
+	Directory    *directory.Service
+	Policy       *policy.Service
+	Center       *identity.Center
+	Availability *availability.Service
+	Mailboxes    *mailbox.Store
+	Exports      *export.Service
+	Audit        *audit.Log
+	Clock        clock.Clock
+	Log          *slog.Logger // nil discards
 	// Account and Region are what new organisations have in their names (ARN) for good.
 	Account, Region string
 	// MailboxMB is the quota of a new mailbox, and the largest there is, in units of 1,048,576 bytes; 0 means WorkMail's
@@ -44,6 +46,7 @@ type Service struct {
 	directory       *directory.Service
 	policy          *policy.Service
 	center          *identity.Center
+	availability    *availability.Service
 	mailboxes       *mailbox.Store
 	exports         *export.Service
 	audit           *audit.Log
@@ -57,7 +60,7 @@ type Service struct {
 // New returns the service.
 func New(c Config) *Service {
 	s := &Service{
-		db: c.DB, directory: c.Directory, policy: c.Policy, center: c.Center, mailboxes: c.Mailboxes, exports: c.Exports, audit: c.Audit, clock: c.Clock, log: c.Log,
+		db: c.DB, directory: c.Directory, policy: c.Policy, center: c.Center, availability: c.Availability, mailboxes: c.Mailboxes, exports: c.Exports, audit: c.Audit, clock: c.Clock, log: c.Log,
 		account: c.Account, region: c.Region, quotaMB: c.MailboxMB,
 	}
 	if s.log == nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/blob"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/config"
@@ -46,6 +47,8 @@ type core struct {
 	directory     *directory.Service
 	policy        *policy.Service
 	center        *identity.Center
+	dialer        *dial.Dialer // makes every connection to an address that an organisation gave
+	availability  *availability.Service
 	mailboxes     *mailbox.Store
 	exports       *export.Service
 	exportJobs    *job.Runner // waits for buckets
@@ -72,7 +75,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), export.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), availability.Migrations(), export.Migrations(),
 		),
 		Log: log,
 	})
@@ -93,7 +96,9 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := identity.BindRoot(ctx, d, parts.root); err != nil {
 		return nil, err
 	}
-	groups, err := logGroups(c, dial.New(nil, c.AllowedNetworks), parts.clock)
+	resolver := dns.New(c.DNSResolver)
+	parts.dialer = dial.New(resolver.Net(), c.AllowedNetworks)
+	groups, err := logGroups(c, parts.dialer, parts.clock)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +107,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.directory = directory.New(directory.Config{
 		DB: d, Audit: parts.audit, Clock: parts.clock, Feed: parts.feed, Log: log,
-		Resolver:         dns.New(c.DNSResolver),
+		Resolver:         resolver,
 		TestDomainSuffix: c.TestDomainSuffix,
 		MailHost:         c.Hostname,
 		HashCost:         directory.HashCost{MemoryKiB: uint32(c.PasswordMemoryKiB), Passes: uint32(c.PasswordPasses)},
@@ -116,6 +121,14 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.center = identity.NewCenter(identity.CenterConfig{
 		DB: d, Directory: parts.directory, Audit: parts.audit, Feed: parts.feed, Clock: parts.clock, Root: parts.root, Account: c.AccountID,
 		Mapped: func(instance string) bool { _, ok := c.IdentityCenter[instance]; return ok },
+	})
+	functions, err := functionsOf(c)
+	if err != nil {
+		return nil, err
+	}
+	parts.availability = availability.New(availability.Config{
+		DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Dialer: parts.dialer, Log: log,
+		Functions: functions, Limit: c.LimitAvailability,
 	})
 	parts.spool = filepath.Join(dir, spoolName)
 	// What a killed server left there was never acknowledged.
@@ -139,7 +152,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		return nil, err
 	}
 	parts.organizations = organization.New(organization.Config{
-		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Mailboxes: parts.mailboxes, Exports: parts.exports, Audit: parts.audit,
+		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability, Mailboxes: parts.mailboxes, Exports: parts.exports, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
 		MailboxMB: int64(c.LimitMailboxMB),
 	})
@@ -241,7 +254,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 		faults = append(faults, "database: "+err.Error())
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
-		c.directory.Check, c.policy.Check, c.center.Check, c.organizations.Check, c.exports.Check,
+		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

@@ -28,7 +28,7 @@ type faces struct {
 func (s *Server) newFaces() (faces, error) {
 	c := s.core
 	api := &awsapi.API{
-		Directory: c.directory, Organizations: c.organizations, Policy: c.policy, Exports: c.exports, Impersonation: c.impersonation, Center: c.center,
+		Directory: c.directory, Organizations: c.organizations, Policy: c.policy, Exports: c.exports, Impersonation: c.impersonation, Center: c.center, Availability: c.availability,
 		Pages: awsapi.NewPages(c.root.Derive("page tokens")),
 	}
 	mail := smtp.Config{

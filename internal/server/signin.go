@@ -4,12 +4,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 
 	"github.com/pennypost/pennypost/internal/config"
-	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/web"
 )
 
@@ -25,7 +23,7 @@ func (s *Server) newWeb() (*web.Handler, error) {
 	}
 	return web.New(web.Config{
 		Door: s.core.door, Center: s.core.center, Directory: s.core.directory, Providers: providers,
-		Dialer: dial.New(net.DefaultResolver, s.config.AllowedNetworks), Root: s.core.root, Clock: s.core.clock, Log: s.log,
+		Dialer: s.core.dialer, Root: s.core.root, Clock: s.core.clock, Log: s.log,
 	}), nil
 }
 

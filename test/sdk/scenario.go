@@ -59,6 +59,7 @@ func scenario() []step {
 	steps = append(steps, identitySteps()...)
 	steps = append(steps, retentionSteps()...)
 	steps = append(steps, exportSteps()...)
+	steps = append(steps, availabilitySteps()...)
 	return append(steps, endSteps()...)
 }
 
