@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,10 +153,6 @@ func TestRetentionStopsWhenItsPolicyEnds(t *testing.T) {
 				stop := w.startJobs()
 				org := w.acme()
 				boxes := []mailbox.ID{w.box(org, "ann"), w.box(org, "bob")}
-				for _, box := range boxes {
-					w.mail(box, mailbox.InboxID, 1500)
-				}
-				w.pass(2 * day)
 				left := func() (n int64) {
 					for _, box := range boxes {
 						f, err := w.mailboxes.FolderByID(w.ctx, box, mailbox.InboxID)
@@ -164,18 +161,33 @@ func TestRetentionStopsWhenItsPolicyEnds(t *testing.T) {
 					}
 					return n
 				}
-				// The change comes while the first pieces are removed.
 				listener := w.feed.Listen(mailbox.Topic(boxes[0]))
 				defer listener.Close()
-				w.putRetention(org, policy.RetentionFolder{Folder: policy.RetainInbox, Action: policy.RetainDeleteNow, Days: 1})
-				<-listener.C
-				if c.crash {
-					stop()
-					stop = func() {}
+				var n int64
+				for range 10 { // on a busy machine a run may end before the change comes
+					for _, box := range boxes {
+						w.mail(box, mailbox.InboxID, 1500)
+					}
+					w.pass(2 * day)
+					select {
+					case <-listener.C: // of the mail that came
+					default:
+					}
+					w.putRetention(org, policy.RetentionFolder{Folder: policy.RetainInbox, Action: policy.RetainDeleteNow, Days: 1})
+					<-listener.C // the change comes while the first pieces are removed
+					if c.crash {
+						stop()
+						stop = func() {}
+					}
+					w.ok(c.change(w, org))
+					if n = left(); n > 0 {
+						break
+					}
+					if c.crash {
+						stop = w.startJobs()
+					}
 				}
-				w.ok(c.change(w, org))
 				// Not one piece may be removed after the change.
-				n := left()
 				if c.crash {
 					stop = w.startJobs()
 				}
@@ -185,7 +197,8 @@ func TestRetentionStopsWhenItsPolicyEnds(t *testing.T) {
 					t.Errorf("%d items were left when the policy ended, and %d later", n, got)
 				}
 				want := fmt.Sprintf("%d removed for good", 3000-n)
-				if got := w.retentionRecords(org); len(got) != 1 || got[0][:len("stopped")] != "stopped" || got[0][len(got[0])-len(want):] != want {
+				got := append([]string{""}, w.retentionRecords(org)...)
+				if last := got[len(got)-1]; !strings.HasPrefix(last, "stopped") || !strings.HasSuffix(last, want) {
 					t.Errorf("the audit trail says %q, want that %s", got, want)
 				}
 			})
