@@ -86,7 +86,7 @@ func (c *Config) check() []error {
 			wrong(l.key, "%d is not between %d and %d", l.value, l.least, l.most)
 		}
 	}
-	return faults
+	return append(faults, c.checkDirectories()...)
 }
 
 // Listener is a setting that names an address to listen on.

@@ -69,6 +69,9 @@ type Config struct {
 	// TrustedProxies are addresses and networks, separated by commas, whose X-Forwarded-For is believed, and who alone may use
 	// a plain HTTP address that is not a loopback one.
 	TrustedProxies []netip.Prefix `key:"trusted_proxies" default:"" help:"addresses or networks of reverse proxies, separated by commas"`
+	// AllowedNetworks are addresses and networks, separated by commas, beside the public internet, where what an organisation or
+	// a table below gives as an address may lead: identity providers and the like inside the operator's own network.
+	AllowedNetworks []netip.Prefix `key:"allowed_networks" default:"" help:"addresses or networks, beside the public internet, that configured endpoints may be in"`
 
 	// PasswordMemoryKiB and PasswordPasses are the cost of a password hash (argon2id, RFC 9106). The defaults are also the
 	// least allowed; a stored hash of another cost is renewed when its user signs in.
@@ -91,6 +94,11 @@ type Config struct {
 	LimitDailyUserExternal    int `key:"limit_daily_user_external" default:"0" help:"external recipients of a user a day (0: no limit; WorkMail's is 10000)"`
 	LimitDailyAccountExternal int `key:"limit_daily_account_external" default:"0" help:"external recipients of an account a day (0: no limit; WorkMail's is 100000)"`
 	LimitDailyAccountTest     int `key:"limit_daily_account_test" default:"0" help:"recipients of an account a day from test domains (0: no limit; WorkMail's is 200)"`
+
+	// The tables below stand in the file alone.
+
+	// Directory is the LDAP server or Active Directory behind each DirectoryId that an organisation may be created with.
+	Directory map[string]Directory `key:"-" table:"directory"`
 
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`

@@ -79,7 +79,7 @@ func TestPrecedence(t *testing.T) {
 				{Sources{File: path}, key + " in " + path, values[2]},
 				{Sources{}, "the default", def.Default},
 			} {
-				value, origin := c.sources.lookup(def, must(readFile(c.sources.File)))
+				value, origin := c.sources.lookup(def, must(readFile(c.sources.File, &Config{})))
 				if value != c.value || origin != c.origin {
 					t.Errorf("got %q from %s, want %q from %s", value, origin, c.value, c.origin)
 				}

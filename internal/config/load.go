@@ -40,14 +40,14 @@ func Settings() []Setting {
 // Load collects the settings from the sources, checks each, and checks them together. The error names the setting as it
 // was given, the value, and what is allowed; several faults come joined, one a line.
 func Load(s Sources) (*Config, error) {
-	file, err := readFile(s.File)
+	c := &Config{Origin: map[string]string{}}
+	file, err := readFile(s.File, c)
 	if err != nil {
 		return nil, err
 	}
 	if err := known("the program", s.Values); err != nil {
 		return nil, err
 	}
-	c := &Config{Origin: map[string]string{}}
 	v := reflect.ValueOf(c).Elem()
 	var faults []error
 	for field := range fields() {
@@ -107,8 +107,8 @@ func (s Sources) lookup(def Setting, file map[string]string) (value, origin stri
 	return def.Default, "the default"
 }
 
-// readFile returns the settings of a TOML file as text, and refuses keys that are no settings.
-func readFile(path string) (map[string]string, error) {
+// readFile returns the settings of a TOML file as text, puts its tables into c, and refuses keys that are neither.
+func readFile(path string, c *Config) (map[string]string, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -119,6 +119,9 @@ func readFile(path string) (map[string]string, error) {
 	var raw map[string]any
 	if _, err := toml.Decode(string(text), &raw); err != nil {
 		return nil, fmt.Errorf("--config: %s: %w", path, err)
+	}
+	if err := readTables(path, string(text), raw, c); err != nil {
+		return nil, err
 	}
 	if err := known("--config: "+path, raw); err != nil {
 		return nil, err
@@ -134,6 +137,34 @@ func readFile(path string) (map[string]string, error) {
 		values[key] = value
 	}
 	return values, errors.Join(faults...)
+}
+
+// readTables takes the tables of a TOML file out of raw and puts each into its field of c. A key that the field's type has not is
+// refused.
+func readTables(path, text string, raw map[string]any, c *Config) error {
+	var primitives map[string]toml.Primitive
+	meta, err := toml.Decode(text, &primitives)
+	if err != nil {
+		return fmt.Errorf("--config: %s: %w", path, err)
+	}
+	var faults []error
+	v := reflect.ValueOf(c).Elem()
+	for i := range v.NumField() {
+		table := v.Type().Field(i).Tag.Get("table")
+		if _, there := raw[table]; table == "" || !there {
+			continue
+		}
+		delete(raw, table)
+		if err := meta.PrimitiveDecode(primitives[table], v.Field(i).Addr().Interface()); err != nil {
+			faults = append(faults, fmt.Errorf("--config: %s: %s: %w", path, table, err))
+		}
+		for _, key := range meta.Undecoded() {
+			if key[0] == table {
+				faults = append(faults, fmt.Errorf("--config: %s: there is no setting %s", path, key))
+			}
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // known refuses keys that are no settings.

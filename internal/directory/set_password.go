@@ -44,9 +44,7 @@ func (s *Service) SetPassword(ctx context.Context, p principal.Principal, org Or
 			return "", err
 		}
 		s.publishUser(tx, o.ID, e.ID)
-		if secret == "" {
-			return string(e.ID), nil
-		}
+		// An external directory keeps the password; the row is then there for the version, which ends sessions.
 		if _, err := tx.Exec(ctx, insertPassword, locked.Key, secret, s.clock.Now().UnixMicro()); err != nil {
 			return "", fmt.Errorf("store password: %w", err)
 		}

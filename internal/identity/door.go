@@ -172,7 +172,9 @@ func (d *Door) verify(ctx context.Context, who directory.SignIn, known bool, c C
 		failed = true
 		return "not enabled", nil
 	}
-	d.remembered.add(user, c.Password, who.PasswordVersion)
+	if !who.Elsewhere {
+		d.remembered.add(user, c.Password, who.PasswordVersion)
+	}
 	return "", nil
 }
 

@@ -17,7 +17,9 @@ import (
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/directory/ldap"
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/feed"
 	"github.com/pennypost/pennypost/internal/identity"
@@ -48,6 +50,8 @@ type core struct {
 	door          *identity.Door
 	jobs          *job.Runner
 	domainChecks  *job.Runner // waits for DNS, which may not answer: nobody else's work waits behind it
+	ldap          map[string]*ldap.Directory
+	mirrors       *job.Runner // waits for external directories
 }
 
 // spoolName is the directory of large messages on their way in, in every directory that a kept server works in.
@@ -85,8 +89,16 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		return nil, err
 	}
 	parts.audit = audit.New(d, parts.clock, audit.Config{})
+	if parts.ldap, err = externalDirectories(c, dial.New(nil, c.AllowedNetworks)); err != nil {
+		return nil, err
+	}
+	external := map[string]directory.Directory{}
+	for id, d := range parts.ldap {
+		external[id] = d
+	}
 	parts.directory = directory.New(directory.Config{
-		DB: d, Audit: parts.audit, Clock: parts.clock, Feed: parts.feed, Log: log,
+		External: external,
+		DB:       d, Audit: parts.audit, Clock: parts.clock, Feed: parts.feed, Log: log,
 		Resolver:         dns.New(c.DNSResolver),
 		TestDomainSuffix: c.TestDomainSuffix,
 		MailHost:         c.Hostname,
@@ -130,6 +142,8 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.transport.Handle(parts.jobs)
 	parts.domainChecks = job.NewRunner(d, parts.clock, log)
 	parts.directory.Handle(parts.domainChecks)
+	parts.mirrors = job.NewRunner(d, parts.clock, log)
+	parts.organizations.HandleMirrors(parts.mirrors)
 	return parts, nil
 }
 
@@ -177,7 +191,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.door.Run, c.upkeep} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.mirrors.Run, c.door.Run, c.upkeep} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -209,5 +223,10 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	return append(faults, found...), err
 }
 
-// close closes the store.
-func (c *core) close() error { return c.db.Close() }
+// close closes the store, and what is connected to external directories.
+func (c *core) close() error {
+	for _, d := range c.ldap {
+		d.Close()
+	}
+	return c.db.Close()
+}
