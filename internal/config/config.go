@@ -78,6 +78,10 @@ type Config struct {
 	PasswordMemoryKiB int `key:"password_memory_kib" default:"19456" help:"memory of a password hash in KiB, 19456 at least"`
 	PasswordPasses    int `key:"password_passes" default:"2" help:"passes of a password hash, 2 at least"`
 
+	// DirectorySeconds is the pause between two looks at what changed in an external directory. Sessions of users who are gone
+	// there end by then; who signs in is asked about at once.
+	DirectorySeconds int `key:"directory_seconds" default:"60" help:"seconds between two looks at what changed in external directories"`
+
 	// The limits below are WorkMail's own. Those that bound one request, entity or message must be 1 or more.
 	LimitAliases    int `key:"limit_aliases" default:"100" help:"aliases of a user, group or resource"`
 	LimitDomains    int `key:"limit_domains" default:"1000" help:"mail domains of an organization"`

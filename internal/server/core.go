@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -126,7 +127,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.organizations = organization.New(organization.Config{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
-		MailboxMB: int64(c.LimitMailboxMB),
+		MailboxMB: int64(c.LimitMailboxMB), MirrorEvery: time.Duration(c.DirectorySeconds) * time.Second,
 	})
 	parts.door = identity.NewDoor(parts.directory, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.transport = transport.New(transport.Options{
