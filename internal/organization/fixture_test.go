@@ -91,6 +91,7 @@ func newWorld(t *testing.T, d *db.DB, c directory.Config) *world {
 func (w *world) startJobs() (stop func()) {
 	runner := job.NewRunner(w.db, w.clock, slog.New(slog.NewTextHandler(w.t.Output(), nil)))
 	w.Handle(runner)
+	w.HandleMirrors(runner)
 	w.directory.Handle(runner)
 	w.audit.Handle(runner)
 	ctx, cancel := context.WithCancel(w.ctx)

@@ -130,8 +130,11 @@ func (s *Service) mirrorOnce(ctx context.Context, o *directory.Organization, sta
 	if err != nil {
 		return err
 	}
+	if err := m.Compare(ctx, present); err != nil {
+		return err
+	}
 	state.Compared = now.UnixMicro()
-	return m.Compare(ctx, present)
+	return nil
 }
 
 // mirror stores what an external directory tells.

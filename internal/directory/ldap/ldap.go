@@ -116,6 +116,9 @@ func (d *Directory) NameLimit() int { return nameLimit }
 func (d *Directory) Probe(ctx context.Context) error {
 	return d.use(ctx, func(conn *ldap.Conn) error {
 		_, err := conn.Search(d.request(d.config.Base, ldap.ScopeBaseObject, "(objectClass=*)", "1.1"))
+		if ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
+			return fault.Wrap(err, fault.DirectoryDown, fault.Directory, "the external directory does not have, or show, the base that is configured")
+		}
 		return err
 	})
 }
@@ -148,6 +151,8 @@ func (d *Directory) word(err error) error {
 	switch e.ResultCode {
 	case ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultStrongAuthRequired, ldap.LDAPResultAuthorizationDenied:
 		return fault.Wrap(err, fault.DirectoryRefusedUs, fault.Directory, "the external directory does not let this server's account do that")
+	case ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultTimeLimitExceeded, ldap.LDAPResultAdminLimitExceeded:
+		return fault.Wrap(err, fault.DirectoryRefusedUs, fault.Directory, "the external directory's limits for this server's account are too low")
 	case ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultReferral:
 		return fault.Wrap(err, fault.Unsupported, fault.Directory, "the external directory does not take this change")
 	case ldap.LDAPResultEntryAlreadyExists:

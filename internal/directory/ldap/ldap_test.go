@@ -328,11 +328,10 @@ func readOnly(w *world) {
 		w.t.Errorf("%+v, %v", o, err)
 	}
 	id := w.user("old.hand").ID
-	create := func(err error) error { return err }
 	_, userErr := w.directory.CreateUser(w.ctx, admin, w.org, directory.NewUser{Name: "new"})
 	_, groupErr := w.directory.CreateGroup(w.ctx, admin, w.org, directory.NewGroup{Name: "new"})
 	for what, err := range map[string]error{
-		"create user": create(userErr), "create group": create(groupErr),
+		"create user": userErr, "create group": groupErr,
 		"update user":    w.directory.UpdateUser(w.ctx, admin, w.org, "old.hand", directory.UserChange{City: ptr("Bonn")}),
 		"reset password": w.ResetPassword(w.ctx, admin, w.org, id, other),
 		"remove member":  w.directory.RemoveMember(w.ctx, admin, w.org, "veterans", "old.hand"),
@@ -392,7 +391,7 @@ func incremental(t *testing.T, f flavour) {
 		if m := next(); len(m.put) != 5 || m.compared != 1 {
 			t.Errorf("at first: %d told, compared %d times", len(m.put), m.compared)
 		}
-		byTime := f.server == w.f.server && f.preset == "rfc" && strings.Contains(cursor, "Stamp")
+		byTime := strings.Contains(cursor, "Stamp") // tells more than changed: all of the last second
 		if m := next(); len(m.put) > 0 && !byTime || len(m.gone) > 0 || m.compared > 0 {
 			t.Errorf("nothing changed: %+v", m)
 		}
@@ -409,12 +408,7 @@ func incremental(t *testing.T, f flavour) {
 			return // it does not tell what is gone
 		}
 		w.remove(dns[2])
-		m = next()
-		var gone directory.EntityID
-		for _, id := range m.gone {
-			gone = id
-		}
-		if gone == "" || m.compared > 0 {
+		if m := next(); len(m.gone) == 0 || m.compared > 0 {
 			t.Errorf("one gone: %+v", m)
 		}
 		cursor = "{}"
@@ -435,7 +429,12 @@ func refused(t *testing.T, f flavour) {
 			c.BindDN = "cn=nobody," + f.server.Base
 		}, fault.DirectoryRefusedUs},
 		"unknown authority": {func(c *ldap.Config) { c.TLS = &tls.Config{MinVersion: tls.VersionTLS12} }, fault.DirectoryDown},
-		"another's name":    {func(c *ldap.Config) { c.URL = strings.Replace(c.URL, "127.", "localhost#127.", 1) }, fault.DirectoryDown},
+		"another's name": {func(c *ldap.Config) {
+			_, host, _ := strings.Cut(c.URL, "//")
+			host, _, _ = strings.Cut(host, ":")
+			c.URL = strings.Replace(c.URL, host, "localhost", 1)
+		}, fault.DirectoryDown},
+		"no such base": {func(c *ldap.Config) { c.Base = "ou=nowhere," + c.Base }, fault.DirectoryDown},
 		"StartTLS, unknown authority": {func(c *ldap.Config) {
 			c.URL, c.TLS = f.server.StartTLS, &tls.Config{MinVersion: tls.VersionTLS12}
 		}, fault.DirectoryDown},
@@ -447,15 +446,12 @@ func refused(t *testing.T, f flavour) {
 		t.Run(name, func(t *testing.T) {
 			config := f.config(t, f.server.Base)
 			c.alter(&config)
-			if strings.Contains(config.URL, "#") {
-				config.URL = strings.Split(config.URL, "localhost#")[0] + "localhost" + config.URL[strings.LastIndexByte(config.URL, ':'):]
-				if f.preset == "ad" {
-					return // it listens on an address that localhost is not
-				}
-			}
 			d := open(t, config)
 			if err := d.Probe(t.Context()); !fault.Is(err, c.kind, fault.Directory) {
 				t.Errorf("Probe: %v", err)
+			}
+			if name == "no such base" {
+				return
 			}
 			_, _, err := d.Create(t.Context(), directory.NewEntry{Kind: directory.KindUser, User: directory.NewUser{Name: "x"}})
 			if !fault.Is(err, c.kind, fault.Directory) {
