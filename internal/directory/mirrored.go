@@ -48,6 +48,8 @@ type Outside struct {
 	System bool
 	// Barred says that the directory itself lets the user do nothing.
 	Barred bool
+	// PasswordSet tells one password of a user from the next, where the directory says when it was set; not longer than 64 bytes.
+	PasswordSet string
 	// Members are the places of a group's members.
 	Members []string
 }
@@ -85,7 +87,8 @@ CREATE TABLE mirror (
 CREATE TABLE mirrored (
   entity {{if .WithoutRowID}}INTEGER{{else}}BIGINT{{end}} NOT NULL PRIMARY KEY,
   organization BIGINT NOT NULL,
-  place TEXT {{.CollateC}} NOT NULL
+  place TEXT {{.CollateC}} NOT NULL,
+  password_set TEXT NOT NULL
 );
 CREATE INDEX mirrored_place ON mirrored (organization, place);
 CREATE TABLE mirrored_member (
@@ -130,8 +133,10 @@ const (
 	reviveEntity = `UPDATE entity SET state = 2, deleted = 0, role = $2 WHERE key = $1`
 	renameEntity = `UPDATE entity SET name = $2, name_key = $3 WHERE key = $1`
 	renameGroup  = `UPDATE member SET group_name = $2 WHERE group_key = $1`
-	putPlace     = `INSERT INTO mirrored (entity, organization, place) VALUES ($1, $2, $3)
-		ON CONFLICT (entity) DO UPDATE SET place = excluded.place`
+	putPlace     = `INSERT INTO mirrored (entity, organization, place, password_set) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (entity) DO UPDATE SET place = excluded.place, password_set = excluded.password_set`
+	// forgetPasswordSet lets the mirror take the next password for the one it knows.
+	forgetPasswordSet = `UPDATE mirrored SET password_set = '' WHERE entity = $1`
 	// joinGroups lets an entity into the groups that name its place.
 	joinGroups = `INSERT INTO member (group_key, member, group_name) SELECT g.key, CAST($1 AS BIGINT), g.name_key
 		FROM mirrored_member m JOIN entity g ON g.key = m.group_key AND g.state <> 3
@@ -183,13 +188,33 @@ func (s *Service) MirrorTx(ctx context.Context, tx *db.Tx, o *Organization, out 
 			return nil, err
 		}
 	}
-	if _, err := tx.Exec(ctx, putPlace, e.Key, o.Key, out.Place); err != nil {
+	if err := s.mirrorPasswordTx(ctx, tx, o, e, out.PasswordSet); err != nil {
+		return nil, err
+	}
+	if _, err := tx.Exec(ctx, putPlace, e.Key, o.Key, out.Place, out.PasswordSet); err != nil {
 		return nil, fmt.Errorf("mirror %s: %w", e.ID, err)
 	}
 	if _, err := tx.Exec(ctx, joinGroups, e.Key, o.Key, out.Place); err != nil {
 		return nil, fmt.Errorf("mirror %s: %w", e.ID, err)
 	}
 	return s.lockTx(ctx, tx, e)
+}
+
+// mirrorPasswordTx ends the sessions of a user who has another password in the directory than when it was looked at last.
+func (s *Service) mirrorPasswordTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, set string) error {
+	var before string
+	err := tx.QueryRow(ctx, `SELECT password_set FROM mirrored WHERE entity = $1`, e.Key).Scan(&before)
+	if err = ignoreNoRows(err); err != nil {
+		return fmt.Errorf("read when the password of %s was set: %w", e.ID, err)
+	}
+	if before == "" || set == "" || before == set {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, insertPassword, e.Key, "", s.clock.Now().UnixMicro()); err != nil {
+		return fmt.Errorf("change the version of the password of %s: %w", e.ID, err)
+	}
+	s.publishUser(tx, o.ID, e.ID)
+	return nil
 }
 
 func (s *Service) renameTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, name string) error {

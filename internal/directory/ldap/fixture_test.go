@@ -300,6 +300,20 @@ func (w *world) replace(dn, attribute string, values ...string) {
 	w.must(w.outside.Modify(modify))
 }
 
+// setPassword sets a password in the directory itself.
+func (w *world) setPassword(dn, password string) {
+	w.t.Helper()
+	if w.f.preset == "ad" {
+		w.replace(dn, "unicodePwd", utf16Quoted(password))
+		return
+	}
+	set := func() string { return w.there("(uid=ann)").GetAttributeValue("pwdChangedTime") }
+	for before := set(); set() == before; { // it counts in seconds
+		_, err := w.outside.PasswordModify(ldaplib.NewPasswordModifyRequest(dn, "", password))
+		w.must(err)
+	}
+}
+
 func (w *world) remove(dn string) {
 	w.t.Helper()
 	w.must(w.outside.Del(ldaplib.NewDelRequest(dn, nil)))

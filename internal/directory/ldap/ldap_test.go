@@ -190,7 +190,20 @@ func passwords(w *world) {
 			w.t.Error("the user whose password was refused stays in the directory")
 		}
 	}
-	w.mayEnter("ann", other)
+	// Set there: the session ends when that is mirrored. Set by us, it ended at once and the mirror ends no other.
+	w.mirror()
+	session = w.mayEnter("ann", other)
+	w.mirror()
+	select {
+	case <-session.Done():
+		w.t.Error("a password that was reset here ended a session of the new one")
+	default:
+	}
+	w.setPassword(w.there("("+w.name()+"=ann)").DN, password)
+	w.mayNotEnter("ann", other)
+	w.mirror()
+	<-session.Done()
+	w.mayEnter("ann", password)
 	_, err := w.directory.CreateUser(w.ctx, admin, w.org, directory.NewUser{Name: "bob"})
 	w.must(err)
 	w.register("bob")

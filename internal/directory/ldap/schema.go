@@ -145,9 +145,9 @@ func (s *Schema) attributes(k directory.Kind) []string {
 		}
 	}
 	if s.ActiveDirectory {
-		return append(all, "userAccountControl", "isCriticalSystemObject")
+		return append(all, "userAccountControl", "isCriticalSystemObject", "pwdLastSet")
 	}
-	return append(all, "pwdAccountLockedTime", "nsAccountLock")
+	return append(all, "pwdAccountLockedTime", "nsAccountLock", "pwdChangedTime")
 }
 
 // outside reads an entry, and reports whether it has what it needs: an id and a name.
@@ -175,6 +175,10 @@ func (s *Schema) outside(k directory.Kind, e *ldap.Entry) (directory.Outside, bo
 	}
 	o.System = e.GetEqualFoldAttributeValue("isCriticalSystemObject") == "TRUE"
 	o.Barred = s.barred(e)
+	o.PasswordSet = e.GetEqualFoldAttributeValue("pwdChangedTime")
+	if s.ActiveDirectory {
+		o.PasswordSet = e.GetEqualFoldAttributeValue("pwdLastSet")
+	}
 	return o, ok && o.Name != ""
 }
 
