@@ -43,7 +43,7 @@ const (
 
 // standings are in the order of the list of operations; every built operation has one.
 var standings = map[string]standing{
-	"CreateOrganization":   {effect: "its test domain takes mail", tests: []string{mailTest + "test_a_message_arrives"}},
+	"CreateOrganization":   {effect: "its test domain takes mail; with a DirectoryId the users of an LDAP server or Active Directory appear and sign in", tests: []string{mailTest + "test_a_message_arrives", "test/e2e/external_directory_test.go#TestExternalDirectory"}},
 	"DeleteOrganization":   {effect: "mailboxes are gone, sessions end", tests: []string{mailTest + "test_delete_organization"}},
 	"DescribeOrganization": {},
 	"ListOrganizations":    {},

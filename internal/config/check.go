@@ -84,6 +84,7 @@ func (c *Config) check() []error {
 	}{
 		{"password_memory_kib", c.PasswordMemoryKiB, 19456, 1 << 20},
 		{"password_passes", c.PasswordPasses, 2, 64},
+		{"directory_seconds", c.DirectorySeconds, 1, 86_400},
 		{"limit_aliases", c.LimitAliases, 1, math.MaxInt32},
 		{"limit_domains", c.LimitDomains, 1, math.MaxInt32},
 		{"limit_tags", c.LimitTags, 1, math.MaxInt32},
@@ -99,7 +100,8 @@ func (c *Config) check() []error {
 		}
 	}
 	faults = append(faults, c.checkIdentityCenters()...)
-	return append(faults, c.checkLogGroups()...)
+	faults = append(faults, c.checkLogGroups()...)
+	return append(faults, c.checkDirectories()...)
 }
 
 func (f Function) check(arn string) error {

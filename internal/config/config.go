@@ -82,6 +82,10 @@ type Config struct {
 	// RecoverableDays is how long mail that a retention policy deleted can be recovered. A change holds for what is deleted later.
 	RecoverableDays int `key:"recoverable_days" default:"30" help:"days for which mail deleted by a retention policy can be recovered"`
 
+	// DirectorySeconds is the pause between two looks at what changed in an external directory. Sessions of users who are gone
+	// there end by then; who signs in is asked about at once.
+	DirectorySeconds int `key:"directory_seconds" default:"60" help:"seconds between two looks at what changed in external directories"`
+
 	// The limits below are WorkMail's own. Those that bound one request, entity or message must be 1 or more.
 	LimitAliases int `key:"limit_aliases" default:"100" help:"aliases of a user, group or resource"`
 	LimitDomains int `key:"limit_domains" default:"1000" help:"mail domains of an organization"`
@@ -122,6 +126,9 @@ type Config struct {
 
 	// Functions are what is called in the place of Lambda functions, by the ARN that organisations give.
 	Functions map[string]Function `key:"-" table:"function"`
+
+	// Directory is the LDAP server or Active Directory behind each DirectoryId that an organisation may be created with.
+	Directory map[string]Directory `key:"-" table:"directory"`
 
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`

@@ -37,6 +37,13 @@ var consistency = []struct{ fault, query string }{
 		WHERE o.key IS NULL OR o.state = 'Deleted'`},
 	{"organization whose default domain is not its own", `SELECT o.id FROM organization o
 		LEFT JOIN domain d ON d.organization = o.key AND d.name = o.default_domain WHERE o.state = 'Active' AND d.name IS NULL`},
+	{"place of an entity that is not mirrored", `SELECT CAST(m.entity AS TEXT) FROM mirrored m LEFT JOIN entity e ON e.key = m.entity
+		LEFT JOIN organization o ON o.key = m.organization WHERE e.key IS NULL OR e.state = 3 OR e.kind = 3
+		OR e.organization <> m.organization OR o.directory_type = 'VpcDirectory'`},
+	{"mirror without an organization", `SELECT CAST(m.organization AS TEXT) FROM mirror m LEFT JOIN organization o ON o.key = m.organization
+		WHERE o.key IS NULL OR o.state = 'Deleted' OR o.directory_type = 'VpcDirectory'`},
+	{"member of a mirrored group that is none", `SELECT CAST(m.group_key AS TEXT) FROM mirrored_member m LEFT JOIN entity g ON g.key = m.group_key
+		WHERE g.key IS NULL OR g.kind <> 2 OR g.organization <> m.organization`},
 	{"tag without an organization", `SELECT t.tag FROM organization_tag t LEFT JOIN organization o ON o.key = t.organization
 		WHERE o.key IS NULL OR o.state = 'Deleted'`},
 }

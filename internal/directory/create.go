@@ -127,6 +127,11 @@ func (s *Service) insertTx(ctx context.Context, tx *db.Tx, o *Organization, newI
 		return fmt.Errorf("create %s: %w", entry.Kind.word(), err)
 	}
 	if n == 0 {
+		if o.DirectoryType != OwnDirectoryType {
+			if taken, err := s.takeOverTx(ctx, tx, o, newID, entry); err != nil || taken {
+				return err
+			}
+		}
 		return nameTaken(name)
 	}
 	if secret == "" {

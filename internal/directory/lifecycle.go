@@ -143,6 +143,7 @@ var relations = [...]string{
 	`DELETE FROM member WHERE (group_key, member) IN (SELECT group_key, member FROM member WHERE group_key = $1 LIMIT $2)`,
 	`DELETE FROM delegate WHERE (resource, delegate) IN (SELECT resource, delegate FROM delegate WHERE delegate = $1 LIMIT $2)`,
 	`DELETE FROM delegate WHERE (resource, delegate) IN (SELECT resource, delegate FROM delegate WHERE resource = $1 LIMIT $2)`,
+	`DELETE FROM mirrored_member WHERE (group_key, place) IN (SELECT group_key, place FROM mirrored_member WHERE group_key = $1 LIMIT $2)`,
 }
 
 // DeleteTx makes a locked, disabled entity DELETED: its name, addresses, password and attributes are gone. Its memberships
@@ -154,7 +155,7 @@ func (s *Service) DeleteTx(ctx context.Context, tx *db.Tx, o *Organization, e *E
 	if _, err := tx.Exec(ctx, deleteEntity, e.Key, s.clock.Now().UnixMicro()); err != nil {
 		return fmt.Errorf("delete %s: %w", e.ID, err)
 	}
-	for _, statement := range []string{freeAddresses, forgetAddresses, `DELETE FROM password WHERE entity = $1`} {
+	for _, statement := range []string{freeAddresses, forgetAddresses, `DELETE FROM password WHERE entity = $1`, forgetPlace} {
 		if _, err := tx.Exec(ctx, statement, e.Key); err != nil {
 			return fmt.Errorf("delete %s: %w", e.ID, err)
 		}

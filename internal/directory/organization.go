@@ -18,6 +18,12 @@ const (
 // OwnDirectoryType is what DescribeOrganization calls the server's own directory.
 const OwnDirectoryType = "VpcDirectory"
 
+// What DescribeOrganization calls external directories, after the types of the Directory Service.
+const (
+	WritableDirectoryType = "MicrosoftAD"
+	ReadOnlyDirectoryType = "ADConnector"
+)
+
 // Organization is a tenant of the server. Rows are never removed: a deleted one goes on being described.
 type Organization struct {
 	Key   int64

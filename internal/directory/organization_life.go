@@ -78,7 +78,10 @@ func (s *Service) InsertOrganizationTx(ctx context.Context, tx *db.Tx, n NewOrga
 		if err != nil {
 			return nil, err
 		}
-		o.DirectoryType = d.Type()
+		if o.DirectoryType = d.Type(); n.Interoperability && o.DirectoryType != ReadOnlyDirectoryType {
+			return nil, fault.New(fault.Invalid, fault.Directory,
+				"interoperability needs a directory that is only read; %s is a %s", n.DirectoryID, o.DirectoryType)
+		}
 	}
 	if err := s.mayAddOrganizationTx(ctx, tx); err != nil {
 		return nil, err
@@ -241,7 +244,7 @@ func (s *Service) SomeEntitiesTx(ctx context.Context, tx *db.Tx, o *Organization
 // SweepTx found nothing left.
 func (s *Service) EraseTx(ctx context.Context, tx *db.Tx, e *Entity) error {
 	for _, statement := range []string{
-		freeAddresses, forgetAddresses, `DELETE FROM password WHERE entity = $1`, `DELETE FROM entity WHERE key = $1`,
+		freeAddresses, forgetAddresses, `DELETE FROM password WHERE entity = $1`, forgetPlace, `DELETE FROM entity WHERE key = $1`,
 	} {
 		if _, err := tx.Exec(ctx, statement, e.Key); err != nil {
 			return fmt.Errorf("erase %s: %w", e.ID, err)
@@ -256,6 +259,7 @@ func (s *Service) EraseRestTx(ctx context.Context, tx *db.Tx, o *Organization, l
 	for _, statement := range []string{
 		`DELETE FROM domain WHERE (organization, name) IN (SELECT organization, name FROM domain WHERE organization = $1 LIMIT $2)`,
 		`DELETE FROM organization_tag WHERE (organization, tag) IN (SELECT organization, tag FROM organization_tag WHERE organization = $1 LIMIT $2)`,
+		`DELETE FROM mirror WHERE organization IN (SELECT organization FROM mirror WHERE organization = $1 LIMIT $2)`,
 	} {
 		n, err := tx.Exec(ctx, statement, o.Key, limit)
 		if err != nil {

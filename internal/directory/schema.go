@@ -9,6 +9,7 @@ func Migrations() []db.Migration {
 		{Version: 1001, Name: "entities", SQL: entityTables},
 		{Version: 1002, Name: "addresses and domains", SQL: addressTables},
 		{Version: 1003, Name: "one index for three lists of entities", SQL: entityByState},
+		{Version: 1004, Name: "mirrors of external directories", SQL: mirrorTables},
 	}
 }
 

@@ -44,8 +44,10 @@ func (s *Service) SetPassword(ctx context.Context, p principal.Principal, org Or
 			return "", err
 		}
 		s.publishUser(tx, o.ID, e.ID)
-		if secret == "" {
-			return string(e.ID), nil
+		if secret == "" { // an external directory keeps it; the row is there for the version, which ends sessions
+			if _, err := tx.Exec(ctx, forgetPasswordSet, locked.Key); err != nil {
+				return "", fmt.Errorf("store password: %w", err)
+			}
 		}
 		if _, err := tx.Exec(ctx, insertPassword, locked.Key, secret, s.clock.Now().UnixMicro()); err != nil {
 			return "", fmt.Errorf("store password: %w", err)

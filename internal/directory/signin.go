@@ -24,6 +24,9 @@ type SignIn struct {
 	PasswordVersion int64
 	// ProviderUser is the identity at an identity provider that the user is linked to, empty for none.
 	ProviderUser string
+	// Elsewhere says that an external directory keeps the password, which may change or end there at any time: a good one must
+	// not be remembered.
+	Elsewhere bool
 
 	state    State
 	role     Role
@@ -39,7 +42,7 @@ func (w SignIn) MaySignIn() bool {
 
 const (
 	signInColumns = `SELECT o.id, o.key, o.state, e.id, e.key, e.name, e.email, e.mailbox, e.state, e.role,
-		COALESCE(p.secret, ''), COALESCE(p.changed, 0), COALESCE(e.provider_user, '')`
+		COALESCE(p.secret, ''), COALESCE(p.changed, 0), COALESCE(e.provider_user, ''), o.directory_type`
 	signInTables = ` FROM entity e JOIN organization o ON o.key = e.organization LEFT JOIN password p ON p.entity = e.key`
 
 	signInByAddress = signInColumns + ` FROM domain d
@@ -131,14 +134,16 @@ func (s *Service) SignInByID(ctx context.Context, org OrgID, id EntityID) (who S
 }
 
 func scanSignIn(row scanner) (w SignIn, err error) {
+	var directoryType string
 	err = row.Scan(&w.Organization, &w.OrgKey, &w.orgState, &w.ID, &w.Key, &w.Name, &w.Email, &w.Mailbox, &w.state, &w.role,
-		&w.secret, &w.PasswordVersion, &w.ProviderUser)
+		&w.secret, &w.PasswordVersion, &w.ProviderUser, &directoryType)
 	if errors.Is(err, sql.ErrNoRows) {
 		return SignIn{}, noSuchSignIn()
 	}
 	if err != nil {
 		return SignIn{}, fmt.Errorf("read a user for sign-in: %w", err)
 	}
+	w.Elsewhere = directoryType != OwnDirectoryType
 	return w, nil
 }
 
@@ -150,6 +155,9 @@ func noSuchSignIn() error {
 // no. It may wait its turn, and answers Temporary when too many wait. A hash made at an older cost is replaced.
 func (s *Service) VerifySignIn(ctx context.Context, who SignIn, password string) (bool, error) {
 	if who.ID == "" {
+		return false, s.own.Waste(ctx, password)
+	}
+	if password == "" { // an LDAP server may take a bind without one for nobody's, and say yes (RFC 4513 section 5.1.2)
 		return false, s.own.Waste(ctx, password)
 	}
 	o, d, err := s.organizationOf(ctx, who)

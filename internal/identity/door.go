@@ -253,7 +253,9 @@ func (d *Door) verify(
 	case barred != "":
 		return barred, nil
 	}
-	d.remembered.add(user, c.Password, who.PasswordVersion)
+	if !who.Elsewhere {
+		d.remembered.add(user, c.Password, who.PasswordVersion)
+	}
 	return "", nil
 }
 

@@ -38,6 +38,9 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, r Request) 
 	if len(r.Domains) > domainsAtCreation {
 		return "", fault.New(fault.Invalid, fault.Domain, "%d domains were given; at most %d can be registered at creation", len(r.Domains), domainsAtCreation)
 	}
+	if err := s.directory.Probe(ctx, r.DirectoryID); err != nil {
+		return "", err
+	}
 	token := r.ClientToken
 	r.ClientToken = ""
 	input, err := json.Marshal(r)
@@ -121,6 +124,11 @@ func (s *Service) provisionTx(ctx context.Context, tx *db.Tx, id directory.OrgID
 	}
 	if _, err := s.directory.SetStateTx(ctx, tx, o, directory.OrgCreating, directory.OrgActive, ""); err != nil {
 		return err
+	}
+	if mirrored, err := s.directory.Mirrored(o); err == nil && mirrored != nil {
+		if err := s.scheduleMirrorTx(ctx, tx, o, s.clock.Now()); err != nil {
+			return err
+		}
 	}
 	return s.audit.AppendTx(ctx, tx, stateRecord(o, directory.OrgActive))
 }

@@ -108,6 +108,7 @@ func (w *world) startJobs() (stop func()) {
 	runner := job.NewRunner(w.db, w.clock, slog.New(slog.NewTextHandler(w.t.Output(), nil)))
 	w.Handle(runner)
 	w.HandleRetention(runner)
+	w.HandleMirrors(runner)
 	w.directory.Handle(runner)
 	w.audit.Handle(runner)
 	ctx, cancel := context.WithCancel(w.ctx)

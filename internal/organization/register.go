@@ -89,9 +89,13 @@ func (s *Service) Deregister(ctx context.Context, p principal.Principal, org dir
 		case directory.Disabled:
 			return string(e.ID), nil
 		}
-		if err := s.directory.DisableTx(ctx, tx, o, e); err != nil {
-			return "", err
-		}
-		return string(e.ID), s.closeTx(ctx, tx, e)
+		return string(e.ID), s.disableTx(ctx, tx, o, e)
 	})
+}
+
+func (s *Service) disableTx(ctx context.Context, tx *db.Tx, o *directory.Organization, e *directory.Entity) error {
+	if err := s.directory.DisableTx(ctx, tx, o, e); err != nil {
+		return err
+	}
+	return s.closeTx(ctx, tx, e)
 }

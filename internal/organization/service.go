@@ -2,6 +2,7 @@ package organization
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/availability"
@@ -38,6 +39,9 @@ type Config struct {
 	// MailboxMB is the quota of a new mailbox, and the largest there is, in units of 1,048,576 bytes; 0 means WorkMail's
 	// 51,200.
 	MailboxMB int64
+	// MirrorEvery and CompareEvery are how often external directories are asked what changed, and compared as a whole; zero
+	// means DefaultMirrorEvery and DefaultCompareEvery.
+	MirrorEvery, CompareEvery time.Duration
 }
 
 // Service carries out the verbs that span packages. It is safe for concurrent use.
@@ -55,6 +59,8 @@ type Service struct {
 	account, region string
 	quotaMB         int64
 	retained        retentionCounts
+
+	mirrorEvery, compareEvery time.Duration
 }
 
 // New returns the service.
@@ -62,6 +68,7 @@ func New(c Config) *Service {
 	s := &Service{
 		db: c.DB, directory: c.Directory, policy: c.Policy, center: c.Center, availability: c.Availability, mailboxes: c.Mailboxes, exports: c.Exports, audit: c.Audit, clock: c.Clock, log: c.Log,
 		account: c.Account, region: c.Region, quotaMB: c.MailboxMB,
+		mirrorEvery: c.MirrorEvery, compareEvery: c.CompareEvery,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -71,6 +78,12 @@ func New(c Config) *Service {
 	}
 	if s.quotaMB <= 0 {
 		s.quotaMB = defaultQuotaMB
+	}
+	if s.mirrorEvery <= 0 {
+		s.mirrorEvery = DefaultMirrorEvery
+	}
+	if s.compareEvery <= 0 {
+		s.compareEvery = DefaultCompareEvery
 	}
 	if s.region == "" {
 		s.region = DefaultRegion

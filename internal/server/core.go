@@ -21,6 +21,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/directory/ldap"
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/export"
 	"github.com/pennypost/pennypost/internal/feed"
@@ -60,6 +61,8 @@ type core struct {
 	jobs          *job.Runner
 	domainChecks  *job.Runner // waits for DNS, which may not answer: nobody else's work waits behind it
 	retention     *job.Runner // may have many mailboxes to go through
+	ldap          map[string]*ldap.Directory
+	mirrors       *job.Runner // waits for external directories
 }
 
 // spoolName is the directory of large messages on their way in, in every directory that a kept server works in.
@@ -105,8 +108,16 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.audit = audit.New(d, parts.clock, audit.Config{
 		Retention: time.Duration(c.AuditRetentionDays) * 24 * time.Hour, Groups: groups, OrganizationARN: parts.organizationARN, Log: log,
 	})
+	if parts.ldap, err = externalDirectories(c, parts.dialer); err != nil {
+		return nil, err
+	}
+	external := map[string]directory.Directory{}
+	for id, d := range parts.ldap {
+		external[id] = d
+	}
 	parts.directory = directory.New(directory.Config{
-		DB: d, Audit: parts.audit, Clock: parts.clock, Feed: parts.feed, Log: log,
+		External: external,
+		DB:       d, Audit: parts.audit, Clock: parts.clock, Feed: parts.feed, Log: log,
 		Resolver:         resolver,
 		TestDomainSuffix: c.TestDomainSuffix,
 		MailHost:         c.Hostname,
@@ -154,7 +165,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.organizations = organization.New(organization.Config{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability, Mailboxes: parts.mailboxes, Exports: parts.exports, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
-		MailboxMB: int64(c.LimitMailboxMB),
+		MailboxMB: int64(c.LimitMailboxMB), MirrorEvery: time.Duration(c.DirectorySeconds) * time.Second,
 	})
 	parts.door = identity.NewDoor(parts.directory, parts.policy, parts.center, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.impersonation = identity.NewImpersonation(parts.policy, parts.audit, parts.root, parts.clock, log)
@@ -175,6 +186,8 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.organizations.HandleRetention(parts.retention)
 	parts.exportJobs = job.NewRunner(d, parts.clock, log)
 	parts.exports.Handle(parts.exportJobs)
+	parts.mirrors = job.NewRunner(d, parts.clock, log)
+	parts.organizations.HandleMirrors(parts.mirrors)
 	return parts, nil
 }
 
@@ -230,7 +243,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.retention.Run, c.exportJobs.Run, c.door.Run, c.door.Tally, c.upkeep} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -270,5 +283,10 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	return append(faults, found...), err
 }
 
-// close closes the store.
-func (c *core) close() error { return c.db.Close() }
+// close closes the store, and what is connected to external directories.
+func (c *core) close() error {
+	for _, d := range c.ldap {
+		d.Close()
+	}
+	return c.db.Close()
+}

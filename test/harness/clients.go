@@ -60,6 +60,25 @@ type IMAP struct {
 // IMAP signs a user in.
 func (s *Server) IMAP(user, password string) *IMAP {
 	s.t.Helper()
+	c := s.connectIMAP()
+	c.Do(fmt.Sprintf(`LOGIN "%s" "%s"`, user, password))
+	return c
+}
+
+// SignIn tries to sign a user in by IMAP, and returns the status of the answer.
+func (s *Server) SignIn(user, password string) string {
+	s.t.Helper()
+	c := s.connectIMAP()
+	defer c.Close()
+	_, status, err := c.Try(fmt.Sprintf(`LOGIN "%s" "%s"`, user, password))
+	if err != nil {
+		s.t.Fatalf("IMAP: %v", err)
+	}
+	return status
+}
+
+func (s *Server) connectIMAP() *IMAP {
+	s.t.Helper()
 	conn, err := tls.Dial("tcp", s.Addr("imaps"), s.TLS())
 	if err != nil {
 		s.t.Fatal(err)
@@ -70,7 +89,6 @@ func (s *Server) IMAP(user, password string) *IMAP {
 		s.t.Fatal(err)
 	}
 	c.line()
-	c.Do(fmt.Sprintf(`LOGIN "%s" "%s"`, user, password))
 	return c
 }
 
