@@ -193,3 +193,27 @@ func TestAStateLongAgoIsNotMadeUp(t *testing.T) {
 		}
 	}, func(o *Options) { o.KeepDepartures = 2 })
 }
+
+// A set that matches nothing, in a folder of more than a batch, still tells what is wrong with the folder it is to go to.
+func TestNothingCannotGoWhereNothingCanLie(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		ctx := t.Context()
+		r.batch = 2
+		id := r.mailbox("a")
+		r.many(id, 5, text("x"))
+		_, err := r.CreateFolder(ctx, id, "Name/Below", Mail, NoUse)
+		r.ok(err)
+		r.ok(r.DeleteFolder(ctx, id, "Name", false))
+		name, err := r.Folder(ctx, id, "Name")
+		r.ok(err)
+		set := NewUIDSet(UIDRange{100, 200})
+		_, err = r.Copy(ctx, id, InboxID, set, name.ID)
+		wantFault(t, err, fault.Unsupported, fault.Folder)
+		_, err = r.Move(ctx, id, InboxID, set, name.ID)
+		wantFault(t, err, fault.Unsupported, fault.Folder)
+		c, err := r.Copy(ctx, id, InboxID, set, InboxID)
+		if err != nil || len(c.To) != 0 {
+			t.Errorf("copied %+v, %v", c, err)
+		}
+	})
+}

@@ -26,7 +26,10 @@ func (s *Store) pieces(ctx context.Context, id ID, f FolderID, set UIDSet) ([]UI
 	if err != nil {
 		return nil, err
 	}
-	return list.pieces(set, s.batch, maxRanges), nil
+	if cut := list.pieces(set, s.batch, maxRanges); len(cut) > 0 {
+		return cut, nil
+	}
+	return []UIDSet{{{set[0].First, set[0].First}}}, nil // nothing is there, but what is wrong with the folders is still to be told
 }
 
 // upTo returns the part of the set that is at most last.
