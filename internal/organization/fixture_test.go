@@ -159,6 +159,7 @@ func (w *world) check() {
 
 // pass lets time pass, and the jobs do what is due then.
 func (w *world) pass(d time.Duration) {
+	synctest.Wait() // who was about to sleep does so until a time reckoned from now
 	w.clock.Advance(d)
 	synctest.Wait()
 }
