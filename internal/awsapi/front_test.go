@@ -29,6 +29,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
+	"github.com/pennypost/pennypost/internal/awsapi/contract/contracttest"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/identity"
@@ -291,7 +292,11 @@ func TestUnbuiltOperationsAnswerNotImplemented(t *testing.T) {
 		if op.Service != contract.WorkMail {
 			continue
 		}
-		answer, body := b.call(t, "FULL", op.Name, "{}")
+		valid, err := json.Marshal(contracttest.Sample(t, op.Input, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, body := b.call(t, "FULL", op.Name, string(valid))
 		b.mustAnswer(t, op.Name, answer, body, 501, "NotImplementedException", "operation "+op.Name+" is known")
 	}
 }

@@ -83,14 +83,17 @@ type exchange struct {
 // inBoth runs fn on both engines, with the server's own jobs beside it, and lets every package check what is left.
 func inBoth(t *testing.T, fn func(w *world)) {
 	t.Helper()
-	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations())
-	dbtest.Bubble(t, migrations, func(t *testing.T, d *db.DB) {
+	dbtest.Bubble(t, migrations(), func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		stop := w.startJobs()
 		defer stop()
 		fn(w)
 		w.check()
 	})
+}
+
+func migrations() []db.Migration {
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations())
 }
 
 func newWorld(t *testing.T, d *db.DB) *world {
@@ -217,6 +220,11 @@ func (w *world) pass(d time.Duration) {
 func (w *world) check() {
 	w.t.Helper()
 	w.settle()
+	w.inspect()
+}
+
+func (w *world) inspect() {
+	w.t.Helper()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
 		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.available.Check, w.life.Check, w.exports.Check} {
 			faults, err := check(ctx, tx)
