@@ -3,6 +3,7 @@ a line. botocore itself would refuse to send some of them."""
 
 import json
 import os
+import socket
 import sys
 
 from botocore.auth import SigV4Auth
@@ -11,7 +12,7 @@ from botocore.httpsession import URLLib3Session
 from botocore.session import Session
 
 credentials = Session().get_credentials()
-http = URLLib3Session()
+http = URLLib3Session(socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)])  # as its clients do
 for line in sys.stdin:
     r = json.loads(line)
     request = AWSRequest(r["method"], os.environ["AWS_ENDPOINT_URL_WORKMAIL"] + r["path"], r["headers"], r["body"].encode())
