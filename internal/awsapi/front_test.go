@@ -217,7 +217,7 @@ func TestRefusalsComeInOrder(t *testing.T) {
 		"another case":           {"FULL", "listusers", valid, nil, 400, "UnknownOperationException", "listusers"},
 		"no target":              {"FULL", "", valid, func(r *http.Request) { r.Header.Del("X-Amz-Target") }, 400, "UnknownOperationException", "X-Amz-Target"},
 		"two targets":            {"FULL", "ListUsers", valid, func(r *http.Request) { r.Header.Add("X-Amz-Target", "WorkMailService.DeleteUser") }, 400, "UnknownOperationException", ""},
-		"an unbuilt operation":   {"FULL", "PutRetentionPolicy", "not even JSON", nil, 501, "NotImplementedException", "PutRetentionPolicy"},
+		"an unbuilt operation":   {"FULL", "ListGroups", valid, nil, 501, "NotImplementedException", "ListGroups"},
 		"another content type":   {"FULL", "ListUsers", valid, set("Content-Type", "application/json"), 400, "SerializationException", `Content-Type must be application/x-amz-json-1.1, not "application/json"`},
 		"no content type":        {"FULL", "ListUsers", valid, func(r *http.Request) { r.Header.Del("Content-Type") }, 400, "SerializationException", "Content-Type must be"},
 		"bad JSON":               {"FULL", "ListUsers", `{"OrganizationId":`, nil, 400, "SerializationException", "expected a string, found the end of the body"},

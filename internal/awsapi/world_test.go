@@ -108,7 +108,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	w.directory = directory.New(directory.Config{
 		DB: d, Audit: records, Clock: clock.System{}, Feed: notices, Log: log, Resolver: w.zone,
 		Limits:   directory.Limits{Aliases: 3, Domains: 4, Tags: 50, Organizations: 6},
-		External: map[string]directory.Directory{externalID: w.external},
+		External: map[string]directory.Directory{externalID: w.external, exchangeID: &externalDirectory{}},
 	})
 	w.policy = policy.New(w.directory, clock.System{})
 	w.center = identity.NewCenter(identity.CenterConfig{
@@ -356,7 +356,10 @@ func (noBlobs) Open(context.Context, string) (mailbox.Blob, error) {
 
 func (noBlobs) Delete(context.Context, string) error { return nil }
 
-const externalID = "d-0123456789"
+const (
+	externalID = "d-0123456789"
+	exchangeID = "d-1123456789" // of an organisation that works together with Exchange
+)
 
 // externalDirectory is a directory outside the server. It masters nothing, and fails as it is told.
 type externalDirectory struct{ fails error }
