@@ -20,14 +20,14 @@ var neverFilled = map[string]string{
 
 // neverRaised are exceptions that an operation lists and this server has no cause for, with the reason.
 var neverRaised = map[string]string{
-	"DescribeUser DirectoryServiceAuthenticationFailedException":     mirrored,
-	"DescribeUser DirectoryUnavailableException":                     mirrored,
-	"UpdateImpersonationRole LimitExceededException":                 "its one limit, ten rules, is a constraint of the input",
-	"UpdateResource EmailAddressInUseException":                      noAddress,
-	"UpdateResource MailDomainNotFoundException":                     noAddress,
-	"UpdateResource MailDomainStateException":                        noAddress,
-	"ListGroups EntityNotFoundException":                             "the operation names no entity",
-	"DeregisterMailDomain InvalidCustomSesConfigurationException":    "there is no Amazon SES behind this server",
+	"DescribeUser DirectoryServiceAuthenticationFailedException":  mirrored,
+	"DescribeUser DirectoryUnavailableException":                  mirrored,
+	"UpdateImpersonationRole LimitExceededException":              "its one limit, ten rules, is a constraint of the input",
+	"UpdateResource EmailAddressInUseException":                   noAddress,
+	"UpdateResource MailDomainNotFoundException":                  noAddress,
+	"UpdateResource MailDomainStateException":                     noAddress,
+	"ListGroups EntityNotFoundException":                          "the operation names no entity",
+	"DeregisterMailDomain InvalidCustomSesConfigurationException": "there is no Amazon SES behind this server",
 }
 
 // everythingWasSeen fails for an operation that never succeeded, an output member that was never filled and a listed

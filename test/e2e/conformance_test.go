@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,18 +67,16 @@ func TestConformance(t *testing.T) {
 
 // firstAndLast picks the first and the last case of each kind, the last being the deepest. Cases about the path are left out.
 func firstAndLast(cases []contracttest.Case) (picked []contracttest.Case) {
+	cases = slices.DeleteFunc(cases, func(one contracttest.Case) bool { return one.Path == "messageId" })
 	first, last := map[contracttest.Kind]int{}, map[contracttest.Kind]int{}
 	for i, one := range cases {
-		if one.Path == "messageId" {
-			continue
-		}
 		if _, seen := first[one.Kind]; !seen {
 			first[one.Kind] = i
 		}
 		last[one.Kind] = i
 	}
 	for i, one := range cases {
-		if first[one.Kind] == i || last[one.Kind] == i && one.Path != "messageId" {
+		if first[one.Kind] == i || last[one.Kind] == i {
 			picked = append(picked, one)
 		}
 	}
