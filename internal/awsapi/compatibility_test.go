@@ -123,7 +123,7 @@ var standings = map[string]standing{
 	"DeleteMobileDeviceAccessOverride": {effect: "the rules decide again", tests: []string{mobileTest + "TestMobileOverrides"}, waits: activeSync},
 	"ListMobileDeviceAccessOverrides":  {},
 
-	"PutEmailMonitoringConfiguration":      {effect: "the events of mail reach the log group", tests: []string{"internal/transport/events_test.go#TestEvents"}},
+	"PutEmailMonitoringConfiguration":      {effect: "the events of mail reach the log group", tests: []string{"internal/transport/events_test.go#TestEvents", "test/e2e/log_groups_test.go#TestLogGroups"}},
 	"DescribeEmailMonitoringConfiguration": {},
 	"DeleteEmailMonitoringConfiguration":   {effect: "no events any more", tests: []string{"internal/transport/events_test.go#TestEvents"}},
 
@@ -138,7 +138,7 @@ var standings = map[string]standing{
 	"GetImpersonationRoleEffect":            {tests: []string{"internal/policy/impersonation_test.go#TestImpersonationRoles"}, waits: ews},
 	"AssumeImpersonationRole":               {effect: "the token is good for fifteen minutes, over a restart, on any server with the key", tests: []string{roleTest + "TestATokenLivesFifteenMinutesAndOverARestart"}, waits: ews},
 	"CreateIdentityCenterApplication":       {effect: "an organisation can be let in by it", tests: []string{signInTest + "TestSignInByAnIdentityProvider"}},
-	"DeleteIdentityCenterApplication":       {effect: "it is unknown; while an organisation uses it, it stays", tests: []string{theSDKs}},
+	"DeleteIdentityCenterApplication":       {effect: "refused while an organisation uses it", tests: []string{theSDKs}},
 	"PutIdentityProviderConfiguration":      {effect: "directory passwords are refused in IMAP and SMTP, their sessions end; users sign in by the provider", tests: []string{signInTest + "TestSignInByAnIdentityProvider", centerTest + "TestBothAuthenticationModes"}},
 	"DescribeIdentityProviderConfiguration": {},
 	"DeleteIdentityProviderConfiguration":   {effect: "passwords work again, tokens and their sessions end", tests: []string{signInTest + "TestSignInByAnIdentityProvider"}},
@@ -159,8 +159,8 @@ var standings = map[string]standing{
 	"DescribeMailboxExportJob":        {},
 	"ListMailboxExportJobs":           {},
 	"CreateAvailabilityConfiguration": {effect: "the core asks the provider about its domain's mailboxes", tests: []string{"internal/availability/freebusy_test.go#TestFreeBusyAsksEveryProvider"}, waits: "free/busy is decided by the core and waiting for EWS"},
-	"UpdateAvailabilityConfiguration": {effect: "the test asks the new provider", tests: []string{"test/e2e/availability_test.go#TestAvailabilityIsReallyTried"}, waits: "the same"},
-	"DeleteAvailabilityConfiguration": {tests: []string{"internal/availability/configuration_test.go#TestConfigurationsAreKeptByDomain"}, waits: "the same"},
+	"UpdateAvailabilityConfiguration": {effect: "the test asks the new provider", tests: []string{"test/e2e/availability_test.go#TestAvailabilityIsReallyTried"}, waits: "free/busy is decided by the core and waiting for EWS"},
+	"DeleteAvailabilityConfiguration": {tests: []string{"internal/availability/configuration_test.go#TestConfigurationsAreKeptByDomain"}, waits: "free/busy is decided by the core and waiting for EWS"},
 	"ListAvailabilityConfigurations":  {},
 	"TestAvailabilityConfiguration": {
 		effect: "the provider is asked, and what it answers decides", tests: []string{"test/e2e/availability_test.go#TestAvailabilityIsReallyTried"},
