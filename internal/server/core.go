@@ -157,7 +157,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.exports, err = export.New(export.Config{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log, Dir: filepath.Join(dir, "exports"),
-		Buckets: exportBuckets(c.ExportBuckets), Dialer: dial.New(nil, dial.Everywhere()), // the operator gives the addresses
+		Buckets: exportBuckets(c.ExportBuckets), Dialer: parts.dialer,
 	})
 	if err != nil {
 		return nil, err
