@@ -118,7 +118,7 @@ func (s *Server) verbs() map[string]verb {
 		for key, l := range s.listeners {
 			addresses[key] = dialable(l.Addr())
 		}
-		return state{Ready: s.ready.Load(), Addresses: addresses, CAFile: s.certs.CAFile(), Region: s.config.Region}, nil
+		return state{Ready: s.ready.Load(), Addresses: addresses, CAFile: s.certs.CAFile(), Region: s.config.Region, Hostname: s.config.Hostname}, nil
 	})
 	return verbs
 }

@@ -2,6 +2,8 @@ package web
 
 import (
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -58,12 +60,12 @@ func (h *Handler) setPassword(w http.ResponseWriter, r *http.Request) {
 func passwordBlock(m *markup, v view) {
 	described := "policy"
 	if v.Problem != "" {
-		m.raw(`<p class="problem" role="alert" id="problem">`).text(v.Problem).raw("</p>\n")
+		m.raw(`<p class="problem" role="alert" id="problem">`).text(sentence(v.Problem)).raw("</p>\n")
 		described = "problem policy"
 	}
 	m.raw(`<form method="post" action="` + PasswordPath + `">
 <input type="hidden" name="` + LinkParameter + `" value="`).text(v.Link).raw(`">
-<label>Mail address <input type="email" name="username" value="`).text(v.User).raw(`" autocomplete="username" readonly></label>
+<label>Mail address <input type="email" name="username" value="`).text(v.User).raw(`" size="`).text(strconv.Itoa(len(v.User) + 1)).raw(`" autocomplete="username" readonly></label>
 <p id="policy">`).text(directory.PasswordPolicy).raw(`</p>
 <label>New password <input type="password" name="password" required autocomplete="new-password" aria-describedby="`).text(described).raw(`" autofocus></label>
 <label>The same again <input type="password" name="again" required autocomplete="new-password"></label>
@@ -76,4 +78,12 @@ func passwordSetBlock(m *markup, v view) {
 The link that led here is used up.</p>`)
 }
 
-func failLinkBlock(m *markup, v view) { m.problem(v.Text) }
+func failLinkBlock(m *markup, v view) { m.problem(sentence(v.Text)) }
+
+// sentence makes a fault's message one.
+func sentence(message string) string {
+	if message == "" || message[len(message)-1] == '.' {
+		return message
+	}
+	return strings.ToUpper(message[:1]) + message[1:] + "."
+}

@@ -32,7 +32,7 @@ func TestALinkLeadsToAPassword(t *testing.T) {
 		b := h.browser()
 		for range 2 { // a mail scanner, and then the user
 			r := b.get("/set-password?link=" + link)
-			b.says(r, http.StatusOK, `value="ann@acme.awsapps.com" autocomplete="username" readonly`)
+			b.says(r, http.StatusOK, `value="ann@acme.awsapps.com" size="21" autocomplete="username" readonly`)
 			for name, want := range map[string]string{
 				"Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 				"Referrer-Policy":         "no-referrer", "Cache-Control": "no-store", "Set-Cookie": "",
@@ -46,8 +46,8 @@ func TestALinkLeadsToAPassword(t *testing.T) {
 		if strings.Contains(b.page, "<script") || strings.Contains(b.page, "action=\"/set-password?") {
 			t.Error(b.page)
 		}
-		b.says(b.post("/set-password", passwordForm(link, chosen, chosen+"x")), http.StatusBadRequest, `id="problem">the two passwords are not the same`)
-		b.says(b.post("/set-password", passwordForm(link, "short", "short")), http.StatusBadRequest, "the password has 5 characters")
+		b.says(b.post("/set-password", passwordForm(link, chosen, chosen+"x")), http.StatusBadRequest, `id="problem">The two passwords are not the same`)
+		b.says(b.post("/set-password", passwordForm(link, "short", "short")), http.StatusBadRequest, "The password has 5 characters")
 		b.says(b.post("/set-password", passwordForm(link, chosen, chosen)), http.StatusOK, "<strong>ann@acme.awsapps.com</strong>")
 		if strings.Contains(b.page, chosen) || strings.Contains(b.page, link) {
 			t.Error(b.page)
@@ -76,7 +76,7 @@ func TestAUselessLinkHasOnePage(t *testing.T) {
 				b.post("/set-password", passwordForm(link, chosen, chosen)),
 				b.post("/set-password", passwordForm(link, "a", "b")),
 			} {
-				b.says(r, http.StatusForbidden, "can&#39;t be used: it is wrong, was used already or has expired")
+				b.says(r, http.StatusForbidden, "This link can&#39;t be used: it is wrong, was used already or has expired")
 				if page == "" {
 					page = b.page
 				}
@@ -96,8 +96,8 @@ func TestTooManyWrongLinks(t *testing.T) {
 		for range 100 {
 			b.get("/set-password?link=" + strings.Repeat("A", 43))
 		}
-		b.says(b.get("/set-password?link="+link), http.StatusServiceUnavailable, "too many failed attempts from your network")
-		b.says(b.post("/set-password", passwordForm(link, chosen, chosen)), http.StatusServiceUnavailable, "too many failed attempts from your network")
+		b.says(b.get("/set-password?link="+link), http.StatusServiceUnavailable, "There were too many failed attempts from your network")
+		b.says(b.post("/set-password", passwordForm(link, chosen, chosen)), http.StatusServiceUnavailable, "There were too many failed attempts from your network")
 		h.clock.Advance(time.Minute)
 		b.says(b.post("/set-password", passwordForm(link, chosen, chosen)), http.StatusOK, "Your password is set")
 	})
