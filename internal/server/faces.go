@@ -61,7 +61,7 @@ func (s *Server) newFaces() (faces, error) {
 func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return serveHTTP(ctx, s.control, nil, controlHandler(s.verbs(), s.log), s.log) })
 
-	api := beside(s.metrics.countRequests(s.faces.api), s.faces.web)
+	api := beside(s.metrics.countRequests(s.faces.api), s.metrics.countPages(s.faces.web))
 	trusted := proxies(s.config.TrustedProxies)
 	web := func(key string, tlsConfig *tls.Config, h http.Handler) {
 		if l, on := s.listeners[key]; on {
