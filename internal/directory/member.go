@@ -83,10 +83,10 @@ const (
 	deleteMember = `DELETE FROM member WHERE group_key = $1 AND member = $2`
 )
 
-// mayBeMemberTx says whether a membership may begin, or end, which it always may.
+// mayBeMemberTx says whether a membership may begin, or end.
 func (s *Service) mayBeMemberTx(ctx context.Context, tx *db.Tx, o *Organization, group Entry, m *Entity, is bool) error {
 	if !is {
-		return nil
+		return mayLeaveTx(ctx, tx, o, group, m)
 	}
 	g, err := s.ResolveTx(ctx, tx, o, string(group.ID), Narrow{IDOnly: true})
 	if err != nil {
