@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -18,7 +17,6 @@ import (
 type Passwords struct {
 	Directory *directory.Service
 	Center    *identity.Center
-	Clock     clock.Clock
 }
 
 // Found is the user that a text names, or why there is none to give a password.
@@ -69,15 +67,11 @@ type Outcome struct {
 	Problem string // does not repeat the password
 }
 
-const (
-	// atOnce is how many passwords are hashed at once: as many as the directory does.
-	atOnce = 2
-	// While as many sign-ins wait as may, a password waits outside, and at last is given up.
-	waitForTurn  = time.Second
-	turnsAwaited = 30
-)
+// atOnce is how many passwords are hashed at once: as many as the directory does.
+const atOnce = 2
 
-// Set sets passwords, each for another user. One that a user has already stays, and so do the sessions. Faults as Find's.
+// Set sets passwords, each for another user. One that a user has already stays, and so do the sessions. While as many sign-ins wait
+// for their hash as may, that is a password's problem, which passes. Faults as Find's.
 func (s *Passwords) Set(ctx context.Context, p principal.Principal, org directory.OrgID, passwords []NewPassword) ([]Outcome, error) {
 	err := s.Directory.View(ctx, p, org, func(_ context.Context, _ *db.Tx, o *directory.Organization) error {
 		return directory.KeepsPasswords(o)
@@ -91,12 +85,6 @@ func (s *Passwords) Set(ctx context.Context, p principal.Principal, org director
 	for i, n := range passwords {
 		g.Go(func() error {
 			set, err := s.set(ctx, p, org, n)
-			for turn := 0; fault.KindOf(err) == fault.Temporary && turn < turnsAwaited; turn++ {
-				if err := s.Clock.Sleep(ctx, waitForTurn); err != nil {
-					return err
-				}
-				set, err = s.set(ctx, p, org, n)
-			}
 			outcomes[i].Set = set
 			if f := fault.As(err); f != nil {
 				outcomes[i].Problem = f.Message

@@ -49,7 +49,6 @@ func onBoth(t *testing.T, fn func(h *house)) {
 		h.Center = identity.NewCenter(identity.CenterConfig{
 			DB: d, Directory: h.Directory, Audit: h.log, Feed: notices, Clock: now, Root: secret.Ephemeral(), Mapped: func(string) bool { return true },
 		})
-		h.Clock = now
 		h.door = identity.NewDoor(h.Directory, rules, h.Center, h.log, notices, now, nil, identity.Limits{})
 		h.write(func(ctx context.Context, tx *db.Tx) (err error) {
 			h.acme, err = h.Directory.InsertOrganizationTx(ctx, tx, directory.NewOrganization{Alias: "acme", Account: "000000000000", Region: "us-east-1"})

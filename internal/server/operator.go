@@ -60,7 +60,7 @@ var operator = principal.Principal{Kind: principal.Operator, Name: "operator", P
 
 // operatorVerbs are the verbs that work beside a running server and without one.
 func (c *core) operatorVerbs() map[string]verb {
-	passwords := migration.Passwords{Directory: c.directory, Center: c.center, Clock: c.clock}
+	passwords := migration.Passwords{Directory: c.directory, Center: c.center}
 	return map[string]verb{
 		"password-users": typed(func(ctx context.Context, r PasswordUsers) ([]migration.Found, error) {
 			return passwords.Find(ctx, operator, directory.OrgID(r.Organization), r.Users)
