@@ -13,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/migration"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
@@ -59,7 +60,17 @@ var operator = principal.Principal{Kind: principal.Operator, Name: "operator", P
 
 // operatorVerbs are the verbs that work beside a running server and without one.
 func (c *core) operatorVerbs() map[string]verb {
+	passwords := migration.Passwords{Directory: c.directory, Center: c.center}
 	return map[string]verb{
+		"password-users": typed(func(ctx context.Context, r PasswordUsers) ([]migration.Found, error) {
+			return passwords.Find(ctx, operator, directory.OrgID(r.Organization), r.Users)
+		}),
+		"password-set": typed(func(ctx context.Context, r NewPasswords) ([]migration.Outcome, error) {
+			return passwords.Set(ctx, operator, directory.OrgID(r.Organization), r.Passwords)
+		}),
+		"password-links": typed(func(ctx context.Context, r LinkRequest) (PasswordLinks, error) {
+			return passwordLinks(ctx, &passwords, r)
+		}),
 		"key-create": typed(func(ctx context.Context, r KeyCreate) (AccessKey, error) {
 			made, err := c.keys.Create(ctx, operator, r.Label, r.Policy)
 			return AccessKey{made.ID, made.Secret}, err
