@@ -64,7 +64,9 @@ func inBoth(t *testing.T, fn func(w *world)) {
 		w.directory = directory.New(directory.Config{DB: d, Audit: w.audit, Clock: clock.System{}, Feed: notices, Log: log})
 		w.mailboxes = mailbox.New(mailbox.Options{
 			DB: d, Blobs: &blobs{m: map[string][]byte{}}, Feed: notices, Clock: clock.System{}, Log: log,
-			Forget: func(ctx context.Context, tx *db.Tx, id mailbox.ID, limit int) (int, error) { return w.ForgetTx(ctx, tx, id, limit) },
+			Forget: func(ctx context.Context, tx *db.Tx, id mailbox.ID, limit int) (int, error) {
+				return w.ForgetTx(ctx, tx, id, limit)
+			},
 		})
 		w.Mail = migration.NewMail(migration.MailConfig{
 			DB: d, Directory: w.directory, Mailboxes: w.mailboxes, Audit: w.audit, MaxMessage: 1 << 20, Spool: t.TempDir(),

@@ -1,13 +1,13 @@
 package migration
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -26,28 +26,27 @@ func Identity(header []byte, size int64, received time.Time) int64 {
 
 // messageID returns the value of the first Message-ID field as it stands, but for blanks.
 func messageID(header []byte) string {
-	text := string(header[:min(len(header), message.MaxHeader)])
-	var value strings.Builder
+	var value []byte
 	in := false
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\r\n")
+	for line := range bytes.Lines(header[:min(len(header), message.MaxHeader)]) {
+		line = bytes.TrimRight(line, "\r\n")
 		switch {
-		case line == "":
-			return value.String()
+		case len(line) == 0:
+			return string(value)
 		case line[0] == ' ' || line[0] == '\t':
 			if in {
-				value.WriteString(strings.TrimSpace(line))
+				value = append(value, bytes.TrimSpace(line)...)
 			}
 		case in:
-			return value.String()
+			return string(value)
 		default:
-			name, rest, _ := strings.Cut(line, ":")
-			if in = strings.EqualFold(strings.TrimSpace(name), "Message-ID"); in {
-				value.WriteString(strings.TrimSpace(rest))
+			name, rest, _ := bytes.Cut(line, []byte(":"))
+			if in = bytes.EqualFold(bytes.TrimSpace(name), []byte("Message-ID")); in {
+				value = append(value, bytes.TrimSpace(rest)...)
 			}
 		}
 	}
-	return value.String()
+	return string(value)
 }
 
 // MailNumbers are the UIDs that messages of a folder have now.
