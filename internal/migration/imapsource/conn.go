@@ -145,7 +145,11 @@ func (c *conn) greet(ctx context.Context, s *Server, a Account, p patient) (err 
 	if err := c.client.WaitGreeting(); err != nil {
 		return lostError{fmt.Errorf("%s greets: %s", s.Address, short(err.Error()))}
 	}
-	if err := c.client.Login(a.User, a.Password).Wait(); err != nil {
+	signIn := func() error { return c.client.Login(a.User, a.Password).Wait() }
+	if caps := c.client.Caps(); caps.Has(imap.CapLoginDisabled) && caps.Has(imap.AuthCap("PLAIN")) {
+		signIn = func() error { return c.client.Authenticate(&plain{a: a}) }
+	}
+	if err := signIn(); err != nil {
 		err = judge("sign in as "+a.User, err)
 		if strings.Contains(err.Error(), a.Password) { // some servers repeat what they refuse
 			return refusedError{fmt.Errorf("sign in as %s: the source refuses it", a.User)}
@@ -156,6 +160,15 @@ func (c *conn) greet(ctx context.Context, s *Server, a Account, p patient) (err 
 	c.caps, err = c.client.Capability().Wait()
 	return judge("ask what the source can", err)
 }
+
+// plain is the SASL mechanism PLAIN (RFC 4616).
+type plain struct{ a Account }
+
+func (p *plain) Start() (mechanism string, first []byte, err error) {
+	return "PLAIN", []byte("\x00" + p.a.User + "\x00" + p.a.Password), nil
+}
+
+func (p *plain) Next([]byte) ([]byte, error) { return nil, errors.New("PLAIN has one step") }
 
 // noTLS tells a certificate that nobody vouches for, which another attempt won't change, from a connection that broke.
 func noTLS(how, address string, err error) error {

@@ -23,6 +23,7 @@ type fetched struct {
 	received time.Time
 	size     int64 // that the source says
 	literal  imap.LiteralReader
+	broken   bool // the connection was lost within the bytes
 	data     *imapclient.FetchMessageData
 }
 
@@ -37,8 +38,10 @@ func (m *fetched) read(w io.Writer) error {
 		case errors.As(err, &failed):
 			return failed.error
 		case err != nil:
+			m.broken = true
 			return lostError{fmt.Errorf("read a message: %s", short(err.Error()))}
 		case n != l.Size():
+			m.broken = true
 			return lostError{fmt.Errorf("read a message: %d bytes came of %d", n, l.Size())}
 		}
 		m.scan()
@@ -89,7 +92,9 @@ func (p *passage) fetchSet(set imap.UIDSet, options *imap.FetchOptions, fn func(
 		m.scan()
 		if err := fn(m); err != nil {
 			_ = p.c.raw.Close() // else all that was asked for would have to be read
-			_ = cmd.Close()
+			if !m.broken {
+				_ = cmd.Close() // the client's reader may wait for us; where it broke, both would read what is left
+			}
 			p.drop()
 			return err
 		}
