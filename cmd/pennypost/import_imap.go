@@ -53,7 +53,9 @@ func importIMAPCommand() *cobra.Command {
 			panic("pennypost: " + err.Error()) // the flag was added above
 		}
 	}
-	return operate(cmd, func(ctx context.Context, o *server.Operator, out io.Writer, _ []string) error { return f.run(ctx, o, out) })
+	return operate(cmd, func(ctx context.Context, o *server.Operator, out io.Writer, _ []string) error {
+		return f.run(ctx, o, out)
+	})
 }
 
 func (f *imapImport) run(ctx context.Context, o *server.Operator, out io.Writer) error {

@@ -30,8 +30,9 @@ type Dovecot struct {
 	pool        *x509.CertPool
 }
 
-// StartDovecot starts a Dovecot with users, who have the password. It ends with the test.
-func StartDovecot(t testing.TB, password string, users ...string) *Dovecot {
+// StartDovecot starts a Dovecot with users, who have the password. It ends with the test. capability, unless empty, is all that it
+// says it can.
+func StartDovecot(t testing.TB, capability, password string, users ...string) *Dovecot {
 	t.Helper()
 	for _, program := range []string{dovecotProgram, "/usr/lib/dovecot/imap"} {
 		if _, err := os.Stat(program); err != nil {
@@ -58,7 +59,7 @@ func StartDovecot(t testing.TB, password string, users ...string) *Dovecot {
 	write("users", lines.String())
 	_, imaps, _ := net.SplitHostPort(d.IMAPS) // we made them
 	_, imap, _ := net.SplitHostPort(d.IMAP)
-	write("dovecot.conf", strings.NewReplacer("@DIR@", dir, "@USER@", who.Username, "@UID@", who.Uid, "@GID@", who.Gid, "@IMAPS@", imaps, "@IMAP@", imap).
+	write("dovecot.conf", strings.NewReplacer("@DIR@", dir, "@USER@", who.Username, "@UID@", who.Uid, "@GID@", who.Gid, "@IMAPS@", imaps, "@IMAP@", imap, "@CAPABILITY@", capability).
 		Replace(dovecotConfiguration))
 	if err := os.Mkdir(d.Home, 0o755); err != nil {
 		t.Fatal(err)
@@ -168,6 +169,7 @@ mail_gid = @GID@
 mail_location = maildir:~/Maildir
 mail_max_userip_connections = 1000
 disable_plaintext_auth = yes
+imap_capability = @CAPABILITY@
 ssl = yes
 ssl_cert = <@DIR@/cert.pem
 ssl_key = <@DIR@/key.pem
