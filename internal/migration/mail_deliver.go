@@ -218,6 +218,9 @@ func (b *batch) deliver(ctx context.Context, from, to int) error {
 			h := &b.heads[from+i]
 			_, err := tx.Exec(ctx, insertItem, f.key, int64(h.UID), int64(s.Folder), int64(s.UID), int64(s.ID), int64(s.ModSeq),
 				int64(b.flags[from+i]), h.Identity)
+			if db.IsUnique(err) {
+				return anotherRuns()
+			}
 			if err != nil {
 				return fmt.Errorf("remember where a message came from: %w", err)
 			}

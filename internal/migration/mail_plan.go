@@ -214,10 +214,18 @@ func updateTx(ctx context.Context, tx *db.Tx, _ string, f *folderRow) error {
 func insertTx(ctx context.Context, tx *db.Tx, source string, f *folderRow) error {
 	_, err := tx.Exec(ctx, `INSERT INTO import_folder (key, mailbox, source, name, uidvalidity, uidnext, modseq, folder, path, previous)
 VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8)`, f.key, int64(f.mailbox), source, f.name, int64(f.uidvalidity), int64(f.folder), f.path, f.previous)
+	if db.IsUnique(err) {
+		return anotherRuns()
+	}
 	if err != nil {
 		return fmt.Errorf("remember the import of a folder: %w", err)
 	}
 	return nil
+}
+
+// anotherRuns says that two runs met.
+func anotherRuns() error {
+	return fault.New(fault.Conflict, fault.Mailbox, "another import of the same mailbox runs: wait for its end and run again")
 }
 
 // progress adds how far the import of a folder came.
@@ -252,13 +260,13 @@ func (w *planning) find(ctx context.Context, was folderRow, t target) (mailbox.F
 	if err == nil && f.Selectable() || err != nil && !fault.Is(err, fault.NotFound, fault.Folder) {
 		return f, err
 	}
-	if t.use != mailbox.NoUse {
-		f, err := w.Mailboxes.CreateFolder(ctx, w.id, t.path, mailbox.Mail, t.use)
-		if !fault.Is(err, fault.InUse, fault.Folder) {
-			return f, err
-		}
+	if f, err = w.Mailboxes.CreateFolder(ctx, w.id, t.path, mailbox.Mail, t.use); fault.Is(err, fault.InUse, fault.Folder) {
+		f, err = w.Mailboxes.CreateFolder(ctx, w.id, t.path, mailbox.Mail, mailbox.NoUse)
 	}
-	return w.Mailboxes.CreateFolder(ctx, w.id, t.path, mailbox.Mail, mailbox.NoUse)
+	if fault.Is(err, fault.Exists, fault.Folder) { // made just now, for another account that goes to this mailbox
+		return w.Mailboxes.Folder(ctx, w.id, t.path)
+	}
+	return f, err
 }
 
 // name makes a name that holds no messages, if something lies below it: names above others come by themselves, but as folders.

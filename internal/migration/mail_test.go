@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,6 +193,38 @@ func TestImportIntoAFullMailbox(t *testing.T) {
 		}
 		if n := len(w.items(mailbox.InboxID)); n != 8 {
 			t.Errorf("%d messages", n)
+		}
+	})
+}
+
+// TestTwoImportsOfOneMailboxAtOnce: one of them may fail, and no message comes twice.
+func TestTwoImportsOfOneMailboxAtOnce(t *testing.T) {
+	inBoth(t, func(w *world) {
+		o := w.origin()
+		in := o.folder("INBOX")
+		for i := range 50 {
+			in.mail[uint32(i+1)] = mail(fmt.Sprint(i))
+		}
+		b := migration.MailBatch{Mailbox: int64(w.ann), Key: o.plan().Folders[0].Key}
+		var body []byte
+		for _, u := range in.uids() {
+			m := in.mail[u]
+			b.Messages = append(b.Messages, migration.MessageHead{UID: u, Size: int64(len(m.text)), Received: received, Identity: m.identity()})
+			body = append(body, m.text...)
+		}
+		stored := make([]int64, 4)
+		var both sync.WaitGroup
+		for i := range stored {
+			both.Go(func() {
+				taken, err := w.Deliver(w.ctx, operator, b, bytes.NewReader(body))
+				if stored[i] = taken.Messages; err != nil && !fault.Is(err, fault.Conflict, fault.Mailbox) {
+					t.Errorf("run %d: %v", i, err)
+				}
+			})
+		}
+		both.Wait()
+		if n := stored[0] + stored[1] + stored[2] + stored[3]; n != 50 || len(w.items(mailbox.InboxID)) != 50 {
+			t.Errorf("%d stored, %d are here", n, len(w.items(mailbox.InboxID)))
 		}
 	})
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/workmail"
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
 
@@ -213,7 +215,7 @@ func TestImportFromDovecot(t *testing.T) {
 		}
 		d := harness.StartDovecot(t, plain, sourcePassword, "ann@old", "bob@old", "carl@old")
 		s := harness.Start(t, harness.Options{DatabaseURL: database})
-		org := office(t, s, "moved", "ann", "bob", "carl")
+		org := office(t, s, "moved", "ann", "bob", "carl", "dora")
 		source := openBox(t, d.IMAPS, d.TLS(), "ann@old", sourcePassword)
 		for _, name := range []string{"Sent", "Papierkorb", "Papierkorb.Alt", "Kunden.Müller & Söhne", "Old", "Moved", "shared.All"} {
 			source.ok(source.Create(name, nil).Wait())
@@ -262,6 +264,19 @@ func TestImportFromDovecot(t *testing.T) {
 		if lsub := strings.Join(watching.Do(`LSUB "" "Old"`), "\n"); !strings.Contains(lsub, "Old") {
 			t.Error("the subscription is missing")
 		}
+
+		if _, err := s.WorkMail().UpdateMailboxQuota(t.Context(), &workmail.UpdateMailboxQuotaInput{
+			OrganizationId: &org, UserId: aws.String("dora"), MailboxQuota: aws.Int32(1),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		small := newImporter(t, s, org, d.IMAPS, d.CAFile, "dora,ann@old,"+quotedPassword, "bob@moved.awsapps.com,bob@old,"+quotedPassword)
+		if said := small.run(1); !strings.Contains(said, "1 messages (UID 31): the mailbox is full") || !strings.Contains(said, "UpdateMailboxQuota") {
+			t.Errorf("into a mailbox that is too small: %s", said)
+		}
+		full := source.all(names)
+		full["INBOX"] = slices.DeleteFunc(full["INBOX"], func(line string) bool { return strings.HasPrefix(line, "large") })
+		sameMail(t, "dora", full, openBox(t, s.Addr("imaps"), s.TLS(), "dora", password).all(nil))
 
 		i = newImporter(t, s, org, d.IMAPS, d.CAFile, "ann@moved.awsapps.com,ann@old,"+quotedPassword)
 		i.run(0)
@@ -324,9 +339,10 @@ func TestImportThatIsKilled(t *testing.T) {
 	office(t, from, "old", "ann")
 	source := openBox(t, from.Addr("imaps"), from.TLS(), "ann", password)
 	source.ok(source.Create("Lists/Announcements", nil).Wait())
-	source.put("INBOX", several("inbox", 1500)...)
+	for part := range 3 { // large ones lie in files
+		source.put("INBOX", append(several(fmt.Sprintf("inbox %d", part), 500), letter{fmt.Sprintf("large %d", part), 300 << 10, nil, someDate})...)
+	}
 	source.put("Lists/Announcements", several("lists", 500)...)
-	want := source.all(nil)
 	harness.Engines(t, func(t *testing.T, database string) {
 		s := harness.Start(t, harness.Options{DatabaseURL: database})
 		org := office(t, s, "new", "ann")
@@ -353,7 +369,17 @@ func TestImportThatIsKilled(t *testing.T) {
 		}
 		s.Start()
 		i.run(0)
-		sameMail(t, "after two crashes", want, openBox(t, s.Addr("imaps"), s.TLS(), "ann", password).all(nil))
+		here := openBox(t, s.Addr("imaps"), s.TLS(), "ann", password)
+		sameMail(t, "after two crashes", source.all(nil), here.all(nil))
+
+		source.open("INBOX")
+		source.ok(source.Store(imap.SeqSetNum(1, 3, 5, 7), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagAnswered}}, nil).Close())
+		_, err := source.Client.Move(imap.SeqSetNum(10, 11, 12), "Lists/Announcements").Wait()
+		source.ok(err)
+		source.ok(source.Rename("Lists/Announcements", "Lists/"+t.Name()[len("TestImportThatIsKilled/"):], nil).Wait())
+		i.run(0)
+		sameMail(t, "after changes", source.all(nil), here.all(nil))
+		source.ok(source.Rename("Lists/"+t.Name()[len("TestImportThatIsKilled/"):], "Lists/Announcements", nil).Wait())
 	})
 }
 

@@ -244,7 +244,11 @@ func (s *sender) close() error {
 		s.p.leave(l.Reason, l.UID)
 	}
 	s.p.dropped(s.sum.Dropped)
-	if s.p.full = s.p.full || s.sum.Full; s.sum.Messages > 0 {
+	if s.sum.Full {
+		s.p.full = true
+		s.p.task.report.note("the mailbox is full, at %d bytes: give it a larger quota (UpdateMailboxQuota) and run again", s.p.opened.Quota)
+	}
+	if s.sum.Messages > 0 {
 		s.p.reached()
 	}
 	return s.err

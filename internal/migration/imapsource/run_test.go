@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 func TestRun(t *testing.T) {
@@ -208,6 +210,33 @@ func TestRunEndsWithTheCore(t *testing.T) {
 	r, err := s.bring(c, Account{"ann", "ann", "secret"}, Account{"ann", "ann2", "secret"}, Account{"ann", "ann3", "secret"})
 	if !errors.Is(err, c.fails) || !r.LeftOut() {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestFoldersOfASource(t *testing.T) {
+	personal := []imap.NamespaceDescriptor{{Prefix: "INBOX.", Delim: '.'}}
+	for _, c := range []struct {
+		list     imap.ListData
+		path     string
+		noSelect bool
+		use      string
+	}{
+		{imap.ListData{Mailbox: "INBOX", Delim: '.'}, "INBOX", false, ""},
+		{imap.ListData{Mailbox: "INBOX.Sent", Delim: '.', Attrs: []imap.MailboxAttr{imap.MailboxAttrHasNoChildren, imap.MailboxAttrSent}}, "Sent", false, `\Sent`},
+		{imap.ListData{Mailbox: "INBOX.A.B/C", Delim: '.', Attrs: []imap.MailboxAttr{imap.MailboxAttrNoSelect}}, "A|B/C", true, ""},
+		{imap.ListData{Mailbox: "Flat.Name"}, "Flat.Name", false, ""},
+		{imap.ListData{Mailbox: "Archive/2020", Delim: '/', Attrs: []imap.MailboxAttr{imap.MailboxAttrNonExistent}}, "Archive|2020", true, ""},
+	} {
+		f := (&conn{}).folder(&c.list, personal, false)
+		if strings.Join(f.Path, "|") != c.path || f.NoSelect != c.noSelect || f.Use != c.use || !f.Subscribed || f.Name != c.list.Mailbox {
+			t.Errorf("%s: %+v", c.list.Mailbox, f)
+		}
+	}
+	others := []imap.NamespaceDescriptor{{Prefix: "Other Users/", Delim: '/'}, {Prefix: ""}}
+	for name, want := range map[string]bool{"Other Users": true, "Other Users/bob/INBOX": true, "Other Users too": false, "INBOX": false} {
+		if foreign(name, others) != want {
+			t.Errorf("foreign(%q) is not %v", name, want)
+		}
 	}
 }
 
