@@ -19,14 +19,10 @@ import (
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/migration"
 	"github.com/pennypost/pennypost/internal/policy"
-	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 )
 
-var (
-	operator = principal.Principal{Kind: principal.Operator, Name: "operator", Protocol: "control"}
-	newYear  = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-)
+var newYear = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // house is what passwords are brought to: an organisation acme, on an empty store.
 type house struct {

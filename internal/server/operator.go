@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -61,7 +62,7 @@ var operator = principal.Principal{Kind: principal.Operator, Name: "operator", P
 // operatorVerbs are the verbs that work beside a running server and without one.
 func (c *core) operatorVerbs() map[string]verb {
 	passwords := migration.Passwords{Directory: c.directory, Center: c.center}
-	return map[string]verb{
+	verbs := map[string]verb{
 		"password-users": typed(func(ctx context.Context, r PasswordUsers) ([]migration.Found, error) {
 			return passwords.Find(ctx, operator, directory.OrgID(r.Organization), r.Users)
 		}),
@@ -97,6 +98,8 @@ func (c *core) operatorVerbs() map[string]verb {
 			return c.check(ctx)
 		}),
 	}
+	c.importVerbs(verbs)
+	return verbs
 }
 
 func keyInfo(k identity.AccessKey) KeyInfo {
@@ -151,8 +154,13 @@ func (o *Operator) Close() error {
 
 // do carries out a verb, by the same code beside a server and without one.
 func (o *Operator) do(ctx context.Context, name string, request, answer any) error {
+	return o.stream(ctx, name, request, nil, answer)
+}
+
+// stream is do with bytes that follow the request, unless they are nil.
+func (o *Operator) stream(ctx context.Context, name string, request any, body io.Reader, answer any) error {
 	if o.core == nil {
-		err := callControl(ctx, o.dir, name, request, answer)
+		err := streamControl(ctx, o.dir, name, request, body, answer)
 		if errors.Is(err, errNoServer) {
 			return fmt.Errorf("%w in %s: it is starting, stopping, or held by another verb; try again", err, o.dir)
 		}
@@ -162,7 +170,7 @@ func (o *Operator) do(ctx context.Context, name string, request, answer any) err
 	if err != nil {
 		return fmt.Errorf("verb %s: %w", name, err)
 	}
-	result, err := o.verbs[name](ctx, in)
+	result, err := o.verbs[name](ctx, in, body)
 	if err != nil {
 		return err
 	}
