@@ -60,7 +60,7 @@ func short(text string) string {
 	if len(text) > 300 {
 		text = text[:300] + "…"
 	}
-	return strings.ToValidUTF8(text, "?")
+	return printable(strings.ToValidUTF8(text, "?"))
 }
 
 // guarded runs fn, and makes a panic of the client a lost connection.

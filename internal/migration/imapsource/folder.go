@@ -168,6 +168,10 @@ func (p *passage) renumber(ctx context.Context, uids []uint32) error {
 		if err != nil {
 			return err
 		}
+		if len(numbers.Messages) != len(chunk) {
+			// Those that are missing would seem to be gone.
+			return lostError{fmt.Errorf("the source was asked for %d messages and gave %d", len(chunk), len(numbers.Messages))}
+		}
 		if _, err := p.core.RenumberMail(ctx, numbers); err != nil {
 			return err
 		}

@@ -26,9 +26,6 @@ func (l *listed) messages() int64 {
 	return int64(*l.status.NumMessages)
 }
 
-// maxListed bounds the folders of an account.
-const maxListed = 20_000
-
 // list asks for all folders and their numbers.
 func (t *task) list(context.Context) error {
 	t.c.names()
@@ -59,10 +56,6 @@ func (t *task) list(context.Context) error {
 		if foreign(f.Mailbox, append(slices.Clone(spaces.Other), spaces.Shared...)) {
 			t.report.note("%s is shared by others and is left to them", printable(f.Mailbox))
 			continue
-		}
-		if len(t.listed) == maxListed {
-			t.report.note("the source lists more than %d folders: the others are left out", maxListed)
-			break
 		}
 		t.listed = append(t.listed, listed{SourceFolder: t.c.folder(f, spaces.Personal, extended)})
 	}

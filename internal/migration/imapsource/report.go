@@ -23,6 +23,8 @@ type MailboxReport struct {
 	// Error is why the run for this account ended early, or did not begin.
 	Error   string          `json:"error,omitempty"`
 	Folders []*FolderReport `json:"folders"`
+	// Keywords were left out: the mailbox can't have them.
+	Keywords []string `json:"keywordsLeftOut,omitempty"`
 	// Notes are what is different here but not left out.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -79,7 +81,7 @@ func (r *Report) LeftOut() bool { return slices.ContainsFunc(r.Mailboxes, (*Mail
 
 // LeftOut reports whether something of the account is not here.
 func (m *MailboxReport) LeftOut() bool {
-	return m.Error != "" || slices.ContainsFunc(m.Folders, func(f *FolderReport) bool { return f.Error != "" || len(f.Skipped) > 0 })
+	return m.Error != "" || len(m.Keywords) > 0 || slices.ContainsFunc(m.Folders, func(f *FolderReport) bool { return f.Error != "" || len(f.Skipped) > 0 })
 }
 
 // Write writes the report of one account for people.
@@ -115,6 +117,9 @@ func (m *MailboxReport) Write(out io.Writer) error {
 			}
 			fmt.Fprintf(out, "  left out: %s: %d messages%s: %s\n", printable(f.Source), s.Messages, which, s.Reason)
 		}
+	}
+	for _, k := range m.Keywords {
+		fmt.Fprintf(out, "  left out: the keyword %q, which the mailbox can't have\n", k)
 	}
 	for _, n := range m.Notes {
 		fmt.Fprintf(out, "  note: %s\n", n)

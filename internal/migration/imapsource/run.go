@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -185,7 +186,9 @@ func (t *task) add(f *FolderReport, s migration.MailSynced) {
 
 func (t *task) dropped(keywords []string) {
 	for _, k := range keywords {
-		t.report.note("the mailbox can't have the keyword %q: it is left out", k)
+		if !slices.Contains(t.report.Keywords, k) {
+			t.report.Keywords = append(t.report.Keywords, k)
+		}
 	}
 }
 

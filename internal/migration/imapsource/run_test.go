@@ -245,13 +245,13 @@ func TestReportOfManySkipped(t *testing.T) {
 	for i := range 30 {
 		f.skip("no reason", uint32(i))
 	}
-	m := &MailboxReport{Address: "a", Folders: []*FolderReport{f, {Source: "B", Error: "broken"}}, Notes: []string{"x"}}
+	m := &MailboxReport{Address: "a", Folders: []*FolderReport{f, {Source: "B", Error: "broken"}}, Notes: []string{"x"}, Keywords: []string{"k"}}
 	var text strings.Builder
 	if err := m.Write(&text); err != nil {
 		t.Fatal(err)
 	}
 	got := text.String()
-	for _, want := range []string{"A?[2J: 30 messages (UID 0, 1,", "19, …): no reason", "B: broken", "note: x"} {
+	for _, want := range []string{"A?[2J: 30 messages (UID 0, 1,", "19, …): no reason", "B: broken", "note: x", `the keyword "k"`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
