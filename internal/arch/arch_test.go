@@ -47,7 +47,7 @@ var house = []layer{
 	{
 		name: "core",
 		packages: []string{
-			"internal/organization", "internal/transport", "internal/export", "internal/mailbox", "internal/identity",
+			"internal/migration", "internal/organization", "internal/transport", "internal/export", "internal/mailbox", "internal/identity",
 			"internal/policy", "internal/availability", "internal/directory", "internal/audit",
 		},
 		ordered: true,

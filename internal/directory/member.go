@@ -86,8 +86,11 @@ const (
 
 // mayBeMemberTx says whether a membership may begin, or end.
 func (s *Service) mayBeMemberTx(ctx context.Context, tx *db.Tx, o *Organization, group Entry, m *Entity, is bool) error {
-	if err := m.living(); err != nil || !is {
+	if err := m.living(); err != nil {
 		return err
+	}
+	if !is {
+		return mayLeaveTx(ctx, tx, o, group, m)
 	}
 	g, err := s.ResolveTx(ctx, tx, o, string(group.ID), Narrow{IDOnly: true})
 	if err != nil {

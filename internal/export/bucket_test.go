@@ -194,6 +194,8 @@ func TestBucketSettings(t *testing.T) {
 		{Bucket{URL: "s3://b/p"}, ""},
 		{Bucket{URL: "s3://b/p?endpoint=https://h:9000", AccessKeyID: "K", SecretAccessKeyFile: secret, Encryption: "none"}, ""},
 		{Bucket{URL: "file:///x"}, ""},
+		{Bucket{URL: "file:///x", Organizations: []string{"m-0123456789abcdef0123456789abcdef"}}, ""},
+		{Bucket{URL: "file:///x", Organizations: []string{"acme"}}, "organizations"},
 		{Bucket{URL: "file://x"}, "file:///directory"},
 		{Bucket{URL: "file:///x", AccessKeyID: "K"}, "file:///directory"},
 		{Bucket{URL: "ftp://x"}, "neither"},
