@@ -21,7 +21,8 @@ import (
 
 // TestConformance sends each operation what is generated from its shape, in signed requests over HTTP: what is inside every
 // constraint gets any answer but a breach, what is outside the breach in AWS's words, another type the serialization error. What
-// is refused comes to no handler, and is sent on one engine alone.
+// is refused comes to no handler, and is sent on one engine alone, of many strings outside a pattern the first (the contract's own
+// test decodes all).
 func TestConformance(t *testing.T) {
 	dbtest.Run(t, migrations(), func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
@@ -40,7 +41,13 @@ func TestConformance(t *testing.T) {
 			})
 		}
 		for _, op := range contract.Operations() {
+			outside := map[string]int{}
 			for _, one := range contracttest.Cases(t, op.Input, c.base(op)) {
+				if one.Kind == contracttest.Outside {
+					if outside[one.Path]++; outside[one.Path] > 6 {
+						continue
+					}
+				}
 				if d.Engine() == db.SQLite || one.Breach == "" && !one.Unreadable {
 					counts[one.Kind]++
 					calls <- func() { c.play(op, one) }

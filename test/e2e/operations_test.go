@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -15,33 +17,56 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/workmail"
+	"github.com/go-ldap/ldap/v3"
 
+	"github.com/pennypost/pennypost/internal/directory/ldap/ldaptest"
 	"github.com/pennypost/pennypost/test/harness"
 )
 
 // elsewhere are the sections of docs/operations.md whose commands need what this test has not.
 var elsewhere = map[string]string{
-	"External directories": "a directory: TestExternalDirectory",
-	"PostgreSQL and S3":    "serves on a database and a bucket: every test with Engines",
-	"systemd":              "installs the server",
-	"Settings":             "the ports and the certificate of a host of its own",
+	"PostgreSQL and S3": "serves on a database and a bucket: every test with Engines",
+	"systemd":           "installs the server",
+	"Settings":          "the ports and the certificate of a host of its own",
 }
 
 // TestOperationsExamples starts a server with all tables of docs/operations.md in its file, and pastes the commands of each section
-// into a shell. Files and folders lie in a directory of the test; ann and her boss have addresses in example.com.
+// into a shell. Files and folders lie in a directory of the test, the directory server is an OpenLDAP; ann and her boss have addresses in
+// example.com.
 func TestOperationsExamples(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(harness.Root(), "docs", "operations.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	local := strings.NewReplacer("/etc/pennypost/", dir+"/", "/var/log/pennypost/", dir+"/", "/srv/exports", dir, "m-…", "m-"+strings.Repeat("0", 32))
+	dir, slapd := t.TempDir(), ldaptest.Slapd(t, false)
+	add := ldap.NewAddRequest("uid=ann,"+slapd.People, nil)
+	for attribute, value := range map[string]string{"objectClass": "inetOrgPerson", "cn": "ann", "sn": "ann"} {
+		add.Attribute(attribute, []string{value})
+	}
+	if err := slapd.Admin(t).Add(add); err != nil {
+		t.Fatal(err)
+	}
+	const nobodys = "m-00000000000000000000000000000000"
+	local := strings.NewReplacer("/etc/pennypost/", dir+"/", "/var/log/pennypost/", dir+"/", "/srv/exports", dir, "m-…", nobodys,
+		"ldaps://dc1.corp.example.com", slapd.URL, `"ad"`, `"rfc"`, "OU=Staff,DC=corp,DC=example,DC=com", slapd.Base,
+		"CN=pennypost,OU=Services,DC=corp,DC=example,DC=com", slapd.BindDN)
 	config := writeConfig(t, dir, local.Replace(string(text)))
+	certificate, err := os.ReadFile(slapd.CAFile)
+	if err := errors.Join(err, os.WriteFile(filepath.Join(dir, "corp-ca.pem"), certificate, 0o600),
+		os.WriteFile(filepath.Join(dir, "corp.password"), []byte(slapd.Password), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	s := harness.Start(t, harness.Options{
 		Flags: []string{"--config", config}, Env: []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=eu-west-1"},
 	})
 	org := office(t, s, "example", "ann", "boss")
+	s.Stop() // the file can name the organisation now
+	tables, err := os.ReadFile(config)
+	if err := errors.Join(err, os.WriteFile(config, bytes.ReplaceAll(tables, []byte(nobodys), []byte(org)), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
 	domain := aws.String("example.com")
 	if _, err := s.WorkMail().RegisterMailDomain(t.Context(), &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: domain}); err != nil {
 		t.Fatal(err)
@@ -133,6 +158,7 @@ func writeConfig(t *testing.T, dir, text string) string {
 			t.Fatal(err)
 		}
 	}
+	keys["allowed_networks"] = "allowed_networks = \"127.0.0.1\"\n"
 	file := filepath.Join(dir, "all.toml")
 	if err := os.WriteFile(file, fmt.Append(nil, strings.Join(slices.Collect(maps.Values(keys)), ""), tables), 0o600); err != nil {
 		t.Fatal(err)
