@@ -93,7 +93,7 @@ func (d *Door) tellBlocked(ctx context.Context) {
 		for i, t := range some {
 			records[i] = t.record
 			records[i].Detail = fmt.Sprintf("%s: %d in a minute", t.record.Detail, t.times)
-			records[i].Told = d.authentication(t.record, t.how, t.since, t.times)
+			records[i].Told = d.authentication(t.record, t.how, proof{}, t.since, t.times)
 		}
 		if err := d.audit.Record(ctx, records...); err != nil {
 			d.log.ErrorContext(ctx, "blocked sign-ins were not recorded", "error", err, "records", len(records))
