@@ -16,6 +16,12 @@ import (
 // accessRule is the kind of rule that because names in the reasons of refused sign-ins.
 const accessRule = "access rule"
 
+// The scopes of access control: which rules decided.
+const (
+	scopeAccess        = "AccessControl"
+	scopeImpersonation = "ImpersonationAccessControl"
+)
+
 // authenticationEvent is a record of WorkMail's AUTHENTICATION_LOGS.
 type authenticationEvent struct {
 	Time       int64  `json:"event_timestamp"`
@@ -38,6 +44,7 @@ type accessEvent struct {
 	Time      int64  `json:"event_timestamp"`
 	RequestID string `json:"request_id,omitempty"`
 	UserID    string `json:"user_id"`
+	Role      string `json:"impersonator_id,omitempty"` // the impersonation role that acts for the user
 	Protocol  string `json:"protocol"`
 	SourceIP  string `json:"source_ip,omitempty"`
 	UserAgent string `json:"user_agent,omitempty"`
@@ -113,7 +120,7 @@ func (d *Door) told(ctx context.Context, r audit.Record, how Circumstances, p pr
 	}
 	e := accessEvent{
 		Time: now.UnixMilli(), RequestID: how.RequestID, UserID: r.Actor.ID, Protocol: how.Protocol, SourceIP: addressText(how.Address),
-		UserAgent: how.UserAgent, Scope: "AccessControl", Granted: r.Outcome == audit.Done,
+		UserAgent: how.UserAgent, Scope: scopeAccess, Granted: r.Outcome == audit.Done,
 	}
 	// The rules are remembered: asking again costs nothing. If they changed meanwhile the record names none.
 	v, err := d.policy.MayEnter(ctx, directory.OrgID(r.Organization), policy.Access{
@@ -123,6 +130,18 @@ func (d *Door) told(ctx context.Context, r audit.Record, how Circumstances, p pr
 		e.RuleID = v.Rules[0]
 	}
 	return append(told, audit.Told{Stream: audit.AccessControlLogs, Event: e})
+}
+
+// told returns what the access control log is told of a role's use: what the rules of a scope decided.
+func (i *Impersonation) told(p principal.Principal, user directory.EntityID, how Circumstances, scope string, granted bool, rules []string) audit.Told {
+	e := accessEvent{
+		Time: audit.Millis(i.clock.Now()), RequestID: how.RequestID, UserID: string(user), Role: p.ID, Protocol: p.Protocol,
+		SourceIP: addressText(how.Address), UserAgent: how.UserAgent, Scope: scope, Granted: granted,
+	}
+	if len(rules) > 0 {
+		e.RuleID = rules[0]
+	}
+	return audit.Told{Stream: audit.AccessControlLogs, Event: e}
 }
 
 func addressText(a netip.Addr) string {
