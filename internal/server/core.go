@@ -138,7 +138,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		return nil, err
 	}
 	parts.availability = availability.New(availability.Config{
-		DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Dialer: parts.dialer, Log: log,
+		DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Dialer: parts.dialer, Audit: parts.audit, Log: log,
 		Functions: functions, Limit: c.LimitAvailability,
 	})
 	parts.spool = filepath.Join(dir, spoolName)
