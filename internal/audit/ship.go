@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -173,7 +172,7 @@ type accessRecord struct {
 }
 
 // accessBuffer is how many audit log events may wait in memory.
-const accessBuffer = 4096
+const accessBuffer = 16384
 
 // Access tells an audit log event of something that changes nothing in the store, and doesn't wait: the event becomes durable
 // soon after. Where too many wait, it is dropped and counted, so that no reader is held up by who logs it.
@@ -246,6 +245,3 @@ more:
 		l.log.ErrorContext(ctx, "audit log events were not kept", "events", missed, "error", err)
 	}
 }
-
-// Millis is a time as audit logs have it: milliseconds since 1970.
-func Millis(t time.Time) int64 { return t.UnixMilli() }
