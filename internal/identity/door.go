@@ -82,7 +82,7 @@ type Door struct {
 	accounts   *guessLimit
 	addresses  *guessLimit
 	sessions   *sessions
-	blocked    *blockedTries
+	repeated   *repeatedTries
 }
 
 // NewDoor returns the door to the users of d under the access rules of p. A nil center knows no tokens and no identity providers;
@@ -100,7 +100,7 @@ func NewDoor(
 		accounts:   newGuessLimit(l.AccountFailures, l.AccountRefill, c),
 		addresses:  newGuessLimit(l.AddressFailures, l.AddressRefill, c),
 		sessions:   newSessions(f),
-		blocked:    newBlockedTries(c),
+		repeated:   newRepeatedTries(c),
 	}
 }
 
@@ -275,13 +275,14 @@ func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, 
 		Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
 	}, string(who.Organization), signInOperation, string(who.ID))
 	r.Outcome, r.Detail = fault.Unauthenticated.String(), reason
-	if reason == blockedAddress || reason == blockedAccount {
+	if !byRule(reason) { // whose password is right and whom a rule keeps out has not failed
 		account := unknownKey(c.Username)
 		if who.ID != "" {
 			account = userKey(who.Organization, who.ID)
 		}
-		d.blocked.add(r, how, account)
-		return errRefused
+		if d.repeated.add(r, how, p, account) {
+			return errRefused
+		}
 	}
 	r.Told = d.told(ctx, r, how, p)
 	if err := d.audit.Record(ctx, r); err != nil {

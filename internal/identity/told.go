@@ -113,7 +113,7 @@ func (d *Door) authentication(r audit.Record, how Circumstances, p proof, since 
 // told returns what the audit logs are told of a sign-in that r records: how it ended, and, where the access rules decided,
 // which of them did.
 func (d *Door) told(ctx context.Context, r audit.Record, how Circumstances, p proof) []audit.Told {
-	now := d.blocked.clock.Now()
+	now := d.clock.Now()
 	told := d.authentication(r, how, p, now, 1)
 	if r.Outcome != audit.Done && !byRule(r.Detail) || !d.audit.WantsAudit(audit.AccessControlLogs, r.Organization) {
 		return told

@@ -153,6 +153,61 @@ func TestTokensAreTold(t *testing.T) {
 	})
 }
 
+// TestFailedSignInsAreAggregated has a phone try an old password, by two protocols, and somebody guess from elsewhere.
+func TestFailedSignInsAreAggregated(t *testing.T) {
+	onBoth(t, identity.Limits{}, func(h *house) {
+		acme := h.organization("acme")
+		h.user(acme, "ann", "ann@acme.awsapps.com")
+		before := len(h.trail(acme))
+		try := func(protocol, address string, times int) {
+			for range times {
+				_, err := h.Authenticate(t.Context(), identity.Credentials{Username: "ann", Password: "old Pa$$w0rd"}, identity.Circumstances{
+					Protocol: protocol, Address: netip.MustParseAddr(address),
+				})
+				if err == nil {
+					t.Fatal("an old password is good")
+				}
+			}
+		}
+		want := func(details ...string) {
+			t.Helper()
+			var got []string
+			for _, r := range h.trail(acme)[before:] {
+				got = append(got, r.Actor.Protocol+" "+r.Actor.Address.String()+" "+r.Detail)
+			}
+			if before += len(got); !slices.Equal(got, details) {
+				t.Errorf("recorded %q, want %q", got, details)
+			}
+		}
+		try("IMAP", "192.0.2.7", 9)
+		try("SMTP", "192.0.2.7", 3)
+		try("IMAP", "198.51.100.1", 1)
+		want("IMAP 192.0.2.7 wrong password", "SMTP 192.0.2.7 wrong password", "IMAP 198.51.100.1 wrong password")
+		h.tally()
+		want("IMAP 192.0.2.7 wrong password: 8 more in a minute", "SMTP 192.0.2.7 wrong password: 2 more in a minute")
+		try("IMAP", "192.0.2.7", 2)
+		want("IMAP 192.0.2.7 wrong password")
+		h.tally()
+		want("IMAP 192.0.2.7 wrong password: 1 more in a minute")
+		attempts := 0
+		for _, line := range h.told(7) {
+			if !strings.Contains(line, `"auth_successful":false,"auth_failed_reason":"wrong password"`) {
+				t.Errorf("told %s", line)
+			}
+			n := 1
+			if _, text, found := strings.Cut(line, `"attempts":`); found {
+				if _, err := fmt.Sscanf(text, "%d}", &n); err != nil {
+					t.Error(err)
+				}
+			}
+			attempts += n
+		}
+		if attempts != 15 {
+			t.Errorf("the log group is told of %d failures, want 15", attempts)
+		}
+	})
+}
+
 // TestBlockedSignInsAreCounted holds that one record tells of many, also of many names from one address.
 func TestBlockedSignInsAreCounted(t *testing.T) {
 	onBoth(t, identity.Limits{AddressFailures: 1, AddressRefill: time.Hour}, func(h *house) {
