@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,6 +64,33 @@ func TestFile(t *testing.T) {
 	}
 	if err := (File{Path: "/dev/full"}).Send(t.Context(), records("{}")); err == nil {
 		t.Error("a full disk took a record")
+	}
+}
+
+// TestAFullFileKeepsWholeLines has the system write half of what is sent.
+func TestAFullFileKeepsWholeLines(t *testing.T) {
+	f := File{Path: filepath.Join(t.TempDir(), "events.jsonl")}
+	if err := f.Send(t.Context(), records(`{"n":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	small := before
+	small.Cur = 20
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
+		t.Fatal(err)
+	}
+	failed := f.Send(t.Context(), records(`{"n":2}`, `{"n":3}`))
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(f.Path); failed == nil || errors.Is(failed, audit.ErrRefused) || string(got) != "{\"n\":1}\n" || err != nil {
+		t.Errorf("sent with %v, and the file holds %q, %v", failed, got, err)
+	}
+	if err := f.Send(t.Context(), records(`{"n":2}`)); err != nil {
+		t.Error(err)
 	}
 }
 
