@@ -77,6 +77,7 @@ func (l *Log) ship(ctx context.Context, g *group) {
 		case err == nil && len(rows) == 0:
 			select {
 			case <-g.wake:
+				l.wait(ctx)
 			case <-ctx.Done():
 			}
 			continue
@@ -187,11 +188,19 @@ func (l *Log) Access(stream Stream, organization string, event any) {
 	}
 }
 
+// wait lets some more come, for as long as Config.Linger.
+func (l *Log) wait(ctx context.Context) {
+	if l.linger > 0 {
+		_ = l.clock.Sleep(ctx, l.linger) // whatever ended it, what is there is dealt with
+	}
+}
+
 // collect makes what Access was told durable, and what waits when ctx ends too.
 func (l *Log) collect(ctx context.Context) {
 	for {
 		select {
 		case first := <-l.accesses:
+			l.wait(ctx)
 			l.keep(ctx, first)
 		case <-ctx.Done():
 			for {

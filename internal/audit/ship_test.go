@@ -303,6 +303,29 @@ func TestWhatWaitsIsKeptAsLongAsTheTrail(t *testing.T) {
 	})
 }
 
+// TestRecordsThatComeTogetherAreSentTogether tells some, one after the other, within the time that the first lingers.
+func TestRecordsThatComeTogetherAreSentTogether(t *testing.T) {
+	inBubble(t, func(s *shipping) {
+		s.linger = time.Second
+		s.running(func() {
+			synctest.Wait()
+			for i := range 3 {
+				s.emit("one", event{i})
+				s.Access(AuthenticationLogs, "m-1", event{i})
+				_ = clock.System{}.Sleep(s.t.Context(), time.Second/5)
+			}
+			if n := s.sink.tried(); n > 0 {
+				s.t.Errorf("sent %d times at once", n)
+			}
+			_ = clock.System{}.Sleep(s.t.Context(), 3*time.Second)
+			synctest.Wait()
+			if got, n := s.sink.all(), s.sink.tried(); len(got) != 6 || n > 2 { // what Access kept may come apart
+				s.t.Errorf("sent %q in %d requests", got, n)
+			}
+		})
+	})
+}
+
 // TestNobodyWaitsForTheAccessLog tells more than is taken.
 func TestNobodyWaitsForTheAccessLog(t *testing.T) {
 	inBubble(t, func(s *shipping) {

@@ -106,7 +106,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		return nil, err
 	}
 	parts.audit = audit.New(d, parts.clock, audit.Config{
-		Retention: time.Duration(c.AuditRetentionDays) * 24 * time.Hour, Groups: groups, OrganizationARN: parts.organizationARN, Log: log,
+		Retention: time.Duration(c.AuditRetentionDays) * 24 * time.Hour, Groups: groups, Linger: linger, OrganizationARN: parts.organizationARN, Log: log,
 	})
 	if parts.ldap, err = externalDirectories(c, parts.dialer); err != nil {
 		return nil, err

@@ -21,6 +21,9 @@ const (
 	sinkAnswer  = 1 << 20
 )
 
+// linger is how long what is told waits for more to be sent with it.
+const linger = 250 * time.Millisecond
+
 // logGroups makes the log groups of the configuration.
 func logGroups(c *config.Config, d *dial.Dialer, now clock.Clock) (map[string]audit.Group, error) {
 	groups := map[string]audit.Group{}
