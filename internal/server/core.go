@@ -101,7 +101,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	}
 	resolver := dns.New(c.DNSResolver)
 	parts.dialer = dial.New(resolver.Net(), c.AllowedNetworks)
-	groups, err := logGroups(c, parts.dialer, parts.clock)
+	groups, err := logGroups(c, parts.dialer)
 	if err != nil {
 		return nil, err
 	}
