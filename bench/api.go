@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/pennypost/pennypost/bench/drive"
@@ -26,6 +27,10 @@ func apiLoads() []load {
 		name := fmt.Sprintf("describe-user-c%d", n)
 		list = append(list, load{name: name, api: true, run: func(ctx context.Context, b *bench, t *target, round int) error {
 			return describeUsers(ctx, b, t, round, name, n)
+		}})
+		effect := fmt.Sprintf("access-effect-c%d", n)
+		list = append(list, load{name: effect, api: true, run: func(ctx context.Context, b *bench, t *target, round int) error {
+			return accessEffects(ctx, b, t, round, effect, n)
 		}})
 	}
 	return append(list, load{name: "list-users", api: true, run: listUsers})
@@ -113,6 +118,44 @@ func describeUsers(ctx context.Context, b *bench, t *target, round int, name str
 	return calls(ctx, b, t, round, name, n, n*b.scale.calls, "DescribeUser", func(i int) any {
 		return map[string]string{"OrganizationId": org, "UserId": fmt.Sprintf("described.%d", scattered(i, users)-1)}
 	})
+}
+
+// accessEffects asks whether a user may sign in, of ten rules, each with three conditions. All of them are judged.
+func accessEffects(ctx context.Context, b *bench, t *target, round int, name string, n int) error {
+	org, err := t.apiOrganization(ctx)
+	if err != nil {
+		return err
+	}
+	if t.ruled == "" {
+		if err := t.rule(ctx, org); err != nil {
+			return fmt.Errorf("make the access rules: %w", err)
+		}
+	}
+	return calls(ctx, b, t, round, name, n, n*b.scale.calls, "GetAccessControlEffect", func(int) any {
+		return map[string]string{"OrganizationId": org, "UserId": t.ruled, "Action": "IMAP", "IpAddress": "10.9.0.1"}
+	})
+}
+
+// rule makes a user and ten access rules about it, the default one replaced.
+func (t *target) rule(ctx context.Context, org string) error {
+	c, err := drive.DialAPI(ctx, t.Server.(*peer.Pennypost).API()) // only it has one
+	if err != nil {
+		return err
+	}
+	var user struct{ UserId string }
+	err = c.Make("CreateUser", newUser{OrganizationId: org, Name: "ruled", DisplayName: "Ruled"}, &user)
+	for i := 0; i < 10 && err == nil; i++ {
+		rule := map[string]any{
+			"OrganizationId": org, "Name": fmt.Sprintf("rule-%d", i), "Effect": "ALLOW", "Description": "One of ten", "UserIds": []string{user.UserId},
+			"Actions": []string{"IMAP", "SMTP", "EWS"}, "IpRanges": []string{fmt.Sprintf("10.%d.0.0/16", i), "10.100.0.0/16"},
+		}
+		if i == 0 {
+			rule["Name"] = "default"
+		}
+		err = c.Make("PutAccessControlRule", rule, nil)
+	}
+	t.ruled = user.UserId
+	return errors.Join(err, c.Close())
 }
 
 // apiOrganization is the one in which users are made, made when first asked for.

@@ -31,9 +31,11 @@ type bench struct {
 type target struct {
 	peer.Server
 	counters []*drive.IMAP // a connection to each user's mailbox, to count what has arrived; opened when needed
-	// api is the organisation in which users are made; described says that it has the users that are asked for.
+	// api is the organisation in which users are made; described says that it has the users that are asked for;
+	// ruled is the user about whom it has access rules.
 	api       string
 	described bool
+	ruled     string
 	many      *many // a server beside this one; made when first needed
 }
 

@@ -20,7 +20,7 @@ var notes = map[string]string{
 		"signed calls to an HTTP server in a process of its own that checks and does nothing, the most that any API can be asked. durable-call: " +
 		"the same, but it answers after one durable transaction of one row, the most that an API that writes can do. On SQLite, or on PostgreSQL " +
 		"where the name says so. cN is N at a time.",
-	sectionAPI: "Signed calls over plain HTTP on loopback, keep-alive. Only Pennypost has this API. Lists are read in pages of 100 from all over; " +
+	sectionAPI: "Signed calls over plain HTTP on loopback, keep-alive. Only Pennypost has this API. access-effect: GetAccessControlEffect with ten rules. Lists are read in pages of 100 from all over; " +
 		"their users are made by the server's own code without its syncs, before and outside of what is measured.",
 	sectionUsers: "A user more who can sign in and receive mail, one after the other, by what each server offers for it. Pennypost: two signed calls " +
 		"(CreateUser, RegisterToWorkMail) on a connection that is kept, argon2id, each answered after its sync. maddy: two processes on its databases " +

@@ -43,7 +43,7 @@ func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)
 func (s exitStatus) silent() bool { return s == statusFaulty }
 
 const (
-	statusFaulty   exitStatus = 1 // check found inconsistencies, and has listed them
+	statusFaulty   exitStatus = 1 // not all is well, and the verb has listed what is not
 	statusNoAnswer exitStatus = 2 // check could not look
 )
 
@@ -60,7 +60,7 @@ func root() *cobra.Command {
 	cmd := group("pennypost", "A mail server with the API of Amazon WorkMail")
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(serveCommand(), envCommand(), keyCommand(), domainCommand(), checkCommand(), versionCommand())
+	cmd.AddCommand(serveCommand(), envCommand(), keyCommand(), domainCommand(), importCommand(), checkCommand(), versionCommand())
 	return cmd
 }
 

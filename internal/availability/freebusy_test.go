@@ -353,6 +353,10 @@ func TestPrivateAddressIsRefused(t *testing.T) { refusedAddress(t, "10.1.2.3:443
 func TestLoopbackAddressIsRefused(t *testing.T) {
 	refusedAddress(t, "127.0.0.1:443", dial.New(nil, nil))
 }
+
+func TestNameOfALoopbackAddressIsRefused(t *testing.T) {
+	refusedAddress(t, "localhost:443", dial.New(nil, nil))
+}
 func TestMetadataAddressIsRefused(t *testing.T) { refusedAddress(t, "169.254.169.254", loopback()) }
 func TestMappedIPv6AddressIsRefused(t *testing.T) {
 	refusedAddress(t, "[::ffff:10.1.2.3]:443", loopback())

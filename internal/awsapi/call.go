@@ -61,12 +61,12 @@ func (c *call) answer(w http.ResponseWriter) *answer {
 	if c.route.op == nil {
 		return c.refuse(unknownOperation(c.request))
 	}
+	if err := c.decode(); err != nil {
+		return c.fail(err)
+	}
 	handler, ok := c.front.handlers[c.route.op]
 	if !ok {
 		return c.refuse(notImplemented(c.route.op))
-	}
-	if err := c.decode(); err != nil {
-		return c.fail(err)
 	}
 	ctx, cancel := context.WithTimeout(c.request.Context(), c.front.options.Timeout)
 	defer cancel()
@@ -123,12 +123,13 @@ func bodyRefusal(err error) error {
 
 // decode reads the operation's input.
 func (c *call) decode() error {
-	if c.route.op.Service == contract.WorkMail {
-		if err := checkContentType(c.request.Header.Get("Content-Type")); err != nil {
-			return err
-		}
+	var inPath []string
+	if c.route.op.Service == contract.MessageFlow {
+		inPath = []string{strings.TrimPrefix(c.request.URL.Path, messagesPath)}
+	} else if err := checkContentType(c.request.Header.Get("Content-Type")); err != nil {
+		return err
 	}
-	input, unknown, err := c.route.op.Decode(c.body)
+	input, unknown, err := c.route.op.Decode(c.body, inPath...)
 	if len(unknown) > 0 {
 		c.unknown(unknown)
 	}

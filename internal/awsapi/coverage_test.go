@@ -9,7 +9,7 @@ import (
 
 const (
 	noConsole = "only the service's own console sets it, and there is none here yet"
-	mirrored  = "external directories are mirrored: what only reads, or changes what the server alone knows, does not ask them"
+	mirrored  = "external directories are mirrored: what only reads does not ask them"
 	noAddress = "the operation takes no address and derives none from a new name"
 )
 
@@ -20,21 +20,14 @@ var neverFilled = map[string]string{
 
 // neverRaised are exceptions that an operation lists and this server has no cause for, with the reason.
 var neverRaised = map[string]string{
-	"AssociateDelegateToResource UnsupportedOperationException":      mirrored,
-	"DescribeResource UnsupportedOperationException":                 mirrored,
-	"DescribeUser DirectoryServiceAuthenticationFailedException":     mirrored,
-	"DescribeUser DirectoryUnavailableException":                     mirrored,
-	"DisassociateDelegateFromResource UnsupportedOperationException": mirrored,
-	"ListResourceDelegates UnsupportedOperationException":            mirrored,
-	"ListResources UnsupportedOperationException":                    mirrored,
-	"UpdateImpersonationRole LimitExceededException":                 "its one limit, ten rules, is a constraint of the input",
-	"UpdateGroup UnsupportedOperationException":                      mirrored,
-	"UpdateResource EmailAddressInUseException":                      noAddress,
-	"UpdateResource MailDomainNotFoundException":                     noAddress,
-	"UpdateResource MailDomainStateException":                        noAddress,
-	"ListGroups EntityNotFoundException":                             "the operation names no entity",
-	"DisassociateMemberFromGroup EntityStateException":               "a deleted group has no members: taking one out has nothing left to do",
-	"DeregisterMailDomain InvalidCustomSesConfigurationException":    "there is no Amazon SES behind this server",
+	"DescribeUser DirectoryServiceAuthenticationFailedException":  mirrored,
+	"DescribeUser DirectoryUnavailableException":                  mirrored,
+	"UpdateImpersonationRole LimitExceededException":              "its one limit, ten rules, is a constraint of the input",
+	"UpdateResource EmailAddressInUseException":                   noAddress,
+	"UpdateResource MailDomainNotFoundException":                  noAddress,
+	"UpdateResource MailDomainStateException":                     noAddress,
+	"ListGroups EntityNotFoundException":                          "the operation names no entity",
+	"DeregisterMailDomain InvalidCustomSesConfigurationException": "there is no Amazon SES behind this server",
 }
 
 // everythingWasSeen fails for an operation that never succeeded, an output member that was never filled and a listed

@@ -29,6 +29,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
+	"github.com/pennypost/pennypost/internal/awsapi/contract/contracttest"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/identity"
@@ -216,7 +217,7 @@ func TestRefusalsComeInOrder(t *testing.T) {
 		"another case":           {"FULL", "listusers", valid, nil, 400, "UnknownOperationException", "listusers"},
 		"no target":              {"FULL", "", valid, func(r *http.Request) { r.Header.Del("X-Amz-Target") }, 400, "UnknownOperationException", "X-Amz-Target"},
 		"two targets":            {"FULL", "ListUsers", valid, func(r *http.Request) { r.Header.Add("X-Amz-Target", "WorkMailService.DeleteUser") }, 400, "UnknownOperationException", ""},
-		"an unbuilt operation":   {"FULL", "PutRetentionPolicy", "not even JSON", nil, 501, "NotImplementedException", "PutRetentionPolicy"},
+		"an unbuilt operation":   {"FULL", "ListGroups", valid, nil, 501, "NotImplementedException", "ListGroups"},
 		"another content type":   {"FULL", "ListUsers", valid, set("Content-Type", "application/json"), 400, "SerializationException", `Content-Type must be application/x-amz-json-1.1, not "application/json"`},
 		"no content type":        {"FULL", "ListUsers", valid, func(r *http.Request) { r.Header.Del("Content-Type") }, 400, "SerializationException", "Content-Type must be"},
 		"bad JSON":               {"FULL", "ListUsers", `{"OrganizationId":`, nil, 400, "SerializationException", "expected a string, found the end of the body"},
@@ -291,7 +292,11 @@ func TestUnbuiltOperationsAnswerNotImplemented(t *testing.T) {
 		if op.Service != contract.WorkMail {
 			continue
 		}
-		answer, body := b.call(t, "FULL", op.Name, "{}")
+		valid, err := json.Marshal(contracttest.Sample(t, op.Input, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, body := b.call(t, "FULL", op.Name, string(valid))
 		b.mustAnswer(t, op.Name, answer, body, 501, "NotImplementedException", "operation "+op.Name+" is known")
 	}
 }

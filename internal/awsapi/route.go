@@ -13,6 +13,8 @@ const (
 	restJSONType = "application/json"
 	formType     = "application/x-www-form-urlencoded"
 	xmlType      = "text/xml"
+
+	messagesPath = "/messages/" // before the id, in message flow
 )
 
 type routeKind uint8
@@ -34,7 +36,7 @@ type route struct {
 func (f *Front) find(r *http.Request) route {
 	path := r.URL.EscapedPath()
 	switch {
-	case strings.HasPrefix(path, "/messages/") && !strings.Contains(path[len("/messages/"):], "/"):
+	case strings.HasPrefix(path, messagesPath) && !strings.Contains(path[len(messagesPath):], "/"):
 		return route{routeMessageFlow, f.flow[r.Method]}
 	case path != "/" || r.Method != http.MethodPost:
 		return route{kind: routeNowhere}

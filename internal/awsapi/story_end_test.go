@@ -156,9 +156,9 @@ func (w *world) expect(op *contract.Op, in map[string]any, want contract.ErrorCo
 // externalDirectories lets the directory of an organisation fail in each of its ways, under every operation that lists it.
 func (s *story) externalDirectories() {
 	w := s.world
-	org := *must(w, w.CreateOrganization, &workmail.CreateOrganizationInput{Alias: str("external"), DirectoryId: str(externalID), EnableInteroperability: true}).OrganizationId
+	org := *must(w, w.CreateOrganization, &workmail.CreateOrganizationInput{Alias: str("external"), DirectoryId: str(externalID)}).OrganizationId
 	w.settle()
-	if o := must(w, w.DescribeOrganization, &workmail.DescribeOrganizationInput{OrganizationId: &org}); *o.DirectoryType != "ADConnector" || !o.InteroperabilityEnabled || *o.DirectoryId != externalID {
+	if o := must(w, w.DescribeOrganization, &workmail.DescribeOrganizationInput{OrganizationId: &org}); *o.DirectoryType != "ADConnector" || o.InteroperabilityEnabled || *o.DirectoryId != externalID {
 		w.t.Errorf("the organisation is %+v", o)
 	}
 	refused[*types.DirectoryInUseException](w, w.CreateOrganization, &workmail.CreateOrganizationInput{Alias: str("same"), DirectoryId: str(externalID)})
@@ -180,10 +180,37 @@ func (s *story) externalDirectories() {
 			if h.Op.Name == "UpdatePrimaryEmailAddress" { // asks no directory for one who has no address
 				at.user = *enabled
 			}
-			if _, never := neverRaised[h.Op.Name+" "+string(want)]; h.Op.Lists(want) && !never && h.Op.Name != "CreateOrganization" {
+			_, never := neverRaised[h.Op.Name+" "+string(want)]
+			never = never || h.Op.Name == "CreateOrganization" || want == contract.UnsupportedOperationException && slices.Contains(ofExchange, h.Op.Name)
+			if h.Op.Lists(want) && !never {
 				w.expect(h.Op, inputs(w.t, h.Op, at), want)
 			}
 		}
 		w.external.fails = nil
+	}
+	must(w, w.DeleteOrganization, &workmail.DeleteOrganizationInput{OrganizationId: &org, DeleteDirectory: true, ForceDelete: true})
+	w.settle()
+}
+
+// ofExchange are operations that ask no directory, and are refused where an Exchange server masters what they are about.
+var ofExchange = []string{
+	"AssociateDelegateToResource", "DescribeResource", "DisassociateDelegateFromResource", "ListResourceDelegates", "ListResources", "UpdateGroup",
+}
+
+// interoperability lets an organisation work together with Exchange, where its resources and groups then are.
+func (s *story) interoperability() {
+	w := s.world
+	org := *must(w, w.CreateOrganization, &workmail.CreateOrganizationInput{Alias: str("exchange"), DirectoryId: str(exchangeID), EnableInteroperability: true}).OrganizationId
+	w.settle()
+	if o := must(w, w.DescribeOrganization, &workmail.DescribeOrganizationInput{OrganizationId: &org}); !o.InteroperabilityEnabled {
+		w.t.Errorf("the organisation is %+v", o)
+	}
+	refused[*types.InvalidParameterException](w, w.CreateOrganization, &workmail.CreateOrganizationInput{Alias: str("alone"), EnableInteroperability: true})
+	group := *must(w, w.CreateGroup, &workmail.CreateGroupInput{OrganizationId: &org, Name: str("externals")}).GroupId
+	here := scene{org: org, user: nobody, other: nobody, group: group, resource: noRoom}
+	for _, h := range w.api.Handlers() {
+		if slices.Contains(append(ofExchange, "CreateResource"), h.Op.Name) {
+			w.expect(h.Op, inputs(w.t, h.Op, here), contract.UnsupportedOperationException)
+		}
 	}
 }

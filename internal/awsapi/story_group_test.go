@@ -91,6 +91,8 @@ func (s *story) groups() {
 	for _, in := range []string{gone} {
 		refused[*types.EntityStateException](w, w.UpdateGroup, &workmail.UpdateGroupInput{OrganizationId: &s.org, GroupId: &in, HiddenFromGlobalAddressList: aws.Bool(true)})
 		refused[*types.EntityStateException](w, w.AssociateMemberToGroup, add(in, s.ann))
+		refused[*types.EntityStateException](w, w.DisassociateMemberFromGroup, remove(in, s.ann))
+		refused[*types.EntityStateException](w, w.DisassociateMemberFromGroup, remove(all, in))
 		refused[*types.EntityStateException](w, w.ListGroupMembers, &workmail.ListGroupMembersInput{OrganizationId: &s.org, GroupId: &in})
 		refused[*types.EntityStateException](w, w.ListGroupsForEntity, &workmail.ListGroupsForEntityInput{OrganizationId: &s.org, EntityId: &in})
 	}

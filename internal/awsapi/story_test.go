@@ -37,6 +37,7 @@ func TestEveryOperation(t *testing.T) {
 		s.identityCenter()
 		s.goneOrganizations()
 		s.externalDirectories()
+		s.interoperability()
 		w.everythingWasSeen()
 	})
 }

@@ -83,14 +83,17 @@ type exchange struct {
 // inBoth runs fn on both engines, with the server's own jobs beside it, and lets every package check what is left.
 func inBoth(t *testing.T, fn func(w *world)) {
 	t.Helper()
-	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations())
-	dbtest.Bubble(t, migrations, func(t *testing.T, d *db.DB) {
+	dbtest.Bubble(t, migrations(), func(t *testing.T, d *db.DB) {
 		w := newWorld(t, d)
 		stop := w.startJobs()
 		defer stop()
 		fn(w)
 		w.check()
 	})
+}
+
+func migrations() []db.Migration {
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations())
 }
 
 func newWorld(t *testing.T, d *db.DB) *world {
@@ -105,7 +108,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	w.directory = directory.New(directory.Config{
 		DB: d, Audit: records, Clock: clock.System{}, Feed: notices, Log: log, Resolver: w.zone,
 		Limits:   directory.Limits{Aliases: 3, Domains: 4, Tags: 50, Organizations: 6},
-		External: map[string]directory.Directory{externalID: w.external},
+		External: map[string]directory.Directory{externalID: w.external, exchangeID: &externalDirectory{}},
 	})
 	w.policy = policy.New(w.directory, clock.System{})
 	w.center = identity.NewCenter(identity.CenterConfig{
@@ -217,6 +220,11 @@ func (w *world) pass(d time.Duration) {
 func (w *world) check() {
 	w.t.Helper()
 	w.settle()
+	w.inspect()
+}
+
+func (w *world) inspect() {
+	w.t.Helper()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
 		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.available.Check, w.life.Check, w.exports.Check} {
 			faults, err := check(ctx, tx)
@@ -348,7 +356,10 @@ func (noBlobs) Open(context.Context, string) (mailbox.Blob, error) {
 
 func (noBlobs) Delete(context.Context, string) error { return nil }
 
-const externalID = "d-0123456789"
+const (
+	externalID = "d-0123456789"
+	exchangeID = "d-1123456789" // of an organisation that works together with Exchange
+)
 
 // externalDirectory is a directory outside the server. It masters nothing, and fails as it is told.
 type externalDirectory struct{ fails error }

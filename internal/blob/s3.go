@@ -93,7 +93,9 @@ func S3Client(u *url.URL, o S3Options) (client *minio.Core, prefix string, err e
 	creds := o.Credentials
 	if creds == nil {
 		creds = credentials.NewChainCredentials([]credentials.Provider{
-			&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{},
+			&credentials.EnvAWS{}, &credentials.FileAWSCredentials{},
+			// The roles of machines are asked at a link-local address, where the transport for the store need not lead.
+			&credentials.IAM{Client: &http.Client{Transport: http.DefaultTransport}},
 		})
 	}
 	client, err = minio.NewCore(endpoint.Host, &minio.Options{

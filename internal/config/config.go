@@ -144,6 +144,8 @@ type ExportBucket struct {
 	SecretAccessKeyFile string `toml:"secret_access_key_file"`
 	// Encryption is kms (the default): S3 is asked to encrypt under the KmsKeyArn of the job; or none, for stores without keys.
 	Encryption string `toml:"encryption"`
+	// Organizations are the ids of those that may export to the bucket. Left out, all may.
+	Organizations []string `toml:"organizations"`
 }
 
 // Function is an HTTPS endpoint that is called in the place of a Lambda function: [function."arn:aws:lambda:…"].

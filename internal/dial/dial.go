@@ -32,11 +32,6 @@ type Dialer struct {
 	dialer  net.Dialer
 }
 
-// Everywhere are all networks, for addresses that the operator gave in the configuration: he may mean his own network.
-func Everywhere() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
-}
-
 // New returns a dialer that looks names up with resolver (nil for the system's) and also reaches the allowed networks.
 func New(resolver *net.Resolver, allowed []netip.Prefix) *Dialer {
 	d := &Dialer{allowed: slices.Clone(allowed)}

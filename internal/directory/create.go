@@ -118,6 +118,9 @@ func (s *Service) insertTx(ctx context.Context, tx *db.Tx, o *Organization, newI
 		}
 		display = displayKey(u.DisplayName)
 	case KindResource:
+		if err := o.resourcesHere(); err != nil {
+			return err
+		}
 		booking = DefaultBooking
 	}
 	n, err := tx.Exec(ctx, insertEntity, key, o.Key, string(newID), int64(entry.Kind), name, Fold(name), hidden,

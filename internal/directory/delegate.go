@@ -57,6 +57,9 @@ func (s *Service) setDelegate(ctx context.Context, p principal.Principal, org Or
 	fn func(ctx context.Context, tx *db.Tx, r, d *Entity) error,
 ) error {
 	return s.Change(ctx, p, org, operation, func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
+		if err := o.resourcesHere(); err != nil {
+			return "", err
+		}
 		r, err := s.ResolveTx(ctx, tx, o, resource, Narrow{Kind: KindResource})
 		if err != nil {
 			return "", err
@@ -92,6 +95,9 @@ func (s *Service) ListDelegates(ctx context.Context, p principal.Principal, org 
 	}
 	var keys []int64
 	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {
+		if err := o.resourcesHere(); err != nil {
+			return err
+		}
 		r, err := s.ResolveTx(ctx, tx, o, resource, Narrow{Kind: KindResource})
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
@@ -30,9 +31,13 @@ func (s *Service) DescribeGroup(ctx context.Context, p principal.Principal, org 
 
 const updateHidden = `UPDATE entity SET hidden = $2 WHERE key = $1`
 
-// UpdateGroup shows a group in the address book or hides it; nil leaves it as it is. Faults: NotFound and State (Entity).
+// UpdateGroup shows a group in the address book or hides it; nil leaves it as it is. Faults: NotFound and State (Entity), and
+// Unsupported while an Exchange server masters groups.
 func (s *Service) UpdateGroup(ctx context.Context, p principal.Principal, org OrgID, ident string, hidden *bool) error {
 	return s.Change(ctx, p, org, "UpdateGroup", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
+		if o.Interoperability {
+			return "", fault.New(fault.Unsupported, fault.Entity, "organization %s has interoperability enabled: its groups are managed in Exchange", o.ID)
+		}
 		e, err := s.ResolveTx(ctx, tx, o, ident, Narrow{Kind: KindGroup})
 		if err != nil {
 			return "", err

@@ -131,6 +131,11 @@ func listTx[T any](ctx context.Context, s *Service, p principal.Principal, org O
 ) (items []T, next string, err error) {
 	var positions []position
 	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {
+		if kind == KindResource {
+			if err := o.resourcesHere(); err != nil {
+				return err
+			}
+		}
 		rows, err := tx.Query(ctx, q.statement, append([]any{o.Key, int64(kind)}, q.args...)...)
 		if err != nil {
 			return fmt.Errorf("list entities: %w", err)

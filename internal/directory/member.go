@@ -18,7 +18,8 @@ func (s *Service) AddMember(ctx context.Context, p principal.Principal, org OrgI
 	return s.setMember(ctx, p, org, "AssociateMemberToGroup", group, member, true)
 }
 
-// RemoveMember ends a direct membership. One that does not exist is no error. Faults: NotFound (Entity) for either.
+// RemoveMember ends a direct membership. One that does not exist is no error. Faults: NotFound (Entity) for either, State (Entity)
+// when one of them is deleted.
 func (s *Service) RemoveMember(ctx context.Context, p principal.Principal, org OrgID, group, member string) error {
 	return s.setMember(ctx, p, org, "DisassociateMemberFromGroup", group, member, false)
 }
@@ -46,11 +47,11 @@ func (s *Service) setMember(ctx context.Context, p principal.Principal, org OrgI
 		if err != nil {
 			return "", err
 		}
-		if !is {
-			return string(g.ID), removeMemberTx(ctx, tx, g, m)
-		}
 		if g, m, err = s.lockPairTx(ctx, tx, g, m); err != nil {
 			return "", err
+		}
+		if !is {
+			return string(g.ID), removeMemberTx(ctx, tx, g, m)
 		}
 		return string(g.ID), addMemberTx(ctx, tx, g, m)
 	})
@@ -83,16 +84,16 @@ const (
 	deleteMember = `DELETE FROM member WHERE group_key = $1 AND member = $2`
 )
 
-// mayBeMemberTx says whether a membership may begin, or end, which it always may.
+// mayBeMemberTx says whether a membership may begin, or end.
 func (s *Service) mayBeMemberTx(ctx context.Context, tx *db.Tx, o *Organization, group Entry, m *Entity, is bool) error {
+	if err := m.living(); err != nil {
+		return err
+	}
 	if !is {
-		return nil
+		return mayLeaveTx(ctx, tx, o, group, m)
 	}
 	g, err := s.ResolveTx(ctx, tx, o, string(group.ID), Narrow{IDOnly: true})
 	if err != nil {
-		return err
-	}
-	if err := m.living(); err != nil {
 		return err
 	}
 	return mayNestTx(ctx, tx, g, m)

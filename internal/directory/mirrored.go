@@ -52,6 +52,9 @@ type Outside struct {
 	PasswordSet string
 	// Members are the places of a group's members.
 	Members []string
+	// PrimaryGroup names the group that a user is in without being among its Members, by that group's GroupID. Both are empty
+	// where a directory knows no such thing, and not longer than 80 bytes.
+	PrimaryGroup, GroupID string
 }
 
 // Mirrored returns the external directory of an organisation that is kept in step, nil where there is nothing to keep in
@@ -100,6 +103,14 @@ CREATE TABLE mirrored_member (
 CREATE INDEX mirrored_member_place ON mirrored_member (organization, place);
 `
 
+// primaryGroups adds what PrimaryGroup and GroupID say.
+const primaryGroups = `
+ALTER TABLE mirrored ADD COLUMN primary_group TEXT {{.CollateC}} NOT NULL DEFAULT '';
+ALTER TABLE mirrored ADD COLUMN group_id TEXT {{.CollateC}} NOT NULL DEFAULT '';
+CREATE INDEX mirrored_primary ON mirrored (organization, primary_group) WHERE primary_group <> '';
+CREATE INDEX mirrored_group ON mirrored (organization, group_id) WHERE group_id <> '';
+`
+
 // MirrorState is how far the mirror of an organisation came. Times are zero for what never happened.
 type MirrorState struct {
 	Cursor           string
@@ -133,14 +144,29 @@ const (
 	reviveEntity = `UPDATE entity SET state = 2, deleted = 0, role = $2 WHERE key = $1`
 	renameEntity = `UPDATE entity SET name = $2, name_key = $3 WHERE key = $1`
 	renameGroup  = `UPDATE member SET group_name = $2 WHERE group_key = $1`
-	putPlace     = `INSERT INTO mirrored (entity, organization, place, password_set) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (entity) DO UPDATE SET place = excluded.place, password_set = excluded.password_set`
+	putPlace     = `INSERT INTO mirrored (entity, organization, place, password_set, primary_group, group_id) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (entity) DO UPDATE SET place = excluded.place, password_set = excluded.password_set,
+		primary_group = excluded.primary_group, group_id = excluded.group_id`
 	// forgetPasswordSet lets the mirror take the next password for the one it knows.
 	forgetPasswordSet = `UPDATE mirrored SET password_set = '' WHERE entity = $1`
 	// joinGroups lets an entity into the groups that name its place.
 	joinGroups = `INSERT INTO member (group_key, member, group_name) SELECT g.key, CAST($1 AS BIGINT), g.name_key
 		FROM mirrored_member m JOIN entity g ON g.key = m.group_key AND g.state <> 3
 		WHERE m.organization = $2 AND m.place = $3 AND g.key <> $1 ON CONFLICT DO NOTHING`
+	// leavePrimary lets a user out of a primary group that is not the user's any more, unless the group names the user.
+	leavePrimary = `DELETE FROM member WHERE member = $1 AND group_key IN (SELECT g.entity FROM mirrored u
+		JOIN mirrored g ON g.organization = u.organization AND g.group_id = u.primary_group AND g.group_id <> ''
+		WHERE u.entity = $1 AND u.primary_group <> $2
+		AND NOT EXISTS (SELECT 1 FROM mirrored_member m WHERE m.group_key = g.entity AND m.place = u.place))`
+	// joinPrimary lets a user into the primary group.
+	joinPrimary = `INSERT INTO member (group_key, member, group_name) SELECT g.key, CAST($1 AS BIGINT), g.name_key
+		FROM mirrored p JOIN entity g ON g.key = p.entity AND g.kind = 2 AND g.state <> 3
+		WHERE p.organization = $2 AND p.group_id = $3 AND p.group_id <> '' ON CONFLICT DO NOTHING`
+	// primaryAbsent are the places of the users whose primary group is a group with the id, and who are not in it yet.
+	primaryAbsent = `SELECT u.place FROM mirrored u WHERE u.organization = $1 AND u.primary_group = $2 AND u.primary_group <> ''
+		AND NOT EXISTS (SELECT 1 FROM member m WHERE m.group_key = $3 AND m.member = u.entity)`
+	isPrimary = `SELECT 1 FROM mirrored u JOIN mirrored g ON g.entity = $2 AND g.group_id = u.primary_group
+		WHERE u.entity = $1 AND u.primary_group <> ''`
 )
 
 // MirrorTx makes the entity that out is about like it, and returns it, locked. What only we know (address, role, whether it is
@@ -191,11 +217,18 @@ func (s *Service) MirrorTx(ctx context.Context, tx *db.Tx, o *Organization, out 
 	if err := s.mirrorPasswordTx(ctx, tx, o, e, out.PasswordSet); err != nil {
 		return nil, err
 	}
-	if _, err := tx.Exec(ctx, putPlace, e.Key, o.Key, out.Place, out.PasswordSet); err != nil {
-		return nil, fmt.Errorf("mirror %s: %w", e.ID, err)
-	}
-	if _, err := tx.Exec(ctx, joinGroups, e.Key, o.Key, out.Place); err != nil {
-		return nil, fmt.Errorf("mirror %s: %w", e.ID, err)
+	for _, step := range []struct {
+		statement string
+		args      []any
+	}{
+		{leavePrimary, []any{e.Key, out.PrimaryGroup}},
+		{putPlace, []any{e.Key, o.Key, out.Place, out.PasswordSet, out.PrimaryGroup, out.GroupID}},
+		{joinGroups, []any{e.Key, o.Key, out.Place}},
+		{joinPrimary, []any{e.Key, o.Key, out.PrimaryGroup}},
+	} {
+		if _, err := tx.Exec(ctx, step.statement, step.args...); err != nil {
+			return nil, fmt.Errorf("mirror %s: %w", e.ID, err)
+		}
 	}
 	return s.lockTx(ctx, tx, e)
 }
@@ -279,6 +312,14 @@ func (s *Service) CompareMembersTx(ctx context.Context, tx *db.Tx, group *Entity
 	if err != nil {
 		return m, fmt.Errorf("read the members of %s: %w", group.ID, err)
 	}
+	var groupID string
+	err = tx.QueryRow(ctx, `SELECT group_id FROM mirrored WHERE entity = $1`, group.Key).Scan(&groupID)
+	if err = ignoreNoRows(err); err != nil {
+		return m, fmt.Errorf("read the members of %s: %w", group.ID, err)
+	}
+	if m.Enter, err = queryTexts(ctx, tx, primaryAbsent, group.OrgKey, groupID, group.Key); err != nil {
+		return m, fmt.Errorf("read the members of %s: %w", group.ID, err)
+	}
 	named, inside := map[string]bool{}, map[string]bool{}
 	for _, place := range waiting {
 		named[place] = true
@@ -286,7 +327,7 @@ func (s *Service) CompareMembersTx(ctx context.Context, tx *db.Tx, group *Entity
 			m.Leave = append(m.Leave, place)
 		}
 	}
-	rows, err := tx.Query(ctx, `SELECT e.id, p.place FROM member m JOIN entity e ON e.key = m.member
+	rows, err := tx.Query(ctx, `SELECT e.id, p.place, COALESCE(p.primary_group, '') FROM member m JOIN entity e ON e.key = m.member
 		LEFT JOIN mirrored p ON p.entity = m.member WHERE m.group_key = $1`, group.Key)
 	if err != nil {
 		return m, fmt.Errorf("read the members of %s: %w", group.ID, err)
@@ -294,14 +335,14 @@ func (s *Service) CompareMembersTx(ctx context.Context, tx *db.Tx, group *Entity
 	defer rows.Close()
 	for rows.Next() {
 		var (
-			id    string
-			place sql.NullString // NULL for one made here whom the directory did not tell of yet
+			id, primary string
+			place       sql.NullString // NULL for one made here whom the directory did not tell of yet
 		)
-		if err := rows.Scan(&id, &place); err != nil {
+		if err := rows.Scan(&id, &place, &primary); err != nil {
 			return m, fmt.Errorf("read the members of %s: %w", group.ID, err)
 		}
 		inside[place.String] = true
-		if place.Valid && !want[place.String] {
+		if place.Valid && !want[place.String] && (groupID == "" || primary != groupID) {
 			m.Depart = append(m.Depart, id)
 		}
 	}
@@ -347,6 +388,24 @@ func (s *Service) MirrorMembersTx(ctx context.Context, tx *db.Tx, o *Organizatio
 	exec(enterByPlace, m.Enter, func(place string) []any { return []any{g.Key, o.Key, place, Fold(g.Name)} })
 	if err != nil {
 		return fmt.Errorf("mirror the members of %s: %w", g.ID, err)
+	}
+	return nil
+}
+
+// mayLeaveTx returns Unsupported (Directory) for a membership that is the user's primary group, which no list of members holds.
+func mayLeaveTx(ctx context.Context, tx *db.Tx, o *Organization, group Entry, m *Entity) error {
+	g, err := resolveTx(ctx, tx, o, string(group.ID), Narrow{IDOnly: true}, &findEntity)
+	if err != nil {
+		return err
+	}
+	var one int
+	err = tx.QueryRow(ctx, isPrimary, m.Key, g.Key).Scan(&one)
+	switch {
+	case err == nil:
+		return fault.New(fault.Unsupported, fault.Directory,
+			"group %s is the primary group of user %s in the external directory: give the user another one there", g.ID, m.ID)
+	case ignoreNoRows(err) != nil:
+		return fmt.Errorf("read a primary group: %w", err)
 	}
 	return nil
 }

@@ -257,10 +257,13 @@ func (m *model) addMember(rt *rapid.T, f *fixture) {
 
 func (m *model) dropMember(rt *rapid.T, f *fixture) {
 	group, g := m.pick(rt)
-	member, _ := m.pick(rt)
+	member, e := m.pick(rt)
 	want := fault.Internal
-	if g.kind != KindGroup {
+	switch {
+	case g.kind != KindGroup:
 		want = fault.NotFound
+	case g.state == Deleted || e.state == Deleted:
+		want = fault.State
 	}
 	if agree(rt, "drop member", f.RemoveMember(f.ctx, admin, f.org.ID, string(group), string(member)), want) {
 		delete(g.members, member)

@@ -13,6 +13,10 @@ const (
 	passwordClasses = 3  // of the five of passwordClass
 )
 
+// PasswordPolicy tells a person the policy that CheckPassword holds a password to.
+const PasswordPolicy = "A password has 8 to 63 characters, of at least three of these kinds: upper-case letters, lower-case letters, " +
+	"digits, special characters, letters with accents (À to ÿ)."
+
 // CheckPassword returns a BadPassword fault, which does not repeat the password, when it breaks the policy: 8 to 63
 // characters of Basic Latin and the Latin-1 supplement, of at least three of the classes upper case, lower case, digit,
 // special character, Latin-1 letter.

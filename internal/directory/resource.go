@@ -27,10 +27,22 @@ func checkNewResource(r NewResource) error {
 	return checkText("the description", r.Description, descriptionLimit)
 }
 
+// resourcesHere returns an Unsupported fault while the organisation works together with an Exchange server: then resources are that
+// server's.
+func (o *Organization) resourcesHere() error {
+	if o.Interoperability {
+		return fault.New(fault.Unsupported, fault.Entity, "organization %s has interoperability enabled: its resources are managed in Exchange", o.ID)
+	}
+	return nil
+}
+
 // DescribeResource returns a resource by id, address or name, in whatever state.
 func (s *Service) DescribeResource(ctx context.Context, p principal.Principal, org OrgID, ident string) (*Resource, error) {
 	var r *Resource
 	err := s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) (err error) {
+		if err := o.resourcesHere(); err != nil {
+			return err
+		}
 		e, err := s.ResolveTx(ctx, tx, o, ident, Narrow{Kind: KindResource})
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ func Migrations() []db.Migration {
 		{Version: 1002, Name: "addresses and domains", SQL: addressTables},
 		{Version: 1003, Name: "one index for three lists of entities", SQL: entityByState},
 		{Version: 1004, Name: "mirrors of external directories", SQL: mirrorTables},
+		{Version: 1005, Name: "primary groups of external directories", SQL: primaryGroups},
 	}
 }
 

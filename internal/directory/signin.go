@@ -127,10 +127,15 @@ func bareSignInTx(ctx context.Context, tx *db.Tx, key string) (who SignIn, err e
 // SignInByID reads the same of the user with the id.
 func (s *Service) SignInByID(ctx context.Context, org OrgID, id EntityID) (who SignIn, err error) {
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		who, err = scanSignIn(tx.QueryRow(ctx, signInByID, string(org), string(id)))
+		who, err = s.SignInByIDTx(ctx, tx, org, id)
 		return err
 	})
 	return who, err
+}
+
+// SignInByIDTx is SignInByID in a transaction.
+func (s *Service) SignInByIDTx(ctx context.Context, tx *db.Tx, org OrgID, id EntityID) (SignIn, error) {
+	return scanSignIn(tx.QueryRow(ctx, signInByID, string(org), string(id)))
 }
 
 func scanSignIn(row scanner) (w SignIn, err error) {

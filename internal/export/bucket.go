@@ -8,11 +8,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/pennypost/pennypost/internal/dial"
+	"github.com/pennypost/pennypost/internal/directory"
 )
 
 // Bucket says where exports to a bucket go.
@@ -24,6 +27,15 @@ type Bucket struct {
 	// Encryption is "kms", which is also what empty means: S3 encrypts the object under the key that the caller names; or "none":
 	// as the bucket does by itself, for stores without keys.
 	Encryption string
+	// Organizations are the ids of those that may export to the bucket; nil means all.
+	Organizations []string
+}
+
+var organizationID = regexp.MustCompile(`\Am-[0-9a-f]{32}\z`)
+
+// takes reports whether an organisation may export to the bucket.
+func (b *Bucket) takes(org directory.OrgID) bool {
+	return b.Organizations == nil || slices.Contains(b.Organizations, string(org))
 }
 
 // bucket takes an object in parts, all but the last of equal size. The parts may be put again, in any order, until the upload is
@@ -70,6 +82,11 @@ func (b Bucket) open(d *dial.Dialer) (bucket, error) {
 	u, err := url.Parse(b.URL)
 	if err != nil {
 		return nil, fmt.Errorf("url: %w", err)
+	}
+	for _, org := range b.Organizations {
+		if !organizationID.MatchString(org) {
+			return nil, fmt.Errorf("organizations has %q, which is not the id of an organization, m-…", org)
+		}
 	}
 	switch b.Encryption {
 	case "", "kms", "none":

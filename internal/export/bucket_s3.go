@@ -133,6 +133,9 @@ func (b *s3Bucket) told(err error) error {
 	if err == nil {
 		return nil
 	}
+	if refused, ok := errors.AsType[*dial.Refused](err); ok {
+		return &refusal{refused.Error(), err}
+	}
 	said, ok := errors.AsType[minio.ErrorResponse](err)
 	switch {
 	case !ok || said.StatusCode >= http.StatusInternalServerError:

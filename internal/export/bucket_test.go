@@ -3,6 +3,9 @@ package export
 import (
 	"bytes"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -27,7 +30,7 @@ func TestBuckets(t *testing.T) {
 	t.Setenv("AWS_SESSION_TOKEN", "")
 	for name, of := range map[string]Bucket{"directory": {URL: "file://" + t.TempDir()}, "s3": {URL: s3URL(t, blobtest.MotoBucket(t))}} {
 		t.Run(name, func(t *testing.T) {
-			b, err := of.open(dial.New(nil, dial.Everywhere()))
+			b, err := of.open(anywhere())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,15 +107,52 @@ func TestWhatS3Says(t *testing.T) {
 		_, err = b.begin(t.Context(), "x.zip", testKey)
 		return err
 	}
-	if refused, ok := errors.AsType[*refusal](begin(s3URL(t, "no-such-bucket"), dial.New(nil, dial.Everywhere()))); !ok || !strings.Contains(refused.text, "NoSuchBucket") {
+	if refused, ok := errors.AsType[*refusal](begin(s3URL(t, "no-such-bucket"), anywhere())); !ok || !strings.Contains(refused.text, "NoSuchBucket") {
 		t.Errorf("a bucket that is not there: %v", refused)
 	}
-	if err := begin("s3://b?endpoint=http://127.0.0.1:1&path_style=true", dial.New(nil, dial.Everywhere())); err == nil || errors.As(err, new(*refusal)) {
+	if err := begin("s3://b?endpoint=http://127.0.0.1:1&path_style=true", anywhere()); err == nil || errors.As(err, new(*refusal)) {
 		t.Errorf("a store that is down: %v", err)
 	}
-	// The endpoint is the operator's, and the service is given a dialer that may go anywhere. It is this dialer that is used.
-	if err := begin(s3URL(t, blobtest.MotoBucket(t)), dial.New(nil, nil)); !dial.IsRefused(err) {
-		t.Errorf("with a dialer that may not: %v", err)
+}
+
+// anywhere is a dialer to wherever the tests' servers are.
+func anywhere() *dial.Dialer {
+	return dial.New(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
+}
+
+// TestPrivateEndpointsAreRefused names addresses of the server's own network as the endpoint, and the store of the tests by a name too;
+// a redirect is not followed at all.
+func TestPrivateEndpointsAreRefused(t *testing.T) {
+	moto, err := url.Parse(blobtest.Moto(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the inner server was reached") }))
+	t.Cleanup(inner.Close)
+	outer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, inner.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(outer.Close)
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	const refused = "has not allowed it"
+	for endpoint, c := range map[string]struct{ allowed, says string }{
+		moto.String():                     {"10.0.0.0/8", refused},
+		"http://localhost:" + moto.Port(): {"10.0.0.0/8", refused},
+		"http://[::1]:" + moto.Port():     {"127.0.0.0/8", refused},
+		"http://10.1.2.3":                 {"127.0.0.0/8", refused},
+		"https://192.168.1.1":             {"127.0.0.0/8", refused},
+		"http://169.254.169.254":          {"127.0.0.0/8", refused},
+		outer.URL:                         {"127.0.0.0/8", "HTTP status 307"},
+	} {
+		b, err := Bucket{URL: "s3://bucket?path_style=true&region=us-east-1&endpoint=" + endpoint}.open(dial.New(nil, []netip.Prefix{netip.MustParsePrefix(c.allowed)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.begin(t.Context(), "x.zip", testKey)
+		if said, ok := errors.AsType[*refusal](err); !ok || !strings.Contains(said.text, c.says) {
+			t.Errorf("%s: %v", endpoint, err)
+		}
 	}
 }
 
@@ -154,6 +194,8 @@ func TestBucketSettings(t *testing.T) {
 		{Bucket{URL: "s3://b/p"}, ""},
 		{Bucket{URL: "s3://b/p?endpoint=https://h:9000", AccessKeyID: "K", SecretAccessKeyFile: secret, Encryption: "none"}, ""},
 		{Bucket{URL: "file:///x"}, ""},
+		{Bucket{URL: "file:///x", Organizations: []string{"m-0123456789abcdef0123456789abcdef"}}, ""},
+		{Bucket{URL: "file:///x", Organizations: []string{"acme"}}, "organizations"},
 		{Bucket{URL: "file://x"}, "file:///directory"},
 		{Bucket{URL: "file:///x", AccessKeyID: "K"}, "file:///directory"},
 		{Bucket{URL: "ftp://x"}, "neither"},

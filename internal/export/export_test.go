@@ -249,6 +249,37 @@ func TestABucketThatIsGone(t *testing.T) {
 	})
 }
 
+// TestABucketForSomeOrganizations is refused to others in the words of one that isn't there, also when it was another's before.
+func TestABucketForSomeOrganizations(t *testing.T) {
+	inBoth(t, func(w *world) {
+		w.deliver(w.ann, mailbox.InboxID, "ann", 10, false, 0)
+		const other = "m-0123456789abcdef0123456789abcdef"
+		with := func(organizations ...string) export.Bucket {
+			return export.Bucket{URL: "file://" + w.files, Organizations: append([]string{}, organizations...)}
+		}
+		w.stopJobs()
+		w.more = map[string]export.Bucket{"ours": with(other, string(w.org)), "theirs": with(other), "nobody": with()}
+		w.restart()
+		w.until(w.start("ann", "ours"), export.Completed)
+		bob := w.user("bob")
+		w.deliver(bob, mailbox.InboxID, "bob", 10, false, 0)
+		for _, name := range []string{"theirs", "nobody", "unknown"} {
+			_, err := w.Start(w.ctx, admin, w.org, request("bob", name))
+			w.wantFault(err, fault.Invalid, fault.None)
+			if words := fmt.Sprintf("bucket %q is not one that organization %s may export to", name, w.org); !strings.Contains(err.Error(), words) {
+				w.t.Errorf("%v", err)
+			}
+		}
+		w.stopJobs()
+		id := w.start("bob", "ours")
+		w.more["ours"] = with(other)
+		w.restart()
+		if j := w.until(id, export.Failed); !strings.Contains(j.Error, "any more") {
+			w.t.Errorf("the error is %q", j.Error)
+		}
+	})
+}
+
 func TestADiskThatIsFull(t *testing.T) {
 	inBoth(t, func(w *world) {
 		w.furnish(large...)

@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -62,6 +63,7 @@ type world struct {
 	dir       string // of parts
 	files     string // the bucket "files"
 	bucket    *export.MemoryBucket
+	more      map[string]export.Bucket // beside "files" and "memory"
 	directory *directory.Service
 	policy    *policy.Service
 	mailboxes *mailbox.Store
@@ -109,9 +111,11 @@ func (w *world) restart() {
 func (w *world) restartWith(partSize int64) {
 	w.t.Helper()
 	var err error
+	buckets := map[string]export.Bucket{"files": {URL: "file://" + w.files}}
+	maps.Copy(buckets, w.more)
 	w.Service, err = export.New(export.Config{
 		DB: w.db, Directory: w.directory, Mailboxes: w.mailboxes, Clock: clock.System{}, Log: w.log, Dir: w.dir, PartSize: partSize,
-		Buckets: map[string]export.Bucket{"files": {URL: "file://" + w.files}}, Dialer: dial.New(nil, nil),
+		Buckets: buckets, Dialer: dial.New(nil, nil),
 	})
 	w.ok(err)
 	if partSize > 0 {

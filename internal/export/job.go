@@ -112,7 +112,7 @@ func (s *Service) Start(ctx context.Context, p principal.Principal, org director
 
 func (s *Service) startTx(ctx context.Context, tx *db.Tx, o *directory.Organization, r Request) (string, error) {
 	j := Job{Request: r, ID: id.UUID(), key: id.Key(), State: Running}
-	if err := s.place(&j); err != nil {
+	if err := s.place(o.ID, &j); err != nil {
 		return "", err
 	}
 	e, err := s.Directory.ResolveTx(ctx, tx, o, r.Entity, directory.Narrow{})
@@ -152,9 +152,9 @@ func (s *Service) startTx(ctx context.Context, tx *db.Tx, o *directory.Organizat
 }
 
 // place gives a job its object's key.
-func (s *Service) place(j *Job) error {
-	if s.buckets[j.Bucket] == nil {
-		return fault.New(fault.Invalid, fault.None, "bucket %q is not one that this server may export to: its configuration has no [export_bucket.%q]", j.Bucket, j.Bucket)
+func (s *Service) place(org directory.OrgID, j *Job) error {
+	if s.bucketOf(org, j.Bucket) == nil {
+		return fault.New(fault.Invalid, fault.None, "bucket %q is not one that organization %s may export to: the server's configuration has no [export_bucket.%q] for it", j.Bucket, org, j.Bucket)
 	}
 	prefix := strings.TrimSuffix(j.Prefix, "/")
 	for name := range strings.SplitSeq(prefix, "/") {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
@@ -37,7 +38,7 @@ func (s *Service) export(ctx context.Context, j job.Job) error {
 	if err != nil || row == nil {
 		return err
 	}
-	a := &session{Service: s, job: j, row: row, org: org, bucket: s.buckets[row.Bucket], written: idSet{}, counts: map[mailbox.FolderID]count{}}
+	a := &session{Service: s, job: j, row: row, org: org, bucket: s.bucketOf(directory.OrgID(org), row.Bucket), written: idSet{}, counts: map[mailbox.FolderID]count{}}
 	err = a.run(ctx)
 	switch {
 	case err == nil:

@@ -50,7 +50,7 @@ const (
 // Service keeps and carries out export jobs. It is safe for concurrent use.
 type Service struct {
 	Config
-	buckets map[string]bucket
+	buckets map[string]bucket // by name; bucketOf says who may use them
 	// A checkpoint is made after so many bytes of the zip or so many messages, whichever come first.
 	checkpointBytes    int64
 	checkpointMessages int
@@ -81,6 +81,14 @@ func New(c Config) (*Service, error) {
 		s.buckets[name] = opened
 	}
 	return s, nil
+}
+
+// bucketOf returns the bucket with the name, or nil where the configuration has none for the organisation.
+func (s *Service) bucketOf(org directory.OrgID, name string) bucket {
+	if b := s.Buckets[name]; !b.takes(org) {
+		return nil
+	}
+	return s.buckets[name]
 }
 
 // The kinds of job: to write an export, and to remove what an ended one left. Their keys are the export's number.

@@ -33,7 +33,7 @@ type CenterConfig struct {
 }
 
 // Center is what stands beside passwords: the Identity Center's applications, which provider each organisation's users sign in
-// with, and their personal access tokens. It is safe for concurrent use.
+// with, their personal access tokens, and the links by which they set a password. It is safe for concurrent use.
 type Center struct {
 	db        *db.DB
 	directory *directory.Service
@@ -41,6 +41,7 @@ type Center struct {
 	feed      *feed.Feed
 	clock     clock.Clock
 	tokenKey  []byte // of the tokens' sums
+	linkKey   []byte // of the set-password links'
 	mapped    func(string) bool
 	account   string
 }
@@ -49,7 +50,7 @@ type Center struct {
 func NewCenter(c CenterConfig) *Center {
 	return &Center{
 		db: c.DB, directory: c.Directory, audit: c.Audit, feed: c.Feed, clock: c.Clock, mapped: c.Mapped, account: c.Account,
-		tokenKey: c.Root.Derive("personal access tokens"),
+		tokenKey: c.Root.Derive("personal access tokens"), linkKey: c.Root.Derive("set-password links"),
 	}
 }
 

@@ -10,12 +10,17 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 )
 
-// Check looks for configurations and tokens that contradict the directory or each other, and returns a line per find. It reads
+// Check looks for configurations, set-password links and tokens that contradict the directory or each other, and returns a line per find. It reads
 // everything.
 func (c *Center) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
 	if faults, err = c.checkProviders(ctx, tx); err != nil {
 		return nil, err
 	}
+	links, err := c.checkLinks(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	faults = append(faults, links...)
 	after := ""
 	for {
 		page, err := allTokensTx(ctx, tx, after)
@@ -98,4 +103,47 @@ func (c *Center) checkProviders(ctx context.Context, tx *db.Tx) (faults []string
 		}
 	}
 	return faults, nil
+}
+
+func (c *Center) checkLinks(ctx context.Context, tx *db.Tx) (faults []string, err error) {
+	for after := int64(0); ; {
+		links, err := someLinksTx(ctx, tx, after)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range links {
+			e, err := c.directory.EntityByKeyTx(ctx, tx, l.entity)
+			switch {
+			case fault.KindOf(err) == fault.NotFound:
+				faults = append(faults, fmt.Sprintf("identity: set-password link of user %d, who does not exist", l.entity))
+			case err != nil:
+				return nil, err
+			case e.OrgKey != l.organization || e.Kind != directory.KindUser:
+				faults = append(faults, fmt.Sprintf("identity: set-password link of %s %s, which is no user of its organization", e.Kind, e.ID))
+			}
+			after = l.entity
+		}
+		if len(links) < checkPage {
+			return faults, nil
+		}
+	}
+}
+
+// linkOwner is whom a set-password link is for.
+type linkOwner struct{ entity, organization int64 }
+
+func someLinksTx(ctx context.Context, tx *db.Tx, after int64) (links []linkOwner, err error) {
+	rows, err := tx.Query(ctx, linksByUser, after, checkPage)
+	if err != nil {
+		return nil, fmt.Errorf("check set-password links: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var l linkOwner
+		if err := rows.Scan(&l.entity, &l.organization); err != nil {
+			return nil, fmt.Errorf("check set-password links: %w", err)
+		}
+		links = append(links, l)
+	}
+	return links, rows.Err()
 }

@@ -52,12 +52,13 @@ func newRepeatedTries(c clock.Clock) *repeatedTries {
 // add counts a refusal, or reports false for one that is to be recorded at once. account is what failures of the account are
 // counted by.
 func (b *repeatedTries) add(r audit.Record, how Circumstances, p proof, account string) (counted bool) {
-	key, blocked := r.Detail+"\x00"+account, true
+	kind := r.Operation + "\x00" + r.Detail
+	key, blocked := kind+"\x00"+account, true
 	switch r.Detail {
 	case blockedAccount:
 	case blockedAddress: // whom it tried to be is not counted apart
 		r.Subject, r.Actor.ID, r.Actor.Name = "", "", ""
-		key = r.Detail + "\x00" + addressKey(how.Address) + "\x00" + r.Organization
+		key = kind + "\x00" + addressKey(how.Address) + "\x00" + r.Organization
 	default:
 		key += "\x00" + addressKey(how.Address) + "\x00" + how.Protocol
 		blocked = false
@@ -67,7 +68,7 @@ func (b *repeatedTries) add(r audit.Record, how Circumstances, p proof, account 
 	t := b.seen[key]
 	if t == nil && len(b.seen) >= maxRepeatedKeys {
 		r.Organization, r.Subject, r.Actor.ID, r.Actor.Name, r.Actor.Organization = "", "", "", "", ""
-		key, blocked, p = r.Detail, true, proof{}
+		key, blocked, p = kind, true, proof{}
 		t = b.seen[key]
 	}
 	if t == nil {

@@ -376,8 +376,12 @@ func (c *Center) DeleteToken(ctx context.Context, p principal.Principal, org dir
 	})
 }
 
-// ForgetTx removes up to limit tokens of an entity and returns how many; fewer than limit means that none are left.
+// ForgetTx removes an entity's set-password link and up to limit of its tokens, and returns how many tokens; fewer than limit
+// means that none are left.
 func (c *Center) ForgetTx(ctx context.Context, tx *db.Tx, entity int64, limit int) (int, error) {
+	if _, err := tx.Exec(ctx, forgetLink, entity); err != nil {
+		return 0, fmt.Errorf("remove a set-password link: %w", err)
+	}
 	n, err := tx.Exec(ctx, forgetTokens, entity, limit)
 	if err != nil {
 		return 0, fmt.Errorf("remove tokens: %w", err)

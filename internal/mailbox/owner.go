@@ -181,13 +181,14 @@ func (s *Store) ByOwner(ctx context.Context, o Owner) (d Details, err error) {
 // Details returns a mailbox's row. Faults: NotFound Mailbox.
 func (s *Store) Details(ctx context.Context, id ID) (d Details, err error) {
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		d, err = detailsTx(ctx, tx, id)
+		d, err = s.DetailsTx(ctx, tx, id)
 		return err
 	})
 	return d, err
 }
 
-func detailsTx(ctx context.Context, tx *db.Tx, id ID) (Details, error) {
+// DetailsTx is Details in the caller's transaction.
+func (s *Store) DetailsTx(ctx context.Context, tx *db.Tx, id ID) (Details, error) {
 	d, err := scanDetails(tx.QueryRow(ctx, detailColumns+`WHERE id = $1`, int64(id)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return d, noMailbox(id)

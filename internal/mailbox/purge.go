@@ -83,6 +83,11 @@ func (s *Store) purgeRest(ctx context.Context, tx *db.Tx, id ID) (done bool, err
 	if n, err := s.dropRecoverable(ctx, tx, id); err != nil || n > 0 {
 		return false, err
 	}
+	if forget := s.limits.Forget; forget != nil {
+		if n, err := forget(ctx, tx, id, s.batch); err != nil || n == s.batch {
+			return false, err
+		}
+	}
 	var f FolderID
 	err = tx.QueryRow(ctx, `SELECT id FROM folder WHERE mailbox = $1 AND departures > 0 LIMIT 1`, int64(id)).Scan(&f)
 	if err == nil {

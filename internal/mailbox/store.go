@@ -52,6 +52,9 @@ type Options struct {
 	KeepDepartures int
 	// KeepRecoverable is how long items that RetainTx removed can be recovered. 0 means 30 days.
 	KeepRecoverable time.Duration
+	// Forget removes up to limit rows that others keep of a mailbox that is being purged, and returns how many; fewer means that
+	// none are left. It may be nil.
+	Forget func(ctx context.Context, tx *db.Tx, id ID, limit int) (int, error)
 	// SnapshotBytes bounds the memory of the UID lists kept for sharing between sessions. 0 means 64 MB.
 	SnapshotBytes int
 }

@@ -79,6 +79,9 @@ func (s *Service) Mirror(ctx context.Context, org directory.OrgID) error {
 	}
 	before := state.Error
 	failure := s.mirrorOnce(ctx, o, &state)
+	if ctx.Err() == nil { // a server that stops is no failure of the directory
+		s.mirrored.add(o.DirectoryID, failure != nil)
+	}
 	if failure != nil && fault.As(failure) == nil {
 		return failure
 	}

@@ -357,9 +357,14 @@ func TestMirrorOfADirectoryThatIsDown(t *testing.T) {
 			t.Errorf("asked %d times in 20 minutes", n)
 		}
 		w.wantNames(org)
+		before := w.Mirrors()
 		d.fail(nil)
 		w.pass(organization.DefaultMirrorEvery)
 		w.wantNames(org, "ann")
+		if got := w.Mirrors(); len(before) != 1 || before[0].Directory != externalID || before[0].Failed != 20 ||
+			!slices.Equal(got, []organization.MirrorStats{{Directory: externalID, Failed: 20, Finished: before[0].Finished + 1}}) {
+			t.Errorf("the attempts were %+v, and then %+v", before, got)
+		}
 	})
 }
 

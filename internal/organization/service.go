@@ -59,6 +59,7 @@ type Service struct {
 	account, region string
 	quotaMB         int64
 	retained        retentionCounts
+	mirrored        mirrorCounts
 
 	mirrorEvery, compareEvery time.Duration
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -17,23 +18,29 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 )
 
-// The control socket speaks HTTP with JSON bodies: POST /<verb>. Who may open it is the operator: it lies in a directory
-// that only its owner may enter.
+// The control socket speaks HTTP with JSON bodies: POST /<verb>. Some verbs take bytes too, which follow a request of one line.
+// Who may open it is the operator: it lies in a directory that only its owner may enter.
 
 // maxControlBytes bounds a request and an answer on the control socket.
 const maxControlBytes = 64 << 20
 
-// verb carries out one operator's verb: it reads a JSON request and returns what becomes the JSON answer.
-type verb func(ctx context.Context, request []byte) (any, error)
+// verb carries out one operator's verb: it reads a JSON request and returns what becomes the JSON answer. body is what follows the
+// request.
+type verb func(ctx context.Context, request []byte, body io.Reader) (any, error)
 
 // typed makes a verb of a function with a request and an answer of their own types.
 func typed[Request, Answer any](fn func(context.Context, Request) (Answer, error)) verb {
-	return func(ctx context.Context, request []byte) (any, error) {
+	return streamed(func(ctx context.Context, r Request, _ io.Reader) (Answer, error) { return fn(ctx, r) })
+}
+
+// streamed makes a verb of a function that takes bytes beside its request.
+func streamed[Request, Answer any](fn func(context.Context, Request, io.Reader) (Answer, error)) verb {
+	return func(ctx context.Context, request []byte, body io.Reader) (any, error) {
 		var r Request
 		if err := json.Unmarshal(request, &r); err != nil {
 			return nil, fault.New(fault.Invalid, fault.None, "the request is not understood: is this pennypost of the server's version? (%v)", err)
 		}
-		return fn(ctx, r)
+		return fn(ctx, r, body)
 	}
 }
 
@@ -48,13 +55,14 @@ func controlHandler(verbs map[string]verb, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /{verb}", func(w http.ResponseWriter, r *http.Request) {
 		status, answer := http.StatusOK, any(nil)
 		run, known := verbs[r.PathValue("verb")]
-		request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxControlBytes))
+		body := bufio.NewReader(r.Body)
+		request, err := readRequest(body)
 		switch {
 		case err != nil:
 		case !known:
 			err = fault.New(fault.Unsupported, fault.None, "the running server does not know the verb %q: is it of another version?", r.PathValue("verb"))
 		default:
-			answer, err = run(r.Context(), request)
+			answer, err = run(r.Context(), request, body)
 		}
 		if err != nil {
 			status, answer = http.StatusBadRequest, refusal{err.Error()}
@@ -62,15 +70,32 @@ func controlHandler(verbs map[string]verb, log *slog.Logger) http.Handler {
 				log.Error("a verb on the control socket failed", "verb", r.PathValue("verb"), "error", err)
 			}
 		}
-		body, err := json.Marshal(answer)
+		text, err := json.Marshal(answer)
 		if err != nil {
 			panic("server: an answer that is no JSON: " + err.Error()) // the answers are our own plain structs
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_, _ = w.Write(body) // a verb that went away hears nothing
+		_, _ = w.Write(text) // a verb that went away hears nothing
 	})
 	return mux
+}
+
+// readRequest reads the line that a body begins with. JSON has none within.
+func readRequest(body *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := body.ReadSlice('\n')
+		if line = append(line, part...); len(line) > maxControlBytes {
+			return nil, fault.New(fault.TooLarge, fault.None, "the request is longer than %d bytes", maxControlBytes)
+		}
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
+	}
 }
 
 // socketDir is the directory of the control socket; only its owner may enter it.
@@ -141,9 +166,18 @@ func shortSocketPath(run string) (path string, done func(), err error) {
 // callControl asks the server that holds dir to carry out a verb. The error is a fault where the server refused, and
 // errNoServer where there is none.
 func callControl(ctx context.Context, dir, verb string, request, answer any) error {
-	body, err := json.Marshal(request)
+	return streamControl(ctx, dir, verb, request, nil, answer)
+}
+
+// streamControl is callControl with bytes that follow the request, unless they are nil.
+func streamControl(ctx context.Context, dir, verb string, request any, stream io.Reader, answer any) error {
+	head, err := json.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("verb %s: %w", verb, err)
+	}
+	var body io.Reader = bytes.NewReader(head)
+	if stream != nil {
+		body = io.MultiReader(bytes.NewReader(append(head, '\n')), stream)
 	}
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -157,7 +191,7 @@ func callControl(ctx context.Context, dir, verb string, request, answer any) err
 			return d.DialContext(ctx, "unix", path)
 		},
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://control/"+verb, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://control/"+verb, body)
 	if err != nil {
 		return fmt.Errorf("verb %s: %w", verb, err)
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/migration"
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/policy/iam"
@@ -52,6 +53,7 @@ type core struct {
 	availability  *availability.Service
 	mailboxes     *mailbox.Store
 	exports       *export.Service
+	mailImport    *migration.Mail
 	exportJobs    *job.Runner // waits for buckets
 	organizations *organization.Service
 	transport     *transport.Transport
@@ -79,6 +81,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
 			mailbox.Migrations(), transport.Migrations(), availability.Migrations(), export.Migrations(),
+			migration.MailMigrations(),
 		),
 		Log: log,
 	})
@@ -154,10 +157,16 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		DB: d, Blobs: bodies{store, parts.spool}, Feed: parts.feed, Clock: parts.clock, Log: log,
 		MaxMessage:      c.MaxMessage() + transport.MaxAdded, // the faces hold senders to the limit itself
 		KeepRecoverable: time.Duration(c.RecoverableDays) * 24 * time.Hour,
+		Forget: func(ctx context.Context, tx *db.Tx, id mailbox.ID, limit int) (int, error) {
+			return parts.mailImport.ForgetTx(ctx, tx, id, limit)
+		},
+	})
+	parts.mailImport = migration.NewMail(migration.MailConfig{
+		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Audit: parts.audit, MaxMessage: c.MaxMessage(), Spool: parts.spool,
 	})
 	parts.exports, err = export.New(export.Config{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log, Dir: filepath.Join(dir, "exports"),
-		Buckets: exportBuckets(c.ExportBuckets), Dialer: dial.New(nil, dial.Everywhere()), // the operator gives the addresses
+		Buckets: exportBuckets(c.ExportBuckets), Dialer: parts.dialer,
 	})
 	if err != nil {
 		return nil, err
@@ -267,7 +276,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 		faults = append(faults, "database: "+err.Error())
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
-		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check,
+		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.mailImport.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

@@ -16,6 +16,7 @@ type state struct {
 	Addresses map[string]string `json:"addresses"` // by the setting's key, those that are on
 	CAFile    string            `json:"ca_file"`   // empty: clients know whom to trust
 	Region    string            `json:"region"`
+	Hostname  string            `json:"hostname"`
 }
 
 // Environment is what a client on this machine needs to reach the server that holds a data directory.

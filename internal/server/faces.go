@@ -61,7 +61,7 @@ func (s *Server) newFaces() (faces, error) {
 func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return serveHTTP(ctx, s.control, nil, controlHandler(s.verbs(), s.log), s.log) })
 
-	api := beside(s.metrics.countRequests(s.faces.api), s.faces.web)
+	api := beside(s.metrics.countRequests(s.faces.api), s.metrics.countPages(s.faces.web))
 	trusted := proxies(s.config.TrustedProxies)
 	web := func(key string, tlsConfig *tls.Config, h http.Handler) {
 		if l, on := s.listeners[key]; on {
@@ -118,7 +118,7 @@ func (s *Server) verbs() map[string]verb {
 		for key, l := range s.listeners {
 			addresses[key] = dialable(l.Addr())
 		}
-		return state{Ready: s.ready.Load(), Addresses: addresses, CAFile: s.certs.CAFile(), Region: s.config.Region}, nil
+		return state{Ready: s.ready.Load(), Addresses: addresses, CAFile: s.certs.CAFile(), Region: s.config.Region, Hostname: s.config.Hostname}, nil
 	})
 	return verbs
 }

@@ -15,6 +15,7 @@ import (
 	victoria "github.com/VictoriaMetrics/metrics"
 
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/web"
 )
 
 // healthTimeout is how long the store may take to answer before the server calls itself ill.
@@ -81,6 +82,19 @@ func (m *metrics) countRequests(h http.Handler) http.Handler {
 		c := &countedAnswer{ResponseWriter: w, status: http.StatusOK}
 		h.ServeHTTP(c, r)
 		m.set.GetOrCreateCounter(fmt.Sprintf(`pennypost_http_requests_total{code="%d"}`, c.status)).Inc()
+	})
+}
+
+// countPages counts the answers of the pages for people, by page and status.
+func (m *metrics) countPages(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &countedAnswer{ResponseWriter: w, status: http.StatusOK}
+		h.ServeHTTP(c, r)
+		page := "sign-in" // and what is below it
+		if r.URL.Path == web.PasswordPath {
+			page = "set-password"
+		}
+		m.set.GetOrCreateCounter(fmt.Sprintf(`pennypost_page_requests_total{code="%d",page=%q}`, c.status, page)).Inc()
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/migration"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
@@ -59,7 +61,17 @@ var operator = principal.Principal{Kind: principal.Operator, Name: "operator", P
 
 // operatorVerbs are the verbs that work beside a running server and without one.
 func (c *core) operatorVerbs() map[string]verb {
-	return map[string]verb{
+	passwords := migration.Passwords{Directory: c.directory, Center: c.center}
+	verbs := map[string]verb{
+		"password-users": typed(func(ctx context.Context, r PasswordUsers) ([]migration.Found, error) {
+			return passwords.Find(ctx, operator, directory.OrgID(r.Organization), r.Users)
+		}),
+		"password-set": typed(func(ctx context.Context, r NewPasswords) ([]migration.Outcome, error) {
+			return passwords.Set(ctx, operator, directory.OrgID(r.Organization), r.Passwords)
+		}),
+		"password-links": typed(func(ctx context.Context, r LinkRequest) (PasswordLinks, error) {
+			return passwordLinks(ctx, &passwords, r)
+		}),
 		"key-create": typed(func(ctx context.Context, r KeyCreate) (AccessKey, error) {
 			made, err := c.keys.Create(ctx, operator, r.Label, r.Policy)
 			return AccessKey{made.ID, made.Secret}, err
@@ -86,6 +98,8 @@ func (c *core) operatorVerbs() map[string]verb {
 			return c.check(ctx)
 		}),
 	}
+	c.importVerbs(verbs)
+	return verbs
 }
 
 func keyInfo(k identity.AccessKey) KeyInfo {
@@ -140,8 +154,13 @@ func (o *Operator) Close() error {
 
 // do carries out a verb, by the same code beside a server and without one.
 func (o *Operator) do(ctx context.Context, name string, request, answer any) error {
+	return o.stream(ctx, name, request, nil, answer)
+}
+
+// stream is do with bytes that follow the request, unless they are nil.
+func (o *Operator) stream(ctx context.Context, name string, request any, body io.Reader, answer any) error {
 	if o.core == nil {
-		err := callControl(ctx, o.dir, name, request, answer)
+		err := streamControl(ctx, o.dir, name, request, body, answer)
 		if errors.Is(err, errNoServer) {
 			return fmt.Errorf("%w in %s: it is starting, stopping, or held by another verb; try again", err, o.dir)
 		}
@@ -151,7 +170,7 @@ func (o *Operator) do(ctx context.Context, name string, request, answer any) err
 	if err != nil {
 		return fmt.Errorf("verb %s: %w", name, err)
 	}
-	result, err := o.verbs[name](ctx, in)
+	result, err := o.verbs[name](ctx, in, body)
 	if err != nil {
 		return err
 	}

@@ -89,6 +89,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	}
 	s.metrics = newMetrics(s.core.db, o.Version)
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeLogGroups(w, s.core.audit.Groups()) })
+	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeMirrors(w, s.core.organizations.Mirrors()) })
 	s.metrics.countRetention(s.core.organizations, s.core.mailboxes)
 	if s.faces, err = s.newFaces(); err != nil {
 		return nil, err

@@ -428,9 +428,9 @@ func TestInspectTriesEveryListener(t *testing.T) {
 
 func TestMetricsAndHealth(t *testing.T) {
 	s, _ := start(t, settings(t, t.TempDir()), Options{Version: "1.2.3"})
-	get := func(path string) (int, string) {
+	from := func(listener, path string) (int, string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.listeners["metrics"].Addr().String()+path, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.listeners[listener].Addr().String()+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -445,14 +445,21 @@ func TestMetricsAndHealth(t *testing.T) {
 		}
 		return resp.StatusCode, string(body)
 	}
+	get := func(path string) (int, string) { t.Helper(); return from("metrics", path) }
 	if code, body := get("/healthz"); code != 200 || body != "ok\n" {
 		t.Errorf("/healthz: %d %q", code, body)
+	}
+	for path, want := range map[string]int{"/sign-in": 200, "/sign-in/style.css": 200, "/set-password?link=x": 403} {
+		if code, body := from("http", path); code != want {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
 	}
 	code, body := get("/metrics")
 	for _, want := range []string{
 		`pennypost_info{database="sqlite",version="1.2.3"} 1`, "# TYPE pennypost_database_commits_total counter\n",
 		"go_goroutines ", "process_resident_memory_bytes ", "process_open_fds ", `pennypost_database_writes_total{outcome="committed"}`,
 		`pennypost_connections_accepted_total{listener="metrics"}`,
+		`pennypost_page_requests_total{code="200",page="sign-in"} 2`, `pennypost_page_requests_total{code="403",page="set-password"} 1`,
 		`pennypost_retention_runs_total{outcome="finished"} 0`,
 		`pennypost_retention_items_total{action="expire"} 0`, "pennypost_retention_mailboxes_total 0",
 	} {

@@ -44,8 +44,8 @@ func openProvider(i config.IdentityCenter) (web.Provider, error) {
 	return p, nil
 }
 
-// beside serves the sign-in page beside the API, whose routes stay as they are.
-func beside(api http.Handler, page *web.Handler) http.Handler {
+// beside serves the pages for people beside the API, whose routes stay as they are.
+func beside(api, page http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if web.Serves(r) {
 			page.ServeHTTP(w, r)

@@ -3,6 +3,7 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -100,6 +101,17 @@ func (s *Spool) Bytes() ([]byte, error) {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	return b, nil
+}
+
+// Reader reads the whole message from its start, any number of times, until the next Write or Close.
+func (s *Spool) Reader() (io.Reader, error) {
+	if s.file == nil {
+		return bytes.NewReader(s.buf), nil
+	}
+	if err := s.flush(); err != nil {
+		return nil, err
+	}
+	return io.NewSectionReader(s.file, 0, s.size), nil
 }
 
 // Close lets go of memory and file. It may be called twice.

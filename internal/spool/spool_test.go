@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"testing"
 )
@@ -32,6 +33,13 @@ func TestSpoolKeepsWhatIsWritten(t *testing.T) {
 			for range 2 {
 				if got, err := s.Bytes(); err != nil || !bytes.Equal(got, want) || s.Size() != int64(len(want)) {
 					t.Fatalf("%d bytes came back of %d, size %d, %v", len(got), len(want), s.Size(), err)
+				}
+				r, err := s.Reader()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want) {
+					t.Fatalf("%d bytes were read of %d, %v", len(got), len(want), err)
 				}
 			}
 			if s.OnDisk() != c.onDisk {

@@ -1,6 +1,6 @@
 // Package web is the sign-in page: a user signs in by the organisation's identity provider (OpenID Connect, authorization code with
-// PKCE), sees the own personal access tokens, makes and deletes them, and signs out. It needs no JavaScript. What a user may do
-// is the core's to say; the page holds the browser's cookies and the provider's answers.
+// PKCE), sees the own personal access tokens, makes and deletes them, and signs out. Beside it is the page of a set-password link.
+// They need no JavaScript. What a user may do is the core's to say; the page holds the browser's cookies and the provider's answers.
 package web
 
 import (
@@ -42,6 +42,9 @@ const (
 	Path         = "/sign-in"
 	callbackPath = Path + "/callback"
 	tokensPath   = Path + "/tokens"
+	// PasswordPath is the page of set-password links, whose secrets are its parameter LinkParameter.
+	PasswordPath  = "/set-password"
+	LinkParameter = "link"
 )
 
 // maxForm is how many bytes a form may have.
@@ -86,6 +89,8 @@ func New(c Config) *Handler {
 		"POST " + tokensPath + "/{id}/delete": h.signedIn(h.form(h.delete)),
 		"POST " + Path + "/out":               h.signedIn(h.form(h.signOut)),
 		"GET " + Path + "/style.css":          h.styleSheet,
+		"GET " + PasswordPath:                 h.askPassword,
+		"POST " + PasswordPath:                h.setPassword,
 	} {
 		h.mux.HandleFunc(pattern, serve)
 	}
@@ -94,7 +99,7 @@ func New(c Config) *Handler {
 
 // Serves reports whether a request is the page's to answer.
 func Serves(r *http.Request) bool {
-	return r.URL.Path == Path || strings.HasPrefix(r.URL.Path, Path+"/")
+	return r.URL.Path == Path || r.URL.Path == PasswordPath || strings.HasPrefix(r.URL.Path, Path+"/")
 }
 
 // ServeHTTP answers one request. The request's RemoteAddr is taken for the client's address.
@@ -123,8 +128,13 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request, status int, v vie
 	_, _ = w.Write([]byte(v.page())) // a client that is gone is no fault
 }
 
-// fail shows a page that says what went wrong.
+// fail shows a page that says what went wrong with signing in.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	h.failAs(w, r, err, view{block: failBlock, Title: "Sign-in failed"})
+}
+
+// failAs shows v with the text of what went wrong.
+func (h *Handler) failAs(w http.ResponseWriter, r *http.Request, err error, v view) {
 	var broken *providerError
 	status, text := http.StatusInternalServerError, "The server failed. Its log says more."
 	switch f := fault.As(err); {
@@ -136,9 +146,11 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return // nobody is there to read it
 	default:
+		// The path alone: what stands behind it may be a secret.
 		h.log.ErrorContext(r.Context(), "the sign-in page failed", "path", r.URL.Path, "error", err)
 	}
-	h.show(w, r, status, view{block: failBlock, Title: "Sign-in failed", Text: text})
+	v.Text = text
+	h.show(w, r, status, v)
 }
 
 // statusOf is the status of a page that tells a fault.

@@ -26,6 +26,7 @@ type view struct {
 	Secret  string // of a token that was just made
 	Made    identity.Token
 	Problem string // with the last form
+	Link    string // the secret of a set-password link
 }
 
 // markup is HTML in the making.

@@ -505,8 +505,8 @@ func TestAProviderInThePrivateNetworkMustBeAllowed(t *testing.T) {
 // TestThePageLeavesTheAPIItsAddresses holds which addresses are the page's.
 func TestThePageLeavesTheAPIItsAddresses(t *testing.T) {
 	for path, want := range map[string]bool{
-		"/sign-in": true, "/sign-in/": true, "/sign-in/tokens": true,
-		"/": false, "/messages/1": false, "/sign-inside": false, "//sign-in": false, "/messages/sign-in": false, "/messages/..%2fsign-in": false,
+		"/sign-in": true, "/sign-in/": true, "/sign-in/tokens": true, "/set-password": true,
+		"/": false, "/messages/1": false, "/sign-inside": false, "/set-password/": false, "/set-passwords": false, "//sign-in": false, "/messages/sign-in": false, "/messages/..%2fsign-in": false,
 	} {
 		if got := web.Serves(httptest.NewRequest(http.MethodGet, path, nil)); got != want {
 			t.Errorf("%s is the page's: %t", path, got)

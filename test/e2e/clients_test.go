@@ -19,7 +19,7 @@ import (
 const password = "examplePa$$w0rd"
 
 // office makes an organisation with the alias and enabled users of the names, and returns the organisation's id.
-func office(t *testing.T, s *harness.Server, alias string, names ...string) string {
+func office(t testing.TB, s *harness.Server, alias string, names ...string) string {
 	t.Helper()
 	api := s.WorkMail()
 	org, err := api.CreateOrganization(t.Context(), &workmail.CreateOrganizationInput{Alias: &alias})

@@ -33,7 +33,8 @@ func TestExportToABucket(t *testing.T) {
 			return path
 		}
 		secret := write("secret", "test\n")
-		config := write("pennypost.toml", `[export_bucket.archive]
+		config := write("pennypost.toml", `allowed_networks = "127.0.0.1"
+[export_bucket.archive]
 url = "s3://`+bucket+`/kept?endpoint=`+store.URL+`&path_style=true&region=us-east-1"
 access_key_id = "test"
 secret_access_key_file = "`+secret+`"

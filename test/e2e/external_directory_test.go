@@ -3,8 +3,10 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -59,7 +61,15 @@ writable = true
 	if err := errors.Join(os.WriteFile(secret, []byte(slapd.Password+"\n"), 0o600), os.WriteFile(file, []byte(text), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	s := harness.Start(t, harness.Options{DatabaseURL: databaseURL, Flags: []string{"--config", file}})
+	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics := free.Addr().String() // env does not tell it
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := harness.Start(t, harness.Options{DatabaseURL: databaseURL, Flags: []string{"--config", file, "--metrics", metrics}})
 	api, ctx := s.WorkMail(), t.Context()
 	for _, refused := range []string{noneID, strangerID, "d-0000000000"} {
 		var unavailable *types.DirectoryUnavailableException
@@ -94,6 +104,12 @@ writable = true
 		}
 		_, err = api.RegisterToWorkMail(ctx, &workmail.RegisterToWorkMailInput{OrganizationId: org, EntityId: out.UserId, Email: aws.String(name + "@corp.awsapps.com")})
 		return out.UserId, err
+	}
+	for _, way := range [][]string{{"--links"}, {"--file", secret}} { // the file's one line is none, and not reached
+		r := s.Verb(append([]string{"import", "passwords", "--organization", *org}, way...)...)
+		if r.Status != 1 || !strings.Contains(r.Stderr, "are kept in its directory "+id) {
+			t.Errorf("import passwords %s: %s", way[0], r)
+		}
 	}
 	ann, err := create("ann")
 	if err != nil {
@@ -143,6 +159,11 @@ writable = true
 	if state("ann") != types.EntityStateEnabled {
 		t.Error("reading needs the directory")
 	}
+	figures := harness.NewBrowser(t, s.TLS())
+	harness.Eventually(t, "the mirror's failures are counted", func() bool {
+		figures.Go("http://" + metrics + "/metrics")
+		return regexp.MustCompile(`pennypost_directory_mirror_runs_total{directory="` + id + `",outcome="failed"} [1-9]`).MatchString(figures.Page)
+	})
 	if err := slapd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import software.amazon.awssdk.core.retry.RetryPolicy;
 import software.amazon.awssdk.core.traits.ListTrait;
 import software.amazon.awssdk.regions.Region;
 import software.amazon.awssdk.services.workmail.WorkMailClient;
+import software.amazon.awssdk.services.workmailmessageflow.WorkMailMessageFlowClient;
 import software.amazon.awssdk.utils.builder.SdkBuilder;
 
 /**
@@ -29,7 +30,7 @@ import software.amazon.awssdk.utils.builder.SdkBuilder;
  * and outputs are walked by the SDK's own description of their members.
  */
 public final class Caller {
-    private static final String MODEL = "software.amazon.awssdk.services.workmail.model.";
+    private static final String SERVICES = "software.amazon.awssdk.services.";
 
     public static void main(String[] args) throws Exception {
         WorkMailClient api = WorkMailClient.builder()
@@ -37,20 +38,30 @@ public final class Caller {
             .region(Region.of(System.getenv("AWS_REGION")))
             .overrideConfiguration(c -> c.retryPolicy(RetryPolicy.none()))
             .build();
+        WorkMailMessageFlowClient flow = WorkMailMessageFlowClient.builder()
+            .endpointOverride(URI.create(System.getenv("AWS_ENDPOINT_URL_WORKMAILMESSAGEFLOW")))
+            .region(Region.of(System.getenv("AWS_REGION")))
+            .overrideConfiguration(c -> c.retryPolicy(RetryPolicy.none()))
+            .build();
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         for (String line = in.readLine(); line != null; line = in.readLine()) {
             JsonObject request = JsonParser.parseString(line).getAsJsonObject();
-            out.println(new Gson().toJson(call(api, request.get("call").getAsString(), request.getAsJsonObject("input"))));
+            String operation = request.get("call").getAsString();
+            Object client = operation.endsWith("RawMessageContent") ? flow : api;
+            out.println(new Gson().toJson(call(client, operation, request.getAsJsonObject("input"))));
         }
     }
 
-    private static JsonObject call(WorkMailClient api, String operation, JsonObject input) throws Exception {
-        Class<?> requestClass = Class.forName(MODEL + operation + "Request");
+    private static JsonObject call(Object api, String operation, JsonObject input) throws Exception {
+        Class<?> service = api instanceof WorkMailClient ? WorkMailClient.class : WorkMailMessageFlowClient.class;
+        String model = SERVICES + (api instanceof WorkMailClient ? "workmail" : "workmailmessageflow") + ".model.";
+        Class<?> requestClass = Class.forName(model + operation + "Request");
         SdkPojo builder = (SdkPojo) requestClass.getMethod("builder").invoke(null);
         fill(builder, input);
         Object request = ((SdkBuilder<?, ?>) builder).build();
-        Method method = WorkMailClient.class.getMethod(operation.substring(0, 1).toLowerCase() + operation.substring(1), requestClass);
+        String name = operation.substring(0, 1).toLowerCase() + operation.substring(1);
+        Method method = service.getMethod(name.equals("getRawMessageContent") ? name + "AsBytes" : name, requestClass);
         JsonObject answer = new JsonObject();
         try {
             answer.add("output", plain(method.invoke(api, request)));

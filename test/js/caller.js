@@ -1,8 +1,10 @@
 // Calls operations of the API for test/sdk by the AWS SDK for JavaScript v3: reads a call a line, writes an answer a line.
 import { createInterface } from "node:readline";
 import * as workmail from "@aws-sdk/client-workmail";
+import * as messageflow from "@aws-sdk/client-workmailmessageflow";
 
 const api = new workmail.WorkMailClient({ maxAttempts: 1 });
+const flow = new messageflow.WorkMailMessageFlowClient({ maxAttempts: 1 });
 
 // A time is written in seconds.
 function plain(key, value) {
@@ -11,7 +13,8 @@ function plain(key, value) {
 
 async function call(operation, input) {
   try {
-    const { $metadata, ...output } = await api.send(new workmail[operation + "Command"](input));
+    const [client, commands] = operation.endsWith("RawMessageContent") ? [flow, messageflow] : [api, workmail];
+    const { $metadata, ...output } = await client.send(new commands[operation + "Command"](input));
     return { output };
   } catch (e) {
     // The SDK's own class, where it has one, or else its base.

@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import io
 import json
+import os
 import re
 import sys
 
@@ -15,17 +16,21 @@ def encode(value):
     raise TypeError(f"{type(value)} in an output")
 
 
+def service(operation):
+    return "workmailmessageflow" if operation.endswith("RawMessageContent") else "workmail"
+
+
 def by_boto3():
     from botocore import xform_name
     from botocore.exceptions import ClientError
 
     from support import client
 
-    api = client()
+    services = {name: client(name) for name in ("workmail", "workmailmessageflow")}
 
     def call(operation, arguments):
         try:
-            output = getattr(api, xform_name(operation))(**arguments)
+            output = getattr(services[service(operation)], xform_name(operation))(**arguments)
         except ClientError as e:
             return {"error": e.response["Error"]["Code"], "type": type(e).__name__, "message": str(e)}
         del output["ResponseMetadata"]
@@ -42,9 +47,11 @@ def by_cli():
 
     def call(operation, arguments):
         out, err = io.StringIO(), io.StringIO()
+        given = ["--cli-input-json", json.dumps(arguments)]
+        if operation == "GetRawMessageContent":  # which writes to a file, and then takes no JSON
+            given = ["--message-id", arguments["messageId"], os.devnull]
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = driver.main([
-                "workmail", xform_name(operation, "-"), "--cli-input-json", json.dumps(arguments), "--output", "json", "--no-paginate"])
+            status = driver.main([service(operation), xform_name(operation, "-"), *given, "--output", "json", "--no-paginate"])
         if status != 0:
             code = re.search(r"An error occurred \((\w+)\)", err.getvalue())
             code = code.group(1) if code else f"exit status {status}"

@@ -21,9 +21,9 @@ def unique(prefix):
     return f"{prefix}{next(_numbers)}"
 
 
-def client(**kwargs):
+def client(service="workmail", **kwargs):
     # LimitExceededException counts as throttling: without this each limit would be tried three times.
-    return boto3.client("workmail", config=Config(retries={"max_attempts": 1, "mode": "standard"}), **kwargs)
+    return boto3.client(service, config=Config(retries={"max_attempts": 1, "mode": "standard"}), **kwargs)
 
 
 def wait_for(what, seconds=30):

@@ -20,8 +20,10 @@ func identitySteps() []step {
 	described := configuration("{application}")
 	delete(described, "OrganizationId")
 	token := object{
-		"PersonalAccessTokenId": "{token}", "UserId": "{ann}", "Name": "phone", "DateCreated": now, "ExpiresTime": anything, "Scopes": list{"IMAP", "SMTP"},
+		"PersonalAccessTokenId": "{token}", "UserId": "{ann}", "Name": "phone", "DateCreated": now, "DateLastUsed": now, "ExpiresTime": anything, "Scopes": list{"IMAP", "SMTP"},
 	}
+	linked := describedAnn("a")
+	linked["IdentityProviderIdentityStoreId"] = "~."
 	return []step{
 		{
 			call: "CreateIdentityCenterApplication", in: object{"Name": "mail", "InstanceArn": instance, "ClientToken": "{alias}"},
@@ -37,7 +39,20 @@ func identitySteps() []step {
 		{call: "DeleteIdentityCenterApplication", in: object{"ApplicationArn": "{application}"}, fails: "OrganizationStateException"},
 		{call: "ListPersonalAccessTokens", in: inOrg(object{"UserId": "{ann}"}), out: object{"PersonalAccessTokenSummaries": list{}}},
 		{call: onThePage},
-		{call: "ListPersonalAccessTokens", in: inOrg(object{"MaxResults": 1}), out: object{"PersonalAccessTokenSummaries": list{token}}},
+		{call: onThePage},
+		{call: "ListPersonalAccessTokens", in: inOrg(nil), out: object{"PersonalAccessTokenSummaries": containing(token)}},
+		{
+			call: "ListPersonalAccessTokens", in: inOrg(object{"MaxResults": 1}),
+			out: object{"PersonalAccessTokenSummaries": list{anything}, "NextToken": "~."},
+		},
+		{
+			call: "ListUsers", in: inOrg(object{"Filters": object{"UsernamePrefix": "ann"}}),
+			out: object{"Users": list{object{
+				"Id": "{ann}", "Email": "a@{alias}.awsapps.com", "Name": "ann", "DisplayName": "New", "State": "ENABLED", "UserRole": "USER", "EnabledDate": now,
+				"IdentityProviderUserId": annsIdentity, "IdentityProviderIdentityStoreId": "~.",
+			}}},
+		},
+		{call: "DescribeUser", in: inOrg(object{"UserId": "ann"}), out: linked},
 		{call: "GetPersonalAccessTokenMetadata", in: inOrg(object{"PersonalAccessTokenId": "{token}"}), out: token},
 		{call: "DeletePersonalAccessToken", in: inOrg(object{"PersonalAccessTokenId": "{token}"}), out: done},
 		{call: "GetPersonalAccessTokenMetadata", in: inOrg(object{"PersonalAccessTokenId": "{token}"}), fails: "ResourceNotFoundException"},

@@ -86,11 +86,11 @@ func (op *Op) BreachCode() ErrorCode {
 // ValidationException is the frameworks' own exception, in no model.
 const ValidationException ErrorCode = "ValidationException"
 
-// Decode reads a request's body into a new input and checks its constraints. The errors and the unknown members are those
-// of schema.Decode.
-func (op *Op) Decode(body []byte) (input any, unknown []string, err error) {
+// Decode reads a request's body, and what stands in its path for the members there, into a new input and checks its constraints.
+// The errors and the unknown members are those of schema.Decode.
+func (op *Op) Decode(body []byte, inPath ...string) (input any, unknown []string, err error) {
 	input = op.newInput()
-	unknown, err = schema.Decode(body, op.Input, input)
+	unknown, err = schema.Decode(body, op.Input, input, inPath...)
 	return input, unknown, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/workmail"
+	"github.com/pennypost/pennypost/internal/awsapi/contract/contracttest"
 	"github.com/pennypost/pennypost/internal/awsapi/contract/schema"
 )
 
@@ -98,7 +99,7 @@ func fillValue(t *testing.T, shape *schema.Shape, v reflect.Value) {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
-	switch value := sample(t, shape, true).(type) {
+	switch value := contracttest.Sample(t, shape, true).(type) {
 	case map[string]any:
 		fill(t, shape, v)
 	case []any:

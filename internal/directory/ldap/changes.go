@@ -22,6 +22,8 @@ type cursor struct {
 	// Server and USN: Active Directory's update sequence number, which means something to one incarnation of one server alone.
 	Server string `json:",omitempty"`
 	USN    int64  `json:",omitempty"`
+	// Primary says that users were told with their primary groups, which they once were not.
+	Primary bool `json:",omitempty"`
 	// Cookies are the synchronisation cookies of RFC 4533 by kind.
 	Cookies map[directory.Kind][]byte `json:",omitempty"`
 	// Stamp is a modifyTimestamp.
@@ -233,7 +235,7 @@ func ranged(e *ldap.Entry, attribute string) (values []string, last int, ok bool
 // bySequence follows Active Directory's update sequence numbers, and reads what was deleted from its graveyard, as far as the
 // account may see it.
 func (d *Directory) bySequence(ctx context.Context, r root, at cursor, into directory.Mirror) (cursor, bool, error) {
-	whole := at.Server != r.server || at.USN == 0 || at.USN > r.highest
+	whole := at.Server != r.server || at.USN == 0 || at.USN > r.highest || !at.Primary
 	filter := ""
 	if !whole {
 		if at.USN == r.highest {
@@ -245,7 +247,7 @@ func (d *Directory) bySequence(ctx context.Context, r root, at cursor, into dire
 		}
 	}
 	err := d.tell(ctx, filter, nil, func(k directory.Kind, entries []*ldap.Entry) error { return d.put(ctx, k, entries, into) })
-	return cursor{Server: r.server, USN: r.highest}, whole, err
+	return cursor{Server: r.server, USN: r.highest, Primary: true}, whole, err
 }
 
 func (d *Directory) buried(ctx context.Context, r root, filter string, into directory.Mirror) error {

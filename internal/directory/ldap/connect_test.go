@@ -11,6 +11,7 @@ import (
 	"time"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
+	"github.com/go-ldap/ldap/v3"
 
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -123,6 +124,29 @@ func TestIDs(t *testing.T) {
 	for _, bad := range []directory.EntityID{"", "*", "r-00112233445566778899aabbccddeeff", "00112233-4455-6677-8899-aabbccddee*)", "00112233-4455-6677-8899-AABBCCDDEEFF", "0011223-34455-6677-8899-aabbccddeeff"} {
 		if f, ok := rfc.idFilter(bad); ok {
 			t.Errorf("%q became %s", bad, f)
+		}
+	}
+}
+
+// TestSIDs holds that a primary group is named in its domain, and that nothing else is taken for a security identifier.
+func TestSIDs(t *testing.T) {
+	raw := []byte{1, 5, 0, 0, 0, 0, 0, 5, 21, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 255, 255, 255, 255, 0x50, 4, 0, 0} // 1104 is ann
+	if got, want := sidText(raw), "S-1-5-21-1-256-4294967295-1104"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	entry := func(sid []byte, group string) *ldap.Entry {
+		return &ldap.Entry{Attributes: []*ldap.EntryAttribute{
+			{Name: "objectSID", ByteValues: [][]byte{sid}}, {Name: "primarygroupid", Values: []string{group}},
+		}}
+	}
+	for group, want := range map[string]string{"513": "S-1-5-21-1-256-4294967295-513", "": "", "-1": "", "4294967296": "", "x": ""} {
+		if got := primaryGroup(entry(raw, group)); got != want {
+			t.Errorf("%q: %s, want %q", group, got, want)
+		}
+	}
+	for _, bad := range [][]byte{nil, raw[:7], raw[:27], append([]byte{2}, raw[1:]...), {1, 0, 0, 0, 0, 0, 0, 5}, append(raw, 0)} {
+		if got := primaryGroup(entry(bad, "513")); got != "" {
+			t.Errorf("%x: %s", bad, got)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package ldap_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
+	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -24,6 +26,7 @@ func TestActiveDirectory(t *testing.T) {
 	f := activeDirectory(t)
 	conform(t, f)
 	t.Run("built-ins", func(t *testing.T) { builtIns(t, f) })
+	t.Run("primary groups", func(t *testing.T) { onBoth(t, f, nil, primaryGroups) })
 }
 
 func conform(t *testing.T, f flavour) {
@@ -511,5 +514,53 @@ func builtIns(t *testing.T, f flavour) {
 			w.wantFault(w.Register(w.ctx, admin, w.org, name, name+"@abroad.awsapps.com"), fault.Unsupported, fault.Entity)
 		}
 		w.mayNotEnter(`abroad\Administrator`, f.server.Password)
+
+		// All are in Domain Users, which does not list them; whoever comes later changes nothing of the group's entry.
+		if got := w.members("Domain Users"); !slices.Contains(got, "Administrator") || !slices.Contains(got, "krbtgt") || slices.Contains(got, "late") {
+			t.Errorf("Domain Users has the members %q", got)
+		}
+		w.addUser("late")
+		w.mirror()
+		if got := w.members("Domain Users"); !slices.Contains(got, "late") {
+			t.Errorf("and then %q", got)
+		}
 	})
+}
+
+// primaryGroups are groups that don't list those whose primary group they are.
+func primaryGroups(w *world) {
+	has := func(when string, want ...string) {
+		w.t.Helper()
+		w.mirror()
+		if got := w.members("staff"); !slices.Equal(got, want) {
+			w.t.Errorf("%s the members are %q, want %q", when, got, want)
+		}
+	}
+	ann, bob := w.addUser("ann"), w.addUser("bob")
+	staff := w.addGroup("staff", ann, bob)
+	has("at first", "ann", "bob")
+	sid := w.there("(cn=staff)").GetRawAttributeValue("objectSid")
+	w.replace(ann, "primaryGroupID", fmt.Sprint(binary.LittleEndian.Uint32(sid[len(sid)-4:])))
+	if listed := w.there("(cn=staff)").GetAttributeValues("member"); len(listed) != 1 {
+		w.t.Fatalf("the directory lists %q", listed)
+	}
+	has("with ann's primary group", "ann", "bob")
+	w.replace(staff, "description", "changed")
+	has("after a change of the group", "ann", "bob")
+	w.wantFault(w.directory.RemoveMember(w.ctx, admin, w.org, "staff", "ann"), fault.Unsupported, fault.Directory)
+	w.must(w.directory.RemoveMember(w.ctx, admin, w.org, "staff", "bob"))
+	has("without bob", "ann")
+
+	// A mirror that was kept before primary groups were told is told them now.
+	w.must(w.db.Write(w.ctx, forgetPrimaryGroups))
+	w.changeState(func(m *directory.MirrorState) { m.Cursor = strings.Replace(m.Cursor, `,"Primary":true`, "", 1) })
+	has("after an upgrade", "ann")
+
+	const domainUsers = "513"
+	w.replace(ann, "primaryGroupID", domainUsers) // the directory lists her in the former group
+	has("with another primary group", "ann")
+	modify := ldaplib.NewModifyRequest(staff, nil)
+	modify.Delete("member", []string{ann})
+	w.must(w.outside.Modify(modify))
+	has("not listed any more")
 }

@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -136,7 +137,11 @@ func (s *Schema) filter(k directory.Kind) string {
 // attributes are what is asked of a user or group.
 func (s *Schema) attributes(k directory.Kind) []string {
 	if k == directory.KindGroup {
-		return []string{s.idAttribute(), s.Attributes[keyGroupName], s.Attributes[keyMember]}
+		all := []string{s.idAttribute(), s.Attributes[keyGroupName], s.Attributes[keyMember]}
+		if s.ActiveDirectory {
+			all = append(all, "objectSid")
+		}
+		return all
 	}
 	all := []string{s.idAttribute(), s.Attributes[keyName], "cn"}
 	for _, p := range profile {
@@ -145,7 +150,7 @@ func (s *Schema) attributes(k directory.Kind) []string {
 		}
 	}
 	if s.ActiveDirectory {
-		return append(all, "userAccountControl", "isCriticalSystemObject", "pwdLastSet")
+		return append(all, "userAccountControl", "isCriticalSystemObject", "pwdLastSet", "objectSid", "primaryGroupID")
 	}
 	return append(all, "pwdAccountLockedTime", "nsAccountLock", "pwdChangedTime")
 }
@@ -160,6 +165,9 @@ func (s *Schema) outside(k directory.Kind, e *ldap.Entry) (directory.Outside, bo
 			if member != "" {
 				o.Members = append(o.Members, place(member))
 			}
+		}
+		if s.ActiveDirectory {
+			o.GroupID = sidText(e.GetEqualFoldRawAttributeValue("objectSid"))
 		}
 		return o, ok && o.Name != ""
 	}
@@ -178,6 +186,7 @@ func (s *Schema) outside(k directory.Kind, e *ldap.Entry) (directory.Outside, bo
 	o.PasswordSet = e.GetEqualFoldAttributeValue("pwdChangedTime")
 	if s.ActiveDirectory {
 		o.PasswordSet = e.GetEqualFoldAttributeValue("pwdLastSet")
+		o.PrimaryGroup = primaryGroup(e)
 	}
 	return o, ok && o.Name != ""
 }
@@ -234,6 +243,35 @@ func (s *Schema) idFilter(id directory.EntityID) (string, bool) {
 		fmt.Fprintf(&b, `\%02x`, octet)
 	}
 	return b.String() + ")", true
+}
+
+// primaryGroup is the security identifier of a user's primary group: the user's own with another last number
+// ([MS-ADTS] section 3.1.1.4.5.3). The group does not list the user among its members.
+func primaryGroup(e *ldap.Entry) string {
+	sid := sidText(e.GetEqualFoldRawAttributeValue("objectSid"))
+	number, err := strconv.ParseUint(e.GetEqualFoldAttributeValue("primaryGroupID"), 10, 32)
+	if sid == "" || err != nil {
+		return ""
+	}
+	return sid[:strings.LastIndexByte(sid, '-')+1] + strconv.FormatUint(number, 10)
+}
+
+// sidText is the text of a security identifier ([MS-DTYP] section 2.4.2.2), empty for what is none of a domain's.
+func sidText(raw []byte) string {
+	const head, maxNumbers = 8, 5 // S-1-5-21, three numbers of the domain, and one in it
+	if len(raw) < head || raw[0] != 1 || raw[1] < 1 || raw[1] > maxNumbers || len(raw) != head+4*int(raw[1]) {
+		return ""
+	}
+	var authority uint64
+	for _, octet := range raw[2:head] {
+		authority = authority<<8 | uint64(octet)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "S-1-%d", authority)
+	for rest := raw[head:]; len(rest) > 0; rest = rest[4:] {
+		fmt.Fprintf(&b, "-%d", binary.LittleEndian.Uint32(rest))
+	}
+	return b.String()
 }
 
 // uuidBytes parses the text of a UUID in lower case, and nothing else.

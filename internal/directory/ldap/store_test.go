@@ -2,6 +2,7 @@ package ldap_test
 
 import (
 	"context"
+	"errors"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -16,6 +17,13 @@ func breakInserts(ctx context.Context, tx *db.Tx) error {
 func mendInserts(ctx context.Context, tx *db.Tx) error {
 	_, err := tx.Exec(ctx, `ALTER TABLE entity RENAME COLUMN hidden_away TO hidden`)
 	return err
+}
+
+// forgetPrimaryGroups leaves what a mirror had before it knew of them.
+func forgetPrimaryGroups(ctx context.Context, tx *db.Tx) error {
+	_, mirrored := tx.Exec(ctx, `UPDATE mirrored SET primary_group = '', group_id = ''`)
+	_, members := tx.Exec(ctx, `DELETE FROM member`)
+	return errors.Join(mirrored, members)
 }
 
 func (w *world) changeState(fn func(*directory.MirrorState)) {

@@ -20,10 +20,11 @@ const (
 
 // Decode reads body, the JSON of shape, into the structure that into points to, and checks every constraint. An empty body
 // is an empty object. A member that is null is absent; names are compared with their case. Members that the shape doesn't
-// have are read over and named in unknown (the first 16, with their paths). The error is a *SyntaxError where the body is
-// not JSON of the shape's types, or Breaches, which lists all constraints that do not hold.
-func Decode(body []byte, shape *Shape, into any) (unknown []string, err error) {
-	d := decoder{scanner: scanner{data: body}}
+// have are read over and named in unknown (the first 16, with their paths). The members that stand in the URL's path are strings,
+// and take the values of inPath in their order. The error is a *SyntaxError where the body is not JSON of the shape's types, or
+// Breaches, which lists all constraints that do not hold.
+func Decode(body []byte, shape *Shape, into any, inPath ...string) (unknown []string, err error) {
+	d := decoder{scanner: scanner{data: body}, inPath: inPath}
 	if d.peek() == 0 && d.pos == len(body) {
 		d.data, d.pos = []byte("{}"), 0
 	}
@@ -42,6 +43,7 @@ func Decode(body []byte, shape *Shape, into any) (unknown []string, err error) {
 
 type decoder struct {
 	scanner
+	inPath  []string
 	unknown []string
 	kept    int
 }
@@ -89,7 +91,13 @@ func (d *decoder) structure(shape *Shape, v reflect.Value) (Breaches, *SyntaxErr
 	var all Breaches
 	for i := range shape.Members {
 		m := &shape.Members[i]
-		if m.Required && !m.InPath && present&(1<<i) == 0 {
+		if m.InPath {
+			if len(d.inPath) > 0 {
+				all = append(all, d.fromPath(m, target(v.Field(i)))...)
+			}
+			continue
+		}
+		if m.Required && present&(1<<i) == 0 {
 			d.path = append(d.path, step{name: m.Name})
 			all = append(all, d.breach(m.Shape, "", true, "Member must not be null")...)
 			d.path = d.path[:len(d.path)-1]
@@ -99,6 +107,17 @@ func (d *decoder) structure(shape *Shape, v reflect.Value) (Breaches, *SyntaxErr
 		}
 	}
 	return all, nil
+}
+
+// fromPath takes the next value of the URL's path for a member.
+func (d *decoder) fromPath(m *Member, v reflect.Value) Breaches {
+	value := d.inPath[0]
+	d.inPath = d.inPath[1:]
+	v.SetString(value)
+	d.path = append(d.path, step{name: m.Name})
+	breaches := d.checkString(m.Shape, value)
+	d.path = d.path[:len(d.path)-1]
+	return breaches
 }
 
 // asGiven leaves the name of an unknown member as it came.

@@ -1,0 +1,324 @@
+package imapsource
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"maps"
+	"math/big"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/migration"
+)
+
+// source is an IMAP server of one folder, that does as badly as a test wants.
+type source struct {
+	t     *testing.T
+	addr  string
+	roots *x509.CertPool
+	plain bool
+	// patience is the importer's.
+	patience time.Duration
+	caps     string
+	// odd answers a command in another way and reports whether it did. It may close the connection.
+	odd func(c *session, tag, command string) bool
+
+	mu    sync.Mutex
+	mails map[uint32]string // guarded by mu
+	heard []string          // commands; guarded by mu
+	ended sync.WaitGroup
+}
+
+// session is a connection to it.
+type session struct {
+	net.Conn
+	s *source
+}
+
+func (c *session) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(c, format+"\r\n", args...) // a client that left hears nothing
+}
+
+func newSource(t *testing.T, n int) *source {
+	t.Helper()
+	s := &source{t: t, caps: "IMAP4rev1", patience: time.Minute, mails: map[uint32]string{}}
+	for i := range n {
+		s.mails[uint32(i+1)] = fmt.Sprintf("Message-ID: <%d>\r\n\r\ntext %d\r\n", i+1, i+1)
+	}
+	return s
+}
+
+func (s *source) start() *source {
+	s.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"source"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.roots = x509.NewCertPool()
+	s.roots.AddCert(cert)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.addr = l.Addr().String()
+	if !s.plain {
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	}
+	s.ended.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.ended.Go(func() { s.serve(&session{c, s}) })
+		}
+	})
+	s.t.Cleanup(func() {
+		_ = l.Close()
+		s.ended.Wait()
+	})
+	return s
+}
+
+func (s *source) uids() []uint32 { return slices.Sorted(maps.Keys(s.mails)) }
+
+func (s *source) serve(c *session) {
+	defer c.Close()
+	c.say("* OK [CAPABILITY %s] hello", s.caps)
+	for lines := bufio.NewScanner(c); lines.Scan(); {
+		tag, command, _ := strings.Cut(lines.Text(), " ")
+		s.mu.Lock()
+		s.heard = append(s.heard, command)
+		s.mu.Unlock()
+		if s.odd != nil && s.odd(c, tag, command) {
+			continue
+		}
+		s.answer(c, tag, command)
+	}
+}
+
+func (s *source) answer(c *session, tag, command string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	word, rest, _ := strings.Cut(command, " ")
+	if word == "UID" {
+		word, rest, _ = strings.Cut(rest, " ")
+	}
+	switch word {
+	case "CAPABILITY":
+		c.say("* CAPABILITY %s", s.caps)
+	case "LIST":
+		c.say(`* LIST () "/" INBOX`)
+	case "STATUS":
+		c.say("* STATUS INBOX (MESSAGES %d UIDNEXT 1000 UIDVALIDITY 7)", len(s.mails))
+	case "EXAMINE":
+		c.say("* FLAGS (\\Seen)\r\n* %d EXISTS\r\n* OK [UIDVALIDITY 7] \r\n* OK [UIDNEXT 1000] ", len(s.mails))
+	case "SEARCH":
+		answer := "* SEARCH"
+		if strings.HasPrefix(rest, "ALL") || strings.HasPrefix(rest, "UID") {
+			for _, u := range s.uids() {
+				answer += fmt.Sprintf(" %d", u)
+			}
+		}
+		c.say("%s", answer)
+	case "FETCH":
+		for i, u := range s.uids() {
+			if covers(rest, u) {
+				s.fetch(c, i+1, u, rest)
+			}
+		}
+	case "LOGOUT":
+		c.say("* BYE")
+	}
+	c.say("%s OK done", tag)
+}
+
+func (s *source) fetch(c *session, n int, u uint32, what string) {
+	if !strings.Contains(what, "BODY") {
+		c.say(`* %d FETCH (UID %d FLAGS (\Seen))`, n, u)
+		return
+	}
+	c.say("* %d FETCH (UID %d FLAGS (\\Seen) INTERNALDATE \"03-Feb-2020 04:05:06 +0000\" RFC822.SIZE %d BODY[] {%d}\r\n%s)", n, u, len(s.mails[u]), len(s.mails[u]), s.mails[u])
+}
+
+// covers reports whether a FETCH asks for a UID.
+func covers(command string, u uint32) bool {
+	set, _, _ := strings.Cut(command, " ")
+	for part := range strings.SplitSeq(set, ",") {
+		from, to, ranged := strings.Cut(part, ":")
+		if !ranged {
+			to = from
+		}
+		a, _ := strconv.ParseUint(from, 10, 32)
+		b, err := strconv.ParseUint(to, 10, 32)
+		if uint64(u) >= a && (err != nil || uint64(u) <= b) {
+			return true
+		}
+	}
+	return false
+}
+
+// asks reports whether a command fetches the bytes of messages, u among them.
+func asks(command string, u uint32) bool {
+	rest, ok := strings.CutPrefix(command, "UID FETCH ")
+	return ok && strings.Contains(rest, "BODY") && covers(rest, u)
+}
+
+// core is what mail goes to.
+type core struct {
+	mu      sync.Mutex
+	mails   map[string]map[uint32]string // by source; guarded by mu, as the next are
+	twice   bool
+	removed int
+	largest int // bytes of a batch
+	fails   error
+}
+
+func (c *core) OpenMail(_ context.Context, a migration.Account) (migration.Opened, error) {
+	if a.Address == "nobody" {
+		return migration.Opened{}, fault.New(fault.NotFound, fault.Entity, "there is no %s", a.Address)
+	}
+	return migration.Opened{Mailbox: 1, Quota: 1 << 40, MaxMessage: 10 << 20}, nil
+}
+
+func (c *core) PlanMail(_ context.Context, p migration.MailPlan) (out migration.MailPlanned, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mails == nil {
+		c.mails = map[string]map[uint32]string{}
+	}
+	if c.mails[p.Source] == nil {
+		c.mails[p.Source] = map[uint32]string{}
+	}
+	for range p.Folders {
+		out.Folders = append(out.Folders, migration.PlannedFolder{Path: "INBOX", Key: 1, Known: int64(len(c.mails[p.Source]))})
+	}
+	return out, nil
+}
+
+// only is the mail of the only account.
+func (c *core) only() map[uint32]string {
+	for _, m := range c.mails {
+		return m
+	}
+	return nil
+}
+
+func (c *core) SyncMail(_ context.Context, p migration.MailPage) (out migration.MailSynced, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	have := c.only()
+	var wanted []mailbox.UID
+	for u := range p.UIDs.All() {
+		if _, ok := have[uint32(u)]; !ok {
+			wanted = append(wanted, u)
+		}
+	}
+	for u := range have {
+		if u >= p.First && u <= p.Last && !p.UIDs.Contains(mailbox.UID(u)) {
+			c.removed++
+		}
+	}
+	out.Wanted = mailbox.UIDs(wanted...)
+	return out, nil
+}
+
+func (c *core) RenumberMail(context.Context, migration.MailNumbers) (migration.MailFound, error) {
+	return migration.MailFound{}, nil
+}
+
+func (c *core) SettleMail(context.Context, migration.MailSettle) (migration.MailSynced, error) {
+	return migration.MailSynced{}, nil
+}
+
+func (c *core) PassedMail(context.Context, migration.MailPassed) (migration.MailCount, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return migration.MailCount{Messages: int64(len(c.only()))}, nil
+}
+
+func (c *core) DeliverMail(_ context.Context, b migration.MailBatch, body io.Reader) (out migration.MailTaken, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fails != nil {
+		return out, c.fails
+	}
+	have, size := c.only(), 0
+	for _, h := range b.Messages {
+		var text bytes.Buffer
+		if _, err := io.CopyN(&text, body, h.Size); err != nil {
+			return out, err
+		}
+		_, again := have[h.UID]
+		c.twice = c.twice || again
+		have[h.UID] = text.String()
+		size += text.Len()
+		out.Messages++
+	}
+	c.largest = max(c.largest, size)
+	return out, nil
+}
+
+// bring runs an import of accounts, of which ann is the usual one.
+func (s *source) bring(c *core, accounts ...Account) (*Report, error) {
+	s.t.Helper()
+	if len(accounts) == 0 {
+		accounts = []Account{{"ann", "ann", "secret"}}
+	}
+	return Run(s.t.Context(), c, Options{
+		Server: Server{Address: s.addr, TLS: &tls.Config{ServerName: "source", RootCAs: s.roots}, StartTLS: s.plain, Patience: s.patience},
+		Name:   "source", Accounts: accounts, Parallel: 2, Spool: s.t.TempDir(),
+		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+	})
+}
+
+// want brings all but some messages, and compares.
+func (s *source) want(c *core, reason string, but ...uint32) {
+	s.t.Helper()
+	r, err := s.bring(c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	m := r.Mailboxes[0]
+	if m.Error != "" || len(m.Folders) != 1 || m.Folders[0].Error != "" {
+		s.t.Fatalf("%+v", m)
+	}
+	var left []uint32
+	for _, skip := range m.Folders[0].Skipped {
+		if left = append(left, skip.UIDs...); !strings.Contains(skip.Reason, reason) {
+			s.t.Errorf("left out because %q", skip.Reason)
+		}
+	}
+	if !slices.Equal(left, but) || c.twice || c.removed > 0 {
+		s.t.Errorf("left out: %v, some twice: %v, removed: %d", left, c.twice, c.removed)
+	}
+	for u, text := range s.mails {
+		if got, ok := c.only()[u]; ok == slices.Contains(but, u) || ok && got != text {
+			s.t.Errorf("message %d is %.40q", u, got)
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package imapsource
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+func TestRun(t *testing.T) {
+	s, c := newSource(t, 450).start(), &core{}
+	s.want(c, "")
+	s.mails[999] = "new"
+	s.want(c, "")
+}
+
+// TestRunWhenConnectionsBreak: what came whole before is not asked for again, and nothing comes twice.
+func TestRunWhenConnectionsBreak(t *testing.T) {
+	s, c := newSource(t, 450), &core{}
+	var broken atomic.Int32
+	s.odd = func(c *session, tag, command string) bool {
+		if !asks(command, 100) && !asks(command, 300) || broken.Add(1) > 3 {
+			return false
+		}
+		for i, u := range s.uids() {
+			if covers(strings.TrimPrefix(command, "UID FETCH "), u) && u < 300 {
+				s.fetch(c, i+1, u, command)
+			}
+		}
+		c.say("* 100 FETCH (UID 300 BODY[] {5000}\r\nonly a pa")
+		_ = c.Close()
+		return true
+	}
+	s.start().want(c, "")
+	if broken.Load() < 3 {
+		t.Error("nothing broke")
+	}
+}
+
+func TestRunLeavesOutWhatCannotBeRead(t *testing.T) {
+	for name, answer := range map[string]string{
+		"a date that is none":    `* 5 FETCH (UID 5 INTERNALDATE "yesterday" BODY[] {1}` + "\r\nx)",
+		"what nobody asked for":  `* 5 FETCH (UID 5 X-WHAT 7)`,
+		"no FETCH at all":        `* 5 FLETCH (UID 5)`,
+		"less than a line":       `* 5 FETCH (UID`,
+		"a number that is none":  `* 5 FETCH (UID 99999999999)`,
+		"a literal without end":  `* 5 FETCH (UID 5 BODY[] {99999999999999999999}`,
+		"deep lists":             `* 5 FETCH (UID 5 FLAGS ` + strings.Repeat("(", 5000) + `)`,
+		"a body structure alone": `* 5 FETCH (UID 5 BODYSTRUCTURE ("TEXT" NIL`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, c := newSource(t, 20), &core{}
+			s.odd = func(c *session, _, command string) bool {
+				if !asks(command, 5) {
+					return false
+				}
+				c.say("%s", answer)
+				_ = c.Close()
+				return true
+			}
+			s.start().want(c, "it can't be read", 5)
+		})
+	}
+	t.Run("listed and not given", func(t *testing.T) {
+		s, c := newSource(t, 20), &core{}
+		s.odd = func(c *session, tag, command string) bool {
+			if !asks(command, 5) {
+				return false
+			}
+			for i, u := range s.uids() {
+				if u != 5 && asks(command, u) {
+					s.fetch(c, i+1, u, command)
+				}
+			}
+			c.say("* 5 FETCH (UID 5 BODY[] NIL)\r\n%s OK done", tag)
+			return true
+		}
+		s.start().want(c, "lists it", 5)
+	})
+}
+
+// TestRunWhenFlagsChangeMeanwhile: the client takes a notice of other flags for the message that it asked for.
+func TestRunWhenFlagsChangeMeanwhile(t *testing.T) {
+	s, c := newSource(t, 20), &core{}
+	var told atomic.Bool
+	s.odd = func(c *session, _, command string) bool {
+		if asks(command, 5) && told.CompareAndSwap(false, true) {
+			c.say(`* 5 FETCH (UID 5 FLAGS (\Seen))`)
+		}
+		return false
+	}
+	s.start().want(c, "")
+	if !told.Load() {
+		t.Error("nothing was told")
+	}
+}
+
+func TestRunLeavesOutLargeMessages(t *testing.T) {
+	s, c := newSource(t, 5), &core{}
+	for u := range uint32(5) { // each in a file on its way, none of them together with others
+		s.mails[100+u] = "Subject: large\r\n\r\n" + strings.Repeat("x", 3<<20)
+	}
+	s.mails[3] = strings.Repeat("x", 10<<20+1)
+	s.start().want(c, "larger", 3)
+	if c.largest > 6<<20 {
+		t.Errorf("a batch of %d bytes", c.largest)
+	}
+}
+
+func TestRunGivesUp(t *testing.T) {
+	for name, odd := range map[string]func(c *session, tag, command string) bool{
+		"silence": func(_ *session, _, command string) bool { return strings.HasPrefix(command, "LIST") },
+		"a search without": func(c *session, tag, command string) bool {
+			return strings.HasPrefix(command, "UID SEARCH ALL") && said(c, tag)
+		},
+		"a search with too much": func(c *session, tag, command string) bool {
+			if !strings.HasPrefix(command, "UID SEARCH") {
+				return false
+			}
+			c.say("* ESEARCH UID ALL 1:4294967295")
+			return said(c, tag)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, c := newSource(t, 5).start(), &core{}
+			s.want(c, "")
+			s.odd, s.patience = odd, 100*time.Millisecond
+			r, err := s.bring(c)
+			if err != nil || !strings.Contains(r.Mailboxes[0].Error, "given up after 8 attempts") || !r.LeftOut() || c.removed > 0 {
+				t.Errorf("%+v, removed %d, %v", r.Mailboxes[0], c.removed, err)
+			}
+		})
+	}
+}
+
+func said(c *session, tag string) bool {
+	c.say("%s OK done", tag)
+	return true
+}
+
+func TestRunTellsWhoCannotSignIn(t *testing.T) {
+	s, c := newSource(t, 5), &core{}
+	s.odd = func(c *session, tag, command string) bool {
+		if !strings.Contains(command, "LOGIN bob") && !strings.Contains(command, `LOGIN "bob"`) {
+			return false
+		}
+		c.say("%s NO not %s", tag, command)
+		return true
+	}
+	r, err := s.start().bring(c, Account{"bob", "bob", "hush"}, Account{"nobody", "x", "hush"}, Account{"ann", "ann", "secret"})
+	if err != nil || len(c.only()) != 5 || r.Mailboxes[2].Error != "" {
+		t.Errorf("%v, %d messages", err, len(c.only()))
+	}
+	for i, want := range []string{"sign in as bob", "there is no nobody"} {
+		if got := r.Mailboxes[i].Error; !strings.Contains(got, want) || strings.Contains(got, "hush") {
+			t.Errorf("%q", got)
+		}
+	}
+	var text strings.Builder
+	for _, m := range r.Mailboxes {
+		if err := m.Write(&text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := text.String(); !strings.Contains(got, "failed: sign in as bob") || !strings.Contains(got, "INBOX   INBOX  5") || strings.Contains(got, "hush") {
+		t.Errorf("the report says\n%s", got)
+	}
+}
+
+func TestRunSaysNoPasswordInPlainText(t *testing.T) {
+	s, c := newSource(t, 5), &core{}
+	s.plain = true
+	s.odd = func(c *session, tag, command string) bool {
+		if command != "STARTTLS" {
+			return false
+		}
+		c.say("%s BAD what is that?", tag)
+		return true
+	}
+	r, err := s.start().bring(c)
+	if err != nil || !strings.Contains(r.Mailboxes[0].Error, "STARTTLS") {
+		t.Errorf("%+v, %v", r.Mailboxes[0], err)
+	}
+	for _, command := range s.heard {
+		if strings.Contains(command, "secret") {
+			t.Errorf("the source heard %q", command)
+		}
+	}
+}
+
+func TestRunSignsInByPLAIN(t *testing.T) {
+	s, c := newSource(t, 5), &core{}
+	s.caps = "IMAP4rev1 LOGINDISABLED AUTH=PLAIN SASL-IR"
+	s.odd = func(c *session, tag, command string) bool {
+		if strings.HasPrefix(command, "LOGIN ") || strings.HasPrefix(command, "AUTHENTICATE") && command != "AUTHENTICATE PLAIN AGFubgBzZWNyZXQ=" {
+			c.say("%s NO", tag)
+			return true
+		}
+		return false
+	}
+	s.start().want(c, "")
+}
+
+func TestRunEndsWithTheCore(t *testing.T) {
+	s, c := newSource(t, 5).start(), &core{fails: errors.New("no server")}
+	r, err := s.bring(c, Account{"ann", "ann", "secret"}, Account{"ann", "ann2", "secret"}, Account{"ann", "ann3", "secret"})
+	if !errors.Is(err, c.fails) || !r.LeftOut() {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestFoldersOfASource(t *testing.T) {
+	personal := []imap.NamespaceDescriptor{{Prefix: "INBOX.", Delim: '.'}}
+	for _, c := range []struct {
+		list     imap.ListData
+		path     string
+		noSelect bool
+		use      string
+	}{
+		{imap.ListData{Mailbox: "INBOX", Delim: '.'}, "INBOX", false, ""},
+		{imap.ListData{Mailbox: "INBOX.Sent", Delim: '.', Attrs: []imap.MailboxAttr{imap.MailboxAttrHasNoChildren, imap.MailboxAttrSent}}, "Sent", false, `\Sent`},
+		{imap.ListData{Mailbox: "INBOX.A.B/C", Delim: '.', Attrs: []imap.MailboxAttr{imap.MailboxAttrNoSelect}}, "A|B/C", true, ""},
+		{imap.ListData{Mailbox: "Flat.Name"}, "Flat.Name", false, ""},
+		{imap.ListData{Mailbox: "Archive/2020", Delim: '/', Attrs: []imap.MailboxAttr{imap.MailboxAttrNonExistent}}, "Archive|2020", true, ""},
+	} {
+		f := (&conn{}).folder(&c.list, personal, false)
+		if strings.Join(f.Path, "|") != c.path || f.NoSelect != c.noSelect || f.Use != c.use || !f.Subscribed || f.Name != c.list.Mailbox {
+			t.Errorf("%s: %+v", c.list.Mailbox, f)
+		}
+	}
+	others := []imap.NamespaceDescriptor{{Prefix: "Other Users/", Delim: '/'}, {Prefix: ""}}
+	for name, want := range map[string]bool{"Other Users": true, "Other Users/bob/INBOX": true, "Other Users too": false, "INBOX": false} {
+		if foreign(name, others) != want {
+			t.Errorf("foreign(%q) is not %v", name, want)
+		}
+	}
+}
+
+func TestReportOfManySkipped(t *testing.T) {
+	f := &FolderReport{Source: "A\x1b[2J", AtSource: 30}
+	for i := range 30 {
+		f.skip("no reason", uint32(i))
+	}
+	m := &MailboxReport{Address: "a", Folders: []*FolderReport{f, {Source: "B", Error: "broken"}}, Notes: []string{"x"}}
+	var text strings.Builder
+	if err := m.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	got := text.String()
+	for _, want := range []string{"A?[2J: 30 messages (UID 0, 1,", "19, …): no reason", "B: broken", "note: x"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if len(f.Skipped) != 1 || len(f.Skipped[0].UIDs) != shownUIDs {
+		t.Error(fmt.Sprint(f.Skipped))
+	}
+}
