@@ -33,6 +33,9 @@ type Config struct {
 	Retention time.Duration
 	// Groups are the log groups by their ARN.
 	Groups map[string]Group
+	// Linger is how long the first of some records waits for others, so that they cost one commit and one request together. Zero
+	// means not at all.
+	Linger time.Duration
 	// OrganizationARN names an organisation by its id in what log groups get; nil leaves it out.
 	OrganizationARN func(ctx context.Context, id string) (string, error)
 	Log             *slog.Logger // nil discards
@@ -45,6 +48,7 @@ type Log struct {
 	retention time.Duration
 
 	log             *slog.Logger
+	linger          time.Duration
 	groups          map[string]*group
 	organizationARN func(ctx context.Context, id string) (string, error)
 	accesses        chan accessRecord
@@ -60,7 +64,7 @@ func New(d *db.DB, c clock.Clock, config Config) *Log {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
 	l := &Log{
-		db: d, clock: c, retention: config.Retention, log: config.Log, organizationARN: config.OrganizationARN,
+		db: d, clock: c, retention: config.Retention, log: config.Log, linger: config.Linger, organizationARN: config.OrganizationARN,
 		groups: map[string]*group{}, accesses: make(chan accessRecord, accessBuffer),
 	}
 	for name, g := range config.Groups {

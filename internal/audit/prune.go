@@ -16,7 +16,8 @@ const (
 	pruneEvery = 6 * time.Hour
 )
 
-// Prune deletes records that are older than the retention, organisation by organisation, in batches, and returns how many went.
+// Prune deletes records that are older than the retention, organisation by organisation, in batches, and returns how many went. What
+// has waited that long for a log group is dropped too.
 func (l *Log) Prune(ctx context.Context) (total int64, err error) {
 	before := l.clock.Now().Add(-l.retention).UnixMicro()
 	for organization, more := "", true; more; {
@@ -29,7 +30,35 @@ func (l *Log) Prune(ctx context.Context) (total int64, err error) {
 			return total, fmt.Errorf("prune audit records: %w", err)
 		}
 	}
+	for _, g := range l.groups {
+		if err := l.expire(ctx, g, l.clock.Now().Add(-l.retention)); err != nil {
+			return total, err
+		}
+	}
 	return total, nil
+}
+
+// expire drops what has waited for a log group since before a time.
+func (l *Log) expire(ctx context.Context, g *group, before time.Time) error {
+	for {
+		rows, err := l.waitingRows(ctx, g.name, batchRows)
+		if err != nil {
+			return err
+		}
+		old := rows[:0]
+		for _, r := range rows {
+			if r.time.Before(before) {
+				old = append(old, r)
+			}
+		}
+		if len(old) == 0 {
+			return nil
+		}
+		if err := l.removeRows(ctx, g, old); err != nil {
+			return err
+		}
+		l.lose(ctx, g, old, "the log group did not take them for as long as records are kept")
+	}
 }
 
 func (l *Log) pruneOne(ctx context.Context, organization string, before int64) (total int64, err error) {

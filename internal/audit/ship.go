@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -78,6 +77,7 @@ func (l *Log) ship(ctx context.Context, g *group) {
 		case err == nil && len(rows) == 0:
 			select {
 			case <-g.wake:
+				l.wait(ctx)
 			case <-ctx.Done():
 			}
 			continue
@@ -173,7 +173,7 @@ type accessRecord struct {
 }
 
 // accessBuffer is how many audit log events may wait in memory.
-const accessBuffer = 4096
+const accessBuffer = 16384
 
 // Access tells an audit log event of something that changes nothing in the store, and doesn't wait: the event becomes durable
 // soon after. Where too many wait, it is dropped and counted, so that no reader is held up by who logs it.
@@ -188,11 +188,19 @@ func (l *Log) Access(stream Stream, organization string, event any) {
 	}
 }
 
+// wait lets some more come, for as long as Config.Linger.
+func (l *Log) wait(ctx context.Context) {
+	if l.linger > 0 {
+		_ = l.clock.Sleep(ctx, l.linger) // whatever ended it, what is there is dealt with
+	}
+}
+
 // collect makes what Access was told durable, and what waits when ctx ends too.
 func (l *Log) collect(ctx context.Context) {
 	for {
 		select {
 		case first := <-l.accesses:
+			l.wait(ctx)
 			l.keep(ctx, first)
 		case <-ctx.Done():
 			for {
@@ -246,6 +254,3 @@ more:
 		l.log.ErrorContext(ctx, "audit log events were not kept", "events", missed, "error", err)
 	}
 }
-
-// Millis is a time as audit logs have it: milliseconds since 1970.
-func Millis(t time.Time) int64 { return t.UnixMilli() }

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
@@ -173,6 +175,57 @@ func TestASinkThatIsDown(t *testing.T) {
 	})
 }
 
+// hangingSink answers nothing until it is released, and then takes what comes.
+type hangingSink struct {
+	fakeSink
+	released chan struct{}
+	tries    atomic.Int64
+}
+
+// Send waits.
+func (h *hangingSink) Send(ctx context.Context, records []LogRecord) error {
+	h.tries.Add(1)
+	select {
+	case <-h.released:
+		return h.fakeSink.Send(ctx, records)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestASinkThatHangs holds that it is given up after its time, that meanwhile what is told is stored and another log group gets its
+// records, and that nothing is lost.
+func TestASinkThatHangs(t *testing.T) {
+	dbtest.Bubble(t, Migrations(), func(t *testing.T, d *db.DB) {
+		hangs := &hangingSink{released: make(chan struct{})}
+		s := &shipping{t: t, db: d, sink: &fakeSink{}}
+		s.Log = New(d, clock.System{}, Config{Groups: map[string]Group{"one": {Sink: s.sink}, "hangs": {Sink: hangs}}})
+		s.running(func() {
+			for i := range 3 {
+				s.emit("hangs", event{i})
+				s.emit("one", event{i})
+				synctest.Wait()
+				if n := len(s.sink.all()); n != i+1 {
+					t.Errorf("beside a group that hangs %d of %d records are taken", n, i+1)
+				}
+				_ = clock.System{}.Sleep(t.Context(), 2*sendTimeout)
+			}
+			if n := hangs.tries.Load(); n < 3 || n > 10 {
+				t.Errorf("a sink that hangs was tried %d times in three minutes", n)
+			}
+			close(hangs.released)
+			_ = clock.System{}.Sleep(t.Context(), 2*lastRetry)
+			synctest.Wait()
+		})
+		if got := hangs.all(); !slices.Equal(got, []string{`{"n":0}`, `{"n":1}`, `{"n":2}`}) {
+			t.Errorf("in the end it has %q", got)
+		}
+		if g := s.state("hangs"); g.Waiting != 0 || g.Lost != 0 || g.Sent != 3 {
+			t.Errorf("the group is %+v", g)
+		}
+	})
+}
+
 // TestARecordThatIsRefused holds that one bad record is found and dropped, and holds up no other for long.
 func TestARecordThatIsRefused(t *testing.T) {
 	inBubble(t, func(s *shipping) {
@@ -223,6 +276,53 @@ func TestTheOldestIsDropped(t *testing.T) {
 		if got := s.sink.all(); len(got) != 4 || !strings.Contains(got[0], `"n":3`) {
 			s.t.Errorf("what came is %q", got)
 		}
+	})
+}
+
+// TestWhatWaitsIsKeptAsLongAsTheTrail prunes while a log group is down.
+func TestWhatWaitsIsKeptAsLongAsTheTrail(t *testing.T) {
+	dbtest.Run(t, Migrations(), func(t *testing.T, d *db.DB) {
+		now := clock.NewFake(newYear)
+		s := &shipping{t: t, db: d, sink: &fakeSink{}}
+		s.Log = New(d, now, Config{Groups: map[string]Group{"one": {Sink: s.sink}}, Retention: time.Hour})
+		s.emit("one", event{1}, event{2})
+		now.Advance(time.Hour)
+		s.emit("one", event{3})
+		for lost := range 2 {
+			if _, err := s.Prune(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if g := s.state("one"); g.Lost != int64(2*lost) {
+				t.Errorf("the group is %+v", g)
+			}
+			now.Advance(time.Second)
+		}
+		if rows, err := s.waitingRows(t.Context(), "one", 10); err != nil || len(rows) != 1 || string(rows[0].body) != "{\"n\":3}\n" {
+			t.Errorf("there wait %v, %v", rows, err)
+		}
+	})
+}
+
+// TestRecordsThatComeTogetherAreSentTogether tells some, one after the other, within the time that the first lingers.
+func TestRecordsThatComeTogetherAreSentTogether(t *testing.T) {
+	inBubble(t, func(s *shipping) {
+		s.linger = time.Second
+		s.running(func() {
+			synctest.Wait()
+			for i := range 3 {
+				s.emit("one", event{i})
+				s.Access(AuthenticationLogs, "m-1", event{i})
+				_ = clock.System{}.Sleep(s.t.Context(), time.Second/5)
+			}
+			if n := s.sink.tried(); n > 0 {
+				s.t.Errorf("sent %d times at once", n)
+			}
+			_ = clock.System{}.Sleep(s.t.Context(), 3*time.Second)
+			synctest.Wait()
+			if got, n := s.sink.all(), s.sink.tried(); len(got) != 6 || n > 2 { // what Access kept may come apart
+				s.t.Errorf("sent %q in %d requests", got, n)
+			}
+		})
 	})
 }
 

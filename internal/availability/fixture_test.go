@@ -46,6 +46,7 @@ type world struct {
 	audit     *audit.Log
 	root      *secret.Key
 	log       strings.Builder
+	told      sink
 	org, far  directory.OrgID
 }
 
@@ -64,18 +65,55 @@ func inBoth(t *testing.T, c availability.Config, fn func(w *world)) {
 
 func newWorld(t *testing.T, d *db.DB, c availability.Config) *world {
 	t.Helper()
-	w := &world{t: t, ctx: t.Context(), db: d, root: secret.Ephemeral()}
+	w := &world{t: t, ctx: t.Context(), db: d, root: secret.Ephemeral(), told: make(sink, 100)}
 	fake := clock.NewFake(now)
-	w.audit = audit.New(d, fake, audit.Config{})
+	w.audit = audit.New(d, fake, audit.Config{Groups: map[string]audit.Group{
+		"arn": {Sink: w.told, AuditLogs: []audit.Stream{audit.AvailabilityLogs}},
+	}})
 	w.directory = directory.New(directory.Config{DB: d, Audit: w.audit, Clock: fake, Feed: feed.New()})
 	if c.Dialer == nil {
 		c.Dialer = loopback()
 	}
-	c.DB, c.Directory, c.Clock, c.Root = d, w.directory, fake, w.root
+	c.DB, c.Directory, c.Clock, c.Root, c.Audit = d, w.directory, fake, w.root, w.audit
 	c.Log = slog.New(slog.NewTextHandler(&w.log, nil))
 	w.Service = availability.New(c)
 	w.org, w.far = w.organization("near"), w.organization("far")
 	return w
+}
+
+// sink keeps what a log group is told.
+type sink chan audit.LogRecord
+
+// Send keeps the records.
+func (s sink) Send(_ context.Context, records []audit.LogRecord) error {
+	for _, r := range records {
+		s <- r
+	}
+	return nil
+}
+
+// tells runs the log group until it was told n records, and returns them in any order.
+func (w *world) tells(n int) (lines []string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.ctx, 30*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- w.audit.Run(ctx) }()
+	for len(lines) < n {
+		select {
+		case r := <-w.told:
+			lines = append(lines, string(r.JSON))
+		case <-ctx.Done():
+			w.t.Fatalf("told %q, want %d records", lines, n)
+		}
+	}
+	cancel()
+	w.ok(<-ended)
+	if len(w.told) > 0 {
+		w.t.Errorf("more than %d records were told", n)
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 func (w *world) organization(alias string) (id directory.OrgID) {

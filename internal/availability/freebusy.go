@@ -183,6 +183,7 @@ func (s *Service) FreeBusy(ctx context.Context, p principal.Principal, org direc
 		}
 		all.Go(func() {
 			mailboxes, failure := s.askStored(ctx, org, r, ask)
+			s.tell(p, org, r.domain, r.configuration().Provider, failure)
 			if failure != nil {
 				s.log.LogAttrs(ctx, slog.LevelWarn, "no free/busy from a provider", attributes(org, r, failure)...)
 			}
@@ -245,10 +246,17 @@ func (s *Service) askStored(ctx context.Context, org directory.OrgID, r *row, as
 func (s *Service) ask(ctx context.Context, p Provider, ask inquiry) ([]Mailbox, *failure) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	var mailboxes []Mailbox
+	var failure *failure
 	if p.EWS != nil {
-		return s.askEWS(ctx, p.EWS, ask)
+		mailboxes, failure = s.askEWS(ctx, p.EWS, ask)
+	} else {
+		mailboxes, failure = s.askFunction(ctx, p.Function, ask)
 	}
-	return s.askFunction(ctx, p.Function, ask)
+	if err := ctx.Err(); failure != nil && err != nil { // a server that sees us leave may end its answer as if it were whole
+		failure = explain(err)
+	}
+	return mailboxes, failure
 }
 
 // within leaves out the events that don't touch the window, and refuses what no calendar has.

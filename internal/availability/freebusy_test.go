@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -145,6 +146,50 @@ func TestQuestionsHaveBounds(t *testing.T) {
 		w.wantFault(err, fault.Denied, fault.Organization)
 		_, err = w.FreeBusy(w.ctx, admin, "m-00000000000000000000000000000000", question("a@b.example"))
 		w.wantFault(err, fault.NotFound, fault.Organization)
+	})
+}
+
+// TestQuestionsAreTold holds the records of WORKMAIL_AVAILABILITY_PROVIDER_LOGS, of questions and of trials.
+func TestQuestionsAreTold(t *testing.T) {
+	server, trust := serve(t, func(out http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/locked" {
+			out.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = io.WriteString(out, `{"mailboxes":[{"mailbox":"a@function.example","error":"MailboxNotFound"}]}`)
+	})
+	c := availability.Config{TLS: trust, Functions: map[string]availability.Function{arn: {URL: server.URL + "/", TLS: trust, Secret: "s3cret-bearer"}}}
+	inBoth(t, c, func(w *world) {
+		w.ok(w.Create(w.ctx, admin, w.org, "function.example", lambda(arn), ""))
+		w.ok(w.Create(w.ctx, admin, w.org, "locked.example", ews(server.URL+"/locked"), ""))
+		w.ask(question("a@function.example", "a@locked.example", "b@locked.example", "a@nobody.example"))
+		const at, who = `"event_timestamp":1619872200000,`, `"user_id":"S-1-5-18","protocol":"EWS","source_ip":"127.0.0.1",`
+		function := `"type":"LAMBDA","domain":"function.example","function_arn":"` + arn + `",`
+		locked := `"ews_endpoint":"` + server.URL + `/locked","error_message":"ErrorFreeBusyGenerationFailed: the endpoint refused the credentials (HTTP 401)","availability_event_successful":false}`
+		want := []string{
+			`{` + at + who + `"type":"EWS","domain":"locked.example",` + locked, // once for both mailboxes
+			`{` + at + who + function + `"availability_event_successful":true}`,
+		}
+		if got := w.tells(len(want)); !slices.Equal(got, want) {
+			t.Errorf("told\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		by := admin
+		by.RequestID = "r1"
+		provider := ews(server.URL + "/locked")
+		if _, err := w.Test(w.ctx, by, w.org, "", &provider); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Test(w.ctx, by, w.org, "function.example", nil); err != nil {
+			t.Fatal(err)
+		}
+		const trial = `"request_id":"r1","protocol":"API",`
+		want = []string{
+			`{` + at + trial + `"type":"EWS",` + locked,
+			`{` + at + trial + function + `"error_message":"ErrorResponseSchemaValidation: the answer about availability-test@function.example has not the form that is documented","availability_event_successful":false}`,
+		}
+		if got := w.tells(len(want)); !slices.Equal(got, want) {
+			t.Errorf("told\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dial"
@@ -29,6 +30,7 @@ type Config struct {
 	Clock     clock.Clock
 	Root      *secret.Key  // seals passwords
 	Dialer    Dialer       // makes all connections to providers
+	Audit     *audit.Log   // is told of each question to a provider; nil tells nobody
 	Log       *slog.Logger // nil discards
 	// Functions are the endpoints that stand for Lambda functions, by ARN.
 	Functions map[string]Function
@@ -64,6 +66,7 @@ type Service struct {
 	directory *directory.Service
 	clock     clock.Clock
 	root      *secret.Key
+	audit     *audit.Log
 	log       *slog.Logger
 	functions map[string]function
 	ews       *http.Client
@@ -75,7 +78,7 @@ type Service struct {
 // New returns the service.
 func New(c Config) *Service {
 	s := &Service{
-		db: c.DB, directory: c.Directory, clock: c.Clock, root: c.Root, log: c.Log, limit: c.Limit, timeout: c.Timeout,
+		db: c.DB, directory: c.Directory, clock: c.Clock, root: c.Root, audit: c.Audit, log: c.Log, limit: c.Limit, timeout: c.Timeout,
 		functions: map[string]function{},
 	}
 	if s.log == nil {

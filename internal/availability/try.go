@@ -64,11 +64,12 @@ func (s *Service) Test(ctx context.Context, p principal.Principal, org directory
 		ask.requester.Origin = p.Address.Unmap().String()
 	}
 	mailboxes, failure := s.ask(ctx, *provider, ask)
-	switch {
-	case failure != nil:
+	if failure == nil && mailboxes[0].Error == SchemaValidation {
+		failure = failed(SchemaValidation, "the answer about %s has not the form that is documented", ask.addresses[0])
+	}
+	s.tell(p, org, domain, *provider, failure)
+	if failure != nil {
 		return failure.reason, nil
-	case mailboxes[0].Error == SchemaValidation:
-		return "the answer about " + ask.addresses[0] + " has not the form that is documented", nil
 	}
 	return "", nil
 }

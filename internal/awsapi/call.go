@@ -106,7 +106,8 @@ func (c *call) authenticate(w http.ResponseWriter) error {
 	}
 	c.key = key
 	c.actor = principal.Principal{
-		Kind: principal.Administrator, ID: key.ID, Name: key.Label, Protocol: "API", Address: c.source, RequestID: c.id,
+		Kind: principal.Administrator, ID: key.ID, Name: key.Label, Protocol: "API", Address: c.source,
+		UserAgent: c.request.UserAgent(), RequestID: c.id,
 	}
 	return nil
 }

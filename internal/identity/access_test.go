@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
@@ -140,10 +141,15 @@ func TestAForbiddenDeviceLocksNobodyOut(t *testing.T) {
 	})
 }
 
-// BenchmarkSignIn is a sign-in with a remembered password, its audit record on a durable SQLite included.
+// BenchmarkSignIn is a sign-in with a remembered password, its audit record on a durable SQLite included; a told one has its
+// records sent to a log group.
 func BenchmarkSignIn(b *testing.B) {
-	for _, rules := range []int{1, 10} {
-		b.Run(fmt.Sprint("rules=", rules), func(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		rules int
+		told  bool
+	}{{"rules=1", 1, false}, {"rules=10", 10, false}, {"rules=10-told", 10, true}} {
+		b.Run(c.name, func(b *testing.B) {
 			ctx, now, f := b.Context(), clock.System{}, feed.New()
 			d, err := db.Open(ctx, db.Options{
 				Path: filepath.Join(b.TempDir(), "bench.db"), Log: slog.New(slog.DiscardHandler),
@@ -156,8 +162,22 @@ func BenchmarkSignIn(b *testing.B) {
 			h := &benchHouse{B: b, db: d}
 			h.directory = directory.New(directory.Config{DB: d, Audit: audit.New(d, now, audit.Config{}), Clock: now, Feed: f})
 			h.policy = policy.New(h.directory, now)
-			door := identity.NewDoor(h.directory, h.policy, nil, audit.New(d, now, audit.Config{}), f, now, nil, identity.Limits{})
-			h.furnish(rules)
+			var config audit.Config
+			if c.told {
+				config.Linger, config.Groups = 250*time.Millisecond, map[string]audit.Group{"arn": {Sink: nowhere{}, AuditLogs: audit.AuditStreams()}}
+			}
+			log := audit.New(d, now, config)
+			running, stop := context.WithCancel(ctx)
+			ended := make(chan error, 1)
+			go func() { ended <- log.Run(running) }()
+			defer func() {
+				stop()
+				if err := <-ended; err != nil {
+					b.Error(err)
+				}
+			}()
+			door := identity.NewDoor(h.directory, h.policy, nil, log, f, now, nil, identity.Limits{})
+			h.furnish(c.rules)
 			how := identity.Circumstances{Protocol: "IMAP", Address: netip.MustParseAddr("10.8.0.1")}
 			b.SetParallelism(16)
 			b.ResetTimer()
@@ -175,6 +195,12 @@ func BenchmarkSignIn(b *testing.B) {
 		})
 	}
 }
+
+// nowhere takes every record.
+type nowhere struct{}
+
+// Send does nothing.
+func (nowhere) Send(context.Context, []audit.LogRecord) error { return nil }
 
 type benchHouse struct {
 	*testing.B

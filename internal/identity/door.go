@@ -82,7 +82,7 @@ type Door struct {
 	accounts   *guessLimit
 	addresses  *guessLimit
 	sessions   *sessions
-	blocked    *blockedTries
+	repeated   *repeatedTries
 }
 
 // NewDoor returns the door to the users of d under the access rules of p. A nil center knows no tokens and no identity providers;
@@ -100,7 +100,7 @@ func NewDoor(
 		accounts:   newGuessLimit(l.AccountFailures, l.AccountRefill, c),
 		addresses:  newGuessLimit(l.AddressFailures, l.AddressRefill, c),
 		sessions:   newSessions(f),
-		blocked:    newBlockedTries(c),
+		repeated:   newRepeatedTries(c),
 	}
 }
 
@@ -128,7 +128,7 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 	// One who may not come in pays for the hash each time: a quick answer would tell that the password is right.
 	if !known || barred != "" || !p.admits() && !d.remembers(who, p, c.Password) {
 		if reason, err := d.verify(ctx, who, known, barred, p, c, how.Address); err != nil || reason != "" {
-			return nil, d.refuse(ctx, who, c, how, reason, err)
+			return nil, d.refuse(ctx, who, c, how, p, reason, err)
 		}
 	}
 	return d.enter(ctx, who, c, how, p, nil)
@@ -137,12 +137,12 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 // enter opens the session of a user who has shown who he is, unless he may not come in all the same, and records it.
 func (d *Door) enter(ctx context.Context, who directory.SignIn, c Credentials, how Circumstances, p proof, i *Identity) (*Session, error) {
 	if reason, err := d.barred(ctx, who, how); err != nil || reason != "" {
-		return nil, d.refuse(ctx, who, c, how, reason, err)
+		return nil, d.refuse(ctx, who, c, how, p, reason, err)
 	}
 	s := &Session{
 		Principal: principal.Principal{
 			Kind: principal.User, ID: string(who.ID), Organization: string(who.Organization), Name: who.Name,
-			Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
+			Protocol: how.Protocol, Address: how.Address, UserAgent: how.UserAgent, RequestID: how.RequestID,
 		},
 		SignIn: who, identity: i,
 	}
@@ -154,11 +154,11 @@ func (d *Door) enter(ctx context.Context, who directory.SignIn, c Credentials, h
 	// What changed between the first look and the registration was announced before anybody listened: look once more.
 	if reason, err := d.stale(ctx, s); err != nil || reason != "" {
 		s.Close()
-		return nil, d.refuse(ctx, who, c, how, reason, err)
+		return nil, d.refuse(ctx, who, c, how, p, reason, err)
 	}
 	r := audit.Of(s.Principal, s.Principal.Organization, signInOperation, s.Principal.ID)
 	r.Detail = detail
-	r.Told = d.told(ctx, r, how)
+	r.Told = d.told(ctx, r, how, p)
 	if err := d.audit.Record(ctx, r); err != nil {
 		s.Close()
 		return nil, err
@@ -266,7 +266,7 @@ func unknownKey(name string) string {
 }
 
 // refuse records a refusal and returns what the caller is told. An err that is set is a failure to find out, not a refusal.
-func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, how Circumstances, reason string, err error) error {
+func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, how Circumstances, p proof, reason string, err error) error {
 	if err != nil {
 		return err
 	}
@@ -275,15 +275,16 @@ func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, 
 		Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
 	}, string(who.Organization), signInOperation, string(who.ID))
 	r.Outcome, r.Detail = fault.Unauthenticated.String(), reason
-	if reason == blockedAddress || reason == blockedAccount {
+	if !byRule(reason) { // whose password is right and whom a rule keeps out has not failed
 		account := unknownKey(c.Username)
 		if who.ID != "" {
 			account = userKey(who.Organization, who.ID)
 		}
-		d.blocked.add(r, how, account)
-		return errRefused
+		if d.repeated.add(r, how, p, account) {
+			return errRefused
+		}
 	}
-	r.Told = d.told(ctx, r, how)
+	r.Told = d.told(ctx, r, how, p)
 	if err := d.audit.Record(ctx, r); err != nil {
 		// The refusal stands even where it can't be recorded.
 		d.log.ErrorContext(ctx, "a refused sign-in was not recorded", "error", err, "protocol", how.Protocol, "address", how.Address)

@@ -69,7 +69,7 @@ const impersonateOperation = "Impersonate"
 // EWS from the client's address, and a READ_ONLY role doesn't write. Each answer is recorded. Faults: Unauthenticated for the
 // token; Denied for all else, in words that do not tell why.
 func (i *Impersonation) Act(ctx context.Context, token, user string, write bool, how Circumstances) (*Acting, error) {
-	p := principal.Principal{Kind: principal.Role, Protocol: "EWS", Address: how.Address, RequestID: how.RequestID}
+	p := principal.Principal{Kind: principal.Role, Protocol: "EWS", Address: how.Address, UserAgent: how.UserAgent, RequestID: how.RequestID}
 	t, ok := i.open(token)
 	if !ok {
 		return nil, i.refuse(ctx, p, "", fault.Unauthenticated, "not a token of this server")
@@ -88,19 +88,24 @@ func (i *Impersonation) Act(ctx context.Context, token, user string, write bool,
 		return nil, err
 	}
 	p.Name = effect.Role.Name
+	user, rules := string(effect.User.ID), ruleIDs(effect.Rules)
+	told := []audit.Told{i.told(p, effect.User.ID, how, scopeImpersonation, effect.Allowed, rules)}
 	if !effect.Allowed {
-		return nil, i.refuse(ctx, p, effect.User.ID, fault.Denied, because("impersonation rule", ruleIDs(effect.Rules)))
+		return nil, i.refuse(ctx, p, user, fault.Denied, because("impersonation rule", rules), told...)
 	}
 	v, err := i.policy.MayEnter(ctx, t.org, policy.Access{Action: p.Protocol, Address: how.Address, Role: t.role})
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case !v.Allowed:
-		return nil, i.refuse(ctx, p, effect.User.ID, fault.Denied, because("access rule", v.Rules))
-	case write && effect.Role.ReadOnly:
-		return nil, i.refuse(ctx, p, effect.User.ID, fault.Denied, "the role is READ_ONLY")
 	}
-	r := audit.Of(p, p.Organization, impersonateOperation, string(effect.User.ID))
+	told = append(told, i.told(p, effect.User.ID, how, scopeAccess, v.Allowed, v.Rules))
+	switch {
+	case !v.Allowed:
+		return nil, i.refuse(ctx, p, user, fault.Denied, because(accessRule, v.Rules), told...)
+	case write && effect.Role.ReadOnly:
+		return nil, i.refuse(ctx, p, user, fault.Denied, "the role is READ_ONLY", told...)
+	}
+	r := audit.Of(p, p.Organization, impersonateOperation, user)
+	r.Told = told
 	if r.Detail = "read"; write {
 		r.Detail = "write"
 	}
@@ -123,9 +128,9 @@ var (
 )
 
 // refuse records a refusal and returns what the caller is told.
-func (i *Impersonation) refuse(ctx context.Context, p principal.Principal, user directory.EntityID, kind fault.Kind, reason string) error {
-	r := audit.Of(p, p.Organization, impersonateOperation, string(user))
-	r.Outcome, r.Detail = kind.String(), reason
+func (i *Impersonation) refuse(ctx context.Context, p principal.Principal, user string, kind fault.Kind, reason string, told ...audit.Told) error {
+	r := audit.Of(p, p.Organization, impersonateOperation, user)
+	r.Outcome, r.Detail, r.Told = kind.String(), reason, told
 	if err := i.audit.Record(ctx, r); err != nil {
 		// The refusal stands even where it can't be recorded.
 		i.log.ErrorContext(ctx, "a refused impersonation was not recorded", "error", err, "address", p.Address)

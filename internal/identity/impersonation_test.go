@@ -122,6 +122,37 @@ func TestWhatATokenMay(t *testing.T) {
 	})
 }
 
+// TestRolesAreTold holds the records of ACCESS_CONTROL_LOGS with the scope ImpersonationAccessControl.
+func TestRolesAreTold(t *testing.T) {
+	onBoth(t, identity.Limits{}, func(h *house) {
+		s := h.stage(secret.Ephemeral())
+		token := s.assume()
+		s.want(token, "ann@acme.awsapps.com", true, allowed, "write")
+		s.want(token, "bob@acme.awsapps.com", false, fault.Denied, "denied by impersonation rule not-bob")
+		s.want(token, "nobody@acme.awsapps.com", false, fault.Denied, "no enabled user") // no rule was asked
+		h.rule(s.acme, "no-importer", false, policy.AccessConditions{Roles: []policy.RoleID{s.role}})
+		s.want(token, "ann@acme.awsapps.com", false, fault.Denied, "denied by access rule no-importer")
+		if err := h.policy.UpdateRole(t.Context(), admin, s.acme.ID, s.role, importer(false, "bob")); err != nil {
+			t.Fatal(err)
+		}
+		s.want(token, "ann@acme.awsapps.com", false, fault.Denied, "no impersonation rule allows it")
+		told := func(user directory.EntityID, decided string) string {
+			return `ACCESS_CONTROL_LOGS {"request_id":"r-1","user_id":"` + string(user) + `","impersonator_id":"` + string(s.role) +
+				`","protocol":"EWS","source_ip":"192.0.2.7",` + decided + `}`
+		}
+		most := told(s.ann, `"scope":"ImpersonationAccessControl","rule_id":"most","access_granted":true`)
+		want := []string{
+			most, told(s.ann, `"scope":"AccessControl","rule_id":"default","access_granted":true`),
+			told(s.bob, `"scope":"ImpersonationAccessControl","rule_id":"not-bob","access_granted":false`),
+			most, told(s.ann, `"scope":"AccessControl","rule_id":"no-importer","access_granted":false`),
+			told(s.ann, `"scope":"ImpersonationAccessControl","access_granted":false`),
+		}
+		if got := h.told(len(want)); !slices.Equal(got, want) {
+			t.Errorf("told\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
 func TestATokenLivesFifteenMinutesAndOverARestart(t *testing.T) {
 	onBoth(t, identity.Limits{}, func(h *house) {
 		file := filepath.Join(t.TempDir(), "secret.key")

@@ -213,7 +213,7 @@ func (d *Door) tryLink(ctx context.Context, how Circumstances, try func() (usele
 	if !may {
 		r := linkRecord(directory.SignIn{}, how)
 		r.Outcome, r.Detail = fault.Unauthenticated.String(), blockedAddress
-		d.blocked.add(r, how, "")
+		d.repeated.add(r, how, proof{}, "")
 		return fault.New(fault.Temporary, fault.None, "there were too many failed attempts from your network; open the link again in some minutes")
 	}
 	defer func() { d.addresses.end(key, failed) }()

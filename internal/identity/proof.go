@@ -138,7 +138,7 @@ func (d *Door) AdmitIdentity(ctx context.Context, org directory.OrgID, i Identit
 		who, err = d.directory.LinkIdentity(ctx, org, i.Link)
 	}
 	if f := fault.As(err); f != nil {
-		_ = d.refuse(ctx, directory.SignIn{Organization: org}, c, how, f.Message, nil) // the fault says more than it
+		_ = d.refuse(ctx, directory.SignIn{Organization: org}, c, how, proof{}, f.Message, nil) // the fault says more than it
 		return nil, err
 	}
 	if err != nil {

@@ -158,6 +158,9 @@ func (c *Center) CreateToken(ctx context.Context, p principal.Principal, name st
 		if _, err := tx.Exec(ctx, insertToken, id, o.Key, e.Key, name, string(scopeText), mac, t.Created.UnixMicro(), expires); err != nil {
 			return fmt.Errorf("store a token: %w", err)
 		}
+		if err := c.tellTokenTx(ctx, tx, p, o, "create", &t); err != nil {
+			return err
+		}
 		r := audit.Of(p, string(o.ID), "CreatePersonalAccessToken", id)
 		r.Detail = tokenDetail(&t)
 		return c.audit.AppendTx(ctx, tx, r)
@@ -202,7 +205,8 @@ func (c *Center) DeleteOwnToken(ctx context.Context, p principal.Principal, id s
 		if err != nil {
 			return err
 		}
-		if err := c.deleteTx(ctx, tx, o, e.ID, id); err != nil {
+		t.User = e.ID
+		if err := c.deleteTx(ctx, tx, p, o, &t.Token); err != nil {
 			return err
 		}
 		r := audit.Of(p, string(o.ID), "DeletePersonalAccessToken", id)
@@ -241,12 +245,13 @@ func (c *Center) own(ctx context.Context, p principal.Principal,
 	})
 }
 
-func (c *Center) deleteTx(ctx context.Context, tx *db.Tx, o *directory.Organization, user directory.EntityID, id string) error {
-	if _, err := tx.Exec(ctx, deleteToken, id); err != nil {
+func (c *Center) deleteTx(ctx context.Context, tx *db.Tx, p principal.Principal, o *directory.Organization, t *Token) error {
+	if _, err := tx.Exec(ctx, deleteToken, t.ID); err != nil {
 		return fmt.Errorf("delete a token: %w", err)
 	}
-	tx.OnCommit(func() { c.feed.Publish(feed.Topic{Kind: "user", Key: userKey(o.ID, user)}) })
-	return nil
+	user := userKey(o.ID, t.User)
+	tx.OnCommit(func() { c.feed.Publish(feed.Topic{Kind: "user", Key: user}) })
+	return c.tellTokenTx(ctx, tx, p, o, "delete", t)
 }
 
 // ListTokens lists the tokens of a user, named by id, address or name, or of the whole organisation where user is empty, by
@@ -359,14 +364,15 @@ func (c *Center) DeleteToken(ctx context.Context, p principal.Principal, org dir
 		if err := notInactive(ctx, tx, o); err != nil {
 			return "", err
 		}
-		_, e, err := c.tokenTx(ctx, tx, o, id)
+		t, e, err := c.tokenTx(ctx, tx, o, id)
 		if fault.Is(err, fault.NotFound, fault.Resource) {
 			return id, nil
 		}
 		if err != nil {
 			return "", err
 		}
-		return id, c.deleteTx(ctx, tx, o, e.ID, id)
+		t.User = e.ID
+		return id, c.deleteTx(ctx, tx, p, o, &t.Token)
 	})
 }
 

@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -95,6 +96,114 @@ func TestSignInsAreTold(t *testing.T) {
 		}
 		if got := h.told(len(want)); !slices.Equal(got, want) {
 			t.Errorf("told\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// TestTokensAreTold holds the records of WORKMAIL_PERSONAL_ACCESS_TOKEN_LOGS, and that a sign-in by a token names it.
+func TestTokensAreTold(t *testing.T) {
+	onBoth(t, identity.Limits{}, func(h *house) {
+		acme := h.organization("acme")
+		ann := string(h.user(acme, "ann", "ann@acme.awsapps.com"))
+		h.provider(acme, func(v *identity.Provider) { v.LifetimeDays = 1 })
+		how := fromWeb
+		how.RequestID, how.UserAgent = "r1", "Firefox"
+		web, err := h.AdmitIdentity(t.Context(), acme.ID, who(annsIdentity, "ann"), how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(web.Close)
+		one, text := h.token(web, "IMAP", "SMTP")
+		h.provider(acme, func(v *identity.Provider) { v.LifetimeDays = 0 })
+		forever, _ := h.token(web, "IMAP")
+		h.admits("ann@acme.awsapps.com", text)
+		if _, err := h.Authenticate(t.Context(), identity.Credentials{Username: "ann@acme.awsapps.com", Password: text}, identity.Circumstances{Protocol: "EWS"}); err == nil {
+			t.Error("the token opened what it is not for")
+		}
+		if err := h.center.DeleteOwnToken(t.Context(), web.Principal, one.ID); err != nil {
+			t.Fatal(err)
+		}
+		by := admin
+		by.Protocol, by.RequestID = "API", "r2"
+		for range 2 { // once nothing is deleted
+			if err := h.center.DeleteToken(t.Context(), by, acme.ID, forever.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const at, from = `,"source_ip":"192.0.2.7"`, `,"user_agent":"Firefox"`
+		tokens := func(request, rest string) string {
+			return `WORKMAIL_PERSONAL_ACCESS_TOKEN_LOGS {"request_id":"` + request + `","user_id":"` + ann + `",` + rest
+		}
+		first := `,"personal_access_token_id":"` + one.ID + `","name":"phone","expires_time":1767312000000,"scopes":["IMAP","SMTP"]}`
+		second := `,"personal_access_token_id":"` + forever.ID + `","name":"phone","scopes":["IMAP"]}`
+		signIn := `AUTHENTICATION_LOGS {"user":%s,"user_id":"` + ann + `","protocol":%s,"method":"basic","auth_successful":%s,"personal_access_token_id":"` + one.ID + `"}`
+		want := []string{
+			`ACCESS_CONTROL_LOGS {"request_id":"r1","user_id":"` + ann + `","protocol":"WebMail"` + at + from + `,"scope":"AccessControl","rule_id":"default","access_granted":true}`,
+			tokens("r1", `"protocol":"webapp"`+at+from+`,"action":"create"`+first),
+			tokens("r1", `"protocol":"webapp"`+at+from+`,"action":"create"`+second),
+			fmt.Sprintf(signIn, `"ann"`, `"IMAP"`+at, `true`),
+			`ACCESS_CONTROL_LOGS {"user_id":"` + ann + `","protocol":"IMAP"` + at + `,"scope":"AccessControl","rule_id":"default","access_granted":true}`,
+			fmt.Sprintf(signIn, `"ann@acme.awsapps.com"`, `"EWS"`, `false,"auth_failed_reason":"the personal access token is not for EWS: `+one.ID+`"`),
+			tokens("r1", `"protocol":"webapp"`+at+from+`,"action":"delete"`+first),
+			tokens("r2", `"protocol":"API","action":"delete"`+second),
+		}
+		if got := h.told(len(want)); !slices.Equal(got, want) {
+			t.Errorf("told\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// TestFailedSignInsAreAggregated has a phone try an old password, by two protocols, and somebody guess from elsewhere.
+func TestFailedSignInsAreAggregated(t *testing.T) {
+	onBoth(t, identity.Limits{}, func(h *house) {
+		acme := h.organization("acme")
+		h.user(acme, "ann", "ann@acme.awsapps.com")
+		before := len(h.trail(acme))
+		try := func(protocol, address string, times int) {
+			for range times {
+				_, err := h.Authenticate(t.Context(), identity.Credentials{Username: "ann", Password: "old Pa$$w0rd"}, identity.Circumstances{
+					Protocol: protocol, Address: netip.MustParseAddr(address),
+				})
+				if err == nil {
+					t.Fatal("an old password is good")
+				}
+			}
+		}
+		want := func(details ...string) {
+			t.Helper()
+			var got []string
+			for _, r := range h.trail(acme)[before:] {
+				got = append(got, r.Actor.Protocol+" "+r.Actor.Address.String()+" "+r.Detail)
+			}
+			if before += len(got); !slices.Equal(got, details) {
+				t.Errorf("recorded %q, want %q", got, details)
+			}
+		}
+		try("IMAP", "192.0.2.7", 9)
+		try("SMTP", "192.0.2.7", 3)
+		try("IMAP", "198.51.100.1", 1)
+		want("IMAP 192.0.2.7 wrong password", "SMTP 192.0.2.7 wrong password", "IMAP 198.51.100.1 wrong password")
+		h.tally()
+		want("IMAP 192.0.2.7 wrong password: 8 more in a minute", "SMTP 192.0.2.7 wrong password: 2 more in a minute")
+		try("IMAP", "192.0.2.7", 2)
+		want("IMAP 192.0.2.7 wrong password")
+		h.tally()
+		want("IMAP 192.0.2.7 wrong password: 1 more in a minute")
+		attempts := 0
+		for _, line := range h.told(7) {
+			if !strings.Contains(line, `"auth_successful":false,"auth_failed_reason":"wrong password"`) {
+				t.Errorf("told %s", line)
+			}
+			n := 1
+			if _, text, found := strings.Cut(line, `"attempts":`); found {
+				if _, err := fmt.Sscanf(text, "%d}", &n); err != nil {
+					t.Error(err)
+				}
+			}
+			attempts += n
+		}
+		if attempts != 15 {
+			t.Errorf("the log group is told of %d failures, want 15", attempts)
 		}
 	})
 }

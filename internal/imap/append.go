@@ -40,7 +40,7 @@ func (c *conn) append(ctx context.Context, a wire.Append) (result, error) {
 	if err != nil {
 		return result{}, tryCreate(err)
 	}
-	c.touched = mailbox.NewUIDSet(mailbox.UIDRange{First: stored[0].UID, Last: stored[0].UID})
+	c.touched.folder, c.touched.items = folder.ID, []mailbox.ItemID{stored[0].ID}
 	code := "APPENDUID " + strconv.FormatUint(uint64(stored[0].UIDValidity), 10) + " " + strconv.FormatUint(uint64(stored[0].UID), 10)
 	return result{code: code}, nil
 }

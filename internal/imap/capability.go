@@ -46,13 +46,23 @@ func (c *conn) capabilities() string {
 	return strings.Join(list, " ")
 }
 
-// identify answers ID (RFC 2971). What the client says goes to the log, where it helps to explain what it does.
+// maxAgent is how many bytes of a client's name are kept.
+const maxAgent = 256
+
+// identify answers ID (RFC 2971). What the client says goes to the logs, where it helps to explain what it does.
 func (c *conn) identify(ctx context.Context, a wire.ID) (result, error) {
+	name, version := "", ""
 	for _, p := range a.Params {
-		if strings.EqualFold(p.Name, "name") || strings.EqualFold(p.Name, "version") {
-			c.log.DebugContext(ctx, "IMAP client", "field", strings.ToLower(p.Name), "value", p.Value)
+		switch strings.ToLower(p.Name) {
+		case "name":
+			name = p.Value
+		case "version":
+			version = "/" + p.Value
 		}
 	}
+	agent := name + version
+	c.agent = strings.ToValidUTF8(agent[:min(len(agent), maxAgent)], "")
+	c.log.DebugContext(ctx, "IMAP client", "agent", c.agent)
 	c.w.Raw(`* ID ("name" "Pennypost")`)
 	c.w.End()
 	return result{}, nil

@@ -50,6 +50,8 @@ type Credentials struct {
 	Address            netip.Addr
 	// ConnectionID ties the sign-in to the connection's log lines.
 	ConnectionID string
+	// UserAgent is what the client calls itself, if it did.
+	UserAgent string
 }
 
 // SignedIn is a user who was let in.

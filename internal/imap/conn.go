@@ -39,7 +39,8 @@ type conn struct {
 	sel       *selected // nil while no folder is selected
 	condStore bool      // the client knows mod-sequences (RFC 7162 section 3.1)
 	qresync   bool
-	touched   mailbox.UIDSet // the messages that the command that runs names, stored or removed
+	touched   touched
+	agent     string         // what the client calls itself, if it did
 	saved     mailbox.UIDSet // the result of the last SEARCH that was saved (RFC 5182)
 
 	torn                   bool   // a response was broken off in the middle: nothing said now would be understood

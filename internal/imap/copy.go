@@ -15,6 +15,7 @@ func (c *conn) copy(ctx context.Context, a wire.Copy) (result, error) {
 		return result{}, err
 	}
 	copied, err := c.s.Mailboxes.Copy(ctx, c.box, c.sel.folder, set, to)
+	c.touched.items, c.touched.copies, c.touched.to = copied.Items, copied.Copies, to
 	if err != nil {
 		return result{}, tryCreate(err)
 	}
@@ -32,6 +33,7 @@ func (c *conn) move(ctx context.Context, a wire.Move) (result, error) {
 		return result{}, err
 	}
 	moved, err := c.s.Mailboxes.Move(ctx, c.box, c.sel.folder, set, to)
+	c.touched.items, c.touched.to = moved.Items, to
 	if code := copyUID(&moved); code != "" { // what was moved before an error stays moved
 		c.w.Status("*", "OK", code, "moved")
 	}

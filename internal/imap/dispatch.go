@@ -18,14 +18,14 @@ func (c *conn) run(ctx context.Context, cmd wire.Command) bool {
 		c.w.Status(cmd.Tag, "OK", "", "LOGOUT done")
 		return false
 	}
-	c.touched = nil
+	c.touched = touched{}
 	var at here
 	if c.sel != nil {
 		at = here{c.sel.path, c.sel.folder}
 	}
 	res, err := c.do(ctx, cmd)
-	if err == nil || len(c.touched) > 0 { // who breaks off a FETCH has read some of it
-		c.tellAccess(cmd.Args, at)
+	if err == nil || len(c.touched.items) > 0 || c.touched.summaries { // or some of it was done
+		c.tellAccess(ctx, cmd.Args, at)
 	}
 	var after error // what was done stays done, whatever comes of telling the news
 	if _, opened := cmd.Args.(wire.Select); c.sel != nil && !opened && !endsConnection(err) {

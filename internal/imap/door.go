@@ -12,7 +12,7 @@ func Through(d *identity.Door) func(context.Context, Credentials) (*SignedIn, er
 	return func(ctx context.Context, c Credentials) (*SignedIn, error) {
 		s, err := d.Authenticate(ctx,
 			identity.Credentials{Username: c.Username, Password: c.Password},
-			identity.Circumstances{Protocol: "IMAP", Address: c.Address, RequestID: c.ConnectionID})
+			identity.Circumstances{Protocol: "IMAP", Address: c.Address, UserAgent: c.UserAgent, RequestID: c.ConnectionID})
 		if err != nil {
 			return nil, err
 		}

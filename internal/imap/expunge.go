@@ -19,9 +19,9 @@ func (c *conn) expunge(ctx context.Context, a wire.Expunge) (result, error) {
 			return result{}, err
 		}
 	}
-	gone, _, err := c.s.Mailboxes.Expunge(ctx, c.box, c.sel.folder, set, true)
-	c.touched = gone
-	if err != nil || len(gone) == 0 || !c.condStore {
+	gone, err := c.s.Mailboxes.Expunge(ctx, c.box, c.sel.folder, set, true)
+	c.touched.uids, c.touched.items = gone.UIDs, gone.Items
+	if err != nil || len(gone.Items) == 0 || !c.condStore {
 		return result{}, err
 	}
 	return result{code: highestModSeq}, nil // RFC 7162 section 3.2.7

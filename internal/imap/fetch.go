@@ -33,7 +33,7 @@ func (c *conn) fetch(ctx context.Context, a wire.Fetch) (result, error) {
 		}
 		since = 0 // set holds what changed after it
 	}
-	f := fetching{c: c, plan: p}
+	f := fetching{c: c, plan: p, told: c.toldAccess()}
 	for it, err := range c.s.Mailboxes.Fetch(ctx, c.box, c.sel.folder, set, p.want, since) {
 		if err != nil {
 			return result{}, err
@@ -154,6 +154,7 @@ type fetching struct {
 	c    *conn
 	plan *fetchPlan
 	sent int64
+	told bool // what is read is told to a log
 	// unknown says that a part was asked for by BINARY whose transfer encoding nobody knows.
 	unknown bool
 }
@@ -207,6 +208,9 @@ func (f *fetching) send(ctx context.Context, it *mailbox.Item, nowSeen bool) err
 		}
 	}
 	c.w.SetBuf(append(b, ")\r\n"...))
+	if f.told {
+		f.tellRead(&m, nowSeen)
+	}
 	return c.w.Err()
 }
 

@@ -37,6 +37,7 @@ func (c *conn) create(ctx context.Context, a wire.Create) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
+	c.touched.folder = f.ID
 	return result{code: "MAILBOXID (F" + strconv.FormatInt(int64(f.ID), 10) + ")"}, nil // RFC 8474 section 4.1
 }
 
@@ -50,6 +51,7 @@ func (c *conn) delete(ctx context.Context, a wire.Delete) (result, error) {
 	if err := c.s.Mailboxes.DeleteFolder(ctx, c.box, path, false); err != nil {
 		return result{}, err
 	}
+	c.touched.folder = f.ID
 	if c.sel != nil && c.sel.folder == f.ID {
 		c.leave("the folder that was selected is gone")
 	}

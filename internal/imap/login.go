@@ -68,7 +68,7 @@ func (c *conn) challenge(text string) ([]byte, error) {
 
 // signIn takes the credentials to the door.
 func (c *conn) signIn(ctx context.Context, username, password string) (result, error) {
-	user, err := c.s.SignIn(ctx, Credentials{Username: username, Password: password, Address: c.address, ConnectionID: c.id})
+	user, err := c.s.SignIn(ctx, Credentials{Username: username, Password: password, Address: c.address, ConnectionID: c.id, UserAgent: c.agent})
 	if err != nil {
 		if fault.KindOf(err) == fault.Unauthenticated {
 			if c.refused++; c.refused >= maxRefused {

@@ -34,6 +34,7 @@ func (c *conn) selectFolder(ctx context.Context, a wire.Select) (result, error) 
 	sel := &selected{folder: f.ID, path: f.Path, validity: f.UIDValidity, readOnly: a.ReadOnly, keywords: keywords, notice: notice}
 	sel.view = view{list: list, next: f.UIDNext, told: f.Highest, whole: f.Highest, exists: list.Len()}
 	c.sel = sel
+	c.touched.folder = f.ID
 	c.condStore = c.condStore || a.CondStore
 
 	c.claimRecent()
@@ -114,11 +115,11 @@ func (c *conn) tellEarlier(known mailbox.UIDSet, ch *mailbox.Changes) {
 func (c *conn) closeFolder(ctx context.Context) (result, error) {
 	sel := c.sel
 	if !sel.readOnly {
-		gone, _, err := c.s.Mailboxes.Expunge(ctx, c.box, sel.folder, mailbox.AllUIDs(), true)
+		gone, err := c.s.Mailboxes.Expunge(ctx, c.box, sel.folder, mailbox.AllUIDs(), true)
+		c.touched.uids, c.touched.items = gone.UIDs, gone.Items
 		if err != nil {
 			return result{}, err
 		}
-		c.touched = gone
 	}
 	c.unselect()
 	return result{}, nil

@@ -200,7 +200,7 @@ func (c *conn) claimRecent() {
 
 // resolve turns a set of a command into the UIDs of messages that the client knows.
 func (c *conn) resolve(uid bool, set wire.NumSet) (found mailbox.UIDSet, err error) {
-	defer func() { c.touched = found }()
+	defer func() { c.touched.uids = found }()
 	sel := c.sel
 	switch {
 	case set.Saved:

@@ -17,6 +17,7 @@ func (c *conn) status(ctx context.Context, a wire.Status) (result, error) {
 	if !f.Selectable() {
 		return result{}, no("NONEXISTENT", strconv.Quote(a.Mailbox)+" holds no messages, only folders")
 	}
+	c.touched.folder = f.ID
 	if a.Items&wire.StatusHighestModSeq != 0 { // RFC 7162 section 3.1
 		c.enableCondStore()
 	}

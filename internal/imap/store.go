@@ -40,6 +40,7 @@ func (c *conn) store(ctx context.Context, a wire.Store) (result, error) {
 	}
 	done, err := c.s.Mailboxes.StoreFlags(ctx, c.box, c.sel.folder, set, change, since)
 	c.sel.stored(done.Changed)
+	c.touched.items = done.Items
 	if err != nil {
 		return result{}, err
 	}

@@ -14,7 +14,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		id := r.mailbox("a")
 		r.many(id, 4, text("x"))
 		r.put(id, InboxID, "y", 0)
-		_, _, err := r.Expunge(t.Context(), id, InboxID, UIDs(1), false)
+		_, err := r.Expunge(t.Context(), id, InboxID, UIDs(1), false)
 		r.ok(err)
 		r.put(id, DraftsID, "recoverable", 0)
 		r.clock.Advance(2 * day)

@@ -92,7 +92,7 @@ func writeSomething(ctx context.Context, r *rig, boxes []ID, w, n int, book *num
 		_, err := r.Move(ctx, id, InboxID, UIDs(UID(n+1), UID(2*w+1)), TrashID)
 		return err
 	}
-	_, _, err = r.Expunge(ctx, id, InboxID, UIDs(UID(3*w+1)), false)
+	_, err = r.Expunge(ctx, id, InboxID, UIDs(UID(3*w+1)), false)
 	return err
 }
 

@@ -12,12 +12,16 @@ import (
 type Copied struct {
 	UIDValidity uint32 // of the target folder
 	From, To    []UID
+	// Items are the ids of From, and Copies those of To; where items were moved they keep theirs, and there are no Copies.
+	Items, Copies []ItemID
 }
 
 func (c *Copied) add(more Copied) {
 	c.UIDValidity = more.UIDValidity
 	c.From = append(c.From, more.From...)
 	c.To = append(c.To, more.To...)
+	c.Items = append(c.Items, more.Items...)
+	c.Copies = append(c.Copies, more.Copies...)
 }
 
 // Copy copies the items of set that exist to a folder of the same mailbox, which may be the same folder; flags, dates and the
@@ -48,7 +52,7 @@ func (s *Store) undoCopy(ctx context.Context, id ID, to FolderID, made Copied, c
 	if len(made.To) == 0 {
 		return cause
 	}
-	if _, _, err := s.Expunge(ctx, id, to, UIDs(made.To...), false); err != nil {
+	if _, err := s.Expunge(ctx, id, to, UIDs(made.To...), false); err != nil {
 		s.log.WarnContext(ctx, "copies of a COPY that failed could not be taken back", "mailbox", id, "folder", to, "copies", len(made.To),
 			"error", err)
 	}
@@ -85,6 +89,7 @@ func (s *Store) copyPiece(ctx context.Context, tx *db.Tx, id ID, from FolderID, 
 		items = append(items, int64(w.uid), int64(uid)+int64(i), item, int64(l.change)+int64(i))
 		metas = append(metas, int64(w.item), item)
 		c.From, c.To = append(c.From, w.uid), append(c.To, uid+UID(i))
+		c.Items, c.Copies = append(c.Items, w.item), append(c.Copies, ItemID(item))
 	}
 	now := micros(s.clock.Now())
 	if _, err := s.bulk.copyItem.exec(ctx, tx, []any{int64(id), int64(from), int64(to), now}, items); err != nil {

@@ -82,7 +82,7 @@ func livesUntilKilled(dir string) error {
 				case 1:
 					_, err = s.Move(ctx, d.ID, InboxID, UIDs(out[0].UID), TrashID)
 				case 3:
-					if _, _, err = s.Expunge(ctx, d.ID, InboxID, UIDs(out[0].UID), false); err == nil {
+					if _, err = s.Expunge(ctx, d.ID, InboxID, UIDs(out[0].UID), false); err == nil {
 						fmt.Println("expunged", name)
 					}
 				case 4:

@@ -6,43 +6,48 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 )
 
-// Expunge removes the items of set that exist, only those marked Deleted if onlyDeleted, and returns their UIDs and the
-// highest change number they got (0 if none went). Sets of more than BatchRows items are several transactions; after an error
+// Expunged are the items that Expunge removed.
+type Expunged struct {
+	UIDs    UIDSet
+	Items   []ItemID // by UID
+	Highest ModSeq   // the highest change number they got; 0 if none went
+}
+
+// Expunge removes the items of set that exist, only those marked Deleted if onlyDeleted. Sets of more than BatchRows items are several transactions; after an error
 // the result says what went before it. Faults: NotFound Mailbox and Folder, State Mailbox.
-func (s *Store) Expunge(ctx context.Context, id ID, f FolderID, set UIDSet, onlyDeleted bool) (UIDSet, ModSeq, error) {
+func (s *Store) Expunge(ctx context.Context, id ID, f FolderID, set UIDSet, onlyDeleted bool) (gone Expunged, err error) {
 	if onlyDeleted {
 		// Usually few of many: find them first.
 		marked, err := s.marked(ctx, id, f, set)
 		if err != nil {
-			return nil, 0, err
+			return gone, err
 		}
 		set = marked
 	}
 	pieces, err := s.pieces(ctx, id, f, set)
 	if err != nil {
-		return nil, 0, err
+		return gone, err
 	}
-	var all UIDSet
-	var highest ModSeq
 	for _, piece := range pieces {
-		var went UIDSet
+		var went []row
 		var t tally
 		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 			went, t, err = s.expungePiece(ctx, tx, id, f, piece, onlyDeleted)
 			return err
 		})
 		if err != nil {
-			return all, highest, err
+			return gone, err
 		}
-		for _, r := range went {
-			all.addRange(r)
+		for _, w := range went {
+			gone.UIDs.add(w.uid)
+			gone.Items = append(gone.Items, w.item)
 		}
-		highest = max(highest, t.highest)
+		gone.Highest = max(gone.Highest, t.highest)
 	}
-	return all, highest, nil
+	return gone, nil
 }
 
-func (s *Store) expungePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, set UIDSet, onlyDeleted bool) (went UIDSet, t tally, err error) {
+func (s *Store) expungePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, set UIDSet, onlyDeleted bool) (rows []row, t tally, err error) {
 	l, err := s.lock(ctx, tx, id, s.most(set), 0, 0)
 	if err != nil {
 		return nil, t, err
@@ -51,11 +56,9 @@ func (s *Store) expungePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, 
 	if err != nil {
 		return nil, t, err
 	}
-	var rows []row
 	for _, w := range found {
 		if !onlyDeleted || w.flags.Has(Deleted) {
 			rows = append(rows, w)
-			went.add(w.uid)
 		}
 	}
 	if len(rows) == 0 {
@@ -68,7 +71,7 @@ func (s *Store) expungePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, 
 		return nil, t, err
 	}
 	_, _, err = s.apply(ctx, tx, id, f, &t)
-	return went, t, err
+	return rows, t, err
 }
 
 // marked returns the UIDs of set whose items are marked Deleted.

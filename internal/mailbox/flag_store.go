@@ -11,6 +11,8 @@ import (
 type StoreResult struct {
 	// Changed are the items whose flags are new, ascending by UID.
 	Changed []FlagUpdate
+	// Items are the ids of Changed, in its order.
+	Items []ItemID
 	// Same are the items that had these flags already: their ModSeq stays.
 	Same []FlagUpdate
 	// Failed are the items left alone because they were changed after unchangedSince: RFC 7162's MODIFIED.
@@ -47,6 +49,7 @@ func (s *Store) StoreFlags(ctx context.Context, id ID, f FolderID, set UIDSet, c
 			return all, err
 		}
 		all.Changed = append(all.Changed, r.Changed...)
+		all.Items = append(all.Items, r.Items...)
 		all.Same = append(all.Same, r.Same...)
 		for _, u := range r.Failed {
 			all.Failed.addRange(u)
@@ -77,6 +80,7 @@ func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, se
 			t.mark(-1, w.flags)
 			t.mark(1, flags)
 			r.Changed = append(r.Changed, FlagUpdate{w.uid, flags, t.highest})
+			r.Items = append(r.Items, w.item)
 		}
 	}
 	if len(r.Changed) == 0 {

@@ -194,6 +194,9 @@ func (m *machine) storeFlags(rt *rapid.T) {
 			if len(changed) == 0 || changed[0].UID != u || changed[0].Flags != flags {
 				rt.Fatalf("StoreFlags told of %v where UID %d got %v", changed, u, flags)
 			}
+			if id := got.Items[len(got.Changed)-len(changed)]; id != it.id {
+				rt.Fatalf("StoreFlags told of item %d where UID %d is %d", id, u, it.id)
+			}
 			m.fresh(rt, changed[0].ModSeq)
 			it.flags, it.modseq = flags, changed[0].ModSeq
 			changed = changed[1:]
@@ -229,8 +232,8 @@ func (m *machine) copy(rt *rapid.T) {
 	}
 	for i, u := range in {
 		row := rows[c.To[i]]
-		if m.ids[row.ID] || row.ID == 0 {
-			rt.Fatalf("copy %d has id %d", c.To[i], row.ID)
+		if m.ids[row.ID] || row.ID == 0 || c.Copies[i] != row.ID || c.Items[i] != sources[u].id {
+			rt.Fatalf("copy %d of %d has id %d, and is told as %d of %d", c.To[i], sources[u].id, row.ID, c.Copies[i], c.Items[i])
 		}
 		m.ids[row.ID] = true
 		m.fresh(rt, row.ModSeq)
@@ -264,6 +267,9 @@ func (m *machine) moved(rt *rapid.T, f, g *modelFolder, to FolderID, c Copied) {
 	}
 	for i, u := range c.From {
 		it := f.items[u]
+		if c.Items[i] != it.id {
+			rt.Fatalf("the moved %d is told as %d", it.id, c.Items[i])
+		}
 		delete(f.items, u)
 		m.fresh(rt, rows[c.To[i]].ModSeq)
 		it.modseq = rows[c.To[i]].ModSeq
@@ -276,18 +282,20 @@ func (m *machine) expunge(rt *rapid.T) {
 	set := anySet(rt, f)
 	only := rapid.Bool().Draw(rt, "only deleted")
 	var want UIDSet
+	var items []ItemID
 	for _, u := range f.in(set) {
 		if !only || f.items[u].flags.Has(Deleted) {
 			want.add(u)
+			items = append(items, f.items[u].id)
 			delete(f.items, u)
 		}
 	}
-	went, highest, err := m.Expunge(context.Background(), m.id, fid, set, only)
-	if err != nil || went.String() != want.String() || (highest == 0) != (len(want) == 0) {
-		rt.Fatalf("Expunge removed %s and not %s, number %d: %v", went, want, highest, err)
+	gone, err := m.Expunge(context.Background(), m.id, fid, set, only)
+	if err != nil || gone.UIDs.String() != want.String() || !slices.Equal(gone.Items, items) || (gone.Highest == 0) != (len(want) == 0) {
+		rt.Fatalf("Expunge removed %+v and not %s, %v: %v", gone, want, items, err)
 	}
-	if highest > 0 {
-		m.fresh(rt, highest)
+	if gone.Highest > 0 {
+		m.fresh(rt, gone.Highest)
 	}
 }
 
@@ -401,6 +409,7 @@ func (m *machine) renameInbox(rt *rapid.T) {
 	c := Copied{From: inbox.uids()}
 	for i := range c.From {
 		c.To = append(c.To, UID(i+1))
+		c.Items = append(c.Items, inbox.items[c.From[i]].id)
 	}
 	m.moved(rt, inbox, g, id, c)
 }

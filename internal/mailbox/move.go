@@ -64,6 +64,7 @@ func (s *Store) movePiece(ctx context.Context, tx *db.Tx, id ID, from FolderID, 
 		moves = append(moves, int64(w.uid), int64(uid)+int64(i), change)
 		gone = append(gone, change, int64(w.uid), int64(w.item))
 		c.From, c.To = append(c.From, w.uid), append(c.To, uid+UID(i))
+		c.Items = append(c.Items, w.item)
 	}
 	now := micros(s.clock.Now())
 	if _, err := s.bulk.move.exec(ctx, tx, []any{int64(id), int64(from), int64(to), now}, moves); err != nil {

@@ -80,7 +80,7 @@ func second[T any](_ T, err error) error { return err }
 // purge removes a mailbox of five messages while its owner gets another.
 func (r *rig) purge(t *testing.T, id ID, o Owner, closeBox, create func(context.Context, *db.Tx) error) {
 	ctx := t.Context()
-	_, _, err := r.Expunge(ctx, id, InboxID, UIDs(2), false)
+	_, err := r.Expunge(ctx, id, InboxID, UIDs(2), false)
 	r.ok(err)
 	_, err = r.DefineKeywords(ctx, id, []string{"x"})
 	r.ok(err)
@@ -155,7 +155,7 @@ func TestQuotaCountsCopies(t *testing.T) {
 		wantFault(t, err, fault.OverQuota, fault.Mailbox)
 		_, err = r.Move(ctx, id, InboxID, AllUIDs(), TrashID) // needs no room
 		r.ok(err)
-		_, _, err = r.Expunge(ctx, id, TrashID, UIDs(3), false) // 1 and 2 were the copies taken back
+		_, err = r.Expunge(ctx, id, TrashID, UIDs(3), false) // 1 and 2 were the copies taken back
 		r.ok(err)
 		r.put(id, InboxID, "message x", 0)
 	})

@@ -130,7 +130,7 @@ func (m *agingMachine) copy(rt *rapid.T) {
 func (m *agingMachine) expunge(rt *rapid.T) {
 	f := m.folder(rt)
 	set, ids := m.some(rt, f)
-	_, _, err := m.Expunge(context.Background(), m.id, f, set, false)
+	_, err := m.Expunge(context.Background(), m.id, f, set, false)
 	m.ok(err)
 	for _, id := range ids {
 		delete(m.items, id)

@@ -53,7 +53,7 @@ func TestSearch(t *testing.T) {
 			r.ok(err)
 			last = out[0]
 		}
-		_, _, err := r.Expunge(ctx, id, InboxID, UIDs(4), false)
+		_, err := r.Expunge(ctx, id, InboxID, UIDs(4), false)
 		r.ok(err)
 		unseen := Criterion{Op: FlagsAre, Mask: Seen}
 		flagged := Criterion{Op: FlagsAre, Mask: Flagged, Flags: Flagged}

@@ -58,7 +58,7 @@ func TestDeltaRun(t *testing.T) {
 		w.flag(stored[4], mailbox.FlagChange{Add: mailbox.Flagged})
 		_, err := w.mailboxes.Move(w.ctx, w.ann, mailbox.InboxID, mailbox.UIDs(stored[5].UID), mailbox.JunkID)
 		w.ok(err)
-		_, _, err = w.mailboxes.Expunge(w.ctx, w.ann, mailbox.InboxID, mailbox.UIDs(stored[6].UID), false)
+		_, err = w.mailboxes.Expunge(w.ctx, w.ann, mailbox.InboxID, mailbox.UIDs(stored[6].UID), false)
 		w.ok(err)
 
 		in.mail[2] = mail("read there", `\Seen`, "Later")

@@ -28,6 +28,8 @@ type Principal struct {
 	// Protocol and Address are the circumstances of the access: "IMAP", "SMTP", "API", and the client's address.
 	Protocol string
 	Address  netip.Addr
+	// UserAgent is what the client calls itself, empty where the protocol has no such word.
+	UserAgent string
 	// RequestID ties the audit record to the request's log line.
 	RequestID string
 }

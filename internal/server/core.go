@@ -104,12 +104,12 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	}
 	resolver := dns.New(c.DNSResolver)
 	parts.dialer = dial.New(resolver.Net(), c.AllowedNetworks)
-	groups, err := logGroups(c, parts.dialer, parts.clock)
+	groups, err := logGroups(c, parts.dialer)
 	if err != nil {
 		return nil, err
 	}
 	parts.audit = audit.New(d, parts.clock, audit.Config{
-		Retention: time.Duration(c.AuditRetentionDays) * 24 * time.Hour, Groups: groups, OrganizationARN: parts.organizationARN, Log: log,
+		Retention: time.Duration(c.AuditRetentionDays) * 24 * time.Hour, Groups: groups, Linger: linger, OrganizationARN: parts.organizationARN, Log: log,
 	})
 	if parts.ldap, err = externalDirectories(c, parts.dialer); err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		return nil, err
 	}
 	parts.availability = availability.New(availability.Config{
-		DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Dialer: parts.dialer, Log: log,
+		DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Dialer: parts.dialer, Audit: parts.audit, Log: log,
 		Functions: functions, Limit: c.LimitAvailability,
 	})
 	parts.spool = filepath.Join(dir, spoolName)

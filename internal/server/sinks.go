@@ -10,7 +10,6 @@ import (
 
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/audit/sink"
-	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/dial"
 )
@@ -21,11 +20,14 @@ const (
 	sinkAnswer  = 1 << 20
 )
 
+// linger is how long what is told waits for more to be sent with it.
+const linger = 250 * time.Millisecond
+
 // logGroups makes the log groups of the configuration.
-func logGroups(c *config.Config, d *dial.Dialer, now clock.Clock) (map[string]audit.Group, error) {
+func logGroups(c *config.Config, d *dial.Dialer) (map[string]audit.Group, error) {
 	groups := map[string]audit.Group{}
 	for arn, g := range c.LogGroups {
-		s, err := newSink(arn, g, d, now)
+		s, err := newSink(arn, g, d)
 		if err != nil {
 			return nil, fmt.Errorf("log_group.%q: %w", arn, err)
 		}
@@ -38,7 +40,7 @@ func logGroups(c *config.Config, d *dial.Dialer, now clock.Clock) (map[string]au
 	return groups, nil
 }
 
-func newSink(arn string, g config.LogGroup, d *dial.Dialer, now clock.Clock) (audit.Sink, error) {
+func newSink(arn string, g config.LogGroup, d *dial.Dialer) (audit.Sink, error) {
 	if g.Kind == "file" {
 		return sink.File{Path: g.Path}, nil
 	}
@@ -64,7 +66,7 @@ func newSink(arn string, g config.LogGroup, d *dial.Dialer, now clock.Clock) (au
 	case "otlp":
 		return sink.OTLP{HTTP: post, LogGroup: arn}, nil
 	case "cloudwatch":
-		return sink.NewCloudWatch(client, now, arn, g.URL)
+		return sink.NewCloudWatch(client, arn, g.URL)
 	}
 	return nil, fmt.Errorf("kind %q is unknown", g.Kind)
 }

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,21 +10,51 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
 
-// BenchmarkDeliver measures whole deliveries, from MAIL to the last 250, over the real core on SQLite with its syncs.
+// BenchmarkDeliver measures whole deliveries, from MAIL to the last 250, over the real core on SQLite with its syncs; told ones have
+// their events sent to a log group.
 func BenchmarkDeliver(b *testing.B) {
 	for _, clients := range []int{1, 16} {
 		for _, size := range []int{4 << 10, 64 << 10} {
-			b.Run(fmt.Sprintf("c%d-%dk", clients, size>>10), func(b *testing.B) { benchmarkDeliver(b, clients, size) })
+			b.Run(fmt.Sprintf("c%d-%dk", clients, size>>10), func(b *testing.B) { benchmarkDeliver(b, transporttest.OnSQLite(b), clients, size) })
 		}
+		b.Run(fmt.Sprintf("c%d-4k-told", clients), func(b *testing.B) {
+			w := transporttest.OnSQLite(b)
+			told := audit.New(w.DB, clock.System{}, audit.Config{
+				Linger: 250 * time.Millisecond, Groups: map[string]audit.Group{transporttest.LogGroup: {Sink: nowhere{}}},
+			})
+			w.Transport.Audit = told
+			w.Write(func(ctx context.Context, tx *db.Tx) error {
+				return w.Policy.PutMonitoringTx(ctx, tx, w.Acme, policy.Monitoring{LogGroup: transporttest.LogGroup})
+			})
+			ctx, cancel := context.WithCancel(b.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- told.Run(ctx) }()
+			benchmarkDeliver(b, w, clients, 4<<10)
+			cancel()
+			w.Must(<-ended)
+			if g := told.Groups()[0]; g.Sent+g.Waiting == 0 || g.Lost > 0 {
+				b.Errorf("the log group is %+v", g)
+			}
+		})
 	}
 }
 
-func benchmarkDeliver(b *testing.B, clients, size int) {
-	w := transporttest.OnSQLite(b)
+// nowhere takes every record.
+type nowhere struct{}
+
+// Send does nothing.
+func (nowhere) Send(context.Context, []audit.LogRecord) error { return nil }
+
+func benchmarkDeliver(b *testing.B, w *transporttest.World, clients, size int) {
 	for i := range clients {
 		w.SetQuota(w.User(fmt.Sprintf("user%d", i)), 1<<40)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/principal"
 )
 
 // mailRecord is what a log group is told of one event of a message; the trace is the same for all events of the message. The
@@ -150,6 +151,36 @@ func firstAddress(list []message.Entry) string {
 		}
 	}
 	return ""
+}
+
+// submission returns what tells the mailbox access log that the user submitted the message, in the transaction that stores it;
+// nil where nobody is told.
+func (x *Transaction) submission() func(context.Context, *db.Tx) error {
+	t, p := x.transport, x.sender.Principal
+	if !x.sender.Submitted || t.Audit == nil || !t.Audit.WantsAudit(audit.MailboxAccessLogs, p.Organization) {
+		return nil
+	}
+	return func(ctx context.Context, tx *db.Tx) error {
+		return t.Audit.AuditTx(ctx, tx, audit.MailboxAccessLogs, p.Organization, t.submitted(p, true))
+	}
+}
+
+// tellDenied tells the mailbox access log of a user who may not send, or not as whom the message says, where err is that.
+func (t *Transport) tellDenied(p principal.Principal, err error) {
+	if t.Audit != nil && err != nil && fault.KindOf(err) == fault.Denied {
+		t.Audit.Access(audit.MailboxAccessLogs, p.Organization, t.submitted(p, false))
+	}
+}
+
+func (t *Transport) submitted(p principal.Principal, allowed bool) audit.MailboxAccess {
+	e := audit.MailboxAccess{
+		Time: audit.Millis(t.Clock.Now()), RequestID: p.RequestID, UserID: p.ID, Protocol: p.Protocol, UserAgent: p.UserAgent,
+		Action: audit.ActSubmit, OwnerID: p.ID, ObjectType: audit.ObjectMessage, Allowed: allowed,
+	}
+	if p.Address.IsValid() {
+		e.SourceIP = p.Address.Unmap().String()
+	}
+	return e
 }
 
 // toldTimeout bounds the telling of a bounce, for which nobody waits.

@@ -3,10 +3,12 @@ package transport_test
 import (
 	"context"
 	"encoding/json"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -119,6 +121,52 @@ func TestNothingIsToldOfWhatIsNotStored(t *testing.T) {
 		s.Told(2)
 		if waiting := s.Audit.Groups()[0].Waiting; waiting != 0 {
 			t.Errorf("%d bytes wait of a message that was refused", waiting)
+		}
+	})
+}
+
+// TestSubmissionsAreTold holds the records submit_email_for_sending of WORKMAIL_MAILBOX_ACCESS_LOGS.
+func TestSubmissionsAreTold(t *testing.T) {
+	onBothSenders(t, transport.Daily{}, func(s *senders) {
+		s.World.Audit = audit.New(s.DB, s.Clock, audit.Config{Groups: map[string]audit.Group{
+			transporttest.LogGroup: {Sink: s.Sink, AuditLogs: []audit.Stream{audit.MailboxAccessLogs}},
+		}})
+		s.Transport.Audit = s.World.Audit
+		sender := transport.Sender{Principal: user(s.World, s.ann), Submitted: true, From: address("ann@acme.awsapps.com")}
+		sender.Principal.Protocol, sender.Principal.RequestID, sender.Principal.Address = "SMTP", "r1", netip.MustParseAddr("192.0.2.7")
+		begin := func() *transport.Transaction {
+			x, err := s.Begin(t.Context(), sender)
+			s.Must(err)
+			s.Must(x.Add(t.Context(), address(internal)))
+			return x
+		}
+		told := func(allowed string) {
+			t.Helper()
+			want := `{"event_timestamp":1795435200000,"request_id":"r1","user_id":"` + string(s.ann) + `","protocol":"SMTP","source_ip":"192.0.2.7",` +
+				`"action":"submit_email_for_sending","owner_id":"` + string(s.ann) + `","object_type":"Message","action_allowed":` + allowed + `}`
+			if got := s.Told(1)[0]; got != want {
+				t.Errorf("told as\n%s\nwant\n%s", got, want)
+			}
+		}
+		s.Must(store(t.Context(), begin(), "From: ann@acme.awsapps.com\r\n\r\n"))
+		told("true")
+		for text, kind := range map[string]fault.Kind{"From: bob@acme.awsapps.com\r\n\r\n": fault.Denied, "Subject: from nobody\r\n\r\n": fault.Invalid} {
+			if err := store(t.Context(), begin(), text); fault.KindOf(err) != kind {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+		told("false") // for the first alone
+		sender.From = address("bob@acme.awsapps.com")
+		if _, err := s.Begin(t.Context(), sender); fault.KindOf(err) != fault.Denied {
+			t.Error(err)
+		}
+		told("false")
+		x, err := s.Begin(t.Context(), transport.Sender{From: address("x@far.example")}) // nobody of ours submits it
+		s.Must(err)
+		s.Must(x.Add(t.Context(), address(internal)))
+		s.Must(store(t.Context(), x, "From: x@far.example\r\n\r\n"))
+		if waiting := s.World.Audit.Groups()[0].Waiting; waiting != 0 {
+			t.Errorf("%d bytes are told of mail from outside", waiting)
 		}
 	})
 }

@@ -35,6 +35,7 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 	}
 	if x.sender.Submitted {
 		if b, err = x.submit(ctx, b, traceLength); err != nil {
+			x.transport.tellDenied(x.sender.Principal, err)
 			return err
 		}
 	}
@@ -48,18 +49,22 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 // also returns what is done in the transaction that stores the message, whose header is given: telling of it, then counting
 // it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte) func(context.Context, *db.Tx) error {
-	tell, count := x.events(header), x.count()
-	switch {
-	case tell == nil:
-		return count
-	case count == nil:
-		return tell
+	var all []func(context.Context, *db.Tx) error
+	for _, do := range []func(context.Context, *db.Tx) error{x.events(header), x.submission(), x.count()} {
+		if do != nil {
+			all = append(all, do)
+		}
+	}
+	if len(all) == 0 {
+		return nil
 	}
 	return func(ctx context.Context, tx *db.Tx) error {
-		if err := tell(ctx, tx); err != nil {
-			return err
+		for _, do := range all {
+			if err := do(ctx, tx); err != nil {
+				return err
+			}
 		}
-		return count(ctx, tx)
+		return nil
 	}
 }
 

@@ -142,6 +142,7 @@ func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
 		return x.watchTx(ctx, tx, o.Key, o.ID)
 	})
 	if err != nil {
+		t.tellDenied(s.Principal, err)
 		return nil, err
 	}
 	return x, nil

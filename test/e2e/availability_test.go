@@ -102,6 +102,8 @@ func TestAvailabilityIsReallyTried(t *testing.T) {
 			if allowed {
 				text = "allowed_networks = [\"127.0.0.1\", \"::1\"]\n" + text
 			}
+			told := filepath.Join(t.TempDir(), "told.jsonl")
+			text += fmt.Sprintf("[log_group.%q]\nkind = \"file\"\npath = %q\naudit_logs = [\"WORKMAIL_AVAILABILITY_PROVIDER_LOGS\"]\n", logGroup("told"), told)
 			s := harness.Start(t, harness.Options{
 				DatabaseURL: url, Env: []string{"SSL_CERT_FILE=" + ca}, Flags: []string{"--config", file(fmt.Sprint(allowed, ".toml"), text)},
 			})
@@ -143,8 +145,19 @@ func TestAvailabilityIsReallyTried(t *testing.T) {
 			if asked := p.asked.Load() - before; asked > 0 != allowed {
 				t.Errorf("allowed %t, and the partner was asked %d times", allowed, asked)
 			}
-			if strings.Contains(s.Log(), "-password") {
-				t.Errorf("the log tells a password:\n%s", s.Log())
+			var lines string
+			harness.Eventually(t, "all five trials are told", func() bool {
+				text, err := os.ReadFile(told)
+				lines = string(text)
+				return err == nil && strings.Count(lines, "\n") == 5
+			})
+			successes := strings.Count(lines, `"availability_event_successful":true`)
+			if want := map[bool]int{true: 2}[allowed]; successes != want || strings.Count(lines, `"organization_arn":"arn:aws:workmail:`) != 5 ||
+				!strings.Contains(lines, `"type":"EWS","domain":"far.example","ews_endpoint":"`+p.URL) {
+				t.Errorf("allowed %t, and the trials are told as\n%s", allowed, lines)
+			}
+			if strings.Contains(s.Log()+lines, "-password") {
+				t.Errorf("a log tells a password:\n%s\n%s", s.Log(), lines)
 			}
 		})
 	}

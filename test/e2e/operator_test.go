@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"database/sql"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	_ "modernc.org/sqlite" // damages a store behind the server's back
 
@@ -55,6 +57,38 @@ func damage(t *testing.T, dir string, statements ...string) {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
+}
+
+// TestTheAuditTrailIsKeptAsLongAsTheSettingSays restarts a server whose trail has records of five and three days ago.
+func TestTheAuditTrailIsKeptAsLongAsTheSettingSays(t *testing.T) {
+	s := harness.Start(t, harness.Options{})
+	s.Stop()
+	for name, days := range map[string]int{"Older": 5, "Old": 3, "Young": 0} {
+		damage(t, s.Dir, fmt.Sprintf(`INSERT INTO audit_record (organization, time, key, operation, subject, outcome, detail, actor_kind, actor_id, actor_name, protocol, address, request)
+			VALUES ('', %d, %d, '%s', '', '', '', 0, '', '', '', '', '')`, time.Now().AddDate(0, 0, -days).UnixMicro(), days, name))
+	}
+	for _, c := range []struct{ days, want string }{{"4", "Old Young"}, {"2", "Young"}} {
+		s = harness.Start(t, harness.Options{Dir: s.Dir, Flags: []string{"--audit-retention-days", c.days}})
+		harness.Eventually(t, "with "+c.days+" days there is left: "+c.want, func() bool { return kept(t, s.Dir) == c.want })
+		s.Stop()
+	}
+}
+
+// kept are the operations Older, Old and Young of the audit trail, by their age.
+func kept(t *testing.T, dir string) string {
+	t.Helper()
+	d, err := sql.Open("sqlite", filepath.Join(dir, "pennypost.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var names sql.NullString
+	err = d.QueryRowContext(t.Context(), `SELECT GROUP_CONCAT(operation, ' ') FROM (SELECT operation FROM audit_record
+		WHERE operation IN ('Older', 'Old', 'Young') ORDER BY time)`).Scan(&names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names.String
 }
 
 func TestKeyVerbs(t *testing.T) {

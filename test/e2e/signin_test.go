@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -100,7 +102,9 @@ func TestSignInByAnIdentityProvider(t *testing.T) {
 	harness.Engines(t, func(t *testing.T, database string) {
 		t.Parallel()
 		provider := harness.StartOpenID(t)
-		s := harness.Start(t, harness.Options{DatabaseURL: database, Flags: []string{"--config", provider.Config(instance)}})
+		config, told := provider.Config(instance), filepath.Join(t.TempDir(), "told.jsonl")
+		harness.Append(t, config, fmt.Sprintf("[log_group.%q]\nkind = 'file'\npath = %q\naudit_logs = ['AUTHENTICATION_LOGS', 'WORKMAIL_PERSONAL_ACCESS_TOKEN_LOGS']\n", logGroup("told"), told))
+		s := harness.Start(t, harness.Options{DatabaseURL: database, Flags: []string{"--config", config}})
 		provider.Register(s, map[string]map[string]any{
 			annsIdentity:  {"preferred_username": "ann"},
 			"bob-at-work": {"email": "bob@elsewhere.example", "email_verified": true},
@@ -189,6 +193,13 @@ func TestSignInByAnIdentityProvider(t *testing.T) {
 		if ann.Status != http.StatusNotFound {
 			t.Errorf("the organisation without a provider: %d %s", ann.Status, ann.Page)
 		}
+		harness.Eventually(t, "the log group is told of tokens made, used and deleted", func() bool {
+			text, err := os.ReadFile(told)
+			lines := string(text)
+			return err == nil && strings.Count(lines, `"protocol":"webapp"`) == 4 && strings.Count(lines, `"action":"create","personal_access_token_id"`) == 3 &&
+				strings.Count(lines, `"action":"delete","personal_access_token_id"`) == 2 && strings.Contains(lines, `"name":"laptop"`) &&
+				strings.Contains(lines, `"auth_successful":true,"personal_access_token_id":"`+id+`"`) && !strings.Contains(lines, "WebMail") && !strings.Contains(lines, "ppat_")
+		})
 	})
 }
 

@@ -2,8 +2,6 @@ package sink
 
 import (
 	"bufio"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,14 +13,17 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	logs "go.opentelemetry.io/proto/otlp/logs/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/pennypost/pennypost/internal/audit"
-	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/leash"
 )
 
@@ -63,6 +64,33 @@ func TestFile(t *testing.T) {
 	}
 	if err := (File{Path: "/dev/full"}).Send(t.Context(), records("{}")); err == nil {
 		t.Error("a full disk took a record")
+	}
+}
+
+// TestAFullFileKeepsWholeLines has the system write half of what is sent.
+func TestAFullFileKeepsWholeLines(t *testing.T) {
+	f := File{Path: filepath.Join(t.TempDir(), "events.jsonl")}
+	if err := f.Send(t.Context(), records(`{"n":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	small := before
+	small.Cur = 20
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
+		t.Fatal(err)
+	}
+	failed := f.Send(t.Context(), records(`{"n":2}`, `{"n":3}`))
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(f.Path); failed == nil || errors.Is(failed, audit.ErrRefused) || string(got) != "{\"n\":1}\n" || err != nil {
+		t.Errorf("sent with %v, and the file holds %q, %v", failed, got, err)
+	}
+	if err := f.Send(t.Context(), records(`{"n":2}`)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -144,8 +172,10 @@ func TestOTLP(t *testing.T) {
 }
 
 func TestFits(t *testing.T) {
-	at := func(ms int64, size int) logEvent { return logEvent{ms, strings.Repeat("x", size)} }
-	for want, events := range map[int][]logEvent{
+	at := func(ms int64, size int) types.InputLogEvent {
+		return types.InputLogEvent{Timestamp: &ms, Message: aws.String(strings.Repeat("x", size))}
+	}
+	for want, events := range map[int][]types.InputLogEvent{
 		2: {at(0, 1), at(maxPutSpan.Milliseconds(), 1), at(maxPutSpan.Milliseconds()+1, 1)},
 		1: {at(0, maxPutBytes), at(0, 1)},
 		3: {at(0, 1), at(0, 1), at(0, 1)},
@@ -154,7 +184,7 @@ func TestFits(t *testing.T) {
 			t.Errorf("%d of %d fit, want %d", got, len(events), want)
 		}
 	}
-	if got := fits(make([]logEvent, maxPutEvents+1)); got != maxPutEvents {
+	if got := fits(slices.Repeat([]types.InputLogEvent{at(0, 0)}, maxPutEvents+1)); got != maxPutEvents {
 		t.Errorf("%d small ones fit", got)
 	}
 }
@@ -197,22 +227,16 @@ func TestCloudWatch(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 	t.Setenv("AWS_SESSION_TOKEN", "")
 	url := moto(t)
-	c, err := NewCloudWatch(http.DefaultClient, clock.System{}, "arn:aws:logs:eu-west-1:123456789012:log-group:/mail/events:*", url)
+	c, err := NewCloudWatch(http.DefaultClient, "arn:aws:logs:eu-west-1:123456789012:log-group:/mail/events:*", url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Send(t.Context(), records("{}")); err == nil {
 		t.Error("a log group that doesn't exist took records")
 	}
-	call := func(operation string, input map[string]any) []byte {
-		t.Helper()
-		answer, err := c.call(context.Background(), operation, input)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return answer
+	if _, err := c.api.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &c.group}); err != nil {
+		t.Fatal(err)
 	}
-	call("CreateLogGroup", map[string]any{"logGroupName": "/mail/events"})
 	sent := records(`{"n":1}`, `{"n":2}`, `{"n":3}`)
 	sent[2].Stream = audit.AuthenticationLogs
 	for range 2 {
@@ -221,13 +245,14 @@ func TestCloudWatch(t *testing.T) {
 		}
 	}
 	read := func(stream audit.Stream) (texts []string) {
-		var page struct{ Events []struct{ Message string } }
-		answer := call("GetLogEvents", map[string]any{"logGroupName": "/mail/events", "logStreamName": stream, "startFromHead": true})
-		if err := json.Unmarshal(answer, &page); err != nil {
+		page, err := c.api.GetLogEvents(t.Context(), &cloudwatchlogs.GetLogEventsInput{
+			LogGroupName: &c.group, LogStreamName: aws.String(string(stream)), StartFromHead: aws.Bool(true),
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range page.Events {
-			texts = append(texts, e.Message)
+			texts = append(texts, *e.Message)
 		}
 		slices.Sort(texts)
 		return texts
@@ -235,7 +260,9 @@ func TestCloudWatch(t *testing.T) {
 	if got := fmt.Sprint(read(audit.EmailEvents), read(audit.AuthenticationLogs)); got != `[{"n":1} {"n":1} {"n":2} {"n":2}] [{"n":3} {"n":3}]` {
 		t.Errorf("CloudWatch holds %s", got)
 	}
-	call("DeleteLogStream", map[string]any{"logGroupName": "/mail/events", "logStreamName": audit.EmailEvents})
+	if _, err := c.api.DeleteLogStream(t.Context(), &cloudwatchlogs.DeleteLogStreamInput{LogGroupName: &c.group, LogStreamName: aws.String(string(audit.EmailEvents))}); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Send(t.Context(), sent[:1]); err == nil {
 		t.Error("a log stream that is gone took a record")
 	}

@@ -1,0 +1,71 @@
+package harness
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/pennypost/pennypost/internal/leash"
+)
+
+// Collector is an OpenTelemetry collector, which others wrote, that prints the logs it gets.
+type Collector struct {
+	URL string // of logs
+
+	t      testing.TB
+	config string
+	log    buffer
+}
+
+// FreeAddress is an address on this machine that nobody listened on a moment ago, for who must know it before it is used.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
+}
+
+// NewCollector sets up a collector on a free port; it is to be started.
+func NewCollector(t testing.TB) *Collector {
+	t.Helper()
+	address := FreeAddress(t)
+	c := &Collector{URL: "http://" + address + "/v1/logs", t: t, config: filepath.Join(t.TempDir(), "collector.yaml")}
+	text := fmt.Sprintf("receivers: {otlp: {protocols: {http: {endpoint: %q}}}}\n"+
+		"exporters: {debug: {verbosity: detailed, use_internal_logger: false}}\n"+
+		"service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}}\n", address)
+	if err := os.WriteFile(c.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Start starts the collector. The test's end ends it.
+func (c *Collector) Start() {
+	c.t.Helper()
+	program := filepath.Join(Root(), ".cache", "collector", "collector")
+	if _, err := os.Stat(program); err != nil {
+		c.t.Fatalf("this test needs a collector, which scripts/setup-test builds: %v", err)
+	}
+	cmd := exec.Command(program, "--config", c.config)
+	cmd.Stdout, cmd.Stderr = &c.log, &c.log
+	l, err := leash.Start(cmd, "KILL", "")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() {
+		if err := l.Close(); err != nil || c.t.Failed() {
+			c.t.Logf("the collector ended with %v:\n%s", err, c.log.String())
+		}
+	})
+}
+
+// Printed is what the collector printed so far.
+func (c *Collector) Printed() string { return c.log.String() }
