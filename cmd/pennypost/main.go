@@ -60,7 +60,7 @@ func root() *cobra.Command {
 	cmd := group("pennypost", "A mail server with the API of Amazon WorkMail")
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(serveCommand(), envCommand(), keyCommand(), domainCommand(), checkCommand(), versionCommand())
+	cmd.AddCommand(serveCommand(), envCommand(), keyCommand(), domainCommand(), checkCommand(), importCommand(), versionCommand())
 	return cmd
 }
 

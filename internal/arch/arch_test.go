@@ -47,7 +47,7 @@ var house = []layer{
 	{
 		name: "core",
 		packages: []string{
-			"internal/organization", "internal/transport", "internal/export", "internal/mailbox", "internal/identity",
+			"internal/migration", "internal/organization", "internal/transport", "internal/export", "internal/mailbox", "internal/identity",
 			"internal/policy", "internal/availability", "internal/directory", "internal/audit",
 		},
 		ordered: true,
@@ -164,6 +164,9 @@ func TestJudge(t *testing.T) {
 		{"internal/imap/wire", "internal/imap", false},
 		{"internal/organization", "internal/directory", true},
 		{"internal/directory", "internal/organization", false},
+		{"internal/migration", "internal/organization", true},
+		{"internal/organization", "internal/migration", false},
+		{"internal/migration/workmail", "internal/awsapi", false},
 		{"internal/directory", "internal/db", true},
 		{"internal/db", "internal/directory", false},
 		{"internal/db/dbtest", "internal/db", true},

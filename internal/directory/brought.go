@@ -179,6 +179,21 @@ func (s *Service) bringTx(ctx context.Context, tx *db.Tx, o *Organization, entit
 const insertDeleted = `INSERT INTO entity (key, organization, id, kind, state, name, name_key, hidden, role, resource_type, created, deleted)
 	VALUES ($1, $2, $3, $4, 3, $5, $6, $7, $8, $9, $10, $10)`
 
+const updateDeleted = `UPDATE entity SET name = $2, name_key = $3, hidden = $4, role = $5, resource_type = $6 WHERE key = $1 AND state = 3`
+
+// KeepDeletedTx keeps of an entity that is deleted here what elsewhere is kept of it: what e says. Groups never change their names.
+func (s *Service) KeepDeletedTx(ctx context.Context, tx *db.Tx, key int64, e Entity, t ResourceType) error {
+	if err := checkText("the name", e.Name, textLimit); err != nil {
+		return err
+	}
+	if e.Kind == KindGroup {
+		_, err := tx.Exec(ctx, updateHidden, key, e.Hidden)
+		return err
+	}
+	_, err := tx.Exec(ctx, updateDeleted, key, e.Name, Fold(e.Name), e.Hidden, int64(e.Role), int64(t))
+	return err
+}
+
 // BringDeletedTx makes an entity that is deleted elsewhere and was never here: its id keeps its meaning for the usual time. Faults:
 // Invalid, Exists (Entity) for a taken id.
 func (s *Service) BringDeletedTx(ctx context.Context, tx *db.Tx, o *Organization, e Entity, t ResourceType) (*Entity, error) {
@@ -197,6 +212,14 @@ func (s *Service) BringDeletedTx(ctx context.Context, tx *db.Tx, o *Organization
 		return nil, fmt.Errorf("bring the deleted %s %s: %w", e.Kind.word(), e.ID, err)
 	}
 	return s.EntityByIDTx(ctx, tx, o.Key, e.ID)
+}
+
+// ForgetAddressesTx ends what is remembered of a disabled entity's addresses: enabling it brings none back.
+func (s *Service) ForgetAddressesTx(ctx context.Context, tx *db.Tx, e *Entity) error {
+	if _, err := tx.Exec(ctx, forgetAddresses, e.Key); err != nil {
+		return fmt.Errorf("forget addresses: %w", err)
+	}
+	return nil
 }
 
 const setDates = `UPDATE entity SET enabled = $2, disabled = $3, mailbox_provisioned = $4, mailbox_deprovisioned = $5 WHERE key = $1`

@@ -59,10 +59,7 @@ func (s *Service) BringRegistrationTx(ctx context.Context, tx *db.Tx, o *directo
 	case e.State == directory.Enabled && have.State == directory.Enabled:
 		err = s.bringAddressTx(ctx, tx, o, have, e.Email)
 	case e.State == directory.Enabled:
-		var a directory.Address
-		if a, err = directory.ParseAddress(e.Email); err == nil {
-			err = s.registerTx(ctx, tx, o, have, a)
-		}
+		err = s.bringMailboxTx(ctx, tx, o, have, e.Email)
 	case e.State == directory.Disabled && have.State == directory.Enabled:
 		err = s.disableTx(ctx, tx, o, have)
 	case e.State != have.State:
@@ -72,6 +69,18 @@ func (s *Service) BringRegistrationTx(ctx context.Context, tx *db.Tx, o *directo
 		return err
 	}
 	return s.directory.DateTx(ctx, tx, have.Key, e)
+}
+
+// bringMailboxTx registers an entity, which has no aliases then: those that it has elsewhere come by themselves.
+func (s *Service) bringMailboxTx(ctx context.Context, tx *db.Tx, o *directory.Organization, e *directory.Entity, email string) error {
+	a, err := directory.ParseAddress(email)
+	if err != nil {
+		return err
+	}
+	if err := s.directory.ForgetAddressesTx(ctx, tx, e); err != nil {
+		return err
+	}
+	return s.registerTx(ctx, tx, o, e, a)
 }
 
 func (s *Service) bringAddressTx(ctx context.Context, tx *db.Tx, o *directory.Organization, e *directory.Entity, email string) error {
@@ -90,12 +99,15 @@ func (s *Service) bringAddressTx(ctx context.Context, tx *db.Tx, o *directory.Or
 
 // BringDeletedTx makes an entity DELETED that is so elsewhere, whether it is here or never was. Faults: Invalid, Exists (Entity).
 func (s *Service) BringDeletedTx(ctx context.Context, tx *db.Tx, o *directory.Organization, e directory.Entity, t directory.ResourceType) error {
-	_, err := s.directory.EntityByIDTx(ctx, tx, o.Key, e.ID)
+	have, err := s.directory.EntityByIDTx(ctx, tx, o.Key, e.ID)
 	if fault.KindOf(err) != fault.NotFound {
 		if err != nil {
 			return err
 		}
-		return s.TakeAwayTx(ctx, tx, o, e.ID, e.Kind)
+		if err := s.TakeAwayTx(ctx, tx, o, e.ID, e.Kind); err != nil {
+			return err
+		}
+		return s.directory.KeepDeletedTx(ctx, tx, have.Key, e, t)
 	}
 	made, err := s.directory.BringDeletedTx(ctx, tx, o, e, t)
 	if err != nil {

@@ -28,6 +28,7 @@ import (
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/migration"
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/policy/iam"
@@ -54,6 +55,7 @@ type core struct {
 	exports       *export.Service
 	exportJobs    *job.Runner // waits for buckets
 	organizations *organization.Service
+	migration     *migration.Service
 	transport     *transport.Transport
 	spool         string // directory of large messages on their way in
 	door          *identity.Door
@@ -78,7 +80,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), availability.Migrations(), export.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
 		),
 		Log: log,
 	})
@@ -166,6 +168,11 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability, Mailboxes: parts.mailboxes, Exports: parts.exports, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
 		MailboxMB: int64(c.LimitMailboxMB), MirrorEvery: time.Duration(c.DirectorySeconds) * time.Second,
+		EraseTx: migration.EraseTx,
+	})
+	parts.migration = migration.New(migration.Config{
+		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability,
+		Organizations: parts.organizations, Audit: parts.audit,
 	})
 	parts.door = identity.NewDoor(parts.directory, parts.policy, parts.center, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.impersonation = identity.NewImpersonation(parts.policy, parts.audit, parts.root, parts.clock, log)
@@ -267,7 +274,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 		faults = append(faults, "database: "+err.Error())
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
-		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check,
+		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
