@@ -458,6 +458,14 @@ func TestImportWorkMail(t *testing.T) {
 				t.Errorf("the report does not speak of %q:\n%s", says, first.Stdout)
 			}
 		}
+		// Nobody has a password here until one is set; then the rules that came along let her in.
+		if got := to.SignIn("Ann.A@"+f.domain, password); !strings.HasPrefix(got, "NO") {
+			t.Error("a user signs in with the password of the source")
+		}
+		must(to.WorkMail().ResetPassword(t.Context(), &workmail.ResetPasswordInput{OrganizationId: f.org, UserId: f.ann, Password: aws.String("Another-" + password)}))(t)
+		if got := to.SignIn("Ann.A@"+f.domain, "Another-"+password); !strings.HasPrefix(got, "OK") {
+			t.Errorf("signing in with a new password: %s", got)
+		}
 		f.ews(to.WorkMail())
 		alike(t, look(t, f.api, f.org), look(t, to.WorkMail(), f.org))
 
@@ -482,6 +490,9 @@ func TestImportWorkMail(t *testing.T) {
 			}
 		}
 		alike(t, look(t, f.api, f.org), here)
+		if got := to.SignIn("boss@moving.awsapps.com", "Another-"+password); !strings.HasPrefix(got, "OK") {
+			t.Errorf("signing in by an alias after the delta: %s", got)
+		}
 		if r := to.Verb("check"); r.Status != 0 {
 			t.Errorf("check: %s", r)
 		}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,6 +27,9 @@ type reader struct {
 	org    *string
 	// progress is told how many entities of how many were read.
 	progress func(done, total int)
+
+	mu    sync.Mutex
+	notes []string // what could not be told of single entities
 }
 
 // Read reads an organisation. Its errors are sentences. progress may be nil.
@@ -152,13 +157,11 @@ func (r *reader) entities(ctx context.Context, inv *migration.Inventory) error {
 	g.SetLimit(callsAtOnce)
 	for i, one := range readers {
 		g.Go(func() error {
-			items, err := one(inner)
-			if err != nil && !vanished(err) { // gone since it was listed: not there
+			items, err := steady(inner, one)
+			if err != nil {
 				return explain(err)
 			}
-			if err == nil {
-				read[i] = items
-			}
+			read[i] = items
 			if n := int(done.Add(1)); r.progress != nil {
 				r.progress(n, len(readers))
 			}
@@ -171,6 +174,8 @@ func (r *reader) entities(ctx context.Context, inv *migration.Inventory) error {
 	for _, items := range read {
 		inv.Items = append(inv.Items, items...)
 	}
+	slices.Sort(r.notes)
+	inv.Untold = append(inv.Untold, r.notes...)
 	return nil
 }
 
@@ -206,8 +211,29 @@ func (r *reader) listed(ctx context.Context) (readers []func(context.Context) ([
 	return readers, nil
 }
 
-// vanished reports whether an entity is gone, or was disabled or deleted, since it was listed.
-func vanished(err error) bool {
+// errGone says that an entity that was listed is not there any more.
+var errGone = errors.New("it is gone")
+
+// readings is how often an entity is read that changes while it is read.
+const readings = 5
+
+// steady reads an entity, anew where it changed meanwhile. One that is gone has no items. One that can't be read ends the import: an
+// entity that is left out here would be taken for one that was deleted there.
+func steady(ctx context.Context, read func(context.Context) ([]migration.Item, error)) (items []migration.Item, err error) {
+	for range readings {
+		items, err = read(ctx)
+		if errors.Is(err, errGone) {
+			return nil, nil
+		}
+		if !otherState(err) {
+			break
+		}
+	}
+	return items, err
+}
+
+// otherState reports whether a call failed because its entity is in another state than it takes, or gone.
+func otherState(err error) bool {
 	var (
 		gone  *types.EntityNotFoundException
 		state *types.EntityStateException
@@ -215,10 +241,30 @@ func vanished(err error) bool {
 	return errors.As(err, &gone) || errors.As(err, &state)
 }
 
+// described turns the failure to describe what was listed into errGone where it is gone.
+func described(err error) error {
+	var gone *types.EntityNotFoundException
+	if errors.As(err, &gone) {
+		return errGone
+	}
+	return err
+}
+
+// hidden reports whether a list failed that the source may not give for an entity that is not enabled, and says so in the report.
+func (r *reader) hidden(err error, state types.EntityState, what string, id *string) bool {
+	if state == types.EntityStateEnabled || !otherState(err) {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notes = append(r.notes, fmt.Sprintf("%s of %s, which is %s: the source does not tell them", what, aws.ToString(id), state))
+	return true
+}
+
 func (r *reader) user(ctx context.Context, id *string) ([]migration.Item, error) {
 	u, err := r.client.DescribeUser(ctx, &workmail.DescribeUserInput{OrganizationId: r.org, UserId: id})
 	if err != nil {
-		return nil, err
+		return nil, described(err)
 	}
 	text := aws.ToString
 	v := migration.User{
@@ -251,7 +297,7 @@ func registration(id *string, state types.EntityState, v migration.Registration)
 func (r *reader) group(ctx context.Context, id *string) ([]migration.Item, error) {
 	g, err := r.client.DescribeGroup(ctx, &workmail.DescribeGroupInput{OrganizationId: r.org, GroupId: id})
 	if err != nil {
-		return nil, err
+		return nil, described(err)
 	}
 	items := []migration.Item{
 		migration.NewItem(migration.KindGroup, aws.ToString(id), migration.Group{
@@ -266,6 +312,9 @@ func (r *reader) group(ctx context.Context, id *string) ([]migration.Item, error
 	}
 	for pages := workmail.NewListGroupMembersPaginator(r.client, &workmail.ListGroupMembersInput{OrganizationId: r.org, GroupId: id}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
+		if r.hidden(err, g.State, "the members", id) {
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -281,7 +330,7 @@ func (r *reader) group(ctx context.Context, id *string) ([]migration.Item, error
 func (r *reader) resource(ctx context.Context, id *string) ([]migration.Item, error) {
 	e, err := r.client.DescribeResource(ctx, &workmail.DescribeResourceInput{OrganizationId: r.org, ResourceId: id})
 	if err != nil {
-		return nil, err
+		return nil, described(err)
 	}
 	v := migration.Resource{
 		Name: aws.ToString(e.Name), Type: string(e.Type), Hidden: e.HiddenFromGlobalAddressList, Deleted: e.State == types.EntityStateDeleted,
@@ -305,6 +354,9 @@ func (r *reader) resource(ctx context.Context, id *string) ([]migration.Item, er
 	}
 	for pages := workmail.NewListResourceDelegatesPaginator(r.client, &workmail.ListResourceDelegatesInput{OrganizationId: r.org, ResourceId: id}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
+		if r.hidden(err, e.State, "the delegates", id) {
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -342,6 +394,9 @@ func (r *reader) own(ctx context.Context, items []migration.Item, id *string, st
 	}
 	for pages := workmail.NewListMailboxPermissionsPaginator(r.client, &workmail.ListMailboxPermissionsInput{OrganizationId: r.org, EntityId: id}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
+		if r.hidden(err, state, "the permissions on the mailbox", id) {
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
