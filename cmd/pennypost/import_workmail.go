@@ -30,7 +30,9 @@ func importWorkMailCommand() *cobra.Command {
 	organization := cmd.Flags().String("organization", "", "id of the organization (m-…)")
 	cmd.Flags().StringVar(&s.Endpoint, "endpoint-url", "", "URL of the source, if it is not AWS's own of the region [$AWS_ENDPOINT_URL_WORKMAIL]")
 	cmd.Flags().StringVar(&s.Profile, "profile", "", "profile of the AWS credentials file")
-	dry := cmd.Flags().Bool("dry-run", false, "change nothing, and say what would be made, changed, removed and refused")
+	var options migration.Options
+	cmd.Flags().BoolVar(&options.AcceptLoss, "accept-loss", false, "disable and delete more than half of all who are enabled here, if that is so at the source")
+	cmd.Flags().BoolVar(&options.Dry, "dry-run", false, "change nothing, and say what would be made, changed, removed and refused")
 	report := cmd.Flags().String("report", "", "file to write the report to, as JSON")
 	if err := cmd.MarkFlagRequired("organization"); err != nil {
 		panic("pennypost: " + err.Error()) // the flag was added above
@@ -56,7 +58,7 @@ func importWorkMailCommand() *cobra.Command {
 			return err
 		}
 		return withOperator(cmd.Context(), c, func(o *server.Operator) error {
-			return importInventory(cmd.Context(), o, inv, *dry, *report, cmd.OutOrStdout())
+			return importInventory(cmd.Context(), o, inv, options, *report, cmd.OutOrStdout())
 		})
 	}
 	return cmd
@@ -82,10 +84,10 @@ func progress(out io.Writer) func(done, total int) {
 }
 
 // importInventory imports what was read, and reports. An import that ends early reports nothing: it is to be run again.
-func importInventory(ctx context.Context, t migration.Target, inv migration.Inventory, dry bool, file string, out io.Writer) error {
-	r, err := migration.Import(ctx, inv, t, dry)
+func importInventory(ctx context.Context, t migration.Target, inv migration.Inventory, options migration.Options, file string, out io.Writer) error {
+	r, err := migration.Import(ctx, inv, t, options)
 	if err != nil {
-		if !dry && fault.As(err) == nil {
+		if !options.Dry && fault.As(err) == nil {
 			return fmt.Errorf("the import stopped before its end, run it again to go on: %w", err)
 		}
 		return err

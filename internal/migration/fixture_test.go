@@ -159,7 +159,7 @@ func (t *port) Apply(ctx context.Context, b migration.Batch) ([]migration.Refusa
 // importAll imports an inventory, which must end.
 func (w *harbour) importAll(inv migration.Inventory) *migration.Report {
 	w.t.Helper()
-	r, err := migration.Import(w.ctx, inv, &port{w: w, left: -1}, false)
+	r, err := migration.Import(w.ctx, inv, &port{w: w, left: -1}, migration.Options{})
 	w.ok(err)
 	return r
 }

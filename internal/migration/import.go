@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/fault"
 )
 
 // Inventory is what an organisation is at its source.
@@ -29,8 +30,25 @@ type Target interface {
 // passes is how often what is to be done is looked for anew: an address may go from one to another who can have it only then.
 const passes = 4
 
-// Import makes t have what inv says, or with dry only tells what it would do. The report is complete where err is nil.
-func Import(ctx context.Context, inv Inventory, t Target, dry bool) (*Report, error) {
+// Options say how to import.
+type Options struct {
+	// Dry changes nothing and tells what would be done.
+	Dry bool
+	// AcceptLoss goes on where more is lost than is likely.
+	AcceptLoss bool
+}
+
+// The most that an import may disable or delete by itself of the users, groups and resources that are enabled here: more than this
+// share of them, and more than the number, is likelier a source that is being taken down than one whose people left.
+const (
+	lossShare  = 2 // half
+	lossNumber = 20
+)
+
+// Import makes t have what inv says, or only tells what it would do. The report is complete where err is nil. Faults: those of the
+// target; Conflict (Organization) for a loss that was not accepted.
+func Import(ctx context.Context, inv Inventory, t Target, options Options) (*Report, error) {
+	dry := options.Dry
 	before, err := here(ctx, t, inv.Organization)
 	if err != nil {
 		return nil, err
@@ -38,6 +56,14 @@ func Import(ctx context.Context, inv Inventory, t Target, dry bool) (*Report, er
 	todo := newPlan(inv.Items, before)
 	r := newReport(inv, dry)
 	r.plan(todo)
+	if lost, of := losses(inv.Items, before); lost > lossNumber && lost > of/lossShare {
+		why := fmt.Sprintf("%d of the %d users, groups and resources that are enabled here would be disabled or deleted, as they are at the source: "+
+			"is it being taken down? Give --accept-loss if that is wanted", lost, of)
+		if !dry && !options.AcceptLoss {
+			return nil, fault.New(fault.Conflict, fault.Organization, "%s", why)
+		}
+		r.Untold = append(r.Untold, why)
+	}
 	if dry {
 		refused, err := tryOut(ctx, inv, t, todo)
 		r.refused(refused)
@@ -62,6 +88,26 @@ func Import(ctx context.Context, inv Inventory, t Target, dry bool) (*Report, er
 	r.refused(todo.still(refused))
 	r.compare(inv.Items, now)
 	return r, nil
+}
+
+// losses counts the entities that an import brought and that are enabled here, and those of them that are not so there.
+func losses(there, here []Item) (lost, of int) {
+	want := index(there)
+	for _, item := range here {
+		var v Registration
+		if item.Kind != KindRegistration || !item.Brought || !enabled(item, &v) {
+			continue
+		}
+		of++
+		if other, is := want[item.Ref]; !is || !enabled(other, &v) {
+			lost++
+		}
+	}
+	return lost, of
+}
+
+func enabled(item Item, v *Registration) bool {
+	return json.Unmarshal(item.Value, v) == nil && v.State == directory.Enabled.String()
 }
 
 // here reads all that an organisation is at the target, with its ledger.
@@ -154,8 +200,7 @@ func newPlan(there, here []Item) *plan {
 // stepsDown reports whether an item disables an entity that is enabled here.
 func stepsDown(there, here Item) bool {
 	var t, h Registration
-	return there.Kind == KindRegistration && json.Unmarshal(there.Value, &t) == nil && json.Unmarshal(here.Value, &h) == nil &&
-		t.State == directory.Disabled.String() && h.State == directory.Enabled.String()
+	return there.Kind == KindRegistration && enabled(here, &h) && !enabled(there, &t) && t.State == directory.Disabled.String()
 }
 
 func index(items []Item) map[Ref]Item {

@@ -194,11 +194,11 @@ func TestImportIsTheSource(t *testing.T) {
 				inv := o.inventory()
 				if rapid.Bool().Draw(t, "dies") {
 					dying := &port{w: w, left: rapid.IntRange(0, 6).Draw(t, "batches")}
-					if _, err := migration.Import(w.ctx, inv, dying, false); err != nil && !errors.Is(err, errKilled) {
+					if _, err := migration.Import(w.ctx, inv, dying, migration.Options{}); err != nil && !errors.Is(err, errKilled) {
 						t.Fatal(err)
 					}
 				}
-				r, err := migration.Import(w.ctx, inv, &port{w: w, left: -1}, false)
+				r, err := migration.Import(w.ctx, inv, &port{w: w, left: -1}, migration.Options{})
 				if err != nil {
 					t.Fatalf("round %d: %v", round, err)
 				}
@@ -207,7 +207,7 @@ func TestImportIsTheSource(t *testing.T) {
 				}
 				before := w.all(o.id)
 				second := &port{w: w, left: -1}
-				if r, err = migration.Import(w.ctx, inv, second, false); err != nil || !r.Good() || second.batches != 0 {
+				if r, err = migration.Import(w.ctx, inv, second, migration.Options{}); err != nil || !r.Good() || second.batches != 0 {
 					t.Fatalf("round %d, again: %v, %d batches, refused %v", round, err, second.batches, r.Refused)
 				}
 				// Applied once more as a whole, as after a kill that lost the answers.
@@ -256,14 +256,14 @@ func TestDryRunTellsTheTruth(t *testing.T) {
 				if existed {
 					before = w.all(o.id)
 				}
-				dry, err := migration.Import(w.ctx, inv, &port{w: w, left: -1}, true)
+				dry, err := migration.Import(w.ctx, inv, &port{w: w, left: -1}, migration.Options{Dry: true})
 				if err != nil {
 					t.Fatal(err)
 				}
 				if exists() != existed || existed && !slices.Equal(before, w.all(o.id)) {
 					t.Fatal("a dry run changed something")
 				}
-				real, err := migration.Import(w.ctx, inv, &port{w: w, left: -1}, false)
+				real, err := migration.Import(w.ctx, inv, &port{w: w, left: -1}, migration.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}

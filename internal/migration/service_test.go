@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -163,7 +164,7 @@ func TestOrganizationsThatCannotBeTaken(t *testing.T) {
 			change(o, &v)
 			o.add(migration.KindOrganization, o.id, v)
 			o.add(migration.KindDMARC, "", migration.DMARC{})
-			_, err := migration.Import(w.ctx, o.inventory(), &port{w: w, left: -1}, false)
+			_, err := migration.Import(w.ctx, o.inventory(), &port{w: w, left: -1}, migration.Options{})
 			if fault.As(err) == nil || !strings.Contains(err.Error(), name) {
 				w.t.Errorf("a bad %s: %v", name, err)
 			}
@@ -228,7 +229,7 @@ func TestImportsAreAuditedAndErased(t *testing.T) {
 		stop()
 		<-ended
 		// It can't be brought here again: its id is known.
-		if _, err := migration.Import(w.ctx, o.inventory(), &port{w: w, left: -1}, false); fault.KindOf(err) != fault.State {
+		if _, err := migration.Import(w.ctx, o.inventory(), &port{w: w, left: -1}, migration.Options{}); fault.KindOf(err) != fault.State {
 			w.t.Errorf("import of an organization that was deleted here: %v", err)
 		}
 	})
@@ -252,6 +253,47 @@ func TestCheckFindsALedgerWithoutItsOrganization(t *testing.T) {
 			}
 			return err
 		}))
+	})
+}
+
+// TestASourceThatIsTakenDown: a run that would take away most of what is here does nothing, unless it is told to.
+func TestASourceThatIsTakenDown(t *testing.T) {
+	onBothStores(t, func(w *harbour) {
+		o := newOffice()
+		fill := func(enabled int) migration.Inventory {
+			o.begin()
+			for i := range 45 {
+				id, address := fmt.Sprintf("user-%d", i), ""
+				if i < enabled {
+					address = fmt.Sprintf("%s@%s", id, o.domain)
+				}
+				if i < enabled || i < 40 {
+					o.user(id, id, address)
+				}
+			}
+			o.items = slices.DeleteFunc(o.items, func(i migration.Item) bool {
+				return i.Kind == migration.KindQuota && enabled < 45
+			})
+			return o.inventory()
+		}
+		w.importAll(fill(45))
+		before := w.all(o.id)
+		down := fill(22)
+		_, err := migration.Import(w.ctx, down, &port{w: w, left: -1}, migration.Options{})
+		if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "23 of the 45") {
+			w.t.Errorf("a source that is taken down: %v", err)
+		}
+		r, err := migration.Import(w.ctx, down, &port{w: w, left: -1}, migration.Options{Dry: true})
+		w.ok(err)
+		if !strings.Contains(strings.Join(r.Untold, "\n"), "--accept-loss") || !slices.Equal(before, w.all(o.id)) {
+			w.t.Errorf("a dry run does not tell of the loss, or brings it about: %v", r.Untold)
+		}
+		if r := w.importAll(fill(23)); len(r.Refused) > 0 { // not more than half
+			w.t.Errorf("the departure of 22: %v", r.Refused)
+		}
+		if r, err = migration.Import(w.ctx, fill(1), &port{w: w, left: -1}, migration.Options{AcceptLoss: true}); err != nil || len(r.Refused) > 0 {
+			w.t.Errorf("a loss that is accepted: %v", err)
+		}
 	})
 }
 

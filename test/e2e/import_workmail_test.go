@@ -419,9 +419,14 @@ func importArgs(to *harness.Server, url, config, org string, more ...string) []s
 // importWorkMail imports an organisation and returns how it ended and its report.
 func importWorkMail(t *testing.T, from, to *harness.Server, url, config, org string, more ...string) (harness.Result, report) {
 	t.Helper()
+	return importAs(t, sourceEnv(from), to, url, config, org, more...)
+}
+
+func importAs(t *testing.T, env []string, to *harness.Server, url, config, org string, more ...string) (harness.Result, report) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.json")
 	result := harness.Run(t, harness.Command{
-		Name: harness.Binary(t), Args: importArgs(to, url, config, org, append(more, "--report", file)...), Env: sourceEnv(from),
+		Name: harness.Binary(t), Args: importArgs(to, url, config, org, append(more, "--report", file)...), Env: env,
 	})
 	var r report
 	if text, err := os.ReadFile(file); err == nil {
@@ -469,7 +474,11 @@ func TestImportWorkMail(t *testing.T) {
 		f.ews(to.WorkMail())
 		alike(t, look(t, f.api, f.org), look(t, to.WorkMail(), f.org))
 
-		again, r := importWorkMail(t, from, to, url, config, org)
+		// Again, by a profile that may only read, over TLS.
+		file := policyFile(t, "[reader]\n"+from.Verb("key", "create", "--policy", "AmazonWorkMailReadOnlyAccess").Stdout)
+		_, port, _ := strings.Cut(from.Addr("https"), ":")
+		again, r := importAs(t, []string{"AWS_CA_BUNDLE=" + from.Env["PENNYPOST_CA_FILE"], "AWS_SHARED_CREDENTIALS_FILE=" + file},
+			to, url, config, org, "--profile", "reader", "--region", "eu-west-1", "--endpoint-url", "https://localhost:"+port)
 		if again.Status != 0 || r.did() != 0 || len(r.Different)+len(r.Refused) != 0 {
 			t.Errorf("import again: %s\n%+v", again, r)
 		}
