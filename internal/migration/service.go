@@ -48,8 +48,8 @@ func New(c Config) *Service {
 	}
 }
 
-// BatchItems is how many items a batch should have at most, so that its transaction touches about a thousand rows.
-const BatchItems = 64
+// BatchItems is how many items a batch should have at most, so that its transaction touches a few hundred rows.
+const BatchItems = 32
 
 // Batch asks for changes of one organisation.
 type Batch struct {

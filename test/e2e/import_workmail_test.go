@@ -629,7 +629,7 @@ func populous(t *testing.T, s *harness.Server, alias string, users int) string {
 // TestImportResumes kills the import half way, then the server that it works beside, and goes on.
 func TestImportResumes(t *testing.T) {
 	harness.Engines(t, func(t *testing.T, url string) {
-		const users = 700
+		const users = 400
 		from := harness.Start(t, harness.Options{})
 		to := harness.Start(t, harness.Options{DatabaseURL: url})
 		org := populous(t, from, "crowd", users)
