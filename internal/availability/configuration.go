@@ -116,13 +116,66 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, org directo
 
 // Delete removes a configuration; where there is none, nothing happens.
 func (s *Service) Delete(ctx context.Context, p principal.Principal, org directory.OrgID, domain string) error {
-	domain = directory.Fold(domain)
 	return s.directory.Change(ctx, p, org, "DeleteAvailabilityConfiguration", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		if _, err := tx.Exec(ctx, deleteOne, o.Key, domain); err != nil {
-			return "", fmt.Errorf("delete the availability configuration of %s: %w", domain, err)
-		}
-		return domain, nil
+		return directory.Fold(domain), s.DeleteTx(ctx, tx, o, domain)
 	})
+}
+
+// DeleteTx is Delete in a transaction.
+func (s *Service) DeleteTx(ctx context.Context, tx *db.Tx, o *directory.Organization, domain string) error {
+	if _, err := tx.Exec(ctx, deleteOne, o.Key, directory.Fold(domain)); err != nil {
+		return fmt.Errorf("delete the availability configuration of %s: %w", domain, err)
+	}
+	return nil
+}
+
+// noPassword says that a configuration that is brought here from elsewhere lacks the password, which is told by nobody.
+const noPassword = "the password of its EWS user can't be read: make the configuration with CreateAvailabilityConfiguration"
+
+// BringTx makes the configuration of a domain all that c says, with its dates, in a transaction that holds the organisation for
+// itself. Faults: those of Create; BadConfiguration for an EWS server, unless the very one is configured already.
+func (s *Service) BringTx(ctx context.Context, tx *db.Tx, o *directory.Organization, c Configuration) error {
+	have, err := rowTx(ctx, tx, o.Key, directory.Fold(c.Domain))
+	if err != nil && !missing(err) {
+		return err
+	}
+	if ews := c.Provider.EWS; ews != nil {
+		if have == nil || have.endpoint != ews.Endpoint || have.username != ews.Username {
+			return fault.New(fault.BadConfiguration, fault.Resource, "%s", noPassword)
+		}
+		return nil
+	}
+	domain, err := check(c.Domain, c.Provider)
+	if err != nil {
+		return err
+	}
+	r := s.row(o.ID, domain, c.Provider)
+	if have != nil {
+		_, err = tx.Exec(ctx, update, o.Key, r.domain, r.endpoint, r.username, r.password, r.function, s.clock.Now().UnixMicro())
+		if err != nil {
+			err = fmt.Errorf("store the availability configuration of %s: %w", domain, err)
+		}
+	} else {
+		err = s.createTx(ctx, tx, o, r)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE availability_configuration SET created = $3, modified = $4 WHERE organization = $1 AND domain = $2`,
+		o.Key, domain, c.Created.UnixMicro(), c.Modified.UnixMicro())
+	if err != nil {
+		return fmt.Errorf("date the availability configuration of %s: %w", domain, err)
+	}
+	return nil
+}
+
+// ConfigurationsTx reads all configurations of an organisation, without passwords.
+func (s *Service) ConfigurationsTx(ctx context.Context, tx *db.Tx, o *directory.Organization) (all []Configuration, err error) {
+	rows, err := rowsTx(ctx, tx, listFrom, o.Key, "", int64(1)<<30)
+	for i := range rows {
+		all = append(all, rows[i].configuration())
+	}
+	return all, err
 }
 
 // List lists configurations by domain, without passwords. Fault: Invalid (Token).

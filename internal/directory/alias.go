@@ -32,19 +32,24 @@ func (s *Service) CreateAlias(ctx context.Context, p principal.Principal, org Or
 		return s.GateFirst(ctx, org, err)
 	}
 	return s.Change(ctx, p, org, "CreateAlias", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
-		e, err := s.lockEnabledTx(ctx, tx, o, string(entity), Narrow{IDOnly: true})
-		if err != nil {
-			return "", err
-		}
-		held, err := s.mayHoldTx(ctx, tx, o, e, a)
-		if err != nil || held {
-			return string(e.ID), err
-		}
-		if err := s.roomForAliasTx(ctx, tx, e); err != nil {
-			return "", err
-		}
-		return string(e.ID), insertAddressTx(ctx, tx, e, a, false)
+		return string(entity), s.CreateAliasTx(ctx, tx, o, entity, a)
 	})
+}
+
+// CreateAliasTx is CreateAlias in a transaction.
+func (s *Service) CreateAliasTx(ctx context.Context, tx *db.Tx, o *Organization, entity EntityID, a Address) error {
+	e, err := s.lockEnabledTx(ctx, tx, o, string(entity), Narrow{IDOnly: true})
+	if err != nil {
+		return err
+	}
+	held, err := s.mayHoldTx(ctx, tx, o, e, a)
+	if err != nil || held {
+		return err
+	}
+	if err := s.roomForAliasTx(ctx, tx, e); err != nil {
+		return err
+	}
+	return insertAddressTx(ctx, tx, e, a, false)
 }
 
 // lockEnabledTx finds an entity, locks it and refuses one that is not enabled.
@@ -110,27 +115,32 @@ func insertAddressTx(ctx context.Context, tx *db.Tx, e *Entity, a Address, prima
 // DeleteAlias takes an alias from an entity. One it does not have is no error. Faults: Invalid for the primary address,
 // NotFound (Entity), State (Entity) for a deleted one.
 func (s *Service) DeleteAlias(ctx context.Context, p principal.Principal, org OrgID, entity EntityID, alias string) error {
-	key := Fold(alias)
 	return s.Change(ctx, p, org, "DeleteAlias", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
-		e, err := s.ResolveTx(ctx, tx, o, string(entity), Narrow{IDOnly: true})
-		if err != nil {
-			return "", err
-		}
-		if e, err = s.lockLivingTx(ctx, tx, e); err != nil {
-			return "", err
-		}
-		if Fold(e.Email) == key {
-			return "", fault.New(fault.Invalid, fault.Address,
-				"%s is the primary address of %s %s; give it another one first", e.Email, e.Kind.word(), e.ID)
-		}
-		if _, err := tx.Exec(ctx, deleteAddress, o.Key, key, e.Key); err != nil {
-			return "", fmt.Errorf("delete address: %w", err)
-		}
-		if _, err := tx.Exec(ctx, `DELETE FROM remembered_address WHERE entity = $1 AND address_key = $2`, e.Key, key); err != nil {
-			return "", fmt.Errorf("forget address: %w", err)
-		}
-		return string(e.ID), nil
+		return string(entity), s.DeleteAliasTx(ctx, tx, o, entity, alias)
 	})
+}
+
+// DeleteAliasTx is DeleteAlias in a transaction.
+func (s *Service) DeleteAliasTx(ctx context.Context, tx *db.Tx, o *Organization, entity EntityID, alias string) error {
+	key := Fold(alias)
+	e, err := s.ResolveTx(ctx, tx, o, string(entity), Narrow{IDOnly: true})
+	if err != nil {
+		return err
+	}
+	if e, err = s.lockLivingTx(ctx, tx, e); err != nil {
+		return err
+	}
+	if Fold(e.Email) == key {
+		return fault.New(fault.Invalid, fault.Address,
+			"%s is the primary address of %s %s; give it another one first", e.Email, e.Kind.word(), e.ID)
+	}
+	if _, err := tx.Exec(ctx, deleteAddress, o.Key, key, e.Key); err != nil {
+		return fmt.Errorf("delete address: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM remembered_address WHERE entity = $1 AND address_key = $2`, e.Key, key); err != nil {
+		return fmt.Errorf("forget address: %w", err)
+	}
+	return nil
 }
 
 // ListAliases lists all addresses of an entity, the primary one included, in alphabetical order. Faults: NotFound (Entity),
@@ -198,28 +208,33 @@ func (s *Service) SetPrimaryAddress(ctx context.Context, p principal.Principal, 
 		if err != nil {
 			return "", err
 		}
-		held, err := s.mayBecomePrimaryTx(ctx, tx, o, e, a)
-		if err != nil {
-			return "", err
-		}
-		if !held {
-			if err := insertAddressTx(ctx, tx, e, a, false); err != nil {
-				return "", err
-			}
-		}
-		if _, err := tx.Exec(ctx, setPrimary, e.Key, a.Key); err != nil {
-			return "", fmt.Errorf("set primary address: %w", err)
-		}
-		if held {
-			if _, err := tx.Exec(ctx, `UPDATE address SET address = $3 WHERE organization = $1 AND address_key = $2`, o.Key, a.Key, a.Text); err != nil {
-				return "", fmt.Errorf("set primary address: %w", err)
-			}
-		}
-		if _, err := tx.Exec(ctx, setEmail, e.Key, a.Text); err != nil {
-			return "", fmt.Errorf("set primary address: %w", err)
-		}
-		return string(e.ID), nil
+		return string(e.ID), s.SetPrimaryTx(ctx, tx, o, e, a)
 	})
+}
+
+// SetPrimaryTx is SetPrimaryAddress of a locked entity.
+func (s *Service) SetPrimaryTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, a Address) error {
+	held, err := s.mayBecomePrimaryTx(ctx, tx, o, e, a)
+	if err != nil {
+		return err
+	}
+	if !held {
+		if err := insertAddressTx(ctx, tx, e, a, false); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(ctx, setPrimary, e.Key, a.Key); err != nil {
+		return fmt.Errorf("set primary address: %w", err)
+	}
+	if held {
+		if _, err := tx.Exec(ctx, `UPDATE address SET address = $3 WHERE organization = $1 AND address_key = $2`, o.Key, a.Key, a.Text); err != nil {
+			return fmt.Errorf("set primary address: %w", err)
+		}
+	}
+	if _, err := tx.Exec(ctx, setEmail, e.Key, a.Text); err != nil {
+		return fmt.Errorf("set primary address: %w", err)
+	}
+	return nil
 }
 
 // mayBecomePrimaryTx reports whether e has the address already; if not, it returns a fault unless e may take it as its

@@ -23,56 +23,62 @@ const (
 // AddDelegate makes a user or group a delegate of a resource. A repetition changes nothing. Faults: NotFound (Entity) for
 // either, State (Entity) when one of them is deleted, Invalid for a delegate that is a resource.
 func (s *Service) AddDelegate(ctx context.Context, p principal.Principal, org OrgID, resource, ident string) error {
-	return s.setDelegate(ctx, p, org, "AssociateDelegateToResource", resource, ident,
-		func(ctx context.Context, tx *db.Tx, r, d *Entity) error {
-			if d.Kind == KindResource {
-				return fault.New(fault.Invalid, fault.Entity, "resource %s can't be a delegate; only users and groups can", d.ID)
-			}
-			_, err := tx.Exec(ctx, insertDelegate, r.Key, d.Key)
-			return err
-		})
+	return s.Change(ctx, p, org, "AssociateDelegateToResource", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
+		return s.SetDelegateTx(ctx, tx, o, resource, ident, true)
+	})
 }
 
 // RemoveDelegate ends a delegation. One that does not exist is no error. Faults: NotFound (Entity) for either, State (Entity)
 // when one of them is deleted, or when the last delegate would go while the resource does not answer by itself.
 func (s *Service) RemoveDelegate(ctx context.Context, p principal.Principal, org OrgID, resource, ident string) error {
-	return s.setDelegate(ctx, p, org, "DisassociateDelegateFromResource", resource, ident,
-		func(ctx context.Context, tx *db.Tx, r, d *Entity) error {
-			if _, err := tx.Exec(ctx, deleteDelegate, r.Key, d.Key); err != nil {
-				return err
-			}
-			booking, err := s.ResourceTx(ctx, tx, r)
-			if err != nil || booking.Booking.AutoAccept {
-				return err
-			}
-			if err := needsDelegateTx(ctx, tx, r); fault.KindOf(err) != fault.BadConfiguration {
-				return err
-			}
-			return fault.New(fault.State, fault.Entity,
-				"resource %s does not answer requests by itself and %s is its last delegate; turn AutoAcceptRequests on or add another delegate first", r.ID, d.ID)
-		})
+	return s.Change(ctx, p, org, "DisassociateDelegateFromResource", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
+		return s.SetDelegateTx(ctx, tx, o, resource, ident, false)
+	})
 }
 
-func (s *Service) setDelegate(ctx context.Context, p principal.Principal, org OrgID, operation, resource, ident string,
-	fn func(ctx context.Context, tx *db.Tx, r, d *Entity) error,
-) error {
-	return s.Change(ctx, p, org, operation, func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
-		if err := o.resourcesHere(); err != nil {
-			return "", err
-		}
-		r, err := s.ResolveTx(ctx, tx, o, resource, Narrow{Kind: KindResource})
-		if err != nil {
-			return "", err
-		}
-		d, err := s.ResolveTx(ctx, tx, o, ident, Narrow{})
-		if err != nil {
-			return "", err
-		}
-		if r, d, err = s.lockPairTx(ctx, tx, r, d); err != nil {
-			return "", err
-		}
-		return string(r.ID), fn(ctx, tx, r, d)
-	})
+// SetDelegateTx is AddDelegate or, unless it is to be one, RemoveDelegate, in a transaction. It returns the resource's id.
+func (s *Service) SetDelegateTx(ctx context.Context, tx *db.Tx, o *Organization, resource, ident string, is bool) (string, error) {
+	if err := o.resourcesHere(); err != nil {
+		return "", err
+	}
+	r, err := s.ResolveTx(ctx, tx, o, resource, Narrow{Kind: KindResource})
+	if err != nil {
+		return "", err
+	}
+	d, err := s.ResolveTx(ctx, tx, o, ident, Narrow{})
+	if err != nil {
+		return "", err
+	}
+	if r, d, err = s.lockPairTx(ctx, tx, r, d); err != nil {
+		return "", err
+	}
+	if is {
+		return string(r.ID), addDelegateTx(ctx, tx, r, d)
+	}
+	return string(r.ID), s.removeDelegateTx(ctx, tx, r, d)
+}
+
+func addDelegateTx(ctx context.Context, tx *db.Tx, r, d *Entity) error {
+	if d.Kind == KindResource {
+		return fault.New(fault.Invalid, fault.Entity, "resource %s can't be a delegate; only users and groups can", d.ID)
+	}
+	_, err := tx.Exec(ctx, insertDelegate, r.Key, d.Key)
+	return err
+}
+
+func (s *Service) removeDelegateTx(ctx context.Context, tx *db.Tx, r, d *Entity) error {
+	if _, err := tx.Exec(ctx, deleteDelegate, r.Key, d.Key); err != nil {
+		return err
+	}
+	booking, err := s.ResourceTx(ctx, tx, r)
+	if err != nil || booking.Booking.AutoAccept {
+		return err
+	}
+	if err := needsDelegateTx(ctx, tx, r); fault.KindOf(err) != fault.BadConfiguration {
+		return err
+	}
+	return fault.New(fault.State, fault.Entity,
+		"resource %s does not answer requests by itself and %s is its last delegate; turn AutoAcceptRequests on or add another delegate first", r.ID, d.ID)
 }
 
 // needsDelegateTx returns a BadConfiguration fault when the resource has no delegate.

@@ -150,30 +150,35 @@ func proofToken() string {
 // in it, and for the default domain and the test domain.
 func (s *Service) DeregisterDomain(ctx context.Context, p principal.Principal, org OrgID, name string) error {
 	return s.ChangeAlone(ctx, p, org, "DeregisterMailDomain", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
-		d, err := domainTx(ctx, tx, o, name)
-		if fault.Is(err, fault.NotFound, fault.Domain) {
-			return Fold(name), nil
-		}
-		if err != nil {
-			return "", err
-		}
-		if d.test {
-			return "", fault.New(fault.InUse, fault.Domain, "domain %s is the organization's test domain; it stays", d.name)
-		}
-		if d.name == o.DefaultDomain {
-			return "", fault.New(fault.InUse, fault.Domain, "domain %s is the organization's default domain; make another one the default first", d.name)
-		}
-		var one int
-		if err := tx.QueryRow(ctx, addressInside, o.Key, d.name).Scan(&one); err == nil {
-			return "", fault.New(fault.InUse, fault.Domain, "domain %s still has addresses of users, groups or resources", d.name)
-		} else if !errors.Is(err, sql.ErrNoRows) {
-			return "", fmt.Errorf("look for addresses in %s: %w", d.name, err)
-		}
-		if _, err := tx.Exec(ctx, deleteDomain, o.Key, d.name); err != nil {
-			return "", fmt.Errorf("deregister domain %s: %w", d.name, err)
-		}
-		return d.name, nil
+		return Fold(name), s.DeregisterDomainTx(ctx, tx, o, name)
 	})
+}
+
+// DeregisterDomainTx is DeregisterDomain in a transaction that holds the organisation for itself.
+func (s *Service) DeregisterDomainTx(ctx context.Context, tx *db.Tx, o *Organization, name string) error {
+	d, err := domainTx(ctx, tx, o, name)
+	if fault.Is(err, fault.NotFound, fault.Domain) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if d.test {
+		return fault.New(fault.InUse, fault.Domain, "domain %s is the organization's test domain; it stays", d.name)
+	}
+	if d.name == o.DefaultDomain {
+		return fault.New(fault.InUse, fault.Domain, "domain %s is the organization's default domain; make another one the default first", d.name)
+	}
+	var one int
+	if err := tx.QueryRow(ctx, addressInside, o.Key, d.name).Scan(&one); err == nil {
+		return fault.New(fault.InUse, fault.Domain, "domain %s still has addresses of users, groups or resources", d.name)
+	} else if !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("look for addresses in %s: %w", d.name, err)
+	}
+	if _, err := tx.Exec(ctx, deleteDomain, o.Key, d.name); err != nil {
+		return fmt.Errorf("deregister domain %s: %w", d.name, err)
+	}
+	return nil
 }
 
 // GetDomain describes a mail domain. Faults: NotFound (Domain).
@@ -237,26 +242,37 @@ func (s *Service) ListDomains(ctx context.Context, p principal.Principal, org Or
 // (Domain).
 func (s *Service) SetDefaultDomain(ctx context.Context, p principal.Principal, org OrgID, name string) error {
 	return s.ChangeAlone(ctx, p, org, "UpdateDefaultMailDomain", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
-		if err := s.usableDomainTx(ctx, tx, o, name); err != nil {
-			return "", err
-		}
-		if _, err := tx.Exec(ctx, setDefaultDomain, o.Key, Fold(name)); err != nil {
-			return "", fmt.Errorf("set default domain: %w", err)
-		}
-		s.organizationChanged(tx, o.ID)
-		return Fold(name), nil
+		return Fold(name), s.SetDefaultDomainTx(ctx, tx, o, name)
 	})
+}
+
+// SetDefaultDomainTx is SetDefaultDomain in a transaction that holds the organisation for itself.
+func (s *Service) SetDefaultDomainTx(ctx context.Context, tx *db.Tx, o *Organization, name string) error {
+	if err := s.usableDomainTx(ctx, tx, o, name); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, setDefaultDomain, o.Key, Fold(name)); err != nil {
+		return fmt.Errorf("set default domain: %w", err)
+	}
+	s.organizationChanged(tx, o.ID)
+	o.DefaultDomain = Fold(name)
+	return nil
 }
 
 // VouchForDomain verifies a domain on an operator's word, where DNS can't. It is registered when it was not. Faults: Invalid,
 // InUse (Domain) when another organisation has proven it, Limit (Domain).
 func (s *Service) VouchForDomain(ctx context.Context, p principal.Principal, org OrgID, name string) error {
 	return s.ChangeAlone(ctx, p, org, "VerifyMailDomain", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
-		if err := s.RegisterDomainTx(ctx, tx, o, name); err != nil {
-			return "", err
-		}
-		return Fold(name), s.verifyTx(ctx, tx, o.Key, Fold(name), true)
+		return Fold(name), s.VouchForDomainTx(ctx, tx, o, name)
 	})
+}
+
+// VouchForDomainTx is VouchForDomain in a transaction that holds the organisation for itself.
+func (s *Service) VouchForDomainTx(ctx context.Context, tx *db.Tx, o *Organization, name string) error {
+	if err := s.RegisterDomainTx(ctx, tx, o, name); err != nil {
+		return err
+	}
+	return s.verifyTx(ctx, tx, o.Key, Fold(name), true)
 }
 
 // verifyTx marks a domain as proven, unless another organisation did so before: InUse (Domain).

@@ -39,22 +39,28 @@ func (s *Service) setMember(ctx context.Context, p principal.Principal, org OrgI
 		change = s.ChangeAlone // two who nest groups must see each other's edge, or they close a circle together
 	}
 	return change(ctx, p, org, operation, func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
-		g, err := s.ResolveTx(ctx, tx, o, group, Narrow{Kind: KindGroup})
-		if err != nil {
-			return "", err
-		}
-		m, err := s.ResolveTx(ctx, tx, o, member, Narrow{})
-		if err != nil {
-			return "", err
-		}
-		if g, m, err = s.lockPairTx(ctx, tx, g, m); err != nil {
-			return "", err
-		}
-		if !is {
-			return string(g.ID), removeMemberTx(ctx, tx, g, m)
-		}
-		return string(g.ID), addMemberTx(ctx, tx, g, m)
+		return s.SetMemberTx(ctx, tx, o, group, member, is)
 	})
+}
+
+// SetMemberTx is AddMember or, unless it is to be one, RemoveMember, in a transaction that holds the organisation for itself. It
+// returns the group's id.
+func (s *Service) SetMemberTx(ctx context.Context, tx *db.Tx, o *Organization, group, member string, is bool) (string, error) {
+	g, err := s.ResolveTx(ctx, tx, o, group, Narrow{Kind: KindGroup})
+	if err != nil {
+		return "", err
+	}
+	m, err := s.ResolveTx(ctx, tx, o, member, Narrow{})
+	if err != nil {
+		return "", err
+	}
+	if g, m, err = s.lockPairTx(ctx, tx, g, m); err != nil {
+		return "", err
+	}
+	if !is {
+		return string(g.ID), removeMemberTx(ctx, tx, g, m)
+	}
+	return string(g.ID), addMemberTx(ctx, tx, g, m)
 }
 
 // lockPairTx locks two living entities, the lower key first, so that two transactions can't wait for each other.

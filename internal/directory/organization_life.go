@@ -40,7 +40,10 @@ func CheckAlias(alias string) error {
 
 // NewOrganization asks for an organisation.
 type NewOrganization struct {
-	Alias string
+	// ID and OwnDirectoryID are those of an organisation that is brought here from elsewhere; empty makes new ones.
+	ID             OrgID
+	OwnDirectoryID string
+	Alias          string
 	// DirectoryID names an external directory; empty makes one of our own.
 	DirectoryID      string
 	Account, Region  string
@@ -53,6 +56,12 @@ type NewOrganization struct {
 func (s *Service) CheckNewOrganization(n NewOrganization) error {
 	if err := CheckAlias(n.Alias); err != nil {
 		return err
+	}
+	if n.ID != "" && !isOrgID(n.ID) {
+		return fault.New(fault.Invalid, fault.Organization, "%.64q is not the id of an organization", n.ID)
+	}
+	if n.OwnDirectoryID != "" && !isDirectoryID(n.OwnDirectoryID) {
+		return fault.New(fault.Invalid, fault.Directory, "%.64q is not the id of a directory", n.OwnDirectoryID)
 	}
 	if n.Interoperability && n.DirectoryID == "" {
 		return fault.New(fault.Invalid, fault.Directory, "interoperability needs an external directory: give a DirectoryId")
@@ -71,8 +80,15 @@ func (s *Service) InsertOrganizationTx(ctx context.Context, tx *db.Tx, n NewOrga
 		DirectoryID: n.DirectoryID, DirectoryType: OwnDirectoryType, DefaultDomain: s.TestDomain(n.Alias), KeyARN: n.KeyARN,
 		Interoperability: n.Interoperability, Created: s.clock.Now(),
 	}
+	if n.ID != "" {
+		o.ID = n.ID
+	}
 	if n.DirectoryID == "" {
-		o.DirectoryID = id.Directory()
+		if o.DirectoryID = n.OwnDirectoryID; o.DirectoryID == "" {
+			o.DirectoryID = id.Directory()
+		} else if err := s.ownDirectoryTx(ctx, tx, n.OwnDirectoryID); err != nil {
+			return nil, err
+		}
 	} else {
 		d, err := s.freeDirectoryTx(ctx, tx, n.DirectoryID)
 		if err != nil {
@@ -97,13 +113,28 @@ func (s *Service) InsertOrganizationTx(ctx context.Context, tx *db.Tx, n NewOrga
 	return o, nil
 }
 
-// freeDirectoryTx returns the external directory that an organisation may use.
-func (s *Service) freeDirectoryTx(ctx context.Context, tx *db.Tx, directoryID string) (Directory, error) {
+// ownDirectoryTx returns an InUse (Directory) fault unless a directory of our own can have the id.
+func (s *Service) ownDirectoryTx(ctx context.Context, tx *db.Tx, directoryID string) error {
+	if _, ok := s.external[directoryID]; ok {
+		return fault.New(fault.InUse, fault.Directory, "directory %s is configured on this server as an external one", directoryID)
+	}
+	return unusedDirectoryTx(ctx, tx, directoryID)
+}
+
+func unusedDirectoryTx(ctx context.Context, tx *db.Tx, directoryID string) error {
 	o, err := organizationOr(scanOrganization(tx.QueryRow(ctx, organizationByDirectory, directoryID)))(directoryID)
 	if err == nil {
-		return nil, fault.New(fault.InUse, fault.Directory, "directory %s is used by organization %s", directoryID, o.ID)
+		return fault.New(fault.InUse, fault.Directory, "directory %s is used by organization %s", directoryID, o.ID)
 	}
-	if fault.KindOf(err) != fault.NotFound {
+	if fault.KindOf(err) == fault.NotFound {
+		return nil
+	}
+	return err
+}
+
+// freeDirectoryTx returns the external directory that an organisation may use.
+func (s *Service) freeDirectoryTx(ctx context.Context, tx *db.Tx, directoryID string) (Directory, error) {
+	if err := unusedDirectoryTx(ctx, tx, directoryID); err != nil {
 		return nil, err
 	}
 	if d, ok := s.external[directoryID]; ok {

@@ -38,20 +38,28 @@ func (s *Service) Tag(ctx context.Context, p principal.Principal, arn string, ta
 		}
 	}
 	return s.ChangeAlone(ctx, p, o.ID, "TagResource", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
-		for _, t := range tags {
-			if _, err := tx.Exec(ctx, upsertTag, o.Key, t.Key, t.Value); err != nil {
-				return "", fmt.Errorf("tag organization %s: %w", o.ID, err)
-			}
-		}
-		var n int
-		if err := tx.QueryRow(ctx, countTags, o.Key).Scan(&n); err != nil {
-			return "", fmt.Errorf("count tags: %w", err)
-		}
-		if n > s.limits.Tags {
-			return "", fault.New(fault.Limit, fault.Tag, "the organization would have %d tags; at most %d are allowed", n, s.limits.Tags)
-		}
-		return string(o.ID), nil
+		return string(o.ID), s.TagTx(ctx, tx, o, tags...)
 	})
+}
+
+// TagTx puts tags on an organisation, in a transaction that holds it for itself.
+func (s *Service) TagTx(ctx context.Context, tx *db.Tx, o *Organization, tags ...Tag) error {
+	for _, t := range tags {
+		if err := checkTag(t); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, upsertTag, o.Key, t.Key, t.Value); err != nil {
+			return fmt.Errorf("tag organization %s: %w", o.ID, err)
+		}
+	}
+	var n int
+	if err := tx.QueryRow(ctx, countTags, o.Key).Scan(&n); err != nil {
+		return fmt.Errorf("count tags: %w", err)
+	}
+	if n > s.limits.Tags {
+		return fault.New(fault.Limit, fault.Tag, "the organization would have %d tags; at most %d are allowed", n, s.limits.Tags)
+	}
+	return nil
 }
 
 func checkTag(t Tag) error {
@@ -81,12 +89,20 @@ func (s *Service) Untag(ctx context.Context, p principal.Principal, arn string, 
 			if checkText("the tag key", key, tagKeyLimit) != nil {
 				continue // no tag can have such a key
 			}
-			if _, err := tx.Exec(ctx, deleteTag, o.Key, key); err != nil {
-				return "", fmt.Errorf("untag organization %s: %w", o.ID, err)
+			if err := s.UntagTx(ctx, tx, o, key); err != nil {
+				return "", err
 			}
 		}
 		return string(o.ID), nil
 	})
+}
+
+// UntagTx takes a tag off an organisation.
+func (s *Service) UntagTx(ctx context.Context, tx *db.Tx, o *Organization, key string) error {
+	if _, err := tx.Exec(ctx, deleteTag, o.Key, key); err != nil {
+		return fmt.Errorf("untag organization %s: %w", o.ID, err)
+	}
+	return nil
 }
 
 // Tags lists the tags of an organisation by key, whatever its state while it is there. Faults: NotFound (Resource).
@@ -103,22 +119,27 @@ func (s *Service) Tags(ctx context.Context, p principal.Principal, arn string) (
 	}
 	var tags []Tag
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		rows, err := tx.Query(ctx, listTags, o.Key, s.limits.Tags)
-		if err != nil {
-			return fmt.Errorf("list tags: %w", err)
-		}
-		defer rows.Close()
-		tags = nil
-		for rows.Next() {
-			var t Tag
-			if err := rows.Scan(&t.Key, &t.Value); err != nil {
-				return fmt.Errorf("list tags: %w", err)
-			}
-			tags = append(tags, t)
-		}
-		return rows.Err()
+		tags, err = s.TagsTx(ctx, tx, o)
+		return err
 	})
 	return tags, err
+}
+
+// TagsTx reads the tags of an organisation by key.
+func (s *Service) TagsTx(ctx context.Context, tx *db.Tx, o *Organization) (tags []Tag, err error) {
+	rows, err := tx.Query(ctx, listTags, o.Key, s.limits.Tags)
+	if err != nil {
+		return nil, fmt.Errorf("list tags: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var t Tag
+		if err := rows.Scan(&t.Key, &t.Value); err != nil {
+			return nil, fmt.Errorf("list tags: %w", err)
+		}
+		tags = append(tags, t)
+	}
+	return tags, rows.Err()
 }
 
 // tagged returns the organisation that a resource name is of, NotFound (Resource) for anything else.

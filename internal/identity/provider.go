@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -42,25 +44,53 @@ const (
 // out of bounds; NotFound (Resource) for an application that does not exist.
 func (c *Center) PutProvider(ctx context.Context, p principal.Principal, org directory.OrgID, v Provider) error {
 	return c.directory.Change(ctx, p, org, "PutIdentityProviderConfiguration", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		if v.LifetimeDays < 0 || v.LifetimeDays > maxLifetimeDays {
-			return "", fault.New(fault.Invalid, fault.Resource, "a lifetime of %d days is not between 1 and %d", v.LifetimeDays, maxLifetimeDays)
-		}
-		if err := c.checkInstance(v.Instance); err != nil {
-			return "", err
-		}
-		instance, err := lockApplicationTx(ctx, tx, v.Application)
-		if err != nil {
-			return "", err
-		}
-		if instance != v.Instance {
-			return "", fault.New(fault.Invalid, fault.Resource, "application %s is not one of instance %s", v.Application, v.Instance)
-		}
-		if _, err := tx.Exec(ctx, putProvider, o.Key, v.Application, v.Instance, v.Only, v.TokensActive, v.LifetimeDays); err != nil {
-			return "", fmt.Errorf("put an identity provider configuration: %w", err)
-		}
-		c.publishOrganization(tx, o.ID)
-		return v.Application, nil
+		return v.Application, c.putProviderTx(ctx, tx, o, v)
 	})
+}
+
+func (c *Center) putProviderTx(ctx context.Context, tx *db.Tx, o *directory.Organization, v Provider) error {
+	if v.LifetimeDays < 0 || v.LifetimeDays > maxLifetimeDays {
+		return fault.New(fault.Invalid, fault.Resource, "a lifetime of %d days is not between 1 and %d", v.LifetimeDays, maxLifetimeDays)
+	}
+	if err := c.checkInstance(v.Instance); err != nil {
+		return err
+	}
+	instance, err := lockApplicationTx(ctx, tx, v.Application)
+	if err != nil {
+		return err
+	}
+	if instance != v.Instance {
+		return fault.New(fault.Invalid, fault.Resource, "application %s is not one of instance %s", v.Application, v.Instance)
+	}
+	if _, err := tx.Exec(ctx, putProvider, o.Key, v.Application, v.Instance, v.Only, v.TokensActive, v.LifetimeDays); err != nil {
+		return fmt.Errorf("put an identity provider configuration: %w", err)
+	}
+	c.publishOrganization(tx, o.ID)
+	return nil
+}
+
+// BringProviderTx is PutProvider in a transaction, for an organisation that is brought here from elsewhere with its application: one
+// that does not exist here is made, under the name of the organisation's alias, since its own is told by nobody.
+func (c *Center) BringProviderTx(ctx context.Context, tx *db.Tx, o *directory.Organization, v Provider) error {
+	if err := c.checkInstance(v.Instance); err != nil {
+		return err
+	}
+	parts := instanceARN.FindStringSubmatch(v.Instance)
+	if !applicationARN.MatchString(v.Application) || !strings.Contains(v.Application, ":application/"+parts[2]+"/") {
+		return fault.New(fault.Invalid, fault.Resource, "%.200q is not the ARN of an application of instance %s", v.Application, v.Instance)
+	}
+	_, err := tx.Exec(ctx, insertApplication+` ON CONFLICT DO NOTHING`, v.Application, v.Instance, o.Alias, c.clock.Now().UnixMicro())
+	if err != nil {
+		return fmt.Errorf("bring an application: %w", err)
+	}
+	return c.putProviderTx(ctx, tx, o, v)
+}
+
+var applicationARN = regexp.MustCompile(`\Aarn:aws[a-z-]*:sso::[0-9]{12}:application/(sso)?ins-[a-zA-Z0-9.-]{16}/apl-[a-zA-Z0-9]{16}\z`)
+
+// ProviderTx returns an organisation's configuration, nil where it has none.
+func (c *Center) ProviderTx(ctx context.Context, tx *db.Tx, o *directory.Organization) (*Provider, error) {
+	return providerTx(ctx, tx, o.Key)
 }
 
 // Provider returns how an organisation's users sign in, or a NotFound (Resource) fault where nothing but passwords is set.
@@ -82,12 +112,17 @@ func (c *Center) Provider(ctx context.Context, p principal.Principal, org direct
 // configuration again. Where there is none nothing happens.
 func (c *Center) DeleteProvider(ctx context.Context, p principal.Principal, org directory.OrgID) error {
 	return c.directory.Change(ctx, p, org, "DeleteIdentityProviderConfiguration", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		if _, err := tx.Exec(ctx, deleteProvider, o.Key); err != nil {
-			return "", fmt.Errorf("delete an identity provider configuration: %w", err)
-		}
-		c.publishOrganization(tx, o.ID)
-		return "", nil
+		return "", c.DeleteProviderTx(ctx, tx, o)
 	})
+}
+
+// DeleteProviderTx is DeleteProvider in a transaction.
+func (c *Center) DeleteProviderTx(ctx context.Context, tx *db.Tx, o *directory.Organization) error {
+	if _, err := tx.Exec(ctx, deleteProvider, o.Key); err != nil {
+		return fmt.Errorf("delete an identity provider configuration: %w", err)
+	}
+	c.publishOrganization(tx, o.ID)
+	return nil
 }
 
 // publishOrganization makes the door look again at every session of an organisation, after the commit.

@@ -56,7 +56,7 @@ type world struct {
 func inBoth(t *testing.T, fn func(w *world)) {
 	t.Helper()
 	migrations := slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), availability.Migrations(),
-		identity.Migrations(), mailbox.Migrations(), export.Migrations(), migration.MailMigrations())
+		identity.Migrations(), mailbox.Migrations(), export.Migrations(), migration.Migrations())
 	dbtest.Bubble(t, migrations, func(t *testing.T, d *db.DB) {
 		w := &world{t: t, ctx: t.Context(), db: d}
 		log, notices := slog.New(slog.NewTextHandler(t.Output(), nil)), feed.New()

@@ -1,12 +1,5 @@
 package migration
 
-import "github.com/pennypost/pennypost/internal/db"
-
-// MailMigrations returns the tables of Mail, versions from 9200.
-func MailMigrations() []db.Migration {
-	return []db.Migration{{Version: 9200, Name: "imported mail", SQL: mailTables}}
-}
-
 // An import_folder is a folder at a source as it was under one UIDVALIDITY. source is server and user, name is the source's own. It
 // leads to a folder here, whose path at first is kept, so that a renaming here is seen. uidnext and modseq are those of the source
 // when all of it was here. previous is the row whose messages are to be found again in this one: the same folder under another

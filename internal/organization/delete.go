@@ -107,6 +107,16 @@ func (s *Service) finishDeletion(ctx context.Context, j job.Job) error {
 			return fmt.Errorf("delete organization %s: %w", o.ID, err)
 		}
 	}
+	for done := s.eraseAbove == nil; !done; {
+		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+			n, err := s.eraseAbove(ctx, tx, o, batchRows)
+			done = n < batchRows
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("delete organization %s: %w", o.ID, err)
+		}
+	}
 	for done := false; !done; {
 		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 			done, err = s.directory.EraseRestTx(ctx, tx, o, batchRows)

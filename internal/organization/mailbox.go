@@ -66,18 +66,23 @@ func (s *Service) mailboxOwnerTx(ctx context.Context, tx *db.Tx, o *directory.Or
 // State (Entity) unless enabled.
 func (s *Service) SetQuota(ctx context.Context, p principal.Principal, org directory.OrgID, ident string, megabytes int64) error {
 	return s.directory.Change(ctx, p, org, "UpdateMailboxQuota", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		if megabytes < 1 || megabytes > s.quotaMB {
-			return "", fault.New(fault.Invalid, fault.Mailbox, "mailbox quota %d is not between 1 and %d megabytes", megabytes, s.quotaMB)
-		}
-		e, err := s.mailboxOwnerTx(ctx, tx, o, ident)
-		if err != nil {
-			return "", err
-		}
-		if e.State != directory.Enabled {
-			return "", fault.New(fault.State, fault.Entity, "%s is in state %s and has no mailbox to use; register it to WorkMail first", e.ID, e.State)
-		}
-		return string(e.ID), s.mailboxes.SetQuotaTx(ctx, tx, owner(e), megabytes*megabyte)
+		return s.SetQuotaTx(ctx, tx, o, ident, megabytes)
 	})
+}
+
+// SetQuotaTx is SetQuota in a transaction. It returns the entity's id.
+func (s *Service) SetQuotaTx(ctx context.Context, tx *db.Tx, o *directory.Organization, ident string, megabytes int64) (string, error) {
+	if megabytes < 1 || megabytes > s.quotaMB {
+		return "", fault.New(fault.Invalid, fault.Mailbox, "mailbox quota %d is not between 1 and %d megabytes", megabytes, s.quotaMB)
+	}
+	e, err := s.mailboxOwnerTx(ctx, tx, o, ident)
+	if err != nil {
+		return "", err
+	}
+	if e.State != directory.Enabled {
+		return "", fault.New(fault.State, fault.Entity, "%s is in state %s and has no mailbox to use; register it to WorkMail first", e.ID, e.State)
+	}
+	return string(e.ID), s.mailboxes.SetQuotaTx(ctx, tx, owner(e), megabytes*megabyte)
 }
 
 // openTx makes the entity's mailbox, or opens the one it had, and reports whether it is new.

@@ -14,11 +14,16 @@ import (
 // this server is not configured with.
 func (s *Service) PutMonitoring(ctx context.Context, p principal.Principal, org directory.OrgID, m policy.Monitoring) error {
 	return s.directory.Change(ctx, p, org, "PutEmailMonitoringConfiguration", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		if !s.audit.Knows(m.LogGroup) {
-			return "", fault.New(fault.NotFound, fault.Resource, "there is no log group %s: the operator of this server has not configured it", m.LogGroup)
-		}
-		return m.LogGroup, s.policy.PutMonitoringTx(ctx, tx, o, m)
+		return m.LogGroup, s.PutMonitoringTx(ctx, tx, o, m)
 	})
+}
+
+// PutMonitoringTx is PutMonitoring in a transaction.
+func (s *Service) PutMonitoringTx(ctx context.Context, tx *db.Tx, o *directory.Organization, m policy.Monitoring) error {
+	if !s.audit.Knows(m.LogGroup) {
+		return fault.New(fault.NotFound, fault.Resource, "there is no log group %s: the operator of this server has not configured it", m.LogGroup)
+	}
+	return s.policy.PutMonitoringTx(ctx, tx, o, m)
 }
 
 // DeleteMonitoring ends what PutMonitoring began. Where there is none, nothing happens.

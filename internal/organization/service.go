@@ -1,6 +1,7 @@
 package organization
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -39,6 +40,9 @@ type Config struct {
 	// MailboxMB is the quota of a new mailbox, and the largest there is, in units of 1,048,576 bytes; 0 means WorkMail's
 	// 51,200.
 	MailboxMB int64
+	// EraseTx removes up to limit rows that packages above keep of an organisation that is being deleted, and returns how many. May
+	// be nil.
+	EraseTx func(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (int, error)
 	// MirrorEvery and CompareEvery are how often external directories are asked what changed, and compared as a whole; zero
 	// means DefaultMirrorEvery and DefaultCompareEvery.
 	MirrorEvery, CompareEvery time.Duration
@@ -60,6 +64,7 @@ type Service struct {
 	quotaMB         int64
 	retained        retentionCounts
 	mirrored        mirrorCounts
+	eraseAbove      func(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (int, error)
 
 	mirrorEvery, compareEvery time.Duration
 }
@@ -69,7 +74,7 @@ func New(c Config) *Service {
 	s := &Service{
 		db: c.DB, directory: c.Directory, policy: c.Policy, center: c.Center, availability: c.Availability, mailboxes: c.Mailboxes, exports: c.Exports, audit: c.Audit, clock: c.Clock, log: c.Log,
 		account: c.Account, region: c.Region, quotaMB: c.MailboxMB,
-		mirrorEvery: c.MirrorEvery, compareEvery: c.CompareEvery,
+		mirrorEvery: c.MirrorEvery, compareEvery: c.CompareEvery, eraseAbove: c.EraseTx,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -69,47 +69,62 @@ func (s *Service) PutAccessRule(ctx context.Context, p principal.Principal, org 
 		if err := s.rolesTx(ctx, tx, o, slices.Concat(r.Roles, r.NotRoles)...); err != nil {
 			return "", err
 		}
-		var others int
-		if err := tx.QueryRow(ctx, countOtherAccessRules, o.Key, r.Name).Scan(&others); err != nil {
-			return "", fmt.Errorf("count access rules: %w", err)
-		}
-		if others >= maxAccessRules {
-			return "", fault.New(fault.Limit, fault.Resource, "organization %s has %d access control rules, the most it can have; delete one first", o.ID, others)
-		}
-		conditions, err := json.Marshal(r.AccessConditions)
-		if err != nil {
-			return "", fmt.Errorf("put access rule: %w", err)
-		}
-		_, err = tx.Exec(ctx, upsertAccessRule, o.Key, r.Name, r.Allow, r.Description, string(conditions), s.clock.Now().UnixMicro())
-		if err != nil {
-			return "", fmt.Errorf("put access rule: %w", err)
-		}
-		s.accessChanged(tx, o)
-		return r.Name, nil
+		return r.Name, s.putAccessRuleTx(ctx, tx, o, r)
 	})
+}
+
+func (s *Service) putAccessRuleTx(ctx context.Context, tx *db.Tx, o *directory.Organization, r AccessRule) error {
+	var others int
+	if err := tx.QueryRow(ctx, countOtherAccessRules, o.Key, r.Name).Scan(&others); err != nil {
+		return fmt.Errorf("count access rules: %w", err)
+	}
+	if others >= maxAccessRules {
+		return fault.New(fault.Limit, fault.Resource, "organization %s has %d access control rules, the most it can have; delete one first", o.ID, others)
+	}
+	conditions, err := json.Marshal(r.AccessConditions)
+	if err != nil {
+		return fmt.Errorf("put access rule: %w", err)
+	}
+	_, err = tx.Exec(ctx, upsertAccessRule, o.Key, r.Name, r.Allow, r.Description, string(conditions), s.clock.Now().UnixMicro())
+	if err != nil {
+		return fmt.Errorf("put access rule: %w", err)
+	}
+	s.accessChanged(tx, o)
+	return nil
 }
 
 // DeleteAccessRule removes a rule. Where there is none of the name, nothing happens. Without any rule nobody comes in.
 func (s *Service) DeleteAccessRule(ctx context.Context, p principal.Principal, org directory.OrgID, name string) error {
 	return s.directory.Change(ctx, p, org, "DeleteAccessControlRule", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		if _, err := tx.Exec(ctx, deleteAccessRule, o.Key, name); err != nil {
-			return "", fmt.Errorf("delete access rule: %w", err)
-		}
-		s.accessChanged(tx, o)
-		return name, nil
+		return name, s.DeleteAccessRuleTx(ctx, tx, o, name)
 	})
+}
+
+// DeleteAccessRuleTx is DeleteAccessRule in a transaction.
+func (s *Service) DeleteAccessRuleTx(ctx context.Context, tx *db.Tx, o *directory.Organization, name string) error {
+	if _, err := tx.Exec(ctx, deleteAccessRule, o.Key, name); err != nil {
+		return fmt.Errorf("delete access rule: %w", err)
+	}
+	s.accessChanged(tx, o)
+	return nil
 }
 
 // ListAccessRules lists all rules in the order of their names.
 func (s *Service) ListAccessRules(ctx context.Context, p principal.Principal, org directory.OrgID) (rules []AccessRule, err error) {
 	err = s.directory.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *directory.Organization) error {
-		found, err := accessRulesTx(ctx, tx, o.Key)
-		rules = make([]AccessRule, len(found))
-		for i := range found {
-			rules[i] = found[i].AccessRule
-		}
+		rules, err = s.AccessRulesTx(ctx, tx, o)
 		return err
 	})
+	return rules, err
+}
+
+// AccessRulesTx is ListAccessRules in a transaction.
+func (s *Service) AccessRulesTx(ctx context.Context, tx *db.Tx, o *directory.Organization) ([]AccessRule, error) {
+	found, err := accessRulesTx(ctx, tx, o.Key)
+	rules := make([]AccessRule, len(found))
+	for i := range found {
+		rules[i] = found[i].AccessRule
+	}
 	return rules, err
 }
 

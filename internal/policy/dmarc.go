@@ -21,12 +21,17 @@ func (s *Service) EnforcesDMARCTx(ctx context.Context, tx *db.Tx, org int64) (en
 // EnforceDMARC sets what EnforcesDMARC reads.
 func (s *Service) EnforceDMARC(ctx context.Context, p principal.Principal, org directory.OrgID, enforced bool) error {
 	return s.directory.Change(ctx, p, org, "PutInboundDmarcSettings", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		_, err := tx.Exec(ctx, `UPDATE policy_setting SET dmarc_enforced = $2 WHERE organization = $1`, o.Key, enforced)
-		if err != nil {
-			return "", fmt.Errorf("set the DMARC setting: %w", err)
-		}
-		return fmt.Sprintf("enforced: %t", enforced), nil
+		return fmt.Sprintf("enforced: %t", enforced), s.EnforceDMARCTx(ctx, tx, o, enforced)
 	})
+}
+
+// EnforceDMARCTx is EnforceDMARC in a transaction.
+func (s *Service) EnforceDMARCTx(ctx context.Context, tx *db.Tx, o *directory.Organization, enforced bool) error {
+	_, err := tx.Exec(ctx, `UPDATE policy_setting SET dmarc_enforced = $2 WHERE organization = $1`, o.Key, enforced)
+	if err != nil {
+		return fmt.Errorf("set the DMARC setting: %w", err)
+	}
+	return nil
 }
 
 // EnforcesDMARC is EnforcesDMARCTx for an administrator.

@@ -57,26 +57,31 @@ func (s *Service) CreateRole(ctx context.Context, p principal.Principal, org dir
 	var created string
 	err = s.directory.ChangeAlone(ctx, p, org, "CreateImpersonationRole", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
 		created, err = s.directory.OnceTx(ctx, tx, once, func() (string, error) {
-			var count int
-			if err := tx.QueryRow(ctx, countRoles, o.Key).Scan(&count); err != nil {
-				return "", fmt.Errorf("count impersonation roles: %w", err)
-			}
 			rules, err := s.checkRoleTx(ctx, tx, o, n)
 			if err != nil {
 				return "", err
 			}
-			if count >= maxRoles {
-				return "", fault.New(fault.Limit, fault.Resource, "organization %s has %d impersonation roles, the most it can have; delete one first", o.ID, count)
-			}
 			role := id.UUID()
-			if _, err := tx.Exec(ctx, insertRole, o.Key, role, n.Name, n.ReadOnly, n.Description, rules, s.clock.Now().UnixMicro()); err != nil {
-				return "", fmt.Errorf("create impersonation role: %w", err)
-			}
-			return role, nil
+			return role, s.insertRoleTx(ctx, tx, o, RoleID(role), n, rules)
 		})
 		return created, err
 	})
 	return RoleID(created), err
+}
+
+// insertRoleTx stores a new role whose rules were checked.
+func (s *Service) insertRoleTx(ctx context.Context, tx *db.Tx, o *directory.Organization, role RoleID, n NewRole, rules string) error {
+	var count int
+	if err := tx.QueryRow(ctx, countRoles, o.Key).Scan(&count); err != nil {
+		return fmt.Errorf("count impersonation roles: %w", err)
+	}
+	if count >= maxRoles {
+		return fault.New(fault.Limit, fault.Resource, "organization %s has %d impersonation roles, the most it can have; delete one first", o.ID, count)
+	}
+	if _, err := tx.Exec(ctx, insertRole, o.Key, string(role), n.Name, n.ReadOnly, n.Description, rules, s.clock.Now().UnixMicro()); err != nil {
+		return fmt.Errorf("create impersonation role: %w", err)
+	}
+	return nil
 }
 
 // UpdateRole makes a role all that n says. Tokens that were given out stand for the role as it then is. Faults: those of
@@ -104,11 +109,16 @@ func (s *Service) UpdateRole(ctx context.Context, p principal.Principal, org dir
 // DeleteRole removes a role: its tokens end, and in access rules its id matches nobody. Where there is none, nothing happens.
 func (s *Service) DeleteRole(ctx context.Context, p principal.Principal, org directory.OrgID, role RoleID) error {
 	return s.directory.Change(ctx, p, org, "DeleteImpersonationRole", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		if _, err := tx.Exec(ctx, deleteRole, o.Key, string(role)); err != nil {
-			return "", fmt.Errorf("delete impersonation role: %w", err)
-		}
-		return string(role), nil
+		return string(role), s.DeleteRoleTx(ctx, tx, o, role)
 	})
+}
+
+// DeleteRoleTx is DeleteRole in a transaction.
+func (s *Service) DeleteRoleTx(ctx context.Context, tx *db.Tx, o *directory.Organization, role RoleID) error {
+	if _, err := tx.Exec(ctx, deleteRole, o.Key, string(role)); err != nil {
+		return fmt.Errorf("delete impersonation role: %w", err)
+	}
+	return nil
 }
 
 // DescribeRole reads a role. Faults: NotFound (Resource).
@@ -196,8 +206,24 @@ func scanRole(row interface{ Scan(...any) error }) (*ImpersonationRole, error) {
 
 // checkRoleTx checks what a role is to be, and returns its rules as they are stored.
 func (s *Service) checkRoleTx(ctx context.Context, tx *db.Tx, o *directory.Organization, n NewRole) (string, error) {
-	invalid := func(format string, args ...any) (string, error) {
-		return "", fault.New(fault.Invalid, fault.None, format, args...)
+	if err := checkRole(n); err != nil {
+		return "", err
+	}
+	rules := make([]RoleRule, len(n.Rules))
+	for i := range n.Rules {
+		var err error
+		if rules[i], err = s.ruleTx(ctx, tx, o, n.Rules[i]); err != nil {
+			return "", err
+		}
+	}
+	text, err := json.Marshal(rules)
+	return string(text), err
+}
+
+// checkRole checks what can be checked of a role without its targets.
+func checkRole(n NewRole) error {
+	invalid := func(format string, args ...any) error {
+		return fault.New(fault.Invalid, fault.None, format, args...)
 	}
 	if !roleText(n.Name, maxRoleName, "") || n.Name == "" || !roleText(n.Description, maxRoleDescription, "\n\r") {
 		return invalid("a role has a name of up to %d characters and a description of up to %d, without control characters, <, > and \\",
@@ -218,15 +244,7 @@ func (s *Service) checkRoleTx(ctx context.Context, tx *db.Tx, o *directory.Organ
 		}
 		seen[r.ID] = true
 	}
-	rules := make([]RoleRule, len(n.Rules))
-	for i := range n.Rules {
-		var err error
-		if rules[i], err = s.ruleTx(ctx, tx, o, n.Rules[i]); err != nil {
-			return "", err
-		}
-	}
-	text, err := json.Marshal(rules)
-	return string(text), err
+	return nil
 }
 
 // roleText reports whether a name or a description can be. allowed are the control characters that it may have.

@@ -49,34 +49,47 @@ var overrideUser = directory.Narrow{Kind: directory.KindUser}
 // (Entity); State (Entity) for a deleted user.
 func (s *Service) PutMobileOverride(ctx context.Context, p principal.Principal, org directory.OrgID, user string, v MobileOverride) error {
 	return s.directory.Change(ctx, p, org, "PutMobileDeviceAccessOverride", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		e, err := s.directory.FindForTx(ctx, tx, o, user, overrideUser)
+		e, err := s.putOverrideTx(ctx, tx, o, user, v)
 		if err != nil {
 			return "", err
 		}
-		if e.State == directory.Deleted {
-			return "", fault.New(fault.State, fault.Entity, "user %s is deleted", e.ID)
-		}
-		_, err = tx.Exec(ctx, upsertOverride, o.Key, e.Key, directory.Fold(v.Device), v.Device, v.Allow, v.Description, s.clock.Now().UnixMicro())
-		if err != nil {
-			return "", fmt.Errorf("put mobile device override: %w", err)
-		}
 		return string(e.ID), nil
 	})
+}
+
+func (s *Service) putOverrideTx(ctx context.Context, tx *db.Tx, o *directory.Organization, user string, v MobileOverride) (*directory.Entity, error) {
+	e, err := s.directory.FindForTx(ctx, tx, o, user, overrideUser)
+	if err != nil {
+		return nil, err
+	}
+	if e.State == directory.Deleted {
+		return nil, fault.New(fault.State, fault.Entity, "user %s is deleted", e.ID)
+	}
+	_, err = tx.Exec(ctx, upsertOverride, o.Key, e.Key, directory.Fold(v.Device), v.Device, v.Allow, v.Description, s.clock.Now().UnixMicro())
+	if err != nil {
+		return nil, fmt.Errorf("put mobile device override: %w", err)
+	}
+	return e, nil
 }
 
 // DeleteMobileOverride removes an override. One that does not exist is no error. Faults: NotFound (Entity), also for a deleted
 // user.
 func (s *Service) DeleteMobileOverride(ctx context.Context, p principal.Principal, org directory.OrgID, user, device string) error {
 	return s.directory.Change(ctx, p, org, "DeleteMobileDeviceAccessOverride", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		e, err := s.livingUserTx(ctx, tx, o, user)
-		if err != nil {
-			return "", err
-		}
-		if _, err := tx.Exec(ctx, deleteOverride, e.Key, directory.Fold(device)); err != nil {
-			return "", fmt.Errorf("delete mobile device override: %w", err)
-		}
-		return string(e.ID), nil
+		return s.DeleteOverrideTx(ctx, tx, o, user, device)
 	})
+}
+
+// DeleteOverrideTx is DeleteMobileOverride in a transaction. It returns the user's id.
+func (s *Service) DeleteOverrideTx(ctx context.Context, tx *db.Tx, o *directory.Organization, user, device string) (string, error) {
+	e, err := s.livingUserTx(ctx, tx, o, user)
+	if err != nil {
+		return "", err
+	}
+	if _, err := tx.Exec(ctx, deleteOverride, e.Key, directory.Fold(device)); err != nil {
+		return "", fmt.Errorf("delete mobile device override: %w", err)
+	}
+	return string(e.ID), nil
 }
 
 // MobileOverride reads one override. Faults: NotFound (Entity), also for a deleted user; NotFound (Resource) where the user has

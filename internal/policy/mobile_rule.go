@@ -68,22 +68,26 @@ func (s *Service) CreateMobileRule(ctx context.Context, p principal.Principal, o
 }
 
 func (s *Service) createMobileRuleTx(ctx context.Context, tx *db.Tx, o *directory.Organization, r MobileRule) (string, error) {
+	r.ID = id.UUID()
+	return r.ID, s.insertMobileRuleTx(ctx, tx, o, r)
+}
+
+func (s *Service) insertMobileRuleTx(ctx context.Context, tx *db.Tx, o *directory.Organization, r MobileRule) error {
 	var have int
 	if err := tx.QueryRow(ctx, countMobileRules, o.Key).Scan(&have); err != nil {
-		return "", fmt.Errorf("count mobile device rules: %w", err)
+		return fmt.Errorf("count mobile device rules: %w", err)
 	}
 	if have >= mobileRuleLimit {
-		return "", fault.New(fault.Limit, fault.Resource, "the organization has %d mobile device access rules, which is the limit; delete one first", have)
+		return fault.New(fault.Limit, fault.Resource, "the organization has %d mobile device access rules, which is the limit; delete one first", have)
 	}
 	conditions, err := json.Marshal(r.Conditions)
 	if err != nil {
-		return "", fmt.Errorf("create mobile device rule: %w", err)
+		return fmt.Errorf("create mobile device rule: %w", err)
 	}
-	ruleID := id.UUID()
-	if _, err := tx.Exec(ctx, insertMobileRule, o.Key, ruleID, r.Name, r.Allow, r.Description, string(conditions), s.clock.Now().UnixMicro()); err != nil {
-		return "", fmt.Errorf("create mobile device rule: %w", err)
+	if _, err := tx.Exec(ctx, insertMobileRule, o.Key, r.ID, r.Name, r.Allow, r.Description, string(conditions), s.clock.Now().UnixMicro()); err != nil {
+		return fmt.Errorf("create mobile device rule: %w", err)
 	}
-	return ruleID, nil
+	return nil
 }
 
 // UpdateMobileRule replaces all of the rule with r.ID, but for its date of creation. Faults: NotFound (Entity).
@@ -107,20 +111,30 @@ func (s *Service) UpdateMobileRule(ctx context.Context, p principal.Principal, o
 // DeleteMobileRule removes a rule. One that does not exist is no error.
 func (s *Service) DeleteMobileRule(ctx context.Context, p principal.Principal, org directory.OrgID, ruleID string) error {
 	return s.directory.Change(ctx, p, org, "DeleteMobileDeviceAccessRule", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		if _, err := tx.Exec(ctx, deleteMobileRule, o.Key, ruleID); err != nil {
-			return "", fmt.Errorf("delete mobile device rule: %w", err)
-		}
-		return ruleID, nil
+		return ruleID, s.DeleteMobileRuleTx(ctx, tx, o, ruleID)
 	})
+}
+
+// DeleteMobileRuleTx is DeleteMobileRule in a transaction.
+func (s *Service) DeleteMobileRuleTx(ctx context.Context, tx *db.Tx, o *directory.Organization, ruleID string) error {
+	if _, err := tx.Exec(ctx, deleteMobileRule, o.Key, ruleID); err != nil {
+		return fmt.Errorf("delete mobile device rule: %w", err)
+	}
+	return nil
 }
 
 // MobileRules lists an organisation's rules in the order of their creation.
 func (s *Service) MobileRules(ctx context.Context, p principal.Principal, org directory.OrgID) (rules []MobileRule, err error) {
 	err = s.directory.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *directory.Organization) error {
-		rules, err = mobileRulesTx(ctx, tx, o)
+		rules, err = s.MobileRulesTx(ctx, tx, o)
 		return err
 	})
 	return rules, err
+}
+
+// MobileRulesTx is MobileRules in a transaction.
+func (s *Service) MobileRulesTx(ctx context.Context, tx *db.Tx, o *directory.Organization) ([]MobileRule, error) {
+	return mobileRulesTx(ctx, tx, o)
 }
 
 func mobileRulesTx(ctx context.Context, tx *db.Tx, o *directory.Organization) ([]MobileRule, error) {

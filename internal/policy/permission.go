@@ -31,21 +31,29 @@ const (
 // the grantee not deleted.
 func (s *Service) PutPermissions(ctx context.Context, p principal.Principal, org directory.OrgID, owner, grantee string, rights Rights) error {
 	return s.directory.Change(ctx, p, org, "PutMailboxPermissions", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		if rights == 0 || rights&^allRights != 0 {
-			return "", fault.New(fault.Invalid, fault.Entity, "give at least one of FULL_ACCESS, SEND_AS, SEND_ON_BEHALF")
-		}
-		to, from, err := s.directory.FindTwoForTx(ctx, tx, o, owner, grantee)
-		if err != nil {
-			return "", err
-		}
-		if err := checkGrant(to, from, rights); err != nil {
-			return "", err
-		}
-		if _, err := tx.Exec(ctx, upsertPermission, to.Key, from.Key, int64(rights)); err != nil {
-			return "", fmt.Errorf("put permissions: %w", err)
-		}
-		return string(to.ID), nil
+		return s.grantTx(ctx, tx, o, owner, grantee, rights, false)
 	})
+}
+
+// grantTx is PutPermissions in a transaction; the owner may be disabled where that is said. It returns the owner's id.
+func (s *Service) grantTx(ctx context.Context, tx *db.Tx, o *directory.Organization, owner, grantee string, rights Rights, disabled bool) (string, error) {
+	if rights == 0 || rights&^allRights != 0 {
+		return "", fault.New(fault.Invalid, fault.Entity, "give at least one of FULL_ACCESS, SEND_AS, SEND_ON_BEHALF")
+	}
+	to, from, err := s.directory.FindTwoForTx(ctx, tx, o, owner, grantee)
+	if err != nil {
+		return "", err
+	}
+	if err := checkGrant(to, from, rights); err != nil {
+		return "", err
+	}
+	if to.State != directory.Enabled && !disabled {
+		return "", fault.New(fault.State, fault.Entity, "%s is in state %s; register it to WorkMail first", to.ID, to.State)
+	}
+	if _, err := tx.Exec(ctx, upsertPermission, to.Key, from.Key, int64(rights)); err != nil {
+		return "", fmt.Errorf("put permissions: %w", err)
+	}
+	return string(to.ID), nil
 }
 
 func checkGrant(owner, grantee *directory.Entity, rights Rights) error {
@@ -56,8 +64,6 @@ func checkGrant(owner, grantee *directory.Entity, rights Rights) error {
 		return fault.New(fault.Invalid, fault.Entity, "resource %s can't be given permissions; only users and groups can", grantee.ID)
 	case owner.Kind == directory.KindGroup && rights.Has(FullAccess):
 		return fault.New(fault.Invalid, fault.Entity, "group %s has no mailbox to give FULL_ACCESS to", owner.ID)
-	case owner.State != directory.Enabled:
-		return fault.New(fault.State, fault.Entity, "%s is in state %s; register it to WorkMail first", owner.ID, owner.State)
 	}
 	return nil
 }
@@ -66,15 +72,20 @@ func checkGrant(owner, grantee *directory.Entity, rights Rights) error {
 // NotFound (Entity) for either; State (Entity) for a deleted one.
 func (s *Service) DeletePermissions(ctx context.Context, p principal.Principal, org directory.OrgID, owner, grantee string) error {
 	return s.directory.Change(ctx, p, org, "DeleteMailboxPermissions", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		to, from, err := s.directory.FindTwoForTx(ctx, tx, o, owner, grantee)
-		if err != nil {
-			return "", err
-		}
-		if _, err := tx.Exec(ctx, deletePermission, to.Key, from.Key); err != nil {
-			return "", fmt.Errorf("delete permissions: %w", err)
-		}
-		return string(to.ID), nil
+		return s.DeletePermissionsTx(ctx, tx, o, owner, grantee)
 	})
+}
+
+// DeletePermissionsTx is DeletePermissions in a transaction. It returns the owner's id.
+func (s *Service) DeletePermissionsTx(ctx context.Context, tx *db.Tx, o *directory.Organization, owner, grantee string) (string, error) {
+	to, from, err := s.directory.FindTwoForTx(ctx, tx, o, owner, grantee)
+	if err != nil {
+		return "", err
+	}
+	if _, err := tx.Exec(ctx, deletePermission, to.Key, from.Key); err != nil {
+		return "", fmt.Errorf("delete permissions: %w", err)
+	}
+	return string(to.ID), nil
 }
 
 // ListPermissions lists who may do what on an owner's mailbox, in the order of the grantees' creation. Deleted grantees, whose

@@ -125,15 +125,21 @@ func (s *Service) putRetentionTx(ctx context.Context, tx *db.Tx, o *directory.Or
 // DeleteRetentionPolicy ends a policy: what it had under way stops with this commit. One that does not exist is no error.
 func (s *Service) DeleteRetentionPolicy(ctx context.Context, p principal.Principal, org directory.OrgID, policy string) error {
 	return s.directory.Change(ctx, p, org, "DeleteRetentionPolicy", func(ctx context.Context, tx *db.Tx, o *directory.Organization) (string, error) {
-		n, err := tx.Exec(ctx, deleteRetention, o.Key, policy)
-		if err != nil {
-			return "", fmt.Errorf("delete a retention policy: %w", err)
-		}
-		if n > 0 { // the job tells the audit trail of what was stopped, and ends
-			err = job.EnqueueTx(ctx, tx, RetentionJob, string(o.ID), nil, s.clock.Now())
-		}
-		return policy, err
+		return policy, s.DeleteRetentionTx(ctx, tx, o, policy)
 	})
+}
+
+// DeleteRetentionTx is DeleteRetentionPolicy in a transaction.
+func (s *Service) DeleteRetentionTx(ctx context.Context, tx *db.Tx, o *directory.Organization, policy string) error {
+	n, err := tx.Exec(ctx, deleteRetention, o.Key, policy)
+	if err != nil {
+		return fmt.Errorf("delete a retention policy: %w", err)
+	}
+	if n == 0 {
+		return nil
+	}
+	// The job tells the audit trail of what was stopped, and ends.
+	return job.EnqueueTx(ctx, tx, RetentionJob, string(o.ID), nil, s.clock.Now())
 }
 
 // RetentionPolicy returns the organisation's policy. Faults: NotFound (Resource) where it has none.

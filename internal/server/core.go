@@ -56,6 +56,7 @@ type core struct {
 	mailImport    *migration.Mail
 	exportJobs    *job.Runner // waits for buckets
 	organizations *organization.Service
+	migration     *migration.Service
 	transport     *transport.Transport
 	spool         string // directory of large messages on their way in
 	door          *identity.Door
@@ -80,8 +81,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), availability.Migrations(), export.Migrations(),
-			migration.MailMigrations(),
+			mailbox.Migrations(), transport.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
 		),
 		Log: log,
 	})
@@ -175,6 +175,11 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability, Mailboxes: parts.mailboxes, Exports: parts.exports, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
 		MailboxMB: int64(c.LimitMailboxMB), MirrorEvery: time.Duration(c.DirectorySeconds) * time.Second,
+		EraseTx: migration.EraseTx,
+	})
+	parts.migration = migration.New(migration.Config{
+		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability,
+		Organizations: parts.organizations, Audit: parts.audit,
 	})
 	parts.door = identity.NewDoor(parts.directory, parts.policy, parts.center, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.impersonation = identity.NewImpersonation(parts.policy, parts.audit, parts.root, parts.clock, log)
@@ -276,7 +281,8 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 		faults = append(faults, "database: "+err.Error())
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
-		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.mailImport.Check,
+		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
+		c.mailImport.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

@@ -53,6 +53,12 @@ type DomainRef struct {
 	Domain       string `json:"domain"`
 }
 
+// importPage asks for what an organisation is here.
+type importPage struct {
+	Organization string `json:"organization"`
+	After        string `json:"after"`
+}
+
 // nothing is the answer of a verb that has none, and the request of one that asks nothing.
 type nothing struct{}
 
@@ -93,6 +99,12 @@ func (c *core) operatorVerbs() map[string]verb {
 		}),
 		"domain-verify": typed(func(ctx context.Context, r DomainRef) (nothing, error) {
 			return nothing{}, c.directory.VouchForDomain(ctx, operator, directory.OrgID(r.Organization), r.Domain)
+		}),
+		"import-here": typed(func(ctx context.Context, r importPage) (migration.Page, error) {
+			return c.migration.Here(ctx, operator, r.Organization, r.After)
+		}),
+		"import-apply": typed(func(ctx context.Context, b migration.Batch) ([]migration.Refusal, error) {
+			return c.migration.Apply(ctx, operator, b)
 		}),
 		"check": typed(func(ctx context.Context, _ nothing) ([]string, error) {
 			return c.check(ctx)
@@ -214,4 +226,14 @@ func (o *Operator) VerifyDomain(ctx context.Context, r DomainRef) error {
 // Check returns one line for each inconsistency of the store, or an error when it could not look.
 func (o *Operator) Check(ctx context.Context) (faults []string, err error) {
 	return faults, o.do(ctx, "check", nothing{}, &faults)
+}
+
+// Here reads a page of what an organisation is here, for an import.
+func (o *Operator) Here(ctx context.Context, organization, after string) (page migration.Page, err error) {
+	return page, o.do(ctx, "import-here", importPage{organization, after}, &page)
+}
+
+// Apply carries out a batch of an import.
+func (o *Operator) Apply(ctx context.Context, b migration.Batch) (refused []migration.Refusal, err error) {
+	return refused, o.do(ctx, "import-apply", b, &refused)
 }

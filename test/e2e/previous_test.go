@@ -149,8 +149,8 @@ func (p *previous) isAsItWas() {
 	}
 }
 
-// filled are lists of what the old organisation has and a new one has not.
-var filled = []string{"ListUsers", "ListGroups", "ListResources", "ListMailDomains"}
+// filledLists are lists of what the old organisation has and a new one has not.
+var filledLists = []string{"ListUsers", "ListGroups", "ListResources", "ListMailDomains"}
 
 // hasWhatNewOnesGet compares the old organisation with a new one: by each operation that reads and asks for no more than an
 // organisation, and table by table.
@@ -163,7 +163,7 @@ func (p *previous) hasWhatNewOnesGet(fresh string) {
 		for _, m := range op.Input.Members {
 			reads = reads && m.Required == (m.Name == "OrganizationId")
 		}
-		if !reads || op.Name == "ListOrganizations" || slices.Contains(filled, op.Name) {
+		if !reads || op.Name == "ListOrganizations" || slices.Contains(filledLists, op.Name) {
 			continue
 		}
 		compared++
