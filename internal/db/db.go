@@ -60,6 +60,7 @@ type Func func(ctx context.Context, tx *Tx) error
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
 	engine Engine
+	alone  bool
 	store  store
 	hub    *hub
 }
@@ -75,7 +76,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &DB{engine: PostgreSQL, store: s, hub: h}, nil
+		return &DB{engine: PostgreSQL, alone: o.Alone, store: s, hub: h}, nil
 	}
 	if o.Path == "" {
 		return nil, errors.New("db: neither a path nor a URL was given")
@@ -84,11 +85,15 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", o.Path, err)
 	}
-	return &DB{engine: SQLite, store: s, hub: h}, nil
+	return &DB{engine: SQLite, alone: true, store: s, hub: h}, nil
 }
 
 // Engine says which database is underneath.
 func (d *DB) Engine() Engine { return d.engine }
+
+// Alone reports whether no other process works on the database meanwhile: SQLite's file has one, and a PostgreSQL database that was
+// opened so.
+func (d *DB) Alone() bool { return d.alone }
 
 // Close runs the write functions that wait already and closes the database. Calls that come later give ErrClosed.
 func (d *DB) Close() error { return d.store.close() }

@@ -57,13 +57,13 @@ func freeAgainSQL(kinds int) string {
 }
 
 // freeAbandoned frees at once what a killed server held of this runner's kinds; another runner of the server may be at work on
-// others. Only one server opens an SQLite database, so what is held when it begins is held by nobody; on PostgreSQL another
-// server may hold it, and the lease has to run out.
+// others. Where one server alone works on a database, what is held when it begins is held by nobody; elsewhere another server may
+// hold it, and the lease has to run out.
 //
 // It counts as a failure, and from the second on it waits like one: the job itself may be what kills the server.
 func (r *Runner) freeAbandoned(ctx context.Context) error {
 	kinds := len(r.handlers)
-	if r.db.Engine() != db.SQLite || kinds == 0 {
+	if !r.db.Alone() || kinds == 0 {
 		return nil
 	}
 	return r.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {

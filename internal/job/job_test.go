@@ -290,6 +290,26 @@ func TestWhatAKilledServerHeldRunsAgain(t *testing.T) {
 	})
 }
 
+// TestWhatAKilledServerHeldRunsAtOnceOnADatabaseOfOnesOwn needs no bubble: what would take an hour is nobody's lease.
+func TestWhatAKilledServerHeldRunsAtOnceOnADatabaseOfOnesOwn(t *testing.T) {
+	d, err := db.Open(t.Context(), db.Options{URL: dbtest.PostgresURL(t, nil), Alone: true, Migrations: job.Migrations(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	enqueue(t, d, "k", "", nil, time.Now())
+	err = d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, "UPDATE job SET lease = $1, token = 7, claimed = generation", time.Now().Add(time.Hour).UnixMicro())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan struct{}, 1)
+	defer start(t, d, map[string]job.Handler{"k": func(context.Context, job.Job) error { ran <- struct{}{}; return nil }})()
+	<-ran
+}
+
 func TestTwoRunnersShareTheWorkOnce(t *testing.T) {
 	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
 		const jobs = 100
@@ -303,7 +323,7 @@ func TestTwoRunnersShareTheWorkOnce(t *testing.T) {
 		}}
 		defer start(t, d, handlers)()
 		defer start(t, d, handlers)()
-		synctest.Wait() // both rest: a runner that begins on SQLite takes what is held for abandoned
+		synctest.Wait() // both rest: a runner that begins alone takes what is held for abandoned
 		for i := range jobs {
 			enqueue(t, d, "k", string(rune('a'+i)), nil, time.Now())
 		}

@@ -28,6 +28,8 @@ var elsewhere = map[string]string{
 	"PostgreSQL and S3": "serves on a database and a bucket: every test with Engines",
 	"systemd":           "installs the server",
 	"Settings":          "the ports and the certificate of a host of its own",
+
+	"Moving from Amazon WorkMail": "needs an organisation elsewhere: TestImportWorkMail has one",
 }
 
 // TestOperationsExamples starts a server with all tables of docs/operations.md in its file, and pastes the commands of each section
