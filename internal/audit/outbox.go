@@ -135,23 +135,29 @@ func (l *Log) waitingRows(ctx context.Context, name string, limit int) (found []
 	return found, nil
 }
 
-// removeRows deletes rows by their keys: on PostgreSQL a row with a lower key may become visible later.
-func (l *Log) removeRows(ctx context.Context, g *group, rows []outboxRow) error {
-	err := l.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+// removeRows deletes rows by their keys: on PostgreSQL a row with a lower key may become visible later. It returns those that were
+// there: Prune and who sends may meet.
+func (l *Log) removeRows(ctx context.Context, g *group, rows []outboxRow) (gone []outboxRow, err error) {
+	err = l.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		gone = nil
 		for _, r := range rows {
-			if _, err := tx.Exec(ctx, `DELETE FROM log_outbox WHERE log_group = $1 AND key = $2`, g.name, r.key); err != nil {
+			n, err := tx.Exec(ctx, `DELETE FROM log_outbox WHERE log_group = $1 AND key = $2`, g.name, r.key)
+			if err != nil {
 				return err
+			}
+			if n > 0 {
+				gone = append(gone, r)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("clear the outbox of %s: %w", g.name, err)
+		return nil, fmt.Errorf("clear the outbox of %s: %w", g.name, err)
 	}
-	for _, r := range rows {
+	for _, r := range gone {
 		g.waiting.Add(-int64(len(r.body)))
 	}
-	return nil
+	return gone, nil
 }
 
 // total is how many bytes wait for a log group.
@@ -185,16 +191,20 @@ func (l *Log) trim(ctx context.Context, g *group, limit int64) error {
 			over -= int64(len(rows[n].body))
 			n++
 		}
-		if err := l.removeRows(ctx, g, rows[:n]); err != nil {
+		gone, err := l.removeRows(ctx, g, rows[:n])
+		if err != nil {
 			return err
 		}
-		l.lose(ctx, g, rows[:n], "the outbox is full")
+		l.lose(ctx, g, gone, "the outbox is full")
 	}
 	return nil
 }
 
 // lose counts and logs records that nobody will get.
 func (l *Log) lose(ctx context.Context, g *group, rows []outboxRow, why string) {
+	if len(rows) == 0 {
+		return
+	}
 	var records int64
 	for _, r := range rows {
 		records += r.records

@@ -54,10 +54,11 @@ func (l *Log) expire(ctx context.Context, g *group, before time.Time) error {
 		if len(old) == 0 {
 			return nil
 		}
-		if err := l.removeRows(ctx, g, old); err != nil {
+		gone, err := l.removeRows(ctx, g, old)
+		if err != nil {
 			return err
 		}
-		l.lose(ctx, g, old, "the log group did not take them for as long as records are kept")
+		l.lose(ctx, g, gone, "the log group did not take them for as long as records are kept")
 	}
 }
 

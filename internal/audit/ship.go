@@ -94,8 +94,8 @@ func (l *Log) ship(ctx context.Context, g *group) {
 				l.log.WarnContext(ctx, "log records could not be sent; trying again", "log_group", g.name, "failures", failures, "waiting_bytes", g.waiting.Load(), "error", err)
 			}
 			if errors.Is(err, ErrRefused) && failures >= refusals {
-				if err := l.removeRows(ctx, g, rows); err == nil {
-					l.lose(ctx, g, rows, "the log group refuses them")
+				if gone, err := l.removeRows(ctx, g, rows); err == nil {
+					l.lose(ctx, g, gone, "the log group refuses them")
 					failures = 0
 					continue
 				}
@@ -133,7 +133,8 @@ func (l *Log) send(ctx context.Context, g *group, rows []outboxRow) error {
 		return err
 	}
 	g.sent.Add(int64(len(records)))
-	return l.removeRows(context.WithoutCancel(ctx), g, rows) // or they would be sent again after the next start
+	_, err = l.removeRows(context.WithoutCancel(ctx), g, rows) // or they would be sent again after the next start
+	return err
 }
 
 // arn is the member of a row's records that names their organisation, as JSON.
@@ -200,7 +201,9 @@ func (l *Log) collect(ctx context.Context) {
 	for {
 		select {
 		case first := <-l.accesses:
-			l.wait(ctx)
+			if len(l.accesses) < batchRows { // else each batch would wait, while more comes than goes
+				l.wait(ctx)
+			}
 			l.keep(ctx, first)
 		case <-ctx.Done():
 			for {

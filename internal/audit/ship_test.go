@@ -326,6 +326,43 @@ func TestRecordsThatComeTogetherAreSentTogether(t *testing.T) {
 	})
 }
 
+// TestAFullBufferDoesNotLinger: what waits is more than a batch, so that waiting for more would only make the buffer overflow.
+func TestAFullBufferDoesNotLinger(t *testing.T) {
+	inBubble(t, func(s *shipping) {
+		s.linger = time.Second
+		for i := range accessBuffer {
+			s.Access(AuthenticationLogs, "m-1", event{i})
+		}
+		s.running(func() {
+			_ = clock.System{}.Sleep(s.t.Context(), 5*time.Second)
+			synctest.Wait()
+			if g := s.state("one"); g.Sent != accessBuffer {
+				s.t.Errorf("in five seconds the group is %+v", g)
+			}
+		})
+	})
+}
+
+// TestRowsAreRemovedOnce: Prune drops what waited too long while it is being sent.
+func TestRowsAreRemovedOnce(t *testing.T) {
+	dbtest.Run(t, Migrations(), func(t *testing.T, d *db.DB) {
+		s := &shipping{t: t, db: d, sink: &fakeSink{}}
+		s.Log = New(d, clock.NewFake(newYear), Config{Groups: map[string]Group{"one": {Sink: s.sink}}, Retention: time.Hour})
+		s.emit("one", event{1}, event{2})
+		g := s.groups["one"]
+		rows, err := s.waitingRows(t.Context(), "one", 10)
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("%v, %v", rows, err)
+		}
+		for want := 1; want >= 0; want-- {
+			gone, err := s.removeRows(t.Context(), g, rows)
+			if err != nil || len(gone) != want || g.waiting.Load() != 0 {
+				t.Errorf("%d of a row went, not %d, and %d bytes wait: %v", len(gone), want, g.waiting.Load(), err)
+			}
+		}
+	})
+}
+
 // TestNobodyWaitsForTheAccessLog tells more than is taken.
 func TestNobodyWaitsForTheAccessLog(t *testing.T) {
 	inBubble(t, func(s *shipping) {

@@ -17,6 +17,8 @@ type Inventory struct {
 	// Source says for the report where it was read.
 	Source string
 	Items  []Item
+	// Hidden are the kinds of items of an entity, by its id, that the source does not tell: those that are here stay.
+	Hidden []Ref
 	// Untold are what the source can't tell, or what is not taken over, in sentences.
 	Untold []string
 }
@@ -53,7 +55,7 @@ func Import(ctx context.Context, inv Inventory, t Target, options Options) (*Rep
 	if err != nil {
 		return nil, err
 	}
-	todo := newPlan(inv.Items, before)
+	todo := newPlan(inv, before)
 	r := newReport(inv, dry)
 	r.plan(todo)
 	if lost, of := losses(inv.Items, before); lost > lossNumber && lost > of/lossShare {
@@ -79,7 +81,7 @@ func Import(ctx context.Context, inv Inventory, t Target, options Options) (*Rep
 		if now, err = here(ctx, t, inv.Organization); err != nil {
 			return r, err
 		}
-		left := newPlan(inv.Items, now)
+		left := newPlan(inv, now)
 		if left.same(todo) {
 			break
 		}
@@ -160,7 +162,8 @@ func (p *plan) still(refused []Refusal) (left []Refusal) {
 	return left
 }
 
-func newPlan(there, here []Item) *plan {
+func newPlan(inv Inventory, here []Item) *plan {
+	there := inv.Items
 	p := &plan{isNew: map[Ref]bool{}, adopt: map[Ref]bool{}}
 	have, want := index(here), index(there)
 	for _, item := range there {
@@ -177,8 +180,13 @@ func newPlan(there, here []Item) *plan {
 		}
 		p.make = append(p.make, item)
 	}
+	hidden := make(map[Ref]bool, len(inv.Hidden))
+	for _, ref := range inv.Hidden {
+		hidden[ref] = true
+	}
 	for _, item := range here {
-		if _, is := want[item.Ref]; !is && item.Brought {
+		whole, _, _ := strings.Cut(item.ID, "/")
+		if _, is := want[item.Ref]; !is && item.Brought && !hidden[Ref{item.Kind, whole}] {
 			p.remove = append(p.remove, item)
 		}
 	}

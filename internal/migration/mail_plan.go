@@ -192,6 +192,9 @@ func (w *planning) place(ctx context.Context, i int) (PlannedFolder, error) {
 			return out, err
 		}
 	}
+	if known && row.uidvalidity == f.UIDValidity && row.folder == here.ID {
+		return w.progress(ctx, out, row)
+	}
 	next := folderRow{key: id.Key(), mailbox: w.id, name: f.Name, uidvalidity: f.UIDValidity, folder: here.ID, path: t.path, previous: was.key}
 	save := insertTx
 	if known && row.uidvalidity == f.UIDValidity {

@@ -118,7 +118,7 @@ const (
 	findItem  = `SELECT uid FROM import_item WHERE folder = $1 AND identity = $2 ORDER BY uid LIMIT 1`
 	hasItem   = `SELECT COUNT(*) FROM import_item WHERE folder = $1 AND uid = $2`
 	giveTo    = `UPDATE import_item SET folder = $3, uid = $4 WHERE folder = $1 AND uid = $2`
-	unfollow  = `UPDATE import_folder SET previous = 0 WHERE previous = $1`
+	unfollow  = `UPDATE import_folder SET previous = 0 WHERE mailbox = $1 AND previous = $2`
 	forgetRow = `DELETE FROM import_folder WHERE key = $1`
 )
 
@@ -188,10 +188,12 @@ func (m *Mail) Settle(ctx context.Context, p principal.Principal, r MailSettle) 
 		}
 	}
 	return out, m.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, text := range []string{forgetRow, unfollow} {
-			if _, err := tx.Exec(ctx, text, oldest.key); err != nil {
-				return fmt.Errorf("forget the import of a folder: %w", err)
-			}
+		_, err := tx.Exec(ctx, forgetRow, oldest.key)
+		if err == nil {
+			_, err = tx.Exec(ctx, unfollow, r.Mailbox, oldest.key)
+		}
+		if err != nil {
+			return fmt.Errorf("forget the import of a folder: %w", err)
 		}
 		return nil
 	})

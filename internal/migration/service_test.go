@@ -33,6 +33,29 @@ func refusedFor(t testing.TB, r *migration.Report, kind migration.Kind, id strin
 	return ""
 }
 
+// TestWhatTheSourceHidesStays: it tells no members of a group that is disabled there, which may have them all the same.
+func TestWhatTheSourceHidesStays(t *testing.T) {
+	onBothStores(t, func(w *harbour) {
+		o := newOffice()
+		o.begin()
+		o.user("user-1", "ann", "")
+		o.add(migration.KindGroup, "group-1", migration.Group{Name: "staff"})
+		o.registration("group-1", "")
+		without := o.inventory()
+		o.add(migration.KindMember, migration.Pair("group-1", "user-1"), migration.Nothing{})
+		w.importAll(o.inventory())
+		member := "member " + migration.Pair("group-1", "user-1")
+		without.Hidden = []migration.Ref{{Kind: migration.KindMember, ID: "group-1"}}
+		for _, want := range []bool{true, false} {
+			w.importAll(without)
+			if all := w.all(o.id); slices.ContainsFunc(all, func(s string) bool { return strings.HasPrefix(s, member) }) != want {
+				w.t.Errorf("the member is there, unless hidden: %q", all)
+			}
+			without.Hidden = nil
+		}
+	})
+}
+
 // TestWhatIsHereByHandStays: entities, rules and addresses that an administrator made here are left alone and named, and what would
 // collide with them is refused with the reason, while the rest is made.
 func TestWhatIsHereByHandStays(t *testing.T) {

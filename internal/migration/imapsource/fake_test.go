@@ -195,7 +195,10 @@ type core struct {
 	twice   bool
 	removed int
 	largest int // bytes of a batch
-	fails   error
+	flagged int // messages whose flags were told to SyncMail
+	// renumbered is how many messages get other UIDs before all else.
+	renumbered int
+	fails      error
 }
 
 func (c *core) OpenMail(_ context.Context, a migration.Account) (migration.Opened, error) {
@@ -215,7 +218,8 @@ func (c *core) PlanMail(_ context.Context, p migration.MailPlan) (out migration.
 		c.mails[p.Source] = map[uint32]string{}
 	}
 	for range p.Folders {
-		out.Folders = append(out.Folders, migration.PlannedFolder{Path: "INBOX", Key: 1, Known: int64(len(c.mails[p.Source]))})
+		known := int64(len(c.mails[p.Source]) - c.renumbered)
+		out.Folders = append(out.Folders, migration.PlannedFolder{Path: "INBOX", Key: 1, Known: known, Renumbered: c.renumbered > 0})
 	}
 	return out, nil
 }
@@ -232,6 +236,7 @@ func (c *core) SyncMail(_ context.Context, p migration.MailPage) (out migration.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	have := c.only()
+	c.flagged += len(p.Flags)
 	var wanted []mailbox.UID
 	for u := range p.UIDs.All() {
 		if _, ok := have[uint32(u)]; !ok {
@@ -247,8 +252,8 @@ func (c *core) SyncMail(_ context.Context, p migration.MailPage) (out migration.
 	return out, nil
 }
 
-func (c *core) RenumberMail(context.Context, migration.MailNumbers) (migration.MailFound, error) {
-	return migration.MailFound{}, nil
+func (c *core) RenumberMail(_ context.Context, n migration.MailNumbers) (migration.MailFound, error) {
+	return migration.MailFound{Messages: int64(min(len(n.Messages), c.renumbered))}, nil
 }
 
 func (c *core) SettleMail(context.Context, migration.MailSettle) (migration.MailSynced, error) {

@@ -249,6 +249,7 @@ func (s *sender) close() error {
 		s.p.task.report.note("the mailbox is full, at %d bytes: give it a larger quota (UpdateMailboxQuota) and run again", s.p.opened.Quota)
 	}
 	if s.sum.Messages > 0 {
+		s.p.to.Known += s.sum.Messages // on another connection their flags may be others
 		s.p.reached()
 	}
 	return s.err

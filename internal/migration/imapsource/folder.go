@@ -21,6 +21,7 @@ type passage struct {
 	report *FolderReport
 
 	chunk  int             // messages to ask for at a time
+	synced uint32          // up to which UID the folder was compared, over any of the connections
 	missed map[uint32]int  // how often a message was asked for in vain
 	left   map[uint32]bool // left out, and said so
 }
@@ -87,7 +88,6 @@ func (p *passage) pass(ctx context.Context) error {
 		// Taken for true, messages would seem to be gone.
 		return lostError{fmt.Errorf("the source says that the folder has %d messages, and lists %d", p.report.AtSource, len(uids))}
 	}
-	p.reached()
 	if p.to.Renumbered {
 		if err := p.renumber(ctx, uids); err != nil {
 			return err
@@ -172,10 +172,14 @@ func (p *passage) renumber(ctx context.Context, uids []uint32) error {
 			// Those that are missing would seem to be gone.
 			return lostError{fmt.Errorf("the source was asked for %d messages and gave %d", len(chunk), len(numbers.Messages))}
 		}
-		if _, err := p.core.RenumberMail(ctx, numbers); err != nil {
+		found, err := p.core.RenumberMail(ctx, numbers)
+		if err != nil {
 			return err
 		}
-		p.reached()
+		if found.Messages > 0 {
+			p.to.Known += found.Messages // whose flags are of before
+			p.reached()
+		}
 	}
 	return p.settle(ctx, p.report, p.to.Key, false)
 }
@@ -242,7 +246,10 @@ func (p *passage) pages(ctx context.Context, s *sender, uids []uint32, changed m
 			return err
 		}
 		p.add(p.report, synced)
-		p.reached()
+		if page.Last > p.synced { // what another connection did already is no progress: it could go on for ever
+			p.synced = page.Last
+			p.reached()
+		}
 		var wanted []uint32
 		for u := range synced.Wanted.All() {
 			if !p.left[uint32(u)] {

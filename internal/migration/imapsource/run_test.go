@@ -99,6 +99,36 @@ func TestRunWhenFlagsChangeMeanwhile(t *testing.T) {
 	}
 }
 
+// TestRunTellsFlagsOfRenumberedMessages: those may have changed with the UIDs, and the source tells of no change before this run
+// when it is asked in the next.
+func TestRunTellsFlagsOfRenumberedMessages(t *testing.T) {
+	s, c := newSource(t, 20).start(), &core{}
+	s.want(c, "")
+	if c.flagged != 0 {
+		t.Fatalf("%d messages were asked for their flags alone", c.flagged)
+	}
+	c.renumbered = 20
+	if s.want(c, ""); c.flagged != 20 {
+		t.Errorf("flags of %d messages were told, not of 20", c.flagged)
+	}
+}
+
+// TestRunTellsFlagsAfterALostConnection: flags of what came by the first one may be others before the second one begins.
+func TestRunTellsFlagsAfterALostConnection(t *testing.T) {
+	s, c := newSource(t, 450), &core{}
+	var broken atomic.Bool
+	s.odd = func(c *session, _, command string) bool {
+		if !asks(command, 300) || !broken.CompareAndSwap(false, true) {
+			return false
+		}
+		_ = c.Close()
+		return true
+	}
+	if s.start().want(c, ""); c.flagged != 450 {
+		t.Errorf("flags of %d messages were told, not of 450", c.flagged)
+	}
+}
+
 func TestRunLeavesOutLargeMessages(t *testing.T) {
 	s, c := newSource(t, 5), &core{}
 	for u := range uint32(5) { // each in a file on its way, none of them together with others
@@ -123,6 +153,13 @@ func TestRunGivesUp(t *testing.T) {
 			}
 			c.say("* ESEARCH UID ALL 1:4294967295")
 			return said(c, tag)
+		},
+		"flags that end the connection": func(c *session, _, command string) bool {
+			if !strings.HasPrefix(command, "UID FETCH") {
+				return false
+			}
+			_ = c.Close()
+			return true
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -28,8 +28,9 @@ type reader struct {
 	// progress is told how many entities of how many were read.
 	progress func(done, total int)
 
-	mu    sync.Mutex
-	notes []string // what could not be told of single entities
+	mu     sync.Mutex
+	notes  []string        // what could not be told of single entities; guarded by mu
+	hidden []migration.Ref // the same; guarded by mu
 }
 
 // Read reads an organisation. Its errors are sentences. progress may be nil.
@@ -175,7 +176,7 @@ func (r *reader) entities(ctx context.Context, inv *migration.Inventory) error {
 		inv.Items = append(inv.Items, items...)
 	}
 	slices.Sort(r.notes)
-	inv.Untold = append(inv.Untold, r.notes...)
+	inv.Untold, inv.Hidden = append(inv.Untold, r.notes...), r.hidden
 	return nil
 }
 
@@ -250,13 +251,14 @@ func described(err error) error {
 	return err
 }
 
-// hidden reports whether a list failed that the source may not give for an entity that is not enabled, and says so in the report.
-func (r *reader) hidden(err error, state types.EntityState, what string, id *string) bool {
+// hides reports whether a list failed that the source may not give for an entity that is not enabled, and says so in the report.
+func (r *reader) hides(err error, state types.EntityState, kind migration.Kind, what string, id *string) bool {
 	if state == types.EntityStateEnabled || !otherState(err) {
 		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.hidden = append(r.hidden, migration.Ref{Kind: kind, ID: aws.ToString(id)})
 	r.notes = append(r.notes, fmt.Sprintf("%s of %s, which is %s: the source does not tell them", what, aws.ToString(id), state))
 	return true
 }
@@ -312,7 +314,7 @@ func (r *reader) group(ctx context.Context, id *string) ([]migration.Item, error
 	}
 	for pages := workmail.NewListGroupMembersPaginator(r.client, &workmail.ListGroupMembersInput{OrganizationId: r.org, GroupId: id}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
-		if r.hidden(err, g.State, "the members", id) {
+		if r.hides(err, g.State, migration.KindMember, "the members", id) {
 			break
 		}
 		if err != nil {
@@ -354,7 +356,7 @@ func (r *reader) resource(ctx context.Context, id *string) ([]migration.Item, er
 	}
 	for pages := workmail.NewListResourceDelegatesPaginator(r.client, &workmail.ListResourceDelegatesInput{OrganizationId: r.org, ResourceId: id}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
-		if r.hidden(err, e.State, "the delegates", id) {
+		if r.hides(err, e.State, migration.KindDelegate, "the delegates", id) {
 			break
 		}
 		if err != nil {
@@ -394,7 +396,7 @@ func (r *reader) own(ctx context.Context, items []migration.Item, id *string, st
 	}
 	for pages := workmail.NewListMailboxPermissionsPaginator(r.client, &workmail.ListMailboxPermissionsInput{OrganizationId: r.org, EntityId: id}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
-		if r.hidden(err, state, "the permissions on the mailbox", id) {
+		if r.hides(err, state, migration.KindPermission, "the permissions on the mailbox", id) {
 			break
 		}
 		if err != nil {

@@ -197,6 +197,9 @@ func TestReadWhatIsHidden(t *testing.T) {
 	if untold := strings.Join(inv.Untold, "\n"); !strings.Contains(untold, "the members of group-000001, which is DISABLED") {
 		t.Errorf("not told of:\n%s", untold)
 	}
+	if want := (migration.Ref{Kind: migration.KindMember, ID: "group-000001"}); !slices.Equal(inv.Hidden, []migration.Ref{want}) {
+		t.Errorf("hidden: %v", inv.Hidden)
+	}
 }
 
 // TestReadRefusals: each failure is one sentence that names the call.
