@@ -24,7 +24,7 @@ import (
 
 const (
 	maxPasswordFile = 64 << 20
-	// A verb beside a server has a minute: so many users are found at once, and so many passwords, which cost more, are set.
+	// So many users are found at once, and so many passwords, which cost more, are set: progress is told in between.
 	findAtOnce = 500
 	setAtOnce  = 8
 )

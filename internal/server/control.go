@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/fault"
 )
@@ -21,8 +22,12 @@ import (
 // The control socket speaks HTTP with JSON bodies: POST /<verb>. Some verbs take bytes too, which follow a request of one line.
 // Who may open it is the operator: it lies in a directory that only its owner may enter.
 
-// maxControlBytes bounds a request and an answer on the control socket.
-const maxControlBytes = 64 << 20
+const (
+	// maxControlBytes bounds a request and an answer on the control socket.
+	maxControlBytes = 64 << 20
+	// verbTimeout bounds a verb: the check of a large store takes minutes. One whose caller went away ends sooner.
+	verbTimeout = time.Hour
+)
 
 // verb carries out one operator's verb: it reads a JSON request and returns what becomes the JSON answer. body is what follows the
 // request.
@@ -53,6 +58,9 @@ type refusal struct {
 func controlHandler(verbs map[string]verb, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{verb}", func(w http.ResponseWriter, r *http.Request) {
+		if err := ownDeadline(w); err != nil {
+			log.Error("a verb on the control socket has the bounds of other requests", "verb", r.PathValue("verb"), "error", err)
+		}
 		status, answer := http.StatusOK, any(nil)
 		run, known := verbs[r.PathValue("verb")]
 		body := bufio.NewReader(r.Body)
@@ -96,6 +104,12 @@ func readRequest(body *bufio.Reader) ([]byte, error) {
 			return line, err
 		}
 	}
+}
+
+// ownDeadline gives a verb more time than the server gives requests.
+func ownDeadline(w http.ResponseWriter) error {
+	c, end := http.NewResponseController(w), time.Now().Add(verbTimeout)
+	return errors.Join(c.SetReadDeadline(end), c.SetWriteDeadline(end))
 }
 
 // socketDir is the directory of the control socket; only its owner may enter it.

@@ -17,7 +17,7 @@ type PasswordUsers struct {
 	Users        []string `json:"users"`
 }
 
-// NewPasswords asks to set passwords of users of an organisation: few at a time, since a verb beside a server has a minute.
+// NewPasswords asks to set passwords of users of an organisation: few at a time, as each costs a hash.
 type NewPasswords struct {
 	Organization string                  `json:"organization"`
 	Passwords    []migration.NewPassword `json:"passwords"`
