@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -32,6 +33,14 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashPath); dir != "" {
 		fmt.Fprintln(os.Stderr, livesUntilKilled(dir))
 		os.Exit(1)
+	}
+	flag.Parse()
+	checks, given := flag.Lookup("rapid.checks"), false
+	flag.Visit(func(f *flag.Flag) { given = given || f == checks })
+	if !given { // the models take half a second a run; make soak asks for many
+		if err := flag.Set(checks.Name, "40"); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }
