@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -97,23 +97,11 @@ user once; a new one ends the one before.`,
 
 // readPasswords reads a file of passwords that its owner alone may read.
 func readPasswords(path string) ([]migration.PasswordLine, error) {
-	f, err := os.Open(path)
+	text, err := migration.ReadPrivate(path, maxPasswordFile)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no file", path)
-	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s has passwords and may be read by others (mode %04o): run chmod 600 on it", path, info.Mode().Perm())
-	case info.Size() > maxPasswordFile:
-		return nil, fmt.Errorf("%s is longer than %d bytes: cut it up", path, maxPasswordFile)
-	}
-	lines, err := migration.ReadPasswords(io.LimitReader(f, maxPasswordFile))
+	lines, err := migration.ReadPasswords(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pennypost/pennypost/internal/migration"
 )
 
 // Account is one mailbox at the source and the one here that it goes to.
@@ -30,24 +31,9 @@ var header = []string{"address", "user", "password"}
 
 // ReadAccounts reads a file of accounts, which holds passwords: it must be readable by its owner alone.
 func ReadAccounts(path string) ([]Account, error) {
-	f, err := os.Open(path)
+	text, err := migration.ReadPrivate(path, maxAccountsFile)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s holds passwords and others may read it: chmod 600 %s", path, path)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxAccountsFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > maxAccountsFile {
-		return nil, fmt.Errorf("%s is longer than %d bytes", path, maxAccountsFile)
 	}
 	accounts, err := ParseAccounts(text)
 	if err != nil {
