@@ -2,15 +2,15 @@ package main
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 	"github.com/pennypost/pennypost/internal/server"
 )
 
-func envCommand() *cobra.Command {
+func envCommand(load loader) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "env",
 		Short: "Print what a shell must export to reach the running server, for eval",
@@ -19,7 +19,6 @@ func envCommand() *cobra.Command {
 			"listeners does not accept, it prints nothing, says why on standard error and exits 1.",
 		Args: cobra.NoArgs,
 	}
-	load := settings(cmd)
 	key := cmd.Flags().String("key", "", "id of the access key to use (default: the first administrator's)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := load()
@@ -68,7 +67,7 @@ func exports(e server.Environment) string {
 	return b.String()
 }
 
-var plain = regexp.MustCompile(`\A[A-Za-z0-9_./:=@%+-]+\z`)
+var plain = lazyregexp.New(`\A[A-Za-z0-9_./:=@%+-]+\z`)
 
 // quote makes one word of a POSIX shell, and leaves alone what is one.
 func quote(s string) string {

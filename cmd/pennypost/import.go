@@ -2,8 +2,8 @@ package main
 
 import "github.com/spf13/cobra"
 
-func importCommand() *cobra.Command {
+func importCommand(load loader) *cobra.Command {
 	cmd := group("import", "Bring an organization and its mail here from elsewhere; again and again, for what changed")
-	cmd.AddCommand(importWorkMailCommand(), importPasswordsCommand(), importIMAPCommand())
+	cmd.AddCommand(importWorkMailCommand(load), importPasswordsCommand(load), importIMAPCommand(load))
 	return cmd
 }

@@ -32,7 +32,7 @@ type imapImport struct {
 	startTLS, dryRun                               bool
 }
 
-func importIMAPCommand() *cobra.Command {
+func importIMAPCommand(load loader) *cobra.Command {
 	var f imapImport
 	cmd := &cobra.Command{
 		Use:   "imap",
@@ -53,7 +53,7 @@ func importIMAPCommand() *cobra.Command {
 			panic("pennypost: " + err.Error()) // the flag was added above
 		}
 	}
-	return operate(cmd, func(ctx context.Context, o *server.Operator, out io.Writer, _ []string) error {
+	return operate(cmd, load, func(ctx context.Context, o *server.Operator, out io.Writer, _ []string) error {
 		return f.run(ctx, o, out)
 	})
 }

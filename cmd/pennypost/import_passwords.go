@@ -36,7 +36,7 @@ type linkRequest struct {
 	baseURL string
 }
 
-func importPasswordsCommand() *cobra.Command {
+func importPasswordsCommand(load loader) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "passwords",
 		Short: "Give users passwords: from a file, or by links with which they set their own",
@@ -62,7 +62,6 @@ user once; a new one ends the one before.`,
 	for _, other := range []string{"links", "user", "valid", "base-url"} {
 		cmd.MarkFlagsMutuallyExclusive("file", other)
 	}
-	load := settings(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := load()
 		if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/pennypost/pennypost/internal/server"
 )
 
-func importWorkMailCommand() *cobra.Command {
+func importWorkMailCommand(load loader) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "workmail",
 		Short: "Make an organization of Amazon WorkMail here, with all its ids: exit 0 if both sides are alike, 1 if not",
@@ -37,17 +37,12 @@ func importWorkMailCommand() *cobra.Command {
 	if err := cmd.MarkFlagRequired("organization"); err != nil {
 		panic("pennypost: " + err.Error()) // the flag was added above
 	}
-	load := settings(cmd)
 	// The setting of that name is of no use here: the organization keeps the region that it has there.
-	region := cmd.Flags().Lookup("region")
-	region.Usage, region.DefValue = "region of the source [$AWS_REGION]", ""
+	cmd.Flags().StringVar(&s.Region, "region", "", "region of the source [$AWS_REGION]")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := load()
 		if err != nil {
 			return err
-		}
-		if region.Changed {
-			s.Region = region.Value.String()
 		}
 		client, err := workmail.Connect(s)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/pennypost/pennypost/internal/config"
 )
@@ -60,7 +61,8 @@ func root() *cobra.Command {
 	cmd := group("pennypost", "A mail server with the API of Amazon WorkMail")
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(serveCommand(), envCommand(), keyCommand(), domainCommand(), importCommand(), checkCommand(), versionCommand())
+	load := settings(cmd.PersistentFlags()) // all verbs take the same, so that a script need not tell them apart
+	cmd.AddCommand(serveCommand(load), envCommand(load), keyCommand(load), domainCommand(load), importCommand(load), checkCommand(load), versionCommand())
 	return cmd
 }
 
@@ -73,10 +75,12 @@ func group(use, short string) *cobra.Command {
 	}
 }
 
+// loader loads the settings, from the command line, the environment, a file and the defaults.
+type loader func() (*config.Config, error)
+
 // settings adds a flag for each of the settings, and --config, and returns the function that loads them. The verbs beside
 // serve take all settings too: without a running server they open the store themselves, and it may lie anywhere.
-func settings(cmd *cobra.Command) func() (*config.Config, error) {
-	flags := cmd.Flags()
+func settings(flags *pflag.FlagSet) loader {
 	file := flags.String("config", "", "file of settings in TOML")
 	for _, s := range config.Settings() {
 		flags.String(s.Flag, s.Default, s.Help+" [$"+s.Env+"]")
@@ -94,7 +98,7 @@ func settings(cmd *cobra.Command) func() (*config.Config, error) {
 }
 
 func versionCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "version",
 		Short: "Say which Pennypost this is",
 		Args:  cobra.NoArgs,
@@ -103,8 +107,6 @@ func versionCommand() *cobra.Command {
 			return err
 		},
 	}
-	settings(cmd) // all verbs take the same, so that a script need not tell them apart
-	return cmd
 }
 
 // version is what the build recorded: a release's number, or the commit.

@@ -21,8 +21,7 @@ import (
 const maxPolicyFile = 1 << 20
 
 // operate makes a verb that works on the store, beside a running server or without one.
-func operate(cmd *cobra.Command, fn func(ctx context.Context, o *server.Operator, out io.Writer, args []string) error) *cobra.Command {
-	load := settings(cmd)
+func operate(cmd *cobra.Command, load loader, fn func(ctx context.Context, o *server.Operator, out io.Writer, args []string) error) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := load()
 		if err != nil {
@@ -44,7 +43,7 @@ func withOperator(ctx context.Context, c *config.Config, fn func(*server.Operato
 	return errors.Join(fn(o), o.Close())
 }
 
-func keyCommand() *cobra.Command {
+func keyCommand(load loader) *cobra.Command {
 	cmd := group("key", "Administrators' access keys")
 	create := &cobra.Command{
 		Use:   "create",
@@ -55,7 +54,7 @@ func keyCommand() *cobra.Command {
 	policy := create.Flags().String("policy", server.FullAccess, "name of a managed policy: "+strings.Join(server.ManagedPolicies(), " or "))
 	file := create.Flags().String("policy-file", "", "file of an IAM-style policy, instead of --policy")
 	create.MarkFlagsMutuallyExclusive("policy", "policy-file")
-	operate(create, func(ctx context.Context, o *server.Operator, out io.Writer, _ []string) error {
+	operate(create, load, func(ctx context.Context, o *server.Operator, out io.Writer, _ []string) error {
 		request := server.KeyCreate{Label: *label, Policy: *policy}
 		if *file != "" {
 			text, err := readBounded(*file, maxPolicyFile)
@@ -75,7 +74,7 @@ func keyCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List the access keys, revoked ones included",
 		Args:  cobra.NoArgs,
-	}, func(ctx context.Context, o *server.Operator, out io.Writer, _ []string) error {
+	}, load, func(ctx context.Context, o *server.Operator, out io.Writer, _ []string) error {
 		keys, err := o.Keys(ctx)
 		if err != nil {
 			return err
@@ -86,7 +85,7 @@ func keyCommand() *cobra.Command {
 		Use:   "revoke ID",
 		Short: "End an access key for good, from the next request on",
 		Args:  cobra.ExactArgs(1),
-	}, func(ctx context.Context, o *server.Operator, _ io.Writer, args []string) error {
+	}, load, func(ctx context.Context, o *server.Operator, _ io.Writer, args []string) error {
 		return o.RevokeKey(ctx, args[0])
 	})
 	cmd.AddCommand(create, list, revoke)
@@ -110,7 +109,7 @@ func printKeys(out io.Writer, keys []server.KeyInfo) error {
 	return w.Flush()
 }
 
-func domainCommand() *cobra.Command {
+func domainCommand(load loader) *cobra.Command {
 	cmd := group("domain", "Mail domains")
 	var organization *string
 	verify := &cobra.Command{
@@ -122,13 +121,13 @@ func domainCommand() *cobra.Command {
 	if err := verify.MarkFlagRequired("organization"); err != nil {
 		panic("pennypost: " + err.Error()) // the flag was added in the line above
 	}
-	cmd.AddCommand(operate(verify, func(ctx context.Context, o *server.Operator, _ io.Writer, args []string) error {
+	cmd.AddCommand(operate(verify, load, func(ctx context.Context, o *server.Operator, _ io.Writer, args []string) error {
 		return o.VerifyDomain(ctx, server.DomainRef{Organization: *organization, Domain: args[0]})
 	}))
 	return cmd
 }
 
-func checkCommand() *cobra.Command {
+func checkCommand(load loader) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check that the store is consistent: exit 0 if it is, 1 with a line per fault, 2 if it could not look",
@@ -140,7 +139,6 @@ func checkCommand() *cobra.Command {
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return failure{statusNoAnswer, err} })
-	load := settings(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var faults []string
 		c, err := load()

@@ -12,7 +12,7 @@ import (
 	"github.com/pennypost/pennypost/internal/server"
 )
 
-func serveCommand() *cobra.Command {
+func serveCommand(load loader) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server until SIGTERM or SIGINT",
@@ -21,7 +21,6 @@ func serveCommand() *cobra.Command {
 			"that --config names, over the default.",
 		Args: cobra.NoArgs,
 	}
-	load := settings(cmd)
 	memory := cmd.Flags().Bool("memory", false, "keep nothing: for tests of other software (--data then holds only what env reads)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := load()

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
@@ -57,7 +57,7 @@ const (
 	tokensPurpose = "availability client tokens"
 )
 
-var domainName = regexp.MustCompile(`\A[a-z0-9-]+(\.[a-z0-9-]+)+\z`)
+var domainName = lazyregexp.New(`\A[a-z0-9-]+(\.[a-z0-9-]+)+\z`)
 
 // Create makes a configuration. The same token with the same input repeats the answer. Faults: Invalid for a bad domain or
 // provider, Invalid (Token) for a token that was used for something else, Exists (Resource), Limit.

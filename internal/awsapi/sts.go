@@ -4,9 +4,9 @@ import (
 	"encoding/xml"
 	"net/http"
 	"net/url"
-	"regexp"
 
 	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 )
 
 const callerIdentity = "GetCallerIdentity"
@@ -42,7 +42,7 @@ func (c *call) callSTS() *answer {
 }
 
 // notInUserName matches what the name of an IAM user can't have.
-var notInUserName = regexp.MustCompile(`[^\w+=,.@-]+`)
+var notInUserName = lazyregexp.New(`[^\w+=,.@-]+`)
 
 // callerARN names the holder of an access key as IAM names a user: by the key's label, or its id where it has none.
 func (f *Front) callerARN(key identity.Credential) string {

@@ -8,17 +8,18 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 )
 
 var (
-	accountID   = regexp.MustCompile(`\A[0-9]{12}\z`)
-	region      = regexp.MustCompile(`\A[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}\z`)
-	functionARN = regexp.MustCompile(`\Aarn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_.-]+(:(\$LATEST|[A-Za-z0-9_-]+))?\z`)
-	label       = regexp.MustCompile(`\A[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\z`)
+	accountID   = lazyregexp.New(`\A[0-9]{12}\z`)
+	region      = lazyregexp.New(`\A[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}\z`)
+	functionARN = lazyregexp.New(`\Aarn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_.-]+(:(\$LATEST|[A-Za-z0-9_-]+))?\z`)
+	label       = lazyregexp.New(`\A[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\z`)
 )
 
 // check returns one error for each setting that can't be used.
@@ -175,7 +176,7 @@ func isHostname(name string) bool {
 		return false
 	}
 	for part := range strings.SplitSeq(name, ".") {
-		if !label.MatchString(part) {
+		if len(part) > 63 || !label.MatchString(part) {
 			return false
 		}
 	}

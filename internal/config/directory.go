@@ -8,10 +8,11 @@ import (
 	"maps"
 	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 )
 
 // Directory is an LDAP server or Active Directory: table [directory."d-0123456789"] of the file, by the DirectoryId that
@@ -87,7 +88,7 @@ func (d Directory) Wait() (time.Duration, error) {
 	return wait, nil
 }
 
-var directoryID = regexp.MustCompile(`\Ad-[0-9a-f]{10}\z`)
+var directoryID = lazyregexp.New(`\Ad-[0-9a-f]{10}\z`)
 
 func (c *Config) checkDirectories() []error {
 	var faults []error

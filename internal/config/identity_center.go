@@ -6,9 +6,10 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 )
 
 // IdentityCenter is the OpenID Connect provider that stands for an Identity Center instance: what WorkMail's API calls by
@@ -37,7 +38,7 @@ func (i IdentityCenter) ClientSecret() (string, error) {
 	return secret, nil
 }
 
-var instanceARN = regexp.MustCompile(`\Aarn:(aws|aws-us-gov|aws-cn|aws-iso|aws-iso-b):sso:::instance/(sso)?ins-[a-zA-Z0-9.-]{16}\z`)
+var instanceARN = lazyregexp.New(`\Aarn:(aws|aws-us-gov|aws-cn|aws-iso|aws-iso-b):sso:::instance/(sso)?ins-[a-zA-Z0-9.-]{16}\z`)
 
 func (c *Config) checkIdentityCenters() []error {
 	var faults []error

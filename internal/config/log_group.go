@@ -5,9 +5,10 @@ import (
 	"maps"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 )
 
 // LogGroup is a log group.
@@ -37,8 +38,8 @@ var auditLogs = []string{
 }
 
 var (
-	logGroupARN    = regexp.MustCompile(`\Aarn:aws:logs:[a-z\-0-9]*:[0-9]{12}:log-group:[\.\-_/#A-Za-z0-9]+:\*\z`)
-	organizationID = regexp.MustCompile(`\Am-[0-9a-f]{32}\z`)
+	logGroupARN    = lazyregexp.New(`\Aarn:aws:logs:[a-z\-0-9]*:[0-9]{12}:log-group:[\.\-_/#A-Za-z0-9]+:\*\z`)
+	organizationID = lazyregexp.New(`\Am-[0-9a-f]{32}\z`)
 )
 
 func (c *Config) checkLogGroups() (faults []error) {

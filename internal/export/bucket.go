@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 )
 
 // Bucket says where exports to a bucket go.
@@ -31,7 +31,7 @@ type Bucket struct {
 	Organizations []string
 }
 
-var organizationID = regexp.MustCompile(`\Am-[0-9a-f]{32}\z`)
+var organizationID = lazyregexp.New(`\Am-[0-9a-f]{32}\z`)
 
 // takes reports whether an organisation may export to the bucket.
 func (b *Bucket) takes(org directory.OrgID) bool {

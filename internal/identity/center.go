@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
 
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
@@ -14,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 )
@@ -55,7 +55,7 @@ func NewCenter(c CenterConfig) *Center {
 }
 
 // instanceARN has the partition and the instance's id as its groups.
-var instanceARN = regexp.MustCompile(`\Aarn:(aws[a-z-]*):sso:::instance/((?:sso)?ins-[a-zA-Z0-9.-]{16})\z`)
+var instanceARN = lazyregexp.New(`\Aarn:(aws[a-z-]*):sso:::instance/((?:sso)?ins-[a-zA-Z0-9.-]{16})\z`)
 
 const (
 	insertApplication = `INSERT INTO identity_application (arn, instance, name, created) VALUES ($1, $2, $3, $4)`

@@ -6,12 +6,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 )
 
 // Claims are what an OpenID Connect provider says of somebody (OpenID Connect Core 1.0 section 5.1), in a token that was verified.
@@ -25,8 +25,8 @@ type Claims struct {
 
 var (
 	// providerUser is the shape of an IdentityProviderUserId in WorkMail's API.
-	providerUser      = regexp.MustCompile(`\A(?:[0-9a-f]{10}-|)[A-Fa-f0-9]{8}(?:-[A-Fa-f0-9]{4}){3}-[A-Fa-f0-9]{12}\z`)
-	organizationAlias = regexp.MustCompile(`\A[0-9A-Za-z-]{1,62}\z`)
+	providerUser      = lazyregexp.New(`\A(?:[0-9a-f]{10}-|)[A-Fa-f0-9]{8}(?:-[A-Fa-f0-9]{4}){3}-[A-Fa-f0-9]{12}\z`)
+	organizationAlias = lazyregexp.New(`\A[0-9A-Za-z-]{1,62}\z`)
 	// urlNamespace is the name space of URLs (RFC 9562 section 6.6).
 	urlNamespace = [16]byte{0x6b, 0xa7, 0xb8, 0x11, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8}
 )

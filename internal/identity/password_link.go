@@ -8,13 +8,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
@@ -56,7 +56,7 @@ const (
 	linksByUser = `SELECT entity, organization FROM set_password_link WHERE entity > $1 ORDER BY entity LIMIT $2`
 )
 
-var linkSecret = regexp.MustCompile(`\A[A-Za-z0-9_-]{43}\z`)
+var linkSecret = lazyregexp.New(`\A[A-Za-z0-9_-]{43}\z`)
 
 // CreatePasswordLink makes a link for a user, which is good for life. It ends the user's older one, and ends itself when it is used,
 // when the password is set in any other way, and when the user is disabled or deleted. Faults: Invalid for a life out of bounds,

@@ -5,13 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
@@ -86,7 +86,7 @@ func (c *Center) BringProviderTx(ctx context.Context, tx *db.Tx, o *directory.Or
 	return c.putProviderTx(ctx, tx, o, v)
 }
 
-var applicationARN = regexp.MustCompile(`\Aarn:aws[a-z-]*:sso::[0-9]{12}:application/(sso)?ins-[a-zA-Z0-9.-]{16}/apl-[a-zA-Z0-9]{16}\z`)
+var applicationARN = lazyregexp.New(`\Aarn:aws[a-z-]*:sso::[0-9]{12}:application/(sso)?ins-[a-zA-Z0-9.-]{16}/apl-[a-zA-Z0-9]{16}\z`)
 
 // ProviderTx returns an organisation's configuration, nil where it has none.
 func (c *Center) ProviderTx(ctx context.Context, tx *db.Tx, o *directory.Organization) (*Provider, error) {

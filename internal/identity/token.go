@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
@@ -51,8 +51,8 @@ var (
 	tokenIDText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 	// tokenText has the id as its group. With its 61 characters a token fits every client's password field, and could be somebody's
 	// password: who presents one that is no token is asked for as by any password.
-	tokenText     = regexp.MustCompile(`\A` + tokenPrefix + `([a-z2-7]{13})[A-Za-z0-9_-]{43}\z`)
-	tokenNameText = regexp.MustCompile(`\A[^\x00-\x1F\x7F<>\\]+\z`)
+	tokenText     = lazyregexp.New(`\A` + tokenPrefix + `([a-z2-7]{13})[A-Za-z0-9_-]{43}\z`)
+	tokenNameText = lazyregexp.New(`\A[^\x00-\x1F\x7F<>\\]+\z`)
 )
 
 func newToken() (id, text string) {

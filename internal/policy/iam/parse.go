@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"regexp"
 	"strings"
+
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 )
 
 // Limits on a document.
@@ -114,7 +115,7 @@ func effect(raw json.RawMessage) (Effect, error) {
 	return Effect(v), nil
 }
 
-var actionForm = regexp.MustCompile(`\A(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)\z`)
+var actionForm = lazyregexp.New(`\A(\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+)\z`)
 
 // actions reads action patterns. They are compared without case, as IAM does.
 func actions(raw json.RawMessage) ([]glob, error) {

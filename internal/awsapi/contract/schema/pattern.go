@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/pennypost/pennypost/internal/lazyregexp"
 )
 
 // Pattern is a regular expression that must match a whole value. It is compiled when first used, so that a server that
@@ -30,21 +32,16 @@ func (p *Pattern) String() string { return p.text }
 // Match reports whether the pattern matches all of s, a trailing newline included.
 func (p *Pattern) Match(s string) bool { return p.match()(s) }
 
-// lazy compiles the expression when it is first asked for: a program that starts matches nothing yet.
-func lazy(expression string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
-}
-
 func whole(expression string) string { return `\A(?:` + expression + `)\z` }
 
 // translate turns the model's \u0020 into Go's \x{0020}; the rest of what the models use is the same in both dialects.
-func translate(text string) string { return javaRune().ReplaceAllString(text, `$1\x{$2}`) }
+func translate(text string) string { return javaRune.ReplaceAllString(text, `$1\x{$2}`) }
 
-var javaRune = lazy(`((?:^|[^\\])(?:\\\\)*)\\u([0-9A-Fa-f]{4})`)
+var javaRune = lazyregexp.New(`((?:^|[^\\])(?:\\\\)*)\\u([0-9A-Fa-f]{4})`)
 
 // coded holds what Go's regular expressions can't say: a negative lookahead, and repetitions beyond 1,000.
 var coded = map[string]func(string) bool{
-	organizationName:       func(s string) bool { return !strings.HasPrefix(s, "d-") && plainOrganizationName().MatchString(s) },
+	organizationName:       func(s string) bool { return !strings.HasPrefix(s, "d-") && plainOrganizationName.MatchString(s) },
 	arnPattern("workmail"): arn("workmail"),
 	arnPattern("kms"):      arn("kms"),
 	arnPattern("iam"):      arn("iam"),
@@ -54,7 +51,7 @@ var coded = map[string]func(string) bool{
 
 const organizationName = `^(?!d-)([\da-zA-Z]+)([-][\da-zA-Z]+)*`
 
-var plainOrganizationName = lazy(whole(`([\da-zA-Z]+)([-][\da-zA-Z]+)*`))
+var plainOrganizationName = lazyregexp.New(whole(`([\da-zA-Z]+)([-][\da-zA-Z]+)*`))
 
 func arnPattern(service string) string {
 	return `arn:aws:` + service + `:[a-z0-9-]*:[a-z0-9-]+:[A-Za-z0-9][A-Za-z0-9:_/+=,@.-]{0,1023}`
@@ -62,9 +59,9 @@ func arnPattern(service string) string {
 
 // arn matches arnPattern(service). No part before the last may contain a colon, so the last begins at one place only.
 func arn(service string) func(string) bool {
-	expression := lazy(whole(`arn:aws:` + service + `:[a-z0-9-]*:[a-z0-9-]+:([A-Za-z0-9][A-Za-z0-9:_/+=,@.-]*)`))
+	expression := lazyregexp.New(whole(`arn:aws:` + service + `:[a-z0-9-]*:[a-z0-9-]+:([A-Za-z0-9][A-Za-z0-9:_/+=,@.-]*)`))
 	return func(s string) bool {
-		m := expression().FindStringSubmatchIndex(s)
+		m := expression.FindStringSubmatchIndex(s)
 		return m != nil && utf8.RuneCountInString(s[m[2]:m[3]]) <= 1+1023
 	}
 }
