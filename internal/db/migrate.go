@@ -1,14 +1,15 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
-
-	"github.com/pressly/goose/v3"
+	"time"
 )
 
 // Migration is one forward step of the schema. Steps that are released never change.
@@ -27,8 +28,14 @@ type Migration struct {
 	SQL string
 }
 
-// historyTable remembers the steps that were applied.
-const historyTable = "schema_history"
+// historyTable remembers the steps that were applied, in the columns of the library that once wrote it.
+const (
+	historyTable  = "schema_history"
+	createHistory = `CREATE TABLE IF NOT EXISTS ` + historyTable + ` (
+		version_id BIGINT PRIMARY KEY, is_applied BOOLEAN NOT NULL, tstamp TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)`
+	// migrationLock is PostgreSQL's advisory lock that orders nodes which start at once.
+	migrationLock = 5887940537704921958
+)
 
 // wordsOf are the words that differ, by engine, each after the name that stands for it. They are replaced by hand: with
 // text/template in the program, which calls methods by names that only it knows, the linker keeps every method of every type.
@@ -60,7 +67,7 @@ func (m Migration) statements(e Engine) ([]string, error) {
 }
 
 // migrate applies the steps that are missing, each in its own transaction, and refuses a database with steps it does not know.
-func migrate(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *slog.Logger, more ...goose.ProviderOption) error {
+func migrate(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *slog.Logger) error {
 	if len(steps) == 0 {
 		return nil
 	}
@@ -68,7 +75,7 @@ func migrate(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *s
 	// follows fails the same way.
 	history, err := appliedSteps(ctx, d)
 	if err != nil || slices.ContainsFunc(steps, func(m Migration) bool { return !slices.Contains(history, m.Version) }) {
-		if err := applySteps(ctx, d, e, steps, log, more...); err != nil {
+		if err := applySteps(ctx, d, e, steps, log); err != nil {
 			return err
 		}
 		if history, err = appliedSteps(ctx, d); err != nil {
@@ -84,39 +91,76 @@ func migrate(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *s
 	return nil
 }
 
-func applySteps(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *slog.Logger, more ...goose.ProviderOption) error {
-	dialect := goose.DialectSQLite3
-	if e == PostgreSQL {
-		dialect = goose.DialectPostgres
+// applySteps makes the history if there is none, and applies what it lacks in the order of the versions. Packages have ranges of
+// versions, so a new step of one often comes before an old one of another.
+func applySteps(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *slog.Logger) error {
+	conn, err := d.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("bring the tables up to date: %w", err)
 	}
-	var list []*goose.Migration
-	for _, step := range steps {
+	defer conn.Close() // back to the pool, with nothing open
+	err = alone(ctx, conn, e, func() error {
+		_, err := conn.ExecContext(ctx, createHistory)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("make the history of the tables: %w", err)
+	}
+	for _, step := range slices.SortedFunc(slices.Values(steps), func(a, b Migration) int { return cmp.Compare(a.Version, b.Version) }) {
 		parts, err := step.statements(e)
 		if err != nil {
 			return err
 		}
-		list = append(list, goose.NewGoMigration(step.Version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+		began := time.Now()
+		var known bool
+		err = alone(ctx, conn, e, func() error {
+			row := conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+historyTable+" WHERE version_id = $1)", step.Version)
+			if err := row.Scan(&known); err != nil || known {
+				return err
+			}
 			for _, part := range parts {
-				if _, err := tx.ExecContext(ctx, part); err != nil {
-					return fmt.Errorf("migration %d %s: %w\n%s", step.Version, step.Name, err, part)
+				if _, err := conn.ExecContext(ctx, part); err != nil {
+					return fmt.Errorf("%w\n%s", err, part)
 				}
 			}
-			return nil
-		}}, nil))
-	}
-	// Packages have ranges of versions, so a new step of one often comes before an old one of another.
-	options := append([]goose.ProviderOption{
-		goose.WithGoMigrations(list...), goose.WithTableName(historyTable), goose.WithAllowOutofOrder(true),
-		goose.WithDisableGlobalRegistry(true), goose.WithSlog(log),
-	}, more...)
-	p, err := goose.NewProvider(dialect, d, nil, options...)
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("bring the tables up to date: %w", err)
+			_, err := conn.ExecContext(ctx, "INSERT INTO "+historyTable+" (version_id, is_applied) VALUES ($1, TRUE)", step.Version)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("migration %d %s: %w", step.Version, step.Name, err)
+		}
+		if !known {
+			log.InfoContext(ctx, "the tables were changed", "step", step.Version, "name", step.Name, "duration", time.Since(began))
+		}
 	}
 	return nil
+}
+
+// alone runs fn in a transaction of conn while no other process of either engine runs one of these.
+func alone(ctx context.Context, conn *sql.Conn, e Engine, fn func() error) error {
+	begin := []string{"BEGIN IMMEDIATE"}
+	if e == PostgreSQL {
+		begin = []string{"BEGIN", "SELECT pg_advisory_xact_lock(" + strconv.Itoa(migrationLock) + ")"}
+	}
+	err := func() error {
+		for _, statement := range begin {
+			if _, err := conn.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		if err := fn(); err != nil {
+			return err
+		}
+		_, err := conn.ExecContext(ctx, "COMMIT")
+		return err
+	}()
+	if err == nil {
+		return nil
+	}
+	if _, undo := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); undo != nil {
+		drop(conn) // what is open on it ends with it
+	}
+	return err
 }
 
 // appliedSteps are the versions in the database's history.

@@ -13,8 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 const (
@@ -85,11 +83,7 @@ func (s *postgresStore) prepare(ctx context.Context, o Options) error {
 	if fsync == "off" && !o.NoSync {
 		s.log.WarnContext(ctx, "PostgreSQL runs with fsync=off: what is acknowledged may be lost in a power failure")
 	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return err
-	}
-	return migrate(ctx, s.pool, PostgreSQL, o.Migrations, o.Log, goose.WithSessionLocker(locker))
+	return migrate(ctx, s.pool, PostgreSQL, o.Migrations, o.Log)
 }
 
 func (s *postgresStore) close() error {
