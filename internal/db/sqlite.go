@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"time"
 
 	"modernc.org/sqlite"
 )
@@ -30,6 +31,9 @@ const (
 	// busyMillis is how long to wait for another process, such as a key command beside the server.
 	busyMillis = 10_000
 	maxReaders = 8
+	// readerPatience is how long a read waits for a reader to come free before it opens another: most reads are over sooner than
+	// a new connection has parsed the schema, and each keeps the schema and a cache.
+	readerPatience = 2 * time.Millisecond
 )
 
 // sqliteStore is the SQLite engine: one writer and a few readers on one file.
@@ -38,9 +42,9 @@ type sqliteStore struct {
 	log    *slog.Logger
 	pool   *sql.DB // where writer and readers take their connections from
 	writer *writer
-	// turns bounds how many read at once; who has taken one may take an idle reader, or open another.
-	turns   chan struct{}
-	readers sqliteReaders
+	// idle are the open readers that nobody uses, and open holds a token for each one there is.
+	idle chan *sqliteReader
+	open chan struct{}
 	// closing keeps close from pulling the connections from under running reads.
 	closing sync.RWMutex
 	closed  bool
@@ -81,7 +85,7 @@ func openSQLite(ctx context.Context, o Options, h *hub) (*sqliteStore, error) {
 	if err := migrate(ctx, pool, SQLite, o.Migrations, o.Log); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
-	s := &sqliteStore{log: o.Log, pool: pool, turns: make(chan struct{}, maxReaders)}
+	s := &sqliteStore{log: o.Log, pool: pool, idle: make(chan *sqliteReader, maxReaders), open: make(chan struct{}, maxReaders)}
 	if s.writer, err = startWriter(ctx, pool, o, &s.counters, h); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
@@ -99,8 +103,8 @@ func (s *sqliteStore) close() error {
 	}
 	s.closed = true
 	var errs []error
-	for r := s.readers.take(); r != nil; r = s.readers.take() {
-		errs = append(errs, r.conn.Close())
+	for len(s.idle) > 0 { // closing is held, so nobody else takes any
+		errs = append(errs, (<-s.idle).conn.Close())
 	}
 	return errors.Join(append(errs, s.pool.Close())...)
 }
@@ -111,30 +115,43 @@ type sqliteReader struct {
 	raw  *sqliteConn
 }
 
-// sqliteReaders are the open readers that nobody uses. The one used last is taken first, so that no more are opened than ever
-// read at once: each has a cache, and begins by parsing the whole schema.
-type sqliteReaders struct {
-	mu   sync.Mutex
-	idle []*sqliteReader
-}
-
-// take returns nil when there is none.
-func (s *sqliteReaders) take() *sqliteReader {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := len(s.idle)
-	if n == 0 {
-		return nil
+// takeReader waits for an idle reader, or opens one.
+func (s *sqliteStore) takeReader(ctx context.Context) (*sqliteReader, error) {
+	select {
+	case r := <-s.idle:
+		return r, nil
+	default:
 	}
-	r := s.idle[n-1]
-	s.idle = s.idle[:n-1]
-	return r
+	var patience <-chan time.Time
+	more := s.open
+	if len(s.open) > 0 {
+		timer := time.NewTimer(readerPatience)
+		defer timer.Stop()
+		patience, more = timer.C, nil
+	}
+	for {
+		select {
+		case r := <-s.idle:
+			return r, nil
+		case more <- struct{}{}:
+			r, err := s.openReader(ctx)
+			if err != nil {
+				<-s.open
+				return nil, unavailable(fmt.Errorf("open a reader: %w", err))
+			}
+			return r, nil
+		case <-patience:
+			more = s.open
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
-func (s *sqliteReaders) put(r *sqliteReader) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.idle = append(s.idle, r)
+// dropReader closes a reader that can't be trusted any more.
+func (s *sqliteStore) dropReader(r *sqliteReader) {
+	drop(r.conn)
+	<-s.open
 }
 
 func (s *sqliteStore) openReader(ctx context.Context) (*sqliteReader, error) {
@@ -154,32 +171,22 @@ func (s *sqliteStore) read(ctx context.Context, fn Func) error {
 	if s.closed {
 		return ErrClosed
 	}
-	select {
-	case s.turns <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-s.turns }()
-	r := s.readers.take()
-	if r == nil {
-		opened, err := s.openReader(ctx)
-		if err != nil {
-			return unavailable(fmt.Errorf("open a reader: %w", err))
-		}
-		r = opened
+	r, err := s.takeReader(ctx)
+	if err != nil {
+		return err
 	}
 	s.reads.Add(1)
 	if err := r.raw.exec("BEGIN"); err != nil {
-		drop(r.conn)
+		s.dropReader(r)
 		return unavailable(err)
 	}
 	tx := &Tx{q: r.conn, engine: SQLite}
-	err := tx.run(ctx, s.log, fn)
+	err = tx.run(ctx, s.log, fn)
 	if endErr := r.raw.exec("ROLLBACK"); endErr != nil {
-		drop(r.conn)
+		s.dropReader(r)
 		return err
 	}
-	s.readers.put(r)
+	s.idle <- r
 	return err
 }
 

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -15,6 +16,9 @@ type writeAheadLog struct {
 	// limit is the size from which the writer makes a gap. After an attempt that failed it tries again step bytes later.
 	limit, step int64
 	next        int64
+	// ahead is how long the file is made before it is written (0: not at all), and long whether that was done.
+	ahead int64
+	long  bool
 }
 
 // logPatience is how long the writer waits for readers. Others wait behind it, so a long read, such as a check of everything,
@@ -34,6 +38,46 @@ func (w *writer) boundLog() {
 		return
 	}
 	w.wal.next = 0
+	w.wal.long = w.wal.ahead == 0
+}
+
+// logAhead is how long the log is made before it is written: what it grows to between two checkpoints, and a little.
+const logAhead = 17 << 20
+
+// lengthenLog fills the log file with zeros up to logAhead. A commit that makes the file longer waits for the file system to note
+// that too, which doubles the time of a small one; SQLite overwrites a log that was moved, so it is long enough for good. Nobody
+// but the writer's goroutine writes to the log, and nothing at or beyond its end was ever written, so no frame is touched; a
+// reader of a log stops at the first frame that has not its numbers, so zeros mean nothing (SQLite's file format, section 4).
+func (w *writer) lengthenLog() {
+	if w.wal.long {
+		return
+	}
+	w.wal.long = true
+	if err := fill(w.wal.path, w.wal.ahead); err != nil {
+		w.log.Warn("SQLite's log could not be made long ahead; commits are slower until it has grown", "error", err)
+	}
+}
+
+// fill writes zeros from the end of a file that is there up to size; if that fails, the file is as long as before.
+func fill(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // what was written means nothing
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, 128<<10)
+	for at := info.Size(); at < size; {
+		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at)
+		if err != nil {
+			return errors.Join(err, f.Truncate(info.Size()))
+		}
+		at += int64(n)
+	}
+	return nil
 }
 
 func (w *writer) truncateLog() error {
