@@ -16,14 +16,21 @@ type Topic struct {
 
 // Feed connects publishers and listeners of one process. The zero value is not usable; see New.
 type Feed struct {
-	mu        sync.Mutex
-	listeners map[Topic]map[*Listener]struct{}
-	watchers  map[string][]func(key string)
+	mu       sync.Mutex
+	topics   map[Topic]*audience
+	watchers map[string][]func(key string)
+	notices  uint64
+}
+
+// audience is who listens to a topic.
+type audience struct {
+	listeners map[*Listener]struct{}
+	version   uint64
 }
 
 // New returns an empty feed.
 func New() *Feed {
-	return &Feed{listeners: map[Topic]map[*Listener]struct{}{}, watchers: map[string][]func(string){}}
+	return &Feed{topics: map[Topic]*audience{}, watchers: map[string][]func(string){}}
 }
 
 // Watch calls fn with the key of every change of the kind, for as long as the feed lives. It is for the few that care about
@@ -53,20 +60,39 @@ func (f *Feed) Listen(topic Topic) *Listener {
 	l := &Listener{C: c, c: c, feed: f, topic: topic}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.listeners[topic] == nil {
-		f.listeners[topic] = map[*Listener]struct{}{}
+	a := f.topics[topic]
+	if a == nil {
+		f.notices++
+		a = &audience{listeners: map[*Listener]struct{}{}, version: f.notices}
+		f.topics[topic] = a
 	}
-	f.listeners[topic][l] = struct{}{}
+	a.listeners[l] = struct{}{}
 	return l
+}
+
+// Version returns a number that is another one after each notice of topic, for as long as somebody listens; without a
+// listener it returns false. What was read after a version was returned is as new as every notice that came before.
+func (f *Feed) Version(topic Topic) (uint64, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.topics[topic]
+	if a == nil {
+		return 0, false
+	}
+	return a.version, true
 }
 
 // Close ends the listening. It may be called twice.
 func (l *Listener) Close() {
 	l.feed.mu.Lock()
 	defer l.feed.mu.Unlock()
-	delete(l.feed.listeners[l.topic], l)
-	if len(l.feed.listeners[l.topic]) == 0 {
-		delete(l.feed.listeners, l.topic)
+	a := l.feed.topics[l.topic]
+	if a == nil {
+		return
+	}
+	delete(a.listeners, l)
+	if len(a.listeners) == 0 {
+		delete(l.feed.topics, l.topic)
 	}
 }
 
@@ -77,7 +103,13 @@ func (f *Feed) Publish(topic Topic) {
 	for _, fn := range f.watchers[topic.Kind] {
 		fn(topic.Key)
 	}
-	for l := range f.listeners[topic] {
+	a := f.topics[topic]
+	if a == nil {
+		return
+	}
+	f.notices++
+	a.version = f.notices
+	for l := range a.listeners {
 		l.count.Add(1) // before the notice: who has it sees the count
 		select {
 		case l.c <- struct{}{}:

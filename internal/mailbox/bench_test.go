@@ -256,3 +256,22 @@ func BenchmarkSelect(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkStoreFlags sets and clears \Seen of one message after the other.
+func BenchmarkStoreFlags(b *testing.B) {
+	onBothDurable(b, func(b *testing.B, r *rig) {
+		const n = 2000
+		id := r.fill(n, 0)
+		i := 0
+		for b.Loop() {
+			uid := UID(i%n + 1)
+			change := FlagChange{Add: Seen}
+			if i/n%2 == 1 {
+				change = FlagChange{Remove: Seen}
+			}
+			_, err := r.StoreFlags(b.Context(), id, InboxID, NewUIDSet(UIDRange{First: uid, Last: uid}), change, Always)
+			r.ok(err)
+			i++
+		}
+	})
+}

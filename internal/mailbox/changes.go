@@ -24,8 +24,17 @@ type Changes struct {
 }
 
 // Changes returns what happened in a folder after since, from one snapshot: one row is read when nothing did, and else about
-// as many as there are changes. Faults: NotFound Folder when it was deleted.
-func (s *Store) Changes(ctx context.Context, id ID, f FolderID, since ModSeq) (c Changes, err error) {
+// as many as there are changes. Sessions that a notice wakes together share one reading, so the caller must not change what it
+// is given. Faults: NotFound Folder when it was deleted.
+func (s *Store) Changes(ctx context.Context, id ID, f FolderID, since ModSeq) (Changes, error) {
+	version, listened := s.feed.Version(Topic(id))
+	if !listened {
+		return s.changes(ctx, id, f, since)
+	}
+	return s.together.changes(question{id, f, since, version}, func() (Changes, error) { return s.changes(ctx, id, f, since) })
+}
+
+func (s *Store) changes(ctx context.Context, id ID, f FolderID, since ModSeq) (c Changes, err error) {
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		c = Changes{}
 		if c.Folder, err = folderRow(ctx, tx, id, f); err != nil {

@@ -70,13 +70,14 @@ type Store struct {
 	clock clock.Clock
 	log   *slog.Logger
 	// limits is the options for the numbers in them, defaults filled in.
-	limits Options
-	bulk   bulks
-	snaps  *snapshots
-	trees  *trees
-	zip    *zip
-	orgs   orgCache
-	batch  int // BatchRows; tests have less
+	limits   Options
+	bulk     bulks
+	snaps    *snapshots
+	trees    *trees
+	zip      *zip
+	orgs     orgCache
+	together together
+	batch    int // BatchRows; tests have less
 	// expired counts the recoverable items whose time was over.
 	expired atomic.Uint64
 }
