@@ -81,8 +81,10 @@ func (b *bench) setup(ctx context.Context) error {
 			s, err = peer.NewDovecot(ctx, dir, cert)
 		case "maddy":
 			s, err = peer.NewMaddy(ctx, b.maddy, dir, cert)
+		case "maddy-full":
+			s, err = peer.NewMaddyFull(ctx, b.maddy, dir, cert)
 		default:
-			err = fmt.Errorf("no such peer: %q; there are dovecot and maddy", name)
+			err = fmt.Errorf("no such peer: %q; there are dovecot, maddy and maddy-full", name)
 		}
 		if err != nil {
 			return err

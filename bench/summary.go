@@ -30,7 +30,7 @@ var notes = map[string]string{
 		"mailboxes over IMAP. In the clear; LMTP with Dovecot, SMTP with the others.",
 	sectionIMAP: "Over TLS, handshake and sign-in outside of the measured time but for login. One connection unless c16. fetch-headers, -envelope, " +
 		"-flags, -bodies and store-all count messages, the others commands; append-c16 is by sixteen users. login-first is the first sign-in of each " +
-		"user after a start; Pennypost remembers in memory that a secret was good. Dovecot and maddy answer STORE before it is on disk, Pennypost after.",
+		"user after a start; Pennypost remembers in memory that a secret was good. Dovecot and maddy answer STORE before it is on disk, Pennypost and maddy-full after.",
 	sectionIdle: "Memory is PSS over all processes of a server, pennypost-postgres with its PostgreSQL, which the start does not start. Starts are on the data directory with all mail in it. What a " +
 		"connection takes is little beside what a garbage collector lets lie: of servers in Go, look at the range.",
 }

@@ -15,6 +15,9 @@ import (
 // Maddy is maddy as its own configuration has it, with files for bodies and SQLite for passwords and the rest, without checks and limits.
 type Maddy struct {
 	dir      string
+	name     string
+	dsn      string // what is added to that of its mailboxes
+	sync     string // how its version speaks of that
 	who      account
 	program  string
 	version  string
@@ -24,11 +27,20 @@ type Maddy struct {
 
 // NewMaddy prepares a maddy on an empty directory. binary is where it was built; an error names the command that does.
 func NewMaddy(ctx context.Context, binary, dir string, cert *Certificate) (*Maddy, error) {
+	return newMaddy(ctx, binary, dir, cert, &Maddy{name: "maddy", sync: "its default synchronous=NORMAL (what it answers 250 may be lost with the power)"})
+}
+
+// NewMaddyFull prepares a maddy whose mailboxes sync each commit, so that its answers promise what ours do.
+func NewMaddyFull(ctx context.Context, binary, dir string, cert *Certificate) (*Maddy, error) {
+	return newMaddy(ctx, binary, dir, cert, &Maddy{name: "maddy-full", dsn: "?_sync=FULL", sync: "synchronous=FULL, as durable as ours"})
+}
+
+func newMaddy(ctx context.Context, binary, dir string, cert *Certificate, m *Maddy) (*Maddy, error) {
 	who, err := unprivileged()
 	if err != nil {
 		return nil, err
 	}
-	m := &Maddy{dir: dir, who: who, program: filepath.Join(dir, "maddy")}
+	m.dir, m.who, m.program = dir, who, filepath.Join(dir, "maddy")
 	if err := copyProgram(m.program, binary); err != nil { // the user it runs as may not be let where it was built
 		return nil, fmt.Errorf("maddy is missing (%w); build it with: scripts/bench-peers maddy", err)
 	}
@@ -79,11 +91,11 @@ func copyProgram(to, from string) error {
 }
 
 // Name is how the tables call it.
-func (m *Maddy) Name() string { return "maddy" }
+func (m *Maddy) Name() string { return m.name }
 
 // Version says which maddy.
 func (m *Maddy) Version() string {
-	return "maddy " + m.version + ", bodies in files, SQLite at its default synchronous=NORMAL (what it answers 250 may be lost with the power)"
+	return m.name + ": maddy " + m.version + ", bodies in files, SQLite at " + m.sync
 }
 
 // Endpoint is where it listens.
@@ -150,7 +162,7 @@ func (m *Maddy) config() string { return filepath.Join(m.dir, "maddy.conf") }
 
 func (m *Maddy) configuration(cert, key string) string {
 	return strings.NewReplacer(
-		"@DIR@", m.dir, "@IMAPS@", m.endpoint.IMAPS, "@SMTP@", m.endpoint.Delivery, "@DOMAIN@", m.endpoint.Domain, "@CERT@", cert, "@KEY@", key,
+		"@DIR@", m.dir, "@IMAPS@", m.endpoint.IMAPS, "@SMTP@", m.endpoint.Delivery, "@DOMAIN@", m.endpoint.Domain, "@CERT@", cert, "@KEY@", key, "@DSN@", m.dsn,
 	).Replace(`state_dir @DIR@/state
 runtime_dir @DIR@/run
 hostname mail.@DOMAIN@
@@ -166,7 +178,7 @@ auth.pass_table local_authdb {
 
 storage.imapsql local_mailboxes {
     driver sqlite3
-    dsn imapsql.db
+    dsn imapsql.db@DSN@
 }
 
 smtp tcp://@SMTP@ {
