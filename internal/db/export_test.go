@@ -6,7 +6,7 @@ func (d *DB) Waiting() int { return len(d.store.(*sqliteStore).writer.queue) }
 // SetLogLimit sets the size at which SQLite's log is begun anew. It must be called before the first write.
 func (d *DB) SetLogLimit(bytes int64) {
 	w := d.store.(*sqliteStore).writer
-	w.wal.limit, w.wal.step, w.wal.ahead, w.wal.long = bytes, bytes/4, 0, true
+	w.wal.limit, w.wal.step, w.wal.ahead = bytes, bytes/4, 0
 }
 
 // OpenConnections returns how many connections to SQLite are open.

@@ -73,8 +73,8 @@ func TestOverlappingReadersDoNotLetTheLogGrow(t *testing.T) {
 	}
 }
 
-// TestLogIsMadeLongOnce looks at the log's file before the first write, after it and after a clean end.
-func TestLogIsMadeLongOnce(t *testing.T) {
+// TestLogIsMadeLong looks at the log's file of a server that writes little, and of one that writes more.
+func TestLogIsMadeLong(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	size := func() int64 {
 		info, err := os.Stat(path + "-wal")
@@ -83,30 +83,36 @@ func TestLogIsMadeLongOnce(t *testing.T) {
 		}
 		return info.Size()
 	}
-	for round := range int64(2) {
+	key := int64(0)
+	for round := range 2 { // a clean end takes the log away
 		d, err := db.Open(t.Context(), db.Options{Path: path, Migrations: notes})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := size(); n >= db.LogAhead {
-			t.Errorf("round %d: the log has %d bytes before anybody wrote", round, n)
-		}
-		for i := range int64(3) {
+		write := func(n int) {
+			key++
 			if err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
-				_, err := tx.Exec(ctx, "INSERT INTO note (id, author, body) VALUES ($1, 'a', $2)", 10*round+i, []byte{byte(round), byte(i)})
+				_, err := tx.Exec(ctx, "INSERT INTO note (id, author, body) VALUES ($1, $2, $3)", key, strings.Repeat("x", n), []byte{byte(key)})
 				return err
 			}); err != nil {
 				t.Fatal(err)
 			}
+		}
+		write(1)
+		if n := size(); n <= 0 || n > 100<<10 {
+			t.Errorf("round %d: the log has %d bytes after a small write", round, n)
+		}
+		for range 10 {
+			write(1 << 20)
 			if n := size(); n != db.LogAhead {
-				t.Errorf("round %d: the log has %d bytes after a write, want %d", round, n, db.LogAhead)
+				t.Errorf("round %d: the log has %d bytes after a large write, want %d", round, n, db.LogAhead)
 			}
 		}
 		var n int64
 		err = d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
 			return tx.QueryRow(ctx, "SELECT count(*) FROM note").Scan(&n)
 		})
-		if err := errors.Join(err, d.Close()); err != nil || n != 3*(round+1) {
+		if err := errors.Join(err, d.Close()); err != nil || n != key {
 			t.Errorf("round %d: %d notes, %v", round, n, err)
 		}
 	}

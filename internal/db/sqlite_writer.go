@@ -60,7 +60,7 @@ func startWriter(ctx context.Context, pool *sql.DB, o Options, c *counters, h *h
 	w := &writer{
 		pool: pool, log: o.Log, counters: c, hub: h, rehearse: o.Rehearse,
 		queue: make(chan *request, maxGroup), work: make(chan struct{}, 1), ended: make(chan struct{}),
-		wal: writeAheadLog{path: o.Path + "-wal", limit: logLimit, step: logLimit / 4, long: o.NoSync},
+		wal: writeAheadLog{path: o.Path + "-wal", limit: logLimit, step: logLimit / 4},
 	}
 	if !o.NoSync {
 		w.wal.ahead = logAhead
@@ -132,9 +132,8 @@ func (w *writer) send(ctx context.Context, r *request) error {
 // take serves r unless it was withdrawn. The caller has the turn.
 func (w *writer) take(r *request) {
 	if r.state.CompareAndSwap(waiting, begun) {
-		w.lengthenLog()
 		w.serve(r)
-		w.boundLog()
+		w.tendLog()
 	}
 }
 
