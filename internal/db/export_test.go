@@ -6,7 +6,7 @@ func (d *DB) Waiting() int { return len(d.store.(*sqliteStore).writer.queue) }
 // SetLogLimit sets the size at which SQLite's log is begun anew. It must be called before the first write.
 func (d *DB) SetLogLimit(bytes int64) {
 	w := d.store.(*sqliteStore).writer
-	w.wal.limit, w.wal.step, w.wal.ahead = bytes, bytes/4, 0
+	w.wal.limit, w.wal.step = bytes, bytes/4
 }
 
 // OpenConnections returns how many connections to SQLite are open.
@@ -14,6 +14,3 @@ func (d *DB) OpenConnections() int { return d.store.(*sqliteStore).pool.Stats().
 
 // HoldKey is the number of the lock that keeps other processes off a PostgreSQL database.
 const HoldKey = holdKey
-
-// LogAhead is how long SQLite's log is made before it is written.
-const LogAhead = logAhead

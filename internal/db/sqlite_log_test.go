@@ -2,7 +2,6 @@ package db_test
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,50 +69,5 @@ func TestOverlappingReadersDoNotLetTheLogGrow(t *testing.T) {
 	group.Wait()
 	if largest < limit*9/10 || largest > 3*limit { // a write alone begins the log anew before it returns
 		t.Errorf("the log grew to %d bytes, want about %d", largest, limit)
-	}
-}
-
-// TestLogIsMadeLong looks at the log's file of a server that writes little, and of one that writes more.
-func TestLogIsMadeLong(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x.db")
-	size := func() int64 {
-		info, err := os.Stat(path + "-wal")
-		if err != nil {
-			return -1
-		}
-		return info.Size()
-	}
-	key := int64(0)
-	for round := range 2 { // a clean end takes the log away
-		d, err := db.Open(t.Context(), db.Options{Path: path, Migrations: notes})
-		if err != nil {
-			t.Fatal(err)
-		}
-		write := func(n int) {
-			key++
-			if err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
-				_, err := tx.Exec(ctx, "INSERT INTO note (id, author, body) VALUES ($1, $2, $3)", key, strings.Repeat("x", n), []byte{byte(key)})
-				return err
-			}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		write(1)
-		if n := size(); n <= 0 || n > 100<<10 {
-			t.Errorf("round %d: the log has %d bytes after a small write", round, n)
-		}
-		for range 10 {
-			write(1 << 20)
-			if n := size(); n != db.LogAhead {
-				t.Errorf("round %d: the log has %d bytes after a large write, want %d", round, n, db.LogAhead)
-			}
-		}
-		var n int64
-		err = d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
-			return tx.QueryRow(ctx, "SELECT count(*) FROM note").Scan(&n)
-		})
-		if err := errors.Join(err, d.Close()); err != nil || n != key {
-			t.Errorf("round %d: %d notes, %v", round, n, err)
-		}
 	}
 }

@@ -62,9 +62,6 @@ func startWriter(ctx context.Context, pool *sql.DB, o Options, c *counters, h *h
 		queue: make(chan *request, maxGroup), work: make(chan struct{}, 1), ended: make(chan struct{}),
 		wal: writeAheadLog{path: o.Path + "-wal", limit: logLimit, step: logLimit / 4},
 	}
-	if !o.NoSync {
-		w.wal.ahead = logAhead
-	}
 	if err := w.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -133,7 +130,7 @@ func (w *writer) send(ctx context.Context, r *request) error {
 func (w *writer) take(r *request) {
 	if r.state.CompareAndSwap(waiting, begun) {
 		w.serve(r)
-		w.tendLog()
+		w.boundLog()
 	}
 }
 
