@@ -78,11 +78,13 @@ func RootID(ctx context.Context, d *db.DB) (string, error) {
 // BindRoot records that the database's secrets are sealed under root, or refuses a root key that is not the recorded one:
 // it could open nothing.
 func BindRoot(ctx context.Context, d *db.DB, root *secret.Key) error {
-	var bound string
-	err := d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		return tx.QueryRow(ctx, `INSERT INTO sealed_under (one, key_id) VALUES (1, $1)
-			ON CONFLICT (one) DO UPDATE SET key_id = sealed_under.key_id RETURNING key_id`, root.ID()).Scan(&bound)
-	})
+	bound, err := RootID(ctx, d)
+	if err == nil && bound == "" {
+		err = d.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+			return tx.QueryRow(ctx, `INSERT INTO sealed_under (one, key_id) VALUES (1, $1)
+				ON CONFLICT (one) DO UPDATE SET key_id = sealed_under.key_id RETURNING key_id`, root.ID()).Scan(&bound)
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("record which secret key the database belongs to: %w", err)
 	}
