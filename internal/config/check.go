@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/lazyregexp"
 )
 
@@ -70,7 +71,7 @@ func (c *Config) check() []error {
 		wrong("test_domain_suffix", "%q is not a domain of at least two labels", c.TestDomainSuffix)
 	}
 	if c.DNSResolver != "" {
-		if err := checkAddress(c.DNSResolver); err != nil {
+		if err := checkAddress(strings.TrimSuffix(c.DNSResolver, dns.TrustAD)); err != nil {
 			wrong("dns_resolver", "%v", err)
 		}
 	}

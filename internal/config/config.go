@@ -64,8 +64,9 @@ type Config struct {
 	Region    string `key:"region" default:"us-east-1" help:"region of new organisations"`
 	// TestDomainSuffix is what follows an organisation's alias in its test domain, <alias>.awsapps.com.
 	TestDomainSuffix string `key:"test_domain_suffix" default:"awsapps.com" help:"a new organisation's test domain is <alias>.<suffix>"`
-	// DNSResolver is the DNS server to ask, host:port. Empty means those of the system.
-	DNSResolver string `key:"dns_resolver" default:"" help:"DNS server to ask, host:port (empty: the system's)"`
+	// DNSResolver is the DNS server to ask, host:port, and dns.TrustAD after it if its word on DNSSEC is good. Empty means those
+	// of the system.
+	DNSResolver string `key:"dns_resolver" default:"" help:"DNS server to ask, host:port, and trust-ad after it if its word on DNSSEC is good (empty: the system's)"`
 	// TrustedProxies are addresses and networks, separated by commas, who may tell whose connection they bring: by a header of
 	// the PROXY protocol, which they must send on mail ports, or by X-Forwarded-For or Forwarded on HTTP. They alone may use a
 	// plain HTTP address that is not a loopback one.

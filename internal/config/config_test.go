@@ -171,6 +171,7 @@ func TestRefused(t *testing.T) {
 		{"region", "US-EAST-1", []string{"us-east-1"}},
 		{"test_domain_suffix", "local", []string{"two labels"}},
 		{"dns_resolver", "192.0.2.53", []string{"--dns-resolver", "host:port"}},
+		{"dns_resolver", "192.0.2.53:53 trust", []string{"--dns-resolver", "192.0.2.53:53 trust"}},
 		{"trusted_proxies", "192.0.2.0/33", []string{"--trusted-proxies", "192.0.2.0/33"}},
 		{"data", "", []string{"--data"}},
 	} {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -14,18 +15,37 @@ import (
 // other error of a look-up is a failure to find out, and may be different the next time.
 var ErrNotFound = errors.New("no such record")
 
+// ErrNoName is the ErrNotFound of a name that does not exist at all (NXDOMAIN). LookupTXT does not tell the two apart.
+var ErrNoName = fmt.Errorf("no such name: %w", ErrNotFound)
+
+// ErrBogus says that the resolver refuses the answer because its signatures do not hold (DNSSEC).
+var ErrBogus = errors.New("the answer's signatures do not hold")
+
 // queryTimeout bounds one look-up, retries included.
 const queryTimeout = 10 * time.Second
 
 // Resolver looks names up through one DNS server, or through the system's. It is safe for concurrent use.
 type Resolver struct {
-	r net.Resolver
+	r    net.Resolver
+	conf string // path of resolv.conf, which names the system's servers
+	// fixed is the server to ask, and trusted whether it is believed; empty for the system's servers.
+	fixed   string
+	trusted bool
 }
 
+// TrustAD, after the address of a DNS server, says that its word on DNSSEC is believed.
+const TrustAD = " trust-ad"
+
 // New returns a resolver that asks the DNS server at address (host:port), or the system's servers where it is empty.
+//
+// What a server says of DNSSEC (the AD bit) is believed where nobody on the way can have set it: when the server is on loopback,
+// or the operator vouches for the way to it, by TrustAD after the address or, for the system's servers, the option trust-ad in
+// resolv.conf(5).
 func New(address string) *Resolver {
-	r := &Resolver{r: net.Resolver{PreferGo: true}}
+	r := &Resolver{r: net.Resolver{PreferGo: true}, conf: "/etc/resolv.conf"}
 	if address != "" {
+		address, vouched := strings.CutSuffix(address, TrustAD)
+		r.fixed, r.trusted = address, vouched || onLoopback(address)
 		r.r.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, network, address)
