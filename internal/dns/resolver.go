@@ -33,7 +33,7 @@ type Resolver struct {
 	trusted bool
 }
 
-// TrustAD, after the address of a DNS server, says that its word on DNSSEC is believed.
+// TrustAD after the address of a DNS server says that its word on DNSSEC is believed.
 const TrustAD = " trust-ad"
 
 // New returns a resolver that asks the DNS server at address (host:port), or the system's servers where it is empty.

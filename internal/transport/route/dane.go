@@ -61,14 +61,15 @@ func (r *Router) unusable(ctx context.Context, e *exchange, host, base string, e
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	said := r.said(ctx, err)
 	s := Session{
-		Domain: e.domain, Policy: Policy{Type: PolicyTLSA, Domain: base}, Host: host, Result: ValidationFailure, Info: err.Error(),
+		Domain: e.domain, Policy: Policy{Type: PolicyTLSA, Domain: base}, Host: host, Result: ValidationFailure, Info: "TLSA: " + said,
 	}
 	if errors.Is(err, dns.ErrBogus) {
 		s.Result = DNSSECInvalid
 	}
 	r.report(ctx, s)
-	return &Error{false, "4.7.5", fmt.Sprintf("DNS does not say how %s is to be authenticated (DANE): %v", host, err)}
+	return &Error{false, "4.7.5", fmt.Sprintf("DNS does not say how %s is to be authenticated (DANE): %s", host, said)}
 }
 
 // byDANE is what secure records demand.

@@ -163,7 +163,7 @@ func (r *Router) exchange(ctx context.Context, domain string) (*exchange, error)
 		// Who hides an MX record can't make the domain's own address secure.
 		return &exchange{domain: domain, canonical: domain, hosts: []candidate{{name: domain}}, secure: true}, nil
 	case err != nil:
-		return nil, trouble(ctx, domain, err)
+		return nil, r.trouble(ctx, domain, err)
 	}
 	if len(answer.Records) == 1 && answer.Records[0].Host == "" {
 		return nil, &Error{true, "5.1.10", "the domain " + domain + " takes no mail (null MX)"}
@@ -206,7 +206,7 @@ func (r *Router) host(ctx context.Context, e *exchange, name string, p *stsPolic
 		return nil, &Error{true, "5.4.4", "the host " + name + " of " + e.domain + " has no address"}
 	}
 	if err != nil {
-		return nil, trouble(ctx, name, err)
+		return nil, r.trouble(ctx, name, err)
 	}
 	h := &Host{Name: name, Addresses: alternate(answer.Records), Port: r.Port}
 	if h.TLS, err = r.dane(ctx, e, name, answer); err != nil {
@@ -244,11 +244,20 @@ func loop(domain string) error {
 }
 
 // trouble says that DNS did not answer, unless ctx ended.
-func trouble(ctx context.Context, name string, err error) error {
+func (r *Router) trouble(ctx context.Context, name string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return &Error{false, "4.4.3", fmt.Sprintf("DNS does not say where mail for %s goes: %v", name, err)}
+	return &Error{false, "4.4.3", fmt.Sprintf("DNS does not say where mail for %s goes: %s", name, r.said(ctx, err))}
+}
+
+// said is what others may know of a failed look-up. The rest, such as whom we asked, goes to the log.
+func (r *Router) said(ctx context.Context, err error) string {
+	r.Log.InfoContext(ctx, "DNS does not say how to deliver mail", "error", err)
+	if errors.Is(err, dns.ErrBogus) {
+		return dns.ErrBogus.Error()
+	}
+	return "the look-up failed"
 }
 
 func (r *Router) report(ctx context.Context, s Session) {

@@ -49,7 +49,7 @@ func (r *Router) fetch(ctx context.Context, domain string) (body string, p *stsP
 	}
 	defer response.Body.Close() // it was read as far as it counts
 	if response.StatusCode != http.StatusOK {
-		return "", nil, fmt.Errorf("%s answers %s", u.String(), response.Status)
+		return "", nil, statusError(response.StatusCode)
 	}
 	// Where users may leave files, only the host's owner chooses this type.
 	if kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || kind != "text/plain" {
@@ -68,14 +68,25 @@ func (r *Router) fetch(ctx context.Context, domain string) (body string, p *stsP
 	return string(text), p, nil
 }
 
-// fetchResult is how TLS reports call a failure of fetch.
-func fetchResult(err error) Result {
+// statusError is an answer that is no policy.
+type statusError int
+
+// Error names the status.
+func (s statusError) Error() string {
+	return fmt.Sprintf("the host of the policy answers %d %s", int(s), http.StatusText(int(s)))
+}
+
+// fetchResult is how TLS reports call a failure of fetch, and what they say of it: nothing of our own network.
+func fetchResult(err error) (Result, string) {
 	var certificate *tls.CertificateVerificationError
+	var status statusError
 	switch {
 	case errors.Is(err, errInvalid):
-		return STSPolicyInvalid
+		return STSPolicyInvalid, err.Error()
 	case errors.As(err, &certificate):
-		return STSWebPKIInvalid
+		return STSWebPKIInvalid, certificate.Err.Error()
+	case errors.As(err, &status):
+		return STSPolicyFetchError, err.Error()
 	}
-	return STSPolicyFetchError
+	return STSPolicyFetchError, "the host of the policy cannot be reached"
 }

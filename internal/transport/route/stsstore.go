@@ -159,7 +159,8 @@ func (r *Router) fetchInto(ctx context.Context, row *stsRow, domain, id string, 
 	} else {
 		row.due = now.Add(again)
 		r.Log.WarnContext(ctx, "an MTA-STS policy could not be fetched", "domain", domain, "known", r.live(row) != nil, "error", err)
-		r.report(ctx, Session{Domain: domain, Policy: Policy{Type: PolicySTS, Domain: domain}, Result: fetchResult(err), Info: err.Error()})
+		result, said := fetchResult(err)
+		r.report(ctx, Session{Domain: domain, Policy: Policy{Type: PolicySTS, Domain: domain}, Result: result, Info: said})
 	}
 	return row, r.store(ctx, row)
 }

@@ -175,6 +175,9 @@ func TestAnSTSPolicyThatIsNotToBeHad(t *testing.T) {
 		f.dns.Remove("mta-sts.inside.example.", mdns.TypeA)
 		f.dns.Add("mta-sts.inside.example. 60 IN A 10.0.0.1")
 		f.want("inside.example", Opportunistic, "", 0)
+		if s := f.sessions[0]; strings.Contains(s.Info, "10.0.0.1") || s.Info == "" {
+			f.t.Errorf("strangers hear of our network: %+v", s)
+		}
 		f.wantReported(STSPolicyFetchError)
 	})
 }
