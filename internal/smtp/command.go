@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/dsn"
+	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
 // splitCommand parts a command line into its verb, in capitals, and what follows.
@@ -74,11 +76,14 @@ func isKeyword(s string) bool {
 
 // mailParams are the parameters of MAIL that the server knows.
 type mailParams struct {
-	size     int64
-	smtpUTF8 bool
+	size       int64
+	smtpUTF8   bool
+	ret        queue.Return
+	envelopeID string
+	requireTLS bool
 }
 
-func parseMailParams(params []param, limit int64, auth bool) (mailParams, *reply) {
+func parseMailParams(params []param, limit int64, auth, secure bool) (mailParams, *reply) {
 	var m mailParams
 	for _, p := range params {
 		switch {
@@ -97,12 +102,82 @@ func parseMailParams(params []param, limit int64, auth bool) (mailParams, *reply
 			}
 		case p.name == "SMTPUTF8" && !p.hasValue: // RFC 6531
 			m.smtpUTF8 = true
+		case p.name == "RET" && p.hasValue: // RFC 3461 section 4.3
+			switch strings.ToUpper(p.value) {
+			case "FULL":
+				m.ret = queue.ReturnFull
+			case "HDRS":
+				m.ret = queue.ReturnHeaders
+			default:
+				return m, &reply{501, "5.5.4", "RET is FULL or HDRS"}
+			}
+		case p.name == "ENVID" && p.hasValue: // RFC 3461 section 4.4
+			if id, ok := dsn.DecodeXtext(p.value); !ok || !isPrintableASCII(id) || len(p.value) > maxEnvelopeID {
+				return m, &reply{501, "5.5.4", "ENVID is xtext of printable characters, 100 at most"}
+			}
+			m.envelopeID = p.value
+		case p.name == "REQUIRETLS" && !p.hasValue: // RFC 8689 section 2
+			if !secure {
+				return m, &reply{555, "5.5.4", "REQUIRETLS can only be asked for under TLS"}
+			}
+			m.requireTLS = true
 		case p.name == "AUTH" && p.hasValue && auth: // RFC 4954 section 5: whoever submits is who signed in
 		default:
 			return m, &reply{555, "5.5.4", "the parameter " + p.name + " is not known here"}
 		}
 	}
 	return m, nil
+}
+
+// The longest ENVID and ORCPT (RFC 3461 sections 4.4 and 4.2).
+const (
+	maxEnvelopeID        = 100
+	maxOriginalRecipient = 500
+)
+
+// parseRcptParams reads the parameters of RCPT: whether and of what the sender is told (RFC 3461), as far as To says it.
+func parseRcptParams(params []param, smtpUTF8 bool) (to queue.Recipient, refusal *reply) {
+	for _, p := range params {
+		switch {
+		case p.name == "NOTIFY" && p.hasValue: // section 4.1
+			if to.Notify = parseNotify(p.value); to.Notify == 0 {
+				return to, &reply{501, "5.5.4", "NOTIFY is NEVER, or a list of SUCCESS, FAILURE and DELAY"}
+			}
+		case p.name == "ORCPT" && p.hasValue: // section 4.2, RFC 6533 section 3
+			_, _, ok := dsn.DecodeOriginal(p.value)
+			switch {
+			case !ok || len(p.value) > maxOriginalRecipient:
+				return to, &reply{501, "5.5.4", "ORCPT is a type, a semicolon, and an address as xtext, 500 characters at most"}
+			case !isPrintableASCII(p.value) && !smtpUTF8:
+				return to, &reply{553, "5.6.7", "an address beyond ASCII needs the parameter SMTPUTF8"}
+			}
+			to.Original = p.value
+		default:
+			return to, &reply{555, "5.5.4", "the parameter " + p.name + " is not known here"}
+		}
+	}
+	return to, nil
+}
+
+// parseNotify reads the value of NOTIFY; 0 is for what is none.
+func parseNotify(value string) (all queue.Notify) {
+	for word := range strings.SplitSeq(strings.ToUpper(value), ",") {
+		n := map[string]queue.Notify{"SUCCESS": queue.OnSuccess, "FAILURE": queue.OnFailure, "DELAY": queue.OnDelay, "NEVER": queue.Never}[word]
+		if n == 0 || all&(n|queue.Never) != 0 || n == queue.Never && all != 0 {
+			return 0
+		}
+		all |= n
+	}
+	return all
+}
+
+func isPrintableASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 127 {
+			return false
+		}
+	}
+	return true
 }
 
 func tooLarge(limit int64) *reply {

@@ -4,13 +4,15 @@ import (
 	"testing"
 
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
 // FuzzCommand feeds a whole session's bytes to the parsers of commands.
 func FuzzCommand(f *testing.F) {
 	for _, s := range []string{
 		"MAIL FROM:<a@b.c> SIZE=12 BODY=8BITMIME SMTPUTF8", "RCPT TO:<\"a b\"@[IPv6:::1]>", "RCPT TO:<postmaster>", "MAIL FROM:<@a:b@c>", "EHLO [127.0.0.1]",
-		"BDAT 12 LAST", "AUTH PLAIN =", "mail from: <>",
+		"BDAT 12 LAST", "AUTH PLAIN =", "mail from: <>", "MAIL FROM:<a@b.c> RET=HDRS ENVID=QQ+3D314159 REQUIRETLS", "RCPT TO:<a@b.c> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@c",
+		`RCPT TO:<a@b.c> ORCPT=utf-8;\x{3B4}@b.c`, "RCPT TO:<a@b.c> NOTIFY=NEVER ORCPT=utf-8;δ@b.c",
 	} {
 		f.Add(s)
 	}
@@ -32,7 +34,12 @@ func FuzzCommand(f *testing.F) {
 					t.Fatalf("%q: %q reads as %+v, %v", line, s, again, err)
 				}
 			}
-			if m, refusal := parseMailParams(cmd.params, 1000, true); refusal == nil && (m.size < 0 || m.size > 1000) {
+			if to, refusal := parseRcptParams(cmd.params, false); refusal == nil {
+				if to.Notify&queue.Never != 0 && to.Notify != queue.Never || len(to.Original) > 500 || !isPrintableASCII(to.Original) {
+					t.Fatalf("%q has %+v", line, to)
+				}
+			}
+			if m, refusal := parseMailParams(cmd.params, 1000, true, true); refusal == nil && (m.size < 0 || m.size > 1000 || len(m.envelopeID) > 100) {
 				t.Fatalf("%q announces %d bytes", line, m.size)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/spool"
+	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
 // Config is what a Server stands on, and its limits. Begin, Clock and Log are needed; Authenticate makes the server one for
@@ -97,12 +98,18 @@ type Sender struct {
 	From message.Address
 	// Size is what SIZE announced, 0 where it did not.
 	Size int64
+	// EnvelopeID and Return are ENVID, as it was given, and RET (RFC 3461).
+	EnvelopeID string
+	Return     queue.Return
+	// RequireTLS and SMTPUTF8 are the parameters of these names (RFC 8689, RFC 6531).
+	RequireTLS, SMTPUTF8 bool
 }
 
 // Transaction is one message on its way in. Expected failures are *fault.Error.
 type Transaction interface {
-	// Add accepts or refuses a recipient. A domain of "" is only given with "postmaster" (RFC 5321 section 4.5.1).
-	Add(ctx context.Context, to message.Address) error
+	// Add accepts or refuses a recipient: an address, with NOTIFY and ORCPT as they were given. A domain of "" is only given with
+	// "postmaster" (RFC 5321 section 4.5.1).
+	Add(ctx context.Context, to queue.Recipient) error
 	// Store stores the message for all accepted recipients, durably, or for none. m begins with the trace of this server,
 	// traceLength bytes.
 	Store(ctx context.Context, m *spool.Spool, traceLength int) error

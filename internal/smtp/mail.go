@@ -8,6 +8,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/spool"
+	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
 // mail is a message between MAIL and its end.
@@ -54,7 +55,7 @@ func (c *session) mailFrom(args string) {
 	cmd, refusal := parsePathCommand("FROM:", args, false)
 	var params mailParams
 	if refusal == nil {
-		params, refusal = parseMailParams(cmd.params, c.cfg.Limits.Message, c.submission())
+		params, refusal = parseMailParams(cmd.params, c.cfg.Limits.Message, c.submission(), c.secure)
 	}
 	if refusal == nil && !cmd.path.IsASCII() && !params.smtpUTF8 {
 		refusal = &reply{553, "5.6.7", "an address beyond ASCII needs the parameter SMTPUTF8"}
@@ -63,7 +64,10 @@ func (c *session) mailFrom(args string) {
 		c.protocolError(refusal.code, refusal.enhanced, refusal.text)
 		return
 	}
-	sender := Sender{Submitted: c.submission(), From: cmd.path, Size: params.size, Principal: principal.TheSystem("SMTP")}
+	sender := Sender{
+		Submitted: c.submission(), From: cmd.path, Size: params.size, Principal: principal.TheSystem("SMTP"),
+		EnvelopeID: params.envelopeID, Return: params.ret, RequireTLS: params.requireTLS, SMTPUTF8: params.smtpUTF8,
+	}
 	if c.signIn != nil {
 		sender.Principal = c.signIn.Principal
 	}
@@ -88,12 +92,15 @@ func (c *session) rcptTo(args string) {
 		return
 	}
 	cmd, refusal := parsePathCommand("TO:", args, true)
+	var to queue.Recipient
+	if refusal == nil {
+		to, refusal = parseRcptParams(cmd.params, c.mail.params.smtpUTF8)
+		to.Address = cmd.path
+	}
 	switch {
 	case refusal != nil:
 	case cmd.path.IsZero():
 		refusal = &reply{501, "5.1.3", "a recipient needs an address"}
-	case len(cmd.params) > 0:
-		refusal = &reply{555, "5.5.4", "the parameter " + cmd.params[0].name + " is not known here"}
 	case !cmd.path.IsASCII() && !c.mail.params.smtpUTF8:
 		refusal = &reply{553, "5.6.7", "an address beyond ASCII needs the parameter SMTPUTF8"}
 	}
@@ -101,7 +108,7 @@ func (c *session) rcptTo(args string) {
 		c.protocolError(refusal.code, refusal.enhanced, refusal.text)
 		return
 	}
-	if err := c.mail.core.Add(c.srv.ctx, cmd.path); err != nil {
+	if err := c.mail.core.Add(c.srv.ctx, to); err != nil {
 		if c.refused++; c.refused > c.cfg.Limits.Refused {
 			c.hangUp("4.7.0", "refused too many recipients")
 			return

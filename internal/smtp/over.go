@@ -11,7 +11,10 @@ import (
 // Over makes Config.Begin of a transport.
 func Over(t *transport.Transport) func(context.Context, Sender) (Transaction, error) {
 	return func(ctx context.Context, s Sender) (Transaction, error) {
-		return t.Begin(ctx, transport.Sender{Principal: s.Principal, Submitted: s.Submitted, From: s.From, Size: s.Size})
+		return t.Begin(ctx, transport.Sender{
+			Principal: s.Principal, Submitted: s.Submitted, From: s.From, Size: s.Size,
+			EnvelopeID: s.EnvelopeID, Return: s.Return, RequireTLS: s.RequireTLS, SMTPUTF8: s.SMTPUTF8,
+		})
 	}
 }
 

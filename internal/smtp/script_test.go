@@ -23,9 +23,9 @@ import (
 
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/fault"
-	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/spool"
+	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
 // client is the other end of a session, driven by a script.
@@ -145,6 +145,7 @@ type core struct {
 type stored struct {
 	sender Sender
 	to     []string
+	asked  []queue.Recipient
 	trace  string
 	body   string
 	onDisk bool
@@ -164,13 +165,15 @@ type coreTransaction struct {
 	core   *core
 	sender Sender
 	to     []string
+	asked  []queue.Recipient
 }
 
-func (x *coreTransaction) Add(_ context.Context, to message.Address) error {
-	if err := x.core.refuse[to.String()]; err != nil {
+func (x *coreTransaction) Add(_ context.Context, to queue.Recipient) error {
+	address := to.Address.String()
+	if err := x.core.refuse[address]; err != nil {
 		return err
 	}
-	x.to = append(x.to, to.String())
+	x.to, x.asked = append(x.to, address), append(x.asked, to)
 	return nil
 }
 
@@ -191,7 +194,7 @@ func (x *coreTransaction) Store(ctx context.Context, m *spool.Spool, trace int) 
 	}
 	x.core.mu.Lock()
 	defer x.core.mu.Unlock()
-	x.core.stored = append(x.core.stored, stored{x.sender, x.to, string(b[:trace]), string(b[trace:]), m.OnDisk()})
+	x.core.stored = append(x.core.stored, stored{x.sender, x.to, x.asked, string(b[:trace]), string(b[trace:]), m.OnDisk()})
 	return nil
 }
 

@@ -50,13 +50,14 @@ func TestMessageIsTakenIn(t *testing.T) {
 }
 
 func TestGreeting(t *testing.T) {
-	want := []string{"mail.test greets you", "PIPELINING", "SIZE 41943040", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "STARTTLS"}
+	want := []string{"mail.test greets you", "PIPELINING", "SIZE 41943040", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN", "STARTTLS"}
+	secure := append(slices.Clone(want[:len(want)-1]), "REQUIRETLS")
 	c := serve(t, nil).play("S: 220\nC: EHLO a.test")
 	if got := c.reply("250"); !slices.Equal(got, want) {
 		t.Errorf("inbound, plain: %q", got)
 	}
 	c.play("C: STARTTLS\nS: 220 2.0.0\nTLS\nC: EHLO a.test")
-	if got := c.reply("250"); !slices.Equal(got, want[:len(want)-1]) {
+	if got := c.reply("250"); !slices.Equal(got, secure) {
 		t.Errorf("inbound, TLS: %q", got)
 	}
 	c = submission(t, nil).play("S: 220\nC: EHLO a.test")
@@ -64,7 +65,7 @@ func TestGreeting(t *testing.T) {
 		t.Errorf("submission, plain: %q", got)
 	}
 	c.play("C: STARTTLS\nS: 220 2.0.0\nTLS\nC: EHLO a.test")
-	if got := c.reply("250"); !slices.Equal(got, append(want[:len(want)-1:len(want)-1], "AUTH PLAIN LOGIN")) {
+	if got := c.reply("250"); !slices.Equal(got, append(secure, "AUTH PLAIN LOGIN")) {
 		t.Errorf("submission, TLS: %q", got)
 	}
 	c.play("C: HELO a.test\nS= 250 mail.test")
@@ -144,7 +145,9 @@ func TestRefusedCommands(t *testing.T) {
 		S: 501 5.5.4
 		C: MAIL FROM:<a@b.test> BODY=BINARYMIME
 		S: 501 5.5.4
-		C: MAIL FROM:<a@b.test> RET=FULL
+		C: MAIL FROM:<a@b.test> MT-PRIORITY=3
+		S= 555 5.5.4 the parameter MT-PRIORITY is not known here
+		C: MAIL FROM:<a@b.test> BY=120;R
 		S: 555 5.5.4
 		C: MAIL FROM:<a@b.test> AUTH=<>
 		S: 555 5.5.4
@@ -162,7 +165,7 @@ func TestRefusedCommands(t *testing.T) {
 		S: 501 5.5.4
 		C: RCPT TO:<>
 		S: 501 5.1.3
-		C: RCPT TO:<a@b.test> NOTIFY=NEVER
+		C: RCPT TO:<a@b.test> RRVS=2026-11-25T00:00:00Z
 		S: 555 5.5.4
 		C> "RCPT TO:<\u00e4@b.test>\r\n"
 		S: 553 5.6.7

@@ -94,8 +94,12 @@ func (c *session) greet(extended bool, args string) {
 	}
 	lines := []string{
 		c.cfg.Hostname + " greets you", "PIPELINING", fmt.Sprintf("SIZE %d", c.cfg.Limits.Message), "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES",
+		"DSN",
 	}
-	if c.cfg.TLS != nil && !c.secure {
+	switch {
+	case c.secure:
+		lines = append(lines, "REQUIRETLS") // RFC 8689 section 2: never in the clear
+	case c.cfg.TLS != nil:
 		lines = append(lines, "STARTTLS")
 	}
 	if c.submission() && c.secure && c.signIn == nil {

@@ -69,7 +69,7 @@ func (s *senders) begin(id directory.EntityID, from string, to ...string) (*tran
 		return nil, err
 	}
 	for _, a := range to {
-		if err := x.Add(s.T.Context(), address(a)); err != nil {
+		if err := x.Add(s.T.Context(), asked(a)); err != nil {
 			return x, err
 		}
 	}
@@ -180,19 +180,19 @@ func TestLimitsOfADay(t *testing.T) {
 			s.Must(s.send(s.ann, "ann@acme.test", external, internal))
 			x, err := s.begin(s.ann, "ann@acme.awsapps.com", external)
 			s.Must(err)
-			err = x.Add(s.T.Context(), address(external))
+			err = x.Add(s.T.Context(), asked(external))
 			want := "the limit of 2 external recipients per user and day leaves no room for this; the next day begins at 2026-11-24T00:00:00Z"
 			if !exceeded(err) || err.Error() != want {
 				s.T.Errorf("the third: %v", err)
 			}
-			s.Must(x.Add(s.T.Context(), address(internal)))
+			s.Must(x.Add(s.T.Context(), asked(internal)))
 			y, err := s.begin(s.ann, "ann@acme.test", external)
 			s.Must(err)
 			s.Must(store(s.T.Context(), x, "From: ann@acme.test\r\n\r\nx\r\n"))
 			if _, err := s.begin(s.ann, "ann@acme.test", external); !exceeded(err) {
 				s.T.Errorf("once all are used: %v", err)
 			}
-			s.Must(y.Add(s.T.Context(), address(internal))) // it isn't this recipient for whom there is no room
+			s.Must(y.Add(s.T.Context(), asked(internal))) // it isn't this recipient for whom there is no room
 			if err := store(s.T.Context(), y, "From: ann@acme.test\r\n\r\nx\r\n"); !exceeded(err) {
 				s.T.Errorf("begun before all were used: %v", err)
 			}
@@ -261,7 +261,7 @@ func TestRefusedMailIsNotCounted(t *testing.T) {
 	onBothSenders(t, transport.Daily{UserExternal: 1, AccountTest: 3}, func(s *senders) {
 		x, err := s.begin(s.ann, "ann@acme.test", external)
 		s.Must(err)
-		if err := x.Add(t.Context(), address("friend@elsewhere.test")); !fault.Is(err, fault.Unsupported, fault.Address) {
+		if err := x.Add(t.Context(), asked("friend@elsewhere.test")); !fault.Is(err, fault.Unsupported, fault.Address) {
 			t.Errorf("another server: %v", err)
 		}
 		if err := store(t.Context(), x, "From: bob@acme.test\r\n\r\nx\r\n"); !fault.Is(err, fault.Denied, fault.Address) {

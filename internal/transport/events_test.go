@@ -54,7 +54,7 @@ func TestEvents(t *testing.T) {
 			x, err := s.Begin(t.Context(), transport.Sender{From: address("x@far.example")})
 			s.Must(err)
 			for _, a := range to {
-				if err := x.Add(t.Context(), address(a)); err != nil {
+				if err := x.Add(t.Context(), asked(a)); err != nil {
 					return err
 				}
 			}
@@ -137,7 +137,7 @@ func TestSubmissionsAreTold(t *testing.T) {
 		begin := func() *transport.Transaction {
 			x, err := s.Begin(t.Context(), sender)
 			s.Must(err)
-			s.Must(x.Add(t.Context(), address(internal)))
+			s.Must(x.Add(t.Context(), asked(internal)))
 			return x
 		}
 		told := func(allowed string) {
@@ -163,7 +163,7 @@ func TestSubmissionsAreTold(t *testing.T) {
 		told("false")
 		x, err := s.Begin(t.Context(), transport.Sender{From: address("x@far.example")}) // nobody of ours submits it
 		s.Must(err)
-		s.Must(x.Add(t.Context(), address(internal)))
+		s.Must(x.Add(t.Context(), asked(internal)))
 		s.Must(store(t.Context(), x, "From: x@far.example\r\n\r\n"))
 		if waiting := s.World.Audit.Groups()[0].Waiting; waiting != 0 {
 			t.Errorf("%d bytes are told of mail from outside", waiting)

@@ -9,20 +9,21 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
 // Add accepts a recipient, or refuses it and leaves the transaction as it was: Denied Address (mail from outside for
 // somebody outside), NotFound Address, State Address (nobody can receive there), Unsupported Address (the mailbox is
 // elsewhere, which needs the queue that does not exist yet), OverQuota and State Mailbox, Limit Address (too many), Limit
 // Allowance (too many of a day, see Daily), TooLarge Message. Each mailbox gets one copy, however many recipients lead to it.
-func (x *Transaction) Add(ctx context.Context, to message.Address) error {
-	t := x.transport
+func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
+	t, to := x.transport, asked.Address
 	if len(x.accepted) >= t.Limits.Recipients {
 		return limitFault("a message can have %d recipients; send the others another one", t.Limits.Recipients)
 	}
 	var targets []target
 	var used usage
-	accepted := recipient{address: to.String()}
+	accepted := recipient{asked: asked, address: to.String()}
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		if targets, accepted.organization, err = x.resolveTx(ctx, tx, to); err != nil || x.usage == nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/spool"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
 
@@ -23,6 +24,9 @@ func address(s string) message.Address {
 	}
 	return a
 }
+
+// asked is a recipient of whom the sender says nothing.
+func asked(s string) queue.Recipient { return queue.Recipient{Address: address(s)} }
 
 // outside begins a message from another server.
 func outside(w *transporttest.World, size int64) *transport.Transaction {
@@ -35,7 +39,7 @@ func outside(w *transporttest.World, size int64) *transport.Transaction {
 // add adds a recipient that must be accepted.
 func add(w *transporttest.World, x *transport.Transaction, to string) {
 	w.T.Helper()
-	if err := x.Add(w.T.Context(), address(to)); err != nil {
+	if err := x.Add(w.T.Context(), asked(to)); err != nil {
 		w.T.Fatalf("%s is refused: %v", to, err)
 	}
 }
@@ -48,7 +52,7 @@ func refused(w *transporttest.World, x *transport.Transaction, to string, kind f
 	if strings.Contains(to, "@") {
 		a = address(to)
 	}
-	if err := x.Add(w.T.Context(), a); !fault.Is(err, kind, subject) {
+	if err := x.Add(w.T.Context(), queue.Recipient{Address: a}); !fault.Is(err, kind, subject) {
 		w.T.Errorf("%s: %v, want %v %s", to, err, kind, subject)
 	}
 	if x.Targets() != before {
@@ -191,7 +195,7 @@ func TestPostmasterOfTheServer(t *testing.T) {
 	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
 		id := w.User("postmaster")
 		x := outside(w, 0)
-		w.Must(x.Add(t.Context(), message.Address{Local: "postmaster"}))
+		w.Must(x.Add(t.Context(), queue.Recipient{Address: message.Address{Local: "postmaster"}}))
 		w.Must(store(t.Context(), x, simple))
 		if got := w.Inbox(id); len(got) != 1 || !strings.Contains(got[0].Text, "\r\nDelivered-To: postmaster\r\n") {
 			t.Errorf("the postmaster has %+v", got)
@@ -354,6 +358,38 @@ func TestManyMailboxesInOneCommit(t *testing.T) {
 		w.Must(store(t.Context(), x, simple))
 		if i := slices.IndexFunc(ids, func(id directory.EntityID) bool { return len(w.Inbox(id)) != 1 }); i >= 0 {
 			t.Errorf("user %d has %d messages", i, len(w.Inbox(ids[i])))
+		}
+	})
+}
+
+// A sender hears of those it asked about, under the names it gave them: of a group as one.
+func TestSucceeded(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		ann, bob := w.User("ann"), w.User("bob")
+		w.Group("team", ann, bob)
+		group := queue.Recipient{Address: address("team@acme.awsapps.com"), Original: "rfc822;all@other.test", Notify: queue.OnSuccess | queue.OnFailure}
+		tagged := queue.Recipient{Address: address("ann+x@acme.awsapps.com"), Notify: queue.OnSuccess}
+		fill := func(x *transport.Transaction) {
+			for _, r := range []queue.Recipient{
+				group, tagged, asked("bob@acme.awsapps.com"), {Address: address("ann@acme.awsapps.com"), Notify: queue.Never},
+			} {
+				w.Must(x.Add(t.Context(), r))
+			}
+			w.Must(store(t.Context(), x, simple))
+		}
+		x := outside(w, 0)
+		if err := x.Add(t.Context(), queue.Recipient{Address: address("nobody@acme.awsapps.com"), Notify: queue.OnSuccess}); err == nil {
+			t.Error("nobody is taken")
+		}
+		fill(x)
+		if got := x.Succeeded(); !slices.Equal(got, []queue.Recipient{group, tagged}) {
+			t.Errorf("the sender hears of %+v", got)
+		}
+		x, err := w.Begin(t.Context(), transport.Sender{Principal: principal.TheSystem("SMTP")})
+		w.Must(err)
+		fill(x)
+		if got := x.Succeeded(); len(got) != 0 {
+			t.Errorf("nobody hears of %+v", got)
 		}
 	})
 }

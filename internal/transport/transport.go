@@ -15,6 +15,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
 // Options is what a Transport stands on, and its limits. All but Audit, Hostname, Limits and Daily are needed.
@@ -90,6 +91,11 @@ type Sender struct {
 	From message.Address
 	// Size is the size that the sender announced in bytes, 0 where it did not.
 	Size int64
+	// EnvelopeID, Return, RequireTLS and SMTPUTF8 are for who passes the message on, and for who tells the sender of it: see
+	// queue.Envelope.
+	EnvelopeID           string
+	Return               queue.Return
+	RequireTLS, SMTPUTF8 bool
 }
 
 // Transaction is one message on its way in. It belongs to one goroutine.
@@ -107,6 +113,7 @@ type Transaction struct {
 
 // recipient is one who was accepted.
 type recipient struct {
+	asked        queue.Recipient // what the sender said of it; groups and aliases don't change that
 	address      string
 	organization int64
 }
@@ -150,6 +157,20 @@ func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
 
 // Targets returns how many mailboxes the message goes to so far.
 func (x *Transaction) Targets() int { return len(x.targets) }
+
+// Succeeded returns those recipients of a message whom Store has served whose success the sender wants to hear of, as Add was given
+// them: none where the sender has no address.
+func (x *Transaction) Succeeded() (list []queue.Recipient) {
+	if x.sender.From.IsZero() {
+		return nil
+	}
+	for _, r := range x.accepted {
+		if r.asked.Notify&queue.OnSuccess != 0 && r.organization != 0 { // of this server
+			list = append(list, r.asked)
+		}
+	}
+	return list
+}
 
 // limitFault is what too many of something is answered with.
 func limitFault(format string, args ...any) *fault.Error {

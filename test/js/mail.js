@@ -27,7 +27,7 @@ const arrived = new Promise((resolve) => client.once("exists", resolve));
 const idling = client.idle();
 await send("SUBMISSIONS", true, "Grüße 1", { attachments: [{ filename: "naïve.bin", content: Buffer.alloc(300_000, 7) }] });
 assert.equal((await arrived).count, 1);
-await send("SUBMISSION", false, "two");
+await send("SUBMISSION", false, "two", { dsn: { id: "two words", return: "headers", notify: ["failure", "delay"], recipient: bob } });
 await client.noop(); // ends the idling
 await idling;
 

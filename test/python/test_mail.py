@@ -80,10 +80,29 @@ class SubmissionTest(Case):
             s.starttls(context=tls())
             s.ehlo()
             self.assertEqual(set(s.esmtp_features["auth"].split()), {"PLAIN", "LOGIN"})
-            for feature in ("pipelining", "8bitmime", "smtputf8", "size", "chunking", "enhancedstatuscodes"):
+            for feature in ("pipelining", "8bitmime", "smtputf8", "size", "chunking", "enhancedstatuscodes", "dsn", "requiretls"):
                 self.assertIn(feature, s.esmtp_features)
             s.user, s.password = self.ann_at, PASSWORD
             self.assertEqual(s.auth("LOGIN", s.auth_login)[0], 235)
+
+    def test_delivery_status_parameters(self):
+        m = message("sender@example.com", self.bob_at, unique("dsn ")).as_bytes()
+        with smtplib.SMTP(*address_of("smtp"), timeout=30) as s:
+            s.ehlo()
+            self.assertNotIn("requiretls", s.esmtp_features)
+            given = ["NOTIFY=SUCCESS,FAILURE,DELAY", "ORCPT=rfc822;b+2Bo@example.org"]
+            self.assertEqual(s.sendmail("sender@example.com", self.bob_at, m, ["RET=HDRS", "ENVID=QQ314159"], given), {})
+            for option, code in (("NOTIFY=NEVER,DELAY", 501), ("ORCPT=nothing", 501), ("RET=FULL", 555)):
+                with self.subTest(option), self.assertRaises(smtplib.SMTPRecipientsRefused) as caught:
+                    s.sendmail("sender@example.com", self.bob_at, m, [], [option])
+                self.assertEqual(caught.exception.recipients[self.bob_at][0], code)
+            for option, code in (("RET=ALL", 501), ("ENVID=a+", 501), ("REQUIRETLS", 555)):
+                with self.subTest(option), self.assertRaises(smtplib.SMTPSenderRefused) as caught:
+                    s.sendmail("sender@example.com", self.bob_at, m, [option])
+                self.assertEqual(caught.exception.smtp_code, code)
+            s.starttls(context=tls())
+            s.ehlo()
+            self.assertEqual(s.sendmail("sender@example.com", self.bob_at, m, ["REQUIRETLS"]), {})
 
     def test_sign_in_names(self):
         for name in (self.ann_at, self.ann_at.upper(), f"{self.alias}\\ann", f"{self.domain}\\Ann"):
