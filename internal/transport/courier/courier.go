@@ -1,0 +1,163 @@
+package courier
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/smtpclient"
+	"github.com/pennypost/pennypost/internal/transport/queue"
+	"github.com/pennypost/pennypost/internal/transport/route"
+)
+
+const (
+	maxPerHost    = 4   // connections made for one message to one host
+	maxAttempts   = 20  // connections made for one message
+	maxRecipients = 100 // in one transaction
+)
+
+// Routes says where mail for a domain goes. An error that is expected is a *route.Error.
+type Routes interface {
+	Hosts(ctx context.Context, domain string) ([]route.Host, error)
+}
+
+// Dialer makes connections, as net.Dialer does.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Options are what a Courier needs. Those without a word on their zero value are required.
+type Options struct {
+	Routes Routes
+	Dialer Dialer // guarded: domains name any address
+	// Hello is how the server calls itself: its host name.
+	Hello string
+	// Roots judge the certificates that no DNS record holds good; nil for the system's.
+	Roots *x509.CertPool
+	Clock clock.Clock
+	Log   *slog.Logger
+	// Gateways take mail by Recipient.Route. SmartHost, where it is not nil, takes all mail that has no route.
+	Gateways  map[string]Gateway
+	SmartHost *Gateway
+	// Report is told how each connection to a domain's host came to its TLS, or did not. It must not block. May be nil.
+	Report   func(ctx context.Context, s route.Session)
+	Timeouts smtpclient.Timeouts
+}
+
+// Courier is a queue.Courier. It is safe for concurrent use. Its owner calls Close.
+type Courier struct {
+	o     Options
+	pool  pool
+	stats counters
+}
+
+// New returns a Courier, or says what is wrong with a gateway.
+func New(o Options) (*Courier, error) {
+	for name, g := range o.Gateways {
+		if err := g.check(); err != nil {
+			return nil, fmt.Errorf("gateway %s: %w", name, err)
+		}
+	}
+	if o.SmartHost != nil {
+		if err := o.SmartHost.check(); err != nil {
+			return nil, fmt.Errorf("smart host: %w", err)
+		}
+	}
+	c := &Courier{o: o}
+	c.pool.open(o.Clock)
+	return c, nil
+}
+
+// Close says good-bye on the connections that are kept. Deliver goes on to work, and keeps none.
+func (c *Courier) Close() { c.pool.close() }
+
+// Stats returns what happened since the start.
+func (c *Courier) Stats() Stats {
+	n := &c.stats
+	return Stats{
+		Connections: n.connections.Load(), Reused: n.reused.Load(), Refused: n.refused.Load(),
+		TLS: n.tls.Load(), Verified: n.verified.Load(), TLSFailed: n.tlsFailed.Load(),
+		Delivered: n.delivered.Load(), Deferred: n.deferred.Load(), Failed: n.failed.Load(), Idle: c.pool.len(),
+	}
+}
+
+// target is one address of a host.
+type target struct {
+	key
+	address   string // host:port, to dial
+	tls       route.TLS
+	domain    string   // the recipients', for reports; empty for a gateway
+	gateway   *Gateway // nil for a domain's host
+	requireOK bool     // its name is vouched for, so that REQUIRETLS makes sense
+}
+
+// targets are the addresses to try, in order.
+func (c *Courier) targets(ctx context.Context, to queue.Destination) ([]target, *trouble) {
+	g := c.o.SmartHost
+	if to.Route != "" {
+		named, ok := c.o.Gateways[to.Route]
+		if !ok {
+			return nil, &trouble{status: "4.3.5", text: "the gateway " + to.Route + " is not set up", down: true}
+		}
+		g = &named
+	}
+	if g != nil {
+		return []target{g.target(to.Route)}, nil
+	}
+	hosts, err := c.o.Routes.Hosts(ctx, to.Domain)
+	var known *route.Error
+	switch {
+	case errors.As(err, &known):
+		return nil, &trouble{permanent: known.Permanent, status: known.Status, text: known.Text, down: !known.Permanent}
+	case err != nil:
+		c.o.Log.Error("a route was not found", "domain", to.Domain, "error", err)
+		return nil, &trouble{status: "4.3.0", text: "this server could not find out where the mail goes"}
+	}
+	var all []target
+	for _, h := range hosts {
+		for _, a := range h.Addresses[:min(len(h.Addresses), maxPerHost)] {
+			all = append(all, target{
+				key:     key{host: h.Name, port: h.Port, level: h.TLS.Level, source: h.TLS.Source},
+				address: netip.AddrPortFrom(a, h.Port).String(), tls: h.TLS, domain: to.Domain, requireOK: h.TLS.Level == route.Verified,
+			})
+		}
+	}
+	if len(all) == 0 {
+		return nil, &trouble{status: "4.4.4", text: "no host of " + to.Domain + " has an address", down: true}
+	}
+	return all[:min(len(all), maxAttempts)], nil
+}
+
+// Deliver implements queue.Courier.
+func (c *Courier) Deliver(ctx context.Context, to queue.Destination, m *queue.Message) []queue.Outcome {
+	started := time.Now()
+	d := &delivery{c: c, m: m, outcomes: make([]queue.Outcome, len(m.Recipients))}
+	for i := range m.Recipients {
+		d.open = append(d.open, i)
+	}
+	targets, t := c.targets(ctx, to)
+	if t != nil {
+		d.note(t)
+	}
+	for i := range targets {
+		if len(d.open) == 0 || ctx.Err() != nil {
+			break
+		}
+		d.offer(ctx, &targets[i])
+	}
+	d.settle(ctx)
+	c.stats.count(d.outcomes)
+	d.log(to, time.Since(started))
+	return d.outcomes
+}
+
+func joinPort(host string, port uint16) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
