@@ -1,0 +1,297 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/db"
+)
+
+// stock is a message as the tables have it.
+type stock struct {
+	id ID
+	Envelope
+	queued time.Time
+	size   int64
+	ref    string
+	data   []byte // of the body, where ref is empty
+}
+
+// messageTx reads a message's row; sql.ErrNoRows where it is gone.
+func messageTx(ctx context.Context, tx *db.Tx, m ID) (*stock, error) {
+	s := &stock{id: m}
+	var from string
+	var needs, queued int64
+	err := tx.QueryRow(ctx, selectMessage, int64(m)).Scan(&s.Organization, &s.Trace, &from, &s.ID, &s.Return, &needs, &queued, &s.size, &s.ref)
+	if err != nil {
+		return nil, err
+	}
+	s.From, s.queued = address(from), fromMicros(queued)
+	s.setNeeds(needs)
+	return s, nil
+}
+
+// claim is what an attempt is to do, and later its outcomes.
+type claim struct {
+	stock
+	deliveries []delivery
+	noBody     bool
+}
+
+// delivery is one recipient of a claim.
+type delivery struct {
+	id             int64
+	to             Recipient
+	attempts       int64
+	alarm, expires int64
+}
+
+// attempt offers a message to its destination and records what comes of it.
+func (q *Queue) attempt(ctx context.Context, a *attempt) {
+	defer q.schedule.end(a)
+	c, err := q.claim(ctx, a)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		q.Log.ErrorContext(ctx, "a queued message could not be read; trying again", "message", a.m, "error", err)
+		_ = q.Clock.Sleep(ctx, pause) // the lane is due still, and looked at again
+	case err != nil:
+	case len(c.deliveries) > 0:
+		q.conclude(ctx, a, c, q.offer(ctx, a, c))
+	case q.schedule.ending(a): // what was found there is held or gone
+		if err := q.settle(ctx, []int64{a.lane}); err != nil && ctx.Err() == nil {
+			q.Log.ErrorContext(ctx, "a destination could not be settled; trying again", "error", err)
+			_ = q.Clock.Sleep(ctx, pause)
+		} else {
+			a.settled = true
+		}
+	}
+}
+
+// claim reads what there is to do now.
+func (q *Queue) claim(ctx context.Context, a *attempt) (*claim, error) {
+	var c *claim
+	err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		c = &claim{}
+		s, err := messageTx(ctx, tx, a.m)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		c.stock = *s
+		err = forRows(ctx, tx, func(row scanner) error {
+			d := delivery{to: Recipient{Route: a.site.to.Route}}
+			var to string
+			err := row.Scan(&d.id, &to, &d.to.Original, &d.to.Notify, &d.attempts, &d.alarm, &d.expires)
+			d.to.Address = address(to)
+			c.deliveries = append(c.deliveries, d)
+			return err
+		}, selectClaim, int64(a.m), a.lane, q.Clock.Now().UnixMicro(), q.Limits.Recipients)
+		if err != nil || len(c.deliveries) == 0 || c.ref != "" {
+			return err
+		}
+		c.data, err = bodyTx(ctx, tx, a.m)
+		if c.noBody = errors.Is(err, errNoBody); c.noBody {
+			return nil
+		}
+		return err
+	})
+	return c, err
+}
+
+// offer hands the message to the courier. There is one outcome for each delivery, whatever happens.
+func (q *Queue) offer(ctx context.Context, a *attempt, c *claim) []Outcome {
+	m := &Message{Envelope: c.Envelope, Recipients: make([]Recipient, len(c.deliveries)), Queued: c.queued, Size: c.size}
+	for i, d := range c.deliveries {
+		m.Recipients[i] = d.to
+	}
+	var outcomes []Outcome
+	err := q.guard(ctx, "an attempt", func() error {
+		if c.noBody {
+			return errNoBody
+		}
+		body, err := q.open(ctx, &c.stock)
+		if err != nil {
+			return err
+		}
+		defer body.Close() // it was only read
+		m.Body = body
+		outcomes = q.Courier.Deliver(ctx, a.site.to, m)
+		if len(outcomes) != len(c.deliveries) {
+			return fmt.Errorf("the courier gave %d outcomes for %d recipients", len(outcomes), len(c.deliveries))
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		q.Log.ErrorContext(ctx, "a queued message could not be offered; trying again later", "message", c.id, "trace", c.Trace, "error", err)
+	}
+	for len(outcomes) < len(c.deliveries) {
+		outcomes = append(outcomes, Outcome{Status: "4.3.0", Reply: "The message could not be sent because of an error of the server that sends it."})
+	}
+	for i := range outcomes {
+		outcomes[i] = outcomes[i].clean()
+	}
+	return outcomes
+}
+
+// ending is what an attempt's end writes.
+type ending struct {
+	*claim
+	a        *attempt
+	outcomes []Outcome
+	now      time.Time
+	// cut says that the attempt was cut off, so that what was deferred was not tried.
+	cut     bool
+	verdict verdict
+	trouble Outcome // of the destination
+	// holdUntil is when a destination that is down is tried again, retries by how many attempts failed when a recipient is.
+	holdUntil int64
+	retries   map[int64]int64
+	settle    bool
+}
+
+// conclude records the outcomes in one transaction. It goes on trying until that is done: what another server took must not be
+// offered to it again. Only when ctx is over it gives up in the end.
+func (q *Queue) conclude(ctx context.Context, a *attempt, c *claim, outcomes []Outcome) {
+	now := q.Clock.Now()
+	e := &ending{claim: c, a: a, outcomes: outcomes, now: now, cut: ctx.Err() != nil, retries: map[int64]int64{}}
+	var down, success bool
+	for i, o := range outcomes {
+		if o.Down && o.Result == Deferred {
+			down, e.trouble = true, o
+		}
+		success = success || o.Result == Delivered
+		n := c.deliveries[i].attempts + 1
+		if e.retries[n] == 0 {
+			e.retries[n] = now.Add(q.wait(n)).UnixMicro()
+		}
+	}
+	if !e.cut {
+		e.verdict = q.schedule.judge(a, down, success)
+	}
+	if e.verdict.failures > 0 {
+		e.holdUntil = now.Add(q.wait(e.verdict.failures)).UnixMicro()
+		defer q.schedule.reopen(a.site)
+	}
+	e.settle = q.schedule.ending(a)
+
+	next := int64(never)
+	for try := 0; ; try++ {
+		err := q.DB.Write(context.WithoutCancel(ctx), func(ctx context.Context, tx *db.Tx) (err error) {
+			next, err = q.endTx(ctx, tx, e)
+			return err
+		})
+		if err == nil {
+			break
+		}
+		q.Log.ErrorContext(ctx, "what became of a queued message could not be written down; trying again", "message", c.id, "trace", c.Trace, "error", err)
+		if ctx.Err() != nil && try >= 3 {
+			return
+		}
+		_ = q.Clock.Sleep(ctx, pause) // when it ends early, ctx is over
+	}
+	a.settled = e.settle
+	q.schedule.expect(min(next, orNever(e.holdUntil)), q.Clock.Now().UnixMicro())
+	if e.verdict.recover {
+		q.schedule.poke()
+	}
+}
+
+func orNever(at int64) int64 {
+	if at == 0 {
+		return never
+	}
+	return at
+}
+
+// endTx writes an attempt's end and returns when to look at its lane again, where it settles that.
+func (q *Queue) endTx(ctx context.Context, tx *db.Tx, e *ending) (next int64, err error) {
+	to, o := e.a.site.to, &e.trouble
+	switch {
+	case e.holdUntil > 0:
+		_, err = tx.Exec(ctx, holdLanesBack, to.Route, to.Domain, e.holdUntil, e.verdict.failures, o.Status, o.Reply, o.Host)
+		tx.OnCommit(func() { q.counts.down.Add(1) })
+	case e.verdict.recover:
+		_, err = tx.Exec(ctx, freeLanes, to.Route, to.Domain, e.now.UnixMicro())
+	}
+	if err == nil && e.settle {
+		_, err = lockLanesTx(ctx, tx, []int64{e.a.lane})
+	}
+	if err != nil {
+		return 0, err
+	}
+	gone := int64(0)
+	for i := range e.deliveries {
+		n, err := q.outcomeTx(ctx, tx, e, &e.deliveries[i], &e.outcomes[i])
+		if err != nil {
+			return 0, err
+		}
+		gone += n
+	}
+	if err := q.closeTx(ctx, tx, e.id, gone); err != nil {
+		return 0, err
+	}
+	if !e.settle {
+		return never, nil
+	}
+	return settleTx(ctx, tx, e.a.lane)
+}
+
+// outcomeTx writes what became of one recipient and returns by how much the message's count goes down.
+func (q *Queue) outcomeTx(ctx context.Context, tx *db.Tx, e *ending, d *delivery, o *Outcome) (gone int64, err error) {
+	happened := &Event{Envelope: e.Envelope, Message: e.id, Recipient: d.to, Outcome: *o, At: e.now, Attempts: int(d.attempts) + 1}
+	if o.Result == Deferred {
+		if e.cut {
+			return 0, nil
+		}
+		n, err := tx.Exec(ctx, deferDelivery, d.id, e.retries[d.attempts+1], d.attempts+1, e.now.UnixMicro(), o.Status, o.Reply, o.Host, o.TLS)
+		if err != nil || n == 0 { // an operator dropped it meanwhile
+			return 0, err
+		}
+		happened.Kind = Attempted
+		tx.OnCommit(func() { q.counts.deferred.Add(1) })
+		return 0, q.recordTx(ctx, tx, happened)
+	}
+	n, err := tx.Exec(ctx, deleteDelivery, d.id)
+	if err != nil {
+		return 0, err
+	}
+	happened.Kind = Bounced
+	report := &Report{Recipient: d.to, Action: ActionFailed, Outcome: *o, Tried: e.now, Until: fromMicros(d.expires)}
+	owed := e.owed(d.to.Notify, OnFailure)
+	if o.Result == Delivered {
+		happened.Kind, report.Action = Sent, ActionRelayed
+		owed = e.owed(d.to.Notify, OnSuccess) && !o.Tells
+	}
+	if n == 0 { // an operator dropped it meanwhile; that it was delivered all the same is still to be known
+		if o.Result == Delivered {
+			err = q.recordTx(ctx, tx, happened)
+		}
+		return 0, err
+	}
+	count := &q.counts.failed
+	if o.Result == Delivered {
+		count = &q.counts.delivered
+	}
+	tx.OnCommit(func() { count.Add(1) })
+	if err := q.recordTx(ctx, tx, happened); err != nil {
+		return 0, err
+	}
+	gone = 1
+	if d.alarm >= d.expires && e.owed(d.to.Notify, OnDelay) {
+		// That it is late is no news any more.
+		if n, err = tx.Exec(ctx, deleteOldReport, int64(e.id), d.id); err != nil {
+			return 0, err
+		}
+		gone += n
+	}
+	if owed {
+		gone--
+		err = q.reportTx(ctx, tx, e.id, d.id, report, d.attempts+1, e.now)
+	}
+	return gone, err
+}

@@ -1,0 +1,191 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/id"
+)
+
+// Prepared is a message's bytes, ready to be enqueued: in memory, or in Blobs already. It becomes one message.
+type Prepared struct {
+	queue *Queue
+	data  []byte
+	ref   string // in Blobs; empty for data
+	size  int64
+}
+
+// Size is how many bytes the message has.
+func (p *Prepared) Size() int64 { return p.size }
+
+// Prepare makes a message ready. It keeps body, which must not change until EnqueueTx's transaction is over; a large one is on disk
+// when it returns. Faults: Temporary Message.
+func (q *Queue) Prepare(ctx context.Context, body []byte) (*Prepared, error) {
+	if int64(len(body)) <= q.Limits.Inline {
+		return &Prepared{queue: q, data: body, size: int64(len(body))}, nil
+	}
+	return q.upload(ctx, bytes.NewReader(body), int64(len(body)))
+}
+
+// PrepareFrom is Prepare for a message that r gives, of exactly size bytes.
+func (q *Queue) PrepareFrom(ctx context.Context, r io.Reader, size int64) (*Prepared, error) {
+	if size > q.Limits.Inline {
+		return q.upload(ctx, r, size)
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(r, data); err != nil {
+		return nil, fmt.Errorf("read a message of %d bytes: %w", size, err)
+	}
+	return &Prepared{queue: q, data: data, size: size}, nil
+}
+
+// upload writes a row that names the bytes, then the bytes: a crash in between leaves the row, by which they are found.
+func (q *Queue) upload(ctx context.Context, r io.Reader, size int64) (*Prepared, error) {
+	p := &Prepared{queue: q, ref: fmt.Sprintf("queue/%x", id.Key()), size: size}
+	err := q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, insertUpload, q.life, p.ref)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare a message: %w", err)
+	}
+	n, err := q.Blobs.Put(ctx, p.ref, r)
+	if err == nil && n != size {
+		err = fmt.Errorf("%d bytes came where %d were announced", n, size)
+	}
+	if err != nil {
+		p.Discard(context.WithoutCancel(ctx))
+		return nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message can't be stored now; try again later")
+	}
+	return p, nil
+}
+
+// Discard removes the bytes of a message that was not enqueued; it does nothing for one that was, and may be called always. What it
+// fails to remove, the next start does.
+func (p *Prepared) Discard(ctx context.Context) {
+	if p.ref == "" {
+		return
+	}
+	q := p.queue
+	var n int64
+	// Whether the message was enqueued only the table knows: the answer to a commit may have been lost.
+	err := q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		n, err = tx.Exec(ctx, disownUpload, q.life, p.ref)
+		return err
+	})
+	if err == nil && n > 0 {
+		err = q.removeGarbage(ctx, []string{p.ref})
+	}
+	if err != nil {
+		q.Log.WarnContext(ctx, "the bytes of a message that was not queued could not be removed; the next start does it", "key", p.ref, "error", err)
+	}
+}
+
+// disownUploads makes garbage of what earlier lives were about to store.
+func (q *Queue) disownUploads(ctx context.Context) error {
+	return q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, disownUploads, q.life)
+		return err
+	})
+}
+
+// sweepBatch is how many bodies are removed at once.
+const sweepBatch = 100
+
+// sweep removes the bytes of messages that are gone.
+func (q *Queue) sweep(ctx context.Context) error {
+	for {
+		var refs []string
+		err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+			refs = refs[:0]
+			return forRows(ctx, tx, func(row scanner) error {
+				var ref string
+				err := row.Scan(&ref)
+				refs = append(refs, ref)
+				return err
+			}, selectGarbage, sweepBatch)
+		})
+		if err != nil || len(refs) == 0 {
+			return err
+		}
+		if err := q.removeGarbage(ctx, refs); err != nil {
+			return err
+		}
+	}
+}
+
+// removeGarbage removes the bytes first and the rows that name them last, so that a crash in between repeats it.
+func (q *Queue) removeGarbage(ctx context.Context, refs []string) error {
+	for _, ref := range refs {
+		if err := q.Blobs.Delete(ctx, ref); err != nil {
+			return fmt.Errorf("remove %s: %w", ref, err)
+		}
+	}
+	return q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		for _, ref := range refs {
+			if _, err := tx.Exec(ctx, deleteUpload, 0, ref); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// bodyOf is a message's bytes, open for reading.
+type bodyOf interface {
+	io.ReaderAt
+	io.Closer
+}
+
+type inlineBody struct{ *bytes.Reader }
+
+func (inlineBody) Close() error { return nil }
+
+// errNoBody says that a message's bytes are not in the table.
+var errNoBody = errors.New("the message's bytes are missing")
+
+// bodyTx reads the bytes of a small message.
+func bodyTx(ctx context.Context, tx *db.Tx, m ID) ([]byte, error) {
+	var data []byte
+	err := tx.QueryRow(ctx, selectBody, int64(m)).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errNoBody
+	}
+	return data, err
+}
+
+// open opens the body of a message that was read.
+func (q *Queue) open(ctx context.Context, m *stock) (bodyOf, error) {
+	if m.ref == "" {
+		return inlineBody{bytes.NewReader(m.data)}, nil
+	}
+	b, err := q.Blobs.Open(ctx, m.ref)
+	if err != nil {
+		return nil, fmt.Errorf("open the bytes of message %d: %w", m.id, err)
+	}
+	return b, nil
+}
+
+// scanner is a row of a result.
+type scanner interface{ Scan(dest ...any) error }
+
+// forRows runs a query and hands each row to scan.
+func forRows(ctx context.Context, tx *db.Tx, scan func(scanner) error, query string, args ...any) error {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

@@ -1,0 +1,76 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/id"
+)
+
+// recordTx remembers an event and hands it to Record.
+func (q *Queue) recordTx(ctx context.Context, tx *db.Tx, e *Event) error {
+	e.Outcome = e.Outcome.clean()
+	v, r, o := &e.Envelope, &e.Recipient, &e.Outcome
+	_, err := tx.Exec(ctx, insertHistory, e.At.UnixMicro(), id.Key(), v.Organization, clean(v.Trace, 0), int64(e.Message), int64(e.Kind), e.Attempts,
+		stored(v.From), clean(v.ID, 0), int64(v.Return), v.needs(), stored(r.Address), clean(r.Original, 0), int64(r.Notify), clean(r.Route, 0),
+		int64(o.Result), o.marks(), o.Status, o.Reply, o.Host, o.TLS)
+	if err != nil {
+		return fmt.Errorf("remember what happened to message %d: %w", e.Message, err)
+	}
+	if q.Record == nil {
+		return nil
+	}
+	return q.Record(ctx, tx, *e)
+}
+
+// maxTrace bounds how many events of one trace are returned.
+const maxTrace = 10_000
+
+// Trace returns what happened to the messages of a trace; organization 0 stands for all. Faults: NotFound Message.
+func (q *Queue) Trace(ctx context.Context, organization int64, trace string) ([]Event, error) {
+	var events []Event
+	err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		events = nil
+		return forRows(ctx, tx, func(row scanner) error {
+			var e Event
+			var at, needs, marks int64
+			var from, to string
+			v, r, o := &e.Envelope, &e.Recipient, &e.Outcome
+			err := row.Scan(&at, &v.Organization, &v.Trace, &e.Message, &e.Kind, &e.Attempts, &from, &v.ID, &v.Return, &needs, &to, &r.Original, &r.Notify,
+				&r.Route, &o.Result, &marks, &o.Status, &o.Reply, &o.Host, &o.TLS)
+			e.At, v.From, r.Address = fromMicros(at), address(from), address(to)
+			v.setNeeds(needs)
+			o.Tells, o.Down = marks&markTells != 0, marks&markDown != 0
+			events = append(events, e)
+			return err
+		}, selectHistory, trace, organization, maxTrace)
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read a trace: %w", err)
+	case len(events) == 0:
+		return nil, fault.New(fault.NotFound, fault.Message, "nothing is remembered of the trace %q", trace)
+	}
+	return events, nil
+}
+
+// pruneBatch is how many events one transaction forgets.
+const pruneBatch = 500
+
+// prune forgets events whose time is over.
+func (q *Queue) prune(ctx context.Context) error {
+	before := q.Clock.Now().Add(-q.Limits.History).UnixMicro()
+	for ctx.Err() == nil {
+		var n int64
+		err := q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+			n, err = tx.Exec(ctx, pruneHistory, before, pruneBatch)
+			return err
+		})
+		if err != nil || n < pruneBatch {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/db"
+)
+
+const (
+	// alarmBatch is how many deliveries whose time has come one transaction looks at.
+	alarmBatch = 100
+	// pruneEvery is how often events are forgotten.
+	pruneEvery = time.Hour
+)
+
+// keep does what time asks for, until ctx ends: delays that are to be told, time that is over, bytes that nobody names, events that
+// are old.
+func (q *Queue) keep(ctx context.Context) {
+	var pruned time.Time
+	for ctx.Err() == nil {
+		next, err := q.alarms(ctx)
+		if err == nil {
+			err = q.sweep(ctx)
+		}
+		if now := q.Clock.Now(); err == nil && now.Sub(pruned) >= pruneEvery {
+			if err = q.prune(ctx); err == nil {
+				pruned = now
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			q.Log.ErrorContext(ctx, "the queue's upkeep failed; trying again", "error", err)
+			next = q.Clock.Now().Add(pause).UnixMicro()
+		}
+		q.rest(ctx, q.bells.keep, q.until(next))
+	}
+}
+
+// alarm is a delivery whose time has come.
+type alarm struct {
+	delivery, at int64
+	run
+}
+
+// alarms does what is to be done about deliveries whose time has come, and returns when there is more.
+func (q *Queue) alarms(ctx context.Context) (next int64, err error) {
+	var last alarm
+	for {
+		var page []alarm
+		var at sql.NullInt64
+		now := q.Clock.Now().UnixMicro()
+		err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+			page = page[:0]
+			err := forRows(ctx, tx, func(row scanner) error {
+				var a alarm
+				err := row.Scan(&a.delivery, &a.m, &a.lane, &a.at)
+				page = append(page, a)
+				return err
+			}, selectAlarms, now, last.at, last.delivery, alarmBatch)
+			if err != nil || len(page) > 0 {
+				return err
+			}
+			return tx.QueryRow(ctx, selectNextAlarm).Scan(&at)
+		})
+		if err != nil {
+			return never, err
+		}
+		if len(page) == 0 {
+			if !at.Valid {
+				return never, nil
+			}
+			// What runs now is looked at when it may be over.
+			return max(at.Int64, q.Clock.Now().Add(time.Second).UnixMicro()), nil
+		}
+		last = page[len(page)-1]
+		if err := q.alarmPage(ctx, page); err != nil {
+			return never, err
+		}
+	}
+}
+
+// alarmPage does what is to be done about deliveries, but those that are being attempted.
+func (q *Queue) alarmPage(ctx context.Context, page []alarm) error {
+	seized := map[run]bool{}
+	defer func() {
+		for r, ours := range seized {
+			if ours {
+				q.schedule.release(r)
+			}
+		}
+	}()
+	var deliveries, lanes []int64
+	for _, a := range page {
+		ours, known := seized[a.run]
+		if !known {
+			ours = q.schedule.seize(a.run)
+			seized[a.run] = ours
+		}
+		if ours {
+			deliveries, lanes = append(deliveries, a.delivery), append(lanes, a.lane)
+		}
+	}
+	if len(deliveries) == 0 {
+		return nil
+	}
+	err := q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		return removalsTx(ctx, tx, lanes, func(stocks stocks) error {
+			for _, d := range deliveries {
+				if err := q.alarmTx(ctx, tx, stocks, d); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	q.schedule.poke() // lanes may have other times now
+	return err
+}
+
+// removalsTx runs fn, which may remove deliveries of the lanes, with the lanes locked, and settles them.
+func removalsTx(ctx context.Context, tx *db.Tx, lanes []int64, fn func(stocks) error) error {
+	lanes, err := lockLanesTx(ctx, tx, lanes)
+	if err != nil {
+		return err
+	}
+	if err := fn(stocks{}); err != nil {
+		return err
+	}
+	for _, lane := range lanes {
+		if _, err := settleTx(ctx, tx, lane); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stocks are the messages that a transaction has read.
+type stocks map[ID]*stock
+
+func (s stocks) get(ctx context.Context, tx *db.Tx, m ID) (*stock, error) {
+	if s[m] == nil {
+		read, err := messageTx(ctx, tx, m)
+		if err != nil {
+			return nil, err
+		}
+		s[m] = read
+	}
+	return s[m], nil
+}
+
+// waiting is a delivery as the tables have it.
+type waiting struct {
+	message ID
+	lane    int64
+	state   int64
+	delivery
+	tried   int64
+	outcome Outcome // of the last attempt, or of its destination's where there was none
+}
+
+// waitingTx reads a delivery; nil where it is gone.
+func waitingTx(ctx context.Context, tx *db.Tx, id int64) (*waiting, error) {
+	w := &waiting{delivery: delivery{id: id}}
+	var to string
+	var failures int64
+	var o, of Outcome
+	err := tx.QueryRow(ctx, selectDelivery, id).Scan(&w.message, &w.lane, &w.state, &w.alarm, &w.expires, &w.attempts, &w.tried, &to, &w.to.Original,
+		&w.to.Notify, &o.Status, &o.Reply, &o.Host, &o.TLS, &w.to.Route, &failures, &of.Status, &of.Reply, &of.Host)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	w.to.Address, w.outcome = address(to), o
+	switch {
+	case w.attempts > 0:
+	case failures > 0:
+		w.outcome = of
+	default:
+		w.outcome = Outcome{Status: "4.4.7", Reply: "No attempt could be made in the time that the message had."}
+	}
+	return w, err
+}
+
+// alarmTx does what is to be done about one delivery.
+func (q *Queue) alarmTx(ctx context.Context, tx *db.Tx, known stocks, id int64) error {
+	w, err := waitingTx(ctx, tx, id)
+	now := q.Clock.Now()
+	if err != nil || w == nil || w.state != 0 || w.alarm > now.UnixMicro() {
+		return err
+	}
+	m, err := known.get(ctx, tx, w.message)
+	if err != nil {
+		return err
+	}
+	report := &Report{Recipient: w.to, Action: ActionDelayed, Outcome: w.outcome, Tried: fromMicros(w.tried), Until: fromMicros(w.expires)}
+	if now.UnixMicro() >= w.expires {
+		report.Action = ActionFailed
+		tx.OnCommit(func() { q.counts.expired.Add(1) })
+		return q.removeTx(ctx, tx, m, w, Expired, report, now)
+	}
+	if _, err := tx.Exec(ctx, silenceAlarm, id); err != nil {
+		return err
+	}
+	if !m.owed(w.to.Notify, OnDelay) {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, countUp, int64(m.id), 1); err != nil {
+		return err
+	}
+	return q.reportTx(ctx, tx, m.id, id, report, w.attempts, now)
+}
+
+// removeTx ends a delivery without an attempt. A nil report tells nobody.
+func (q *Queue) removeTx(ctx context.Context, tx *db.Tx, m *stock, w *waiting, kind EventKind, report *Report, now time.Time) error {
+	if _, err := tx.Exec(ctx, deleteDelivery, w.id); err != nil {
+		return err
+	}
+	e := &Event{Envelope: m.Envelope, Message: m.id, Recipient: w.to, Kind: kind, Outcome: w.outcome, At: now, Attempts: int(w.attempts)}
+	if err := q.recordTx(ctx, tx, e); err != nil {
+		return err
+	}
+	old, err := tx.Exec(ctx, deleteOldReport, int64(m.id), w.id) // of a delay
+	if err != nil {
+		return err
+	}
+	gone := 1 + old
+	if report != nil && m.owed(w.to.Notify, OnFailure) {
+		gone--
+		if err := q.reportTx(ctx, tx, m.id, w.id, report, w.attempts, now); err != nil {
+			return err
+		}
+	}
+	return q.closeTx(ctx, tx, m.id, gone)
+}

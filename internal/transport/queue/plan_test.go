@@ -1,0 +1,94 @@
+package queue
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/db/dbtest"
+)
+
+// Each of these statements must find its rows by an index and in its order: with a million deliveries waiting, a scan or a sort is
+// the end. PostgreSQL plans by what the tables hold at the time, so SQLite's plans stand for both.
+func TestStatementsFindTheirRowsByIndex(t *testing.T) {
+	d := dbtest.SQLite(t, Migrations())
+	const row = "USING INTEGER PRIMARY KEY (rowid=?)"
+	for name, c := range map[string]struct {
+		text string
+		args int
+		want []string
+	}{
+		"due lane":      {selectDueLaneSQL, 4, []string{"(route=? AND domain=? AND org=?)"}},
+		"failing lane":  {selectFailingLane, 2, []string{"(route=? AND domain=?)"}},
+		"turns":         {selectTurns, 3, []string{"SEARCH queue_destination USING COVERING INDEX queue_destination_org (org>?)", "SEARCH d USING COVERING INDEX queue_destination_org (org>?)", "SEARCH d USING COVERING INDEX queue_destination_org (org=?)"}},
+		"due lanes":     {selectDueLanes, 3, []string{"queue_destination_org (org=? AND due<?)"}},
+		"next look":     {selectNextLook, 1, []string{"queue_destination_due (due>?)"}},
+		"ready":         {selectReady, 3, []string{"COVERING INDEX queue_delivery_due (destination=? AND state=? AND due<?)"}},
+		"claim":         {selectClaim, 4, []string{"queue_delivery_message (message=? AND destination=?)"}},
+		"message":       {selectMessage, 1, []string{row}},
+		"body":          {selectBody, 1, []string{row}},
+		"next due":      {selectNextDue, 1, []string{"COVERING INDEX queue_delivery_due (destination=? AND state=?)"}},
+		"empty lane":    {deleteEmptyLane, 1, []string{row, "queue_delivery_due (destination=?)"}},
+		"lock":          {lockLane, 1, []string{row}},
+		"move":          {moveLane, 2, []string{row}},
+		"hold back":     {holdLanesBack, 7, []string{"(route=? AND domain=?)"}},
+		"free":          {freeLanes, 3, []string{"(route=? AND domain=?)"}},
+		"defer":         {deferDelivery, 8, []string{row}},
+		"done":          {deleteDelivery, 1, []string{row}},
+		"count":         {countDown, 2, []string{row}},
+		"alarms":        {selectAlarms, 4, []string{"queue_delivery_alarm (state=? AND "}},
+		"next alarm":    {selectNextAlarm, 0, []string{"COVERING INDEX queue_delivery_alarm (state=?)"}},
+		"one delivery":  {selectDelivery, 1, []string{"SEARCH d " + row, "SEARCH t " + row}},
+		"untold":        {selectUntold, 3, []string{"COVERING INDEX queue_report_due ("}},
+		"next report":   {selectNextReport, 1, []string{"COVERING INDEX queue_report_due (due>?)"}},
+		"reports":       {selectReports, 2, []string{"USING PRIMARY KEY (message=?)"}},
+		"told":          {deleteReport, 3, []string{"USING PRIMARY KEY (message=? AND delivery=?)"}},
+		"postpone":      {postponeReports, 2, []string{"USING PRIMARY KEY (message=?)"}},
+		"history":       {selectHistory, 3, []string{"queue_history_trace (trace=?)"}},
+		"prune":         {pruneHistory, 2, []string{"USING PRIMARY KEY (at<?)"}},
+		"garbage":       {selectGarbage, 1, []string{"USING PRIMARY KEY (life=?)"}},
+		"upload":        {deleteUpload, 2, []string{"USING PRIMARY KEY (life=? AND ref=?)"}},
+		"list":          {selectAll, 5, []string{"SEARCH d USING INTEGER PRIMARY KEY (rowid>?)", "SEARCH m " + row, "SEARCH t " + row}},
+		"depth":         {countState, 1, []string{"COVERING INDEX queue_delivery_alarm (state=?)"}},
+		"oldest":        {selectOldest, 0, []string{"SEARCH m " + row}},
+		"large bodies":  {selectLarge, 2, []string{"USING INTEGER PRIMARY KEY (rowid>?)"}},
+		"newest":        {selectNewest, 0, []string{"SEARCH queue_delivery"}},
+		"of a message":  {selectOfMessage, 6, []string{"queue_delivery_message (message=?)"}},
+		"of a trace":    {selectOfTrace, 6, []string{"queue_message_trace (trace=?)"}},
+		"other reports": {deleteOldReport, 2, []string{"USING PRIMARY KEY (message=? AND delivery=?)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := plan(t, d, c.text, c.args)
+			for _, want := range c.want {
+				if !strings.Contains(plan, want) {
+					t.Errorf("the plan lacks %q:\n%s", want, plan)
+				}
+			}
+			few := name == "of a message" || name == "of a trace" // sorted by number, as they are few
+			if !few && strings.Contains(plan, "TEMP B-TREE") || strings.Contains(plan, "AUTOMATIC") {
+				t.Errorf("the plan sorts, or makes an index:\n%s", plan)
+			}
+		})
+	}
+}
+
+// plan is how SQLite would run the statement.
+func plan(t *testing.T, d *db.DB, text string, args int) string {
+	t.Helper()
+	var plan strings.Builder
+	err := d.Read(context.Background(), func(ctx context.Context, tx *db.Tx) error {
+		return forRows(ctx, tx, func(row scanner) error {
+			var id, parent, unused int
+			var line string
+			err := row.Scan(&id, &parent, &unused, &line)
+			plan.WriteString(line + "\n")
+			return err
+		}, "EXPLAIN QUERY PLAN "+text, slices.Repeat([]any{int64(1)}, args)...)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.String()
+}

@@ -1,0 +1,130 @@
+package queue
+
+import "github.com/pennypost/pennypost/internal/db"
+
+// Migrations returns the package's tables: versions 5100 to 5199.
+func Migrations() []db.Migration {
+	return []db.Migration{{Version: 5100, Name: "queue: outgoing mail", SQL: tables}}
+}
+
+// DESIGN.md says what each table and index is for.
+const tables = `
+-- pending counts the rows in queue_delivery and queue_report; with the last of them the message goes.
+CREATE TABLE queue_message (
+  id {{.RowID}} NOT NULL PRIMARY KEY,
+  org BIGINT NOT NULL,
+  trace TEXT {{.CollateC}} NOT NULL,
+  sender TEXT NOT NULL,
+  envid TEXT NOT NULL,
+  ret BIGINT NOT NULL,
+  needs BIGINT NOT NULL,
+  queued BIGINT NOT NULL,
+  size BIGINT NOT NULL,
+  ref TEXT NOT NULL,
+  pending BIGINT NOT NULL
+);
+CREATE INDEX queue_message_trace ON queue_message (trace);
+
+-- The bytes of a small message; those of one with a ref are in Blobs.
+CREATE TABLE queue_body (
+  message {{.RowID}} NOT NULL PRIMARY KEY,
+  data {{.Blob}} NOT NULL
+);
+
+-- Bytes in Blobs that no message names: yet, in the life of a server that is making one, or any more, where life is 0.
+CREATE TABLE queue_upload (
+  life BIGINT NOT NULL,
+  ref TEXT {{.CollateC}} NOT NULL,
+  PRIMARY KEY (life, ref)
+) {{.WithoutRowID}};
+
+-- due is when to look for deliveries: never after the first of them that waits, but not before not_before, which holds back what
+-- goes to a destination that is down. failures are in a row; status, reply and host are of the last.
+CREATE TABLE queue_destination (
+  id {{.RowID}} NOT NULL PRIMARY KEY,
+  route TEXT {{.CollateC}} NOT NULL,
+  domain TEXT {{.CollateC}} NOT NULL,
+  org BIGINT NOT NULL,
+  due BIGINT NOT NULL,
+  not_before BIGINT NOT NULL,
+  failures BIGINT NOT NULL,
+  status TEXT NOT NULL,
+  reply TEXT NOT NULL,
+  host TEXT NOT NULL,
+  UNIQUE (route, domain, org)
+);
+CREATE INDEX queue_destination_org ON queue_destination (org, due);
+CREATE INDEX queue_destination_due ON queue_destination (due);
+
+-- state: 0 waits, 1 is held. alarm is when the sender is to hear of the delay, then when the time is over (expires).
+CREATE TABLE queue_delivery (
+  id {{.RowID}} NOT NULL PRIMARY KEY,
+  message BIGINT NOT NULL,
+  destination BIGINT NOT NULL,
+  state BIGINT NOT NULL,
+  due BIGINT NOT NULL,
+  alarm BIGINT NOT NULL,
+  expires BIGINT NOT NULL,
+  attempts BIGINT NOT NULL,
+  tried BIGINT NOT NULL,
+  recipient TEXT NOT NULL,
+  original TEXT NOT NULL,
+  notify BIGINT NOT NULL,
+  status TEXT NOT NULL,
+  reply TEXT NOT NULL,
+  host TEXT NOT NULL,
+  tls TEXT NOT NULL
+);
+CREATE INDEX queue_delivery_message ON queue_delivery (message, destination);
+CREATE INDEX queue_delivery_due ON queue_delivery (destination, state, due, message);
+CREATE INDEX queue_delivery_alarm ON queue_delivery (state, alarm);
+
+-- What the sender is to be told of a recipient, from due on.
+CREATE TABLE queue_report (
+  message BIGINT NOT NULL,
+  delivery BIGINT NOT NULL,
+  action BIGINT NOT NULL,
+  due BIGINT NOT NULL,
+  failures BIGINT NOT NULL,
+  attempts BIGINT NOT NULL,
+  tried BIGINT NOT NULL,
+  until BIGINT NOT NULL,
+  recipient TEXT NOT NULL,
+  original TEXT NOT NULL,
+  notify BIGINT NOT NULL,
+  route TEXT NOT NULL,
+  result BIGINT NOT NULL,
+  status TEXT NOT NULL,
+  reply TEXT NOT NULL,
+  host TEXT NOT NULL,
+  tls TEXT NOT NULL,
+  PRIMARY KEY (message, delivery)
+) {{.WithoutRowID}};
+CREATE INDEX queue_report_due ON queue_report (due, message);
+
+CREATE TABLE queue_history (
+  at BIGINT NOT NULL,
+  id BIGINT NOT NULL,
+  org BIGINT NOT NULL,
+  trace TEXT {{.CollateC}} NOT NULL,
+  message BIGINT NOT NULL,
+  kind BIGINT NOT NULL,
+  attempts BIGINT NOT NULL,
+  sender TEXT NOT NULL,
+  envid TEXT NOT NULL,
+  ret BIGINT NOT NULL,
+  needs BIGINT NOT NULL,
+  recipient TEXT NOT NULL,
+  original TEXT NOT NULL,
+  notify BIGINT NOT NULL,
+  route TEXT NOT NULL,
+  result BIGINT NOT NULL,
+  marks BIGINT NOT NULL,
+  status TEXT NOT NULL,
+  reply TEXT NOT NULL,
+  host TEXT NOT NULL,
+  tls TEXT NOT NULL,
+  PRIMARY KEY (at, id)
+) {{.WithoutRowID}};
+CREATE INDEX queue_history_trace ON queue_history (trace);
+`

@@ -1,0 +1,146 @@
+package queue
+
+// The statements, by what they serve. plan_test.go holds that each finds its rows by an index.
+
+// Storing.
+const (
+	insertMessage = `INSERT INTO queue_message (id, org, trace, sender, envid, ret, needs, queued, size, ref, pending)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+
+	insertBody = `INSERT INTO queue_body (message, data) VALUES ($1, $2)`
+
+	insertDelivery = `INSERT INTO queue_delivery (id, message, destination, state, due, alarm, expires, attempts, tried, recipient, original, notify,
+		status, reply, host, tls) VALUES ($1, $2, $3, 0, $4, $5, $6, 0, 0, $7, $8, $9, '', '', '', '')`
+
+	selectDueLaneSQL = `SELECT id FROM queue_destination WHERE route = $1 AND domain = $2 AND org = $3
+		AND due <= CASE WHEN not_before > $4 THEN not_before ELSE $4 END`
+
+	selectFailingLane = `SELECT not_before, failures, status, reply, host FROM queue_destination WHERE route = $1 AND domain = $2
+		AND failures > 0 LIMIT 1`
+
+	upsertLane = `INSERT INTO queue_destination (id, route, domain, org, due, not_before, failures, status, reply, host)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (route, domain, org) DO UPDATE
+		SET due = CASE WHEN queue_destination.not_before > $11 THEN queue_destination.not_before ELSE $11 END RETURNING id`
+
+	insertUpload  = `INSERT INTO queue_upload (life, ref) VALUES ($1, $2)`
+	disownUpload  = `UPDATE queue_upload SET life = 0 WHERE life = $1 AND ref = $2`
+	disownUploads = `UPDATE queue_upload SET life = 0 WHERE life <> $1 AND life <> 0`
+	deleteUpload  = `DELETE FROM queue_upload WHERE life = $1 AND ref = $2`
+	selectGarbage = `SELECT ref FROM queue_upload WHERE life = 0 ORDER BY ref LIMIT $1`
+	selectBody    = `SELECT data FROM queue_body WHERE message = $1`
+)
+
+// Choosing what to attempt.
+const (
+	// selectTurns steps from organisation to organisation by the index, to those that have a destination which is due.
+	selectTurns = `WITH RECURSIVE turn (org) AS (
+			SELECT MIN(org) FROM queue_destination WHERE org > $1
+			UNION ALL
+			SELECT (SELECT MIN(d.org) FROM queue_destination d WHERE d.org > turn.org) FROM turn WHERE turn.org IS NOT NULL
+		)
+		SELECT org FROM turn WHERE org IS NOT NULL AND (SELECT MIN(d.due) FROM queue_destination d WHERE d.org = turn.org) <= $2 LIMIT $3`
+
+	selectDueLanes = `SELECT id, route, domain, failures FROM queue_destination WHERE org = $1 AND due <= $2 ORDER BY due, id LIMIT $3`
+
+	selectReady = `SELECT message FROM queue_delivery WHERE destination = $1 AND state = 0 AND due <= $2
+		GROUP BY due, message ORDER BY due, message LIMIT $3`
+
+	selectNextLook = `SELECT MIN(due) FROM queue_destination WHERE due > $1`
+)
+
+// Attempting, and what comes of it.
+const (
+	selectMessage = `SELECT org, trace, sender, envid, ret, needs, queued, size, ref FROM queue_message WHERE id = $1`
+
+	// selectClaim adds to state and due so that SQLite does not take the index on them, by which it would read all that is due there.
+	selectClaim = `SELECT id, recipient, original, notify, attempts, alarm, expires FROM queue_delivery
+		WHERE message = $1 AND destination = $2 AND state + 0 = 0 AND due + 0 <= $3 ORDER BY id LIMIT $4`
+
+	deleteDelivery = `DELETE FROM queue_delivery WHERE id = $1`
+
+	deferDelivery = `UPDATE queue_delivery SET due = $2, attempts = $3, tried = $4, status = $5, reply = $6, host = $7, tls = $8 WHERE id = $1`
+
+	lockLane        = `UPDATE queue_destination SET due = due WHERE id = $1`
+	selectNextDue   = `SELECT MIN(due) FROM queue_delivery WHERE destination = $1 AND state = 0`
+	deleteEmptyLane = `DELETE FROM queue_destination WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM queue_delivery WHERE destination = $1)`
+	moveLane        = `UPDATE queue_destination SET due = CASE WHEN $2 < not_before THEN not_before ELSE $2 END WHERE id = $1 RETURNING due`
+
+	holdLanesBack = `UPDATE queue_destination SET due = $3, not_before = $3, failures = $4, status = $5, reply = $6, host = $7
+		WHERE route = $1 AND domain = $2`
+
+	freeLanes = `UPDATE queue_destination SET due = $3, not_before = 0, failures = 0, status = '', reply = '', host = ''
+		WHERE route = $1 AND domain = $2 AND failures > 0`
+
+	countDown     = `UPDATE queue_message SET pending = pending - $2 WHERE id = $1 RETURNING pending, ref`
+	countUp       = `UPDATE queue_message SET pending = pending + $2 WHERE id = $1`
+	deleteMessage = `DELETE FROM queue_message WHERE id = $1`
+	deleteBody    = `DELETE FROM queue_body WHERE message = $1`
+)
+
+// Time that is over.
+const (
+	selectAlarms = `SELECT id, message, destination, alarm FROM queue_delivery WHERE state = 0 AND alarm <= $1 AND (alarm, id) > ($2, $3)
+		ORDER BY alarm, id LIMIT $4`
+
+	selectNextAlarm = `SELECT MIN(alarm) FROM queue_delivery WHERE state = 0`
+
+	// selectDelivery has the destination's trouble beside the delivery's own.
+	selectDelivery = `SELECT d.message, d.destination, d.state, d.alarm, d.expires, d.attempts, d.tried, d.recipient, d.original, d.notify,
+		d.status, d.reply, d.host, d.tls, t.route, t.failures, t.status, t.reply, t.host
+		FROM queue_delivery d JOIN queue_destination t ON t.id = d.destination WHERE d.id = $1`
+
+	silenceAlarm = `UPDATE queue_delivery SET alarm = expires WHERE id = $1`
+)
+
+// Telling.
+const (
+	insertReport = `INSERT INTO queue_report (message, delivery, action, due, failures, attempts, tried, until, recipient, original, notify, route,
+		result, status, reply, host, tls) VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
+
+	deleteOldReport = `DELETE FROM queue_report WHERE message = $1 AND delivery = $2`
+	deleteReport    = `DELETE FROM queue_report WHERE message = $1 AND delivery = $2 AND action = $3`
+
+	selectUntold = `SELECT due, message FROM queue_report WHERE due <= $1 AND (due, message) > ($2, $3) ORDER BY due, message LIMIT 1`
+
+	selectNextReport = `SELECT MIN(due) FROM queue_report WHERE due > $1`
+
+	selectReports = `SELECT delivery, action, failures, attempts, tried, until, recipient, original, notify, route, result, status, reply, host, tls
+		FROM queue_report WHERE message = $1 ORDER BY delivery LIMIT $2`
+
+	postponeReports = `UPDATE queue_report SET due = $2, failures = failures + 1 WHERE message = $1`
+)
+
+// Remembering.
+const (
+	insertHistory = `INSERT INTO queue_history (at, id, org, trace, message, kind, attempts, sender, envid, ret, needs, recipient, original, notify,
+		route, result, marks, status, reply, host, tls)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`
+
+	selectHistory = `SELECT at, org, trace, message, kind, attempts, sender, envid, ret, needs, recipient, original, notify, route, result, marks,
+		status, reply, host, tls FROM queue_history WHERE trace = $1 AND (org = $2 OR $2 = 0) ORDER BY at, id LIMIT $3`
+
+	pruneHistory = `DELETE FROM queue_history WHERE (at, id) IN
+		(SELECT at, id FROM queue_history WHERE at < $1 ORDER BY at, id LIMIT $2)`
+)
+
+// Managing.
+const (
+	selectEntries = `SELECT d.id, d.destination, d.message, m.org, m.trace, m.sender, d.recipient, t.route, t.domain, d.state, m.size, m.queued, d.due,
+		t.not_before, d.expires, d.attempts, d.status, d.reply, d.host, t.failures, t.status, t.reply, t.host
+		FROM queue_delivery d JOIN queue_message m ON m.id = d.message JOIN queue_destination t ON t.id = d.destination
+		WHERE d.id > $1 AND (m.org = $2 OR $2 = 0) AND (t.domain = $3 OR $3 = '') AND (d.state = $4 OR $4 < 0)`
+
+	selectAll       = selectEntries + ` ORDER BY d.id LIMIT $5`
+	selectOfMessage = selectEntries + ` AND d.message = $6 ORDER BY d.id LIMIT $5`
+	selectOfTrace   = selectEntries + ` AND d.message IN (SELECT id FROM queue_message WHERE trace = $6) ORDER BY d.id LIMIT $5`
+
+	selectNewest = `SELECT MAX(id) FROM queue_delivery`
+	setState     = `UPDATE queue_delivery SET state = $2 WHERE id = $1`
+	makeDue      = `UPDATE queue_delivery SET due = $2 WHERE id = $1`
+	freeLane     = `UPDATE queue_destination SET not_before = 0 WHERE id = $1`
+
+	selectLarge = `SELECT id, size, ref FROM queue_message WHERE id > $1 AND ref <> '' ORDER BY id LIMIT $2`
+
+	countState   = `SELECT COUNT(*) FROM queue_delivery WHERE state = $1`
+	selectOldest = `SELECT m.queued FROM queue_delivery d JOIN queue_message m ON m.id = d.message ORDER BY d.id LIMIT 1`
+)
