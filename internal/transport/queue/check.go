@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
 )
@@ -31,12 +32,13 @@ var checks = []struct{ what, query string }{
 			(SELECT COUNT(*) FROM queue_delivery d WHERE d.message = m.id) + (SELECT COUNT(*) FROM queue_report r WHERE r.message = m.id)`,
 	},
 	{
-		"a destination has no deliveries (destination)",
-		`SELECT t.id, 0 FROM queue_destination t WHERE NOT EXISTS (SELECT 1 FROM queue_delivery d WHERE d.destination = t.id)`,
+		// One that is due is removed when it is looked at.
+		"a destination has no deliveries (destination, time)",
+		`SELECT t.id, t.due FROM queue_destination t WHERE t.due > $2 AND NOT EXISTS (SELECT 1 FROM queue_delivery d WHERE d.destination = t.id)`,
 	},
 	{
 		"a destination is looked at later than its first delivery is due (destination, time)",
-		`SELECT t.id, t.due FROM queue_destination t WHERE t.due > t.not_before AND t.due >
+		`SELECT t.id, t.due FROM queue_destination t WHERE t.due > $2 AND t.due > t.not_before AND t.due >
 			(SELECT MIN(d.due) FROM queue_delivery d WHERE d.destination = t.id AND d.state = 0)`,
 	},
 	{
@@ -61,12 +63,13 @@ const maxFaults = 20
 // bytes of large messages are in Blobs, CheckBodies tells.
 func (q *Queue) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
 	for _, c := range checks {
+		args := []any{maxFaults, q.Clock.Now().UnixMicro()}
 		err := forRows(ctx, tx, func(row scanner) error {
 			var a, b int64
 			err := row.Scan(&a, &b)
 			faults = append(faults, fmt.Sprintf("queue: %s: %d %d", c.what, a, b))
 			return err
-		}, c.query+" LIMIT $1", maxFaults)
+		}, c.query+" LIMIT $1", args[:1+strings.Count(c.query, "$2")]...)
 		if err != nil {
 			return nil, fmt.Errorf("check whether %s: %w", c.what, err)
 		}
