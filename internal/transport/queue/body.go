@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -19,6 +20,7 @@ type Prepared struct {
 	data  []byte
 	ref   string // in Blobs; empty for data
 	size  int64
+	taken atomic.Bool // a transaction that enqueued it is durable
 }
 
 // Size is how many bytes the message has.
@@ -69,12 +71,12 @@ func (q *Queue) upload(ctx context.Context, r io.Reader, size int64) (*Prepared,
 // Discard removes the bytes of a message that was not enqueued; it does nothing for one that was, and may be called always. What it
 // fails to remove, the next start does.
 func (p *Prepared) Discard(ctx context.Context) {
-	if p.ref == "" {
+	if p.ref == "" || p.taken.Load() {
 		return
 	}
 	q := p.queue
 	var n int64
-	// Whether the message was enqueued only the table knows: the answer to a commit may have been lost.
+	// The answer to a commit may have been lost: only the table knows whether the message was enqueued.
 	err := q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		n, err = tx.Exec(ctx, disownUpload, q.life, p.ref)
 		return err

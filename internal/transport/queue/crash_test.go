@@ -288,8 +288,7 @@ func finish(t *testing.T, dir, url string, queued map[string]bool, recorded map[
 	}
 	r.stop()
 	// What an attempt leaves to the next look, and a message to the next sweep.
-	cursor := int64(-1)
-	r.ok(q.look(t.Context(), &cursor))
+	r.ok(q.look(t.Context(), lookKinds()))
 	r.ok(q.sweep(t.Context()))
 	r.sound()
 	r.empty()

@@ -24,7 +24,7 @@ const (
 func (q *Queue) dispatch(ctx context.Context) {
 	var group sync.WaitGroup
 	defer group.Wait()
-	cursor := int64(-1) // the organisation that came in last
+	kinds := lookKinds()
 	for ctx.Err() == nil {
 		for a := q.schedule.begin(); a != nil; a = q.schedule.begin() {
 			group.Go(func() { q.attempt(ctx, a) })
@@ -36,7 +36,7 @@ func (q *Queue) dispatch(ctx context.Context) {
 			}
 			continue
 		}
-		if err := q.look(ctx, &cursor); err != nil && ctx.Err() == nil {
+		if err := q.look(ctx, kinds); err != nil && ctx.Err() == nil {
 			q.Log.ErrorContext(ctx, "the queue could not be read; trying again", "error", err)
 			_ = q.Clock.Sleep(ctx, pause) // whatever ended it, the loop looks
 			q.schedule.poke()
@@ -44,27 +44,53 @@ func (q *Queue) dispatch(ctx context.Context) {
 	}
 }
 
-// look lets in lanes that are due, organisation by organisation from the cursor on, and settles those that have nothing due.
-func (q *Queue) look(ctx context.Context, cursor *int64) error {
+// lookKind is one of the kinds of destinations that a look goes through, each with a round of its own.
+type lookKind struct {
+	turns, lanes string // statements
+	down         bool
+	cursor       int64 // the organisation that came in last
+}
+
+func lookKinds() []*lookKind {
+	return []*lookKind{{selectTurns, selectDueLanes, false, -1}, {selectTurnsDown, selectDueLanesDown, true, -1}}
+}
+
+// look lets in lanes that are due, and settles those that have nothing due.
+func (q *Queue) look(ctx context.Context, kinds []*lookKind) error {
 	q.schedule.looking()
 	now := q.Clock.Now().UnixMicro()
+	for _, k := range kinds {
+		if err := q.lookFor(ctx, k, now); err != nil {
+			return err
+		}
+	}
 	var next sql.NullInt64
-	for wrapped := *cursor < 0; ; {
+	err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error { return tx.QueryRow(ctx, selectNextLook, now).Scan(&next) })
+	if err == nil && next.Valid {
+		q.schedule.expect(next.Int64, now)
+	}
+	return err
+}
+
+// lookFor goes through the organisations that have destinations of a kind which are due, from the one that came in last, until some
+// lanes came in. Those that were not asked are when there is room again: a lane that leaves makes another look.
+func (q *Queue) lookFor(ctx context.Context, k *lookKind, now int64) error {
+	for wrapped := k.cursor < 0; ; {
 		var found []foundLane
 		var idle, orgs []int64
 		err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 			found, idle = nil, nil
-			if orgs, err = keys(ctx, tx, selectTurns, *cursor, now, turnsPage); err != nil {
+			if orgs, err = keys(ctx, tx, k.turns, k.cursor, now, turnsPage); err != nil {
 				return err
 			}
 			for _, org := range orgs {
-				f, i, err := q.lookAtTx(ctx, tx, org, now)
+				f, i, err := q.lookAtTx(ctx, tx, k, org, now)
 				if err != nil {
 					return err
 				}
 				found, idle = append(found, f...), append(idle, i...)
 			}
-			return tx.QueryRow(ctx, selectNextLook, now).Scan(&next)
+			return nil
 		})
 		if err != nil {
 			return err
@@ -73,30 +99,21 @@ func (q *Queue) look(ctx context.Context, cursor *int64) error {
 		if err := q.settle(ctx, idle); err != nil {
 			return err
 		}
-		if len(orgs) > 0 {
-			*cursor = orgs[len(orgs)-1]
+		last := len(orgs) < turnsPage
+		k.cursor = -1
+		if !last {
+			k.cursor = orgs[len(orgs)-1]
 		}
-		if last := len(orgs) < turnsPage; last {
-			*cursor = -1
-			if wrapped {
-				break
-			}
-			wrapped = true
+		if len(found) > 0 || last && wrapped {
+			return nil
 		}
-		if len(found) > 0 {
-			// Those that were not asked are when there is room again: a lane that leaves says so.
-			break
-		}
+		wrapped = wrapped || last
 	}
-	if next.Valid {
-		q.schedule.expect(next.Int64, now)
-	}
-	return nil
 }
 
 // lookAtTx finds an organisation's lanes that may come in, and those that are due and have nothing to do.
-func (q *Queue) lookAtTx(ctx context.Context, tx *db.Tx, org, now int64) (found []foundLane, idle []int64, err error) {
-	room, rows := q.schedule.room(org)
+func (q *Queue) lookAtTx(ctx context.Context, tx *db.Tx, k *lookKind, org, now int64) (found []foundLane, idle []int64, err error) {
+	room, rows := q.schedule.room(org, k.down)
 	if room <= 0 {
 		return nil, nil, nil
 	}
@@ -106,7 +123,7 @@ func (q *Queue) lookAtTx(ctx context.Context, tx *db.Tx, org, now int64) (found 
 		err := row.Scan(&f.key, &f.to.Route, &f.to.Domain, &f.failures)
 		due = append(due, f)
 		return err
-	}, selectDueLanes, org, now, rows)
+	}, k.lanes, org, now, rows)
 	for i := 0; err == nil && i < len(due) && room > len(found); i++ {
 		f := due[i]
 		ok, running := q.schedule.admits(f.key, f.to)

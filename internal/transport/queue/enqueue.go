@@ -71,6 +71,7 @@ func (q *Queue) insertMessageTx(ctx context.Context, tx *db.Tx, m ID, p *Prepare
 		_, err = tx.Exec(ctx, insertBody, int64(m), data)
 		return err
 	}
+	tx.OnCommit(func() { p.taken.Store(true) })
 	n, err := tx.Exec(ctx, deleteUpload, q.life, p.ref)
 	if err == nil && n == 0 {
 		err = fault.New(fault.Internal, fault.Message, "the message %s was queued or discarded before", p.ref)

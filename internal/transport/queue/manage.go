@@ -18,8 +18,12 @@ const (
 	stateHeld  = 1
 )
 
-// manageBatch is how many entries one transaction changes, and one step reads.
-const manageBatch = 100
+const (
+	// manageBatch is how many entries one transaction changes.
+	manageBatch = 100
+	// findPage is how many entries one snapshot reads.
+	findPage = 500
+)
 
 // found is an entry and the row of its destination.
 type found struct {
@@ -49,7 +53,7 @@ func (q *Queue) List(ctx context.Context, f Filter, after int64, limit int) (ent
 func (q *Queue) find(ctx context.Context, f *Filter, after int64, n int) ([]found, error) {
 	var list []found
 	for len(list) < n {
-		page, err := q.findPage(ctx, f, after, max(manageBatch, n-len(list)))
+		page, err := q.findPage(ctx, f, after, findPage)
 		if err != nil || len(page) == 0 {
 			return list, err
 		}

@@ -49,7 +49,7 @@ type modelPlan struct {
 var modelDomains = []string{"x.example", "y.example", "z.example"}
 
 func drawPlan(r *rapid.T) modelPlan {
-	pauses := []time.Duration{0, time.Second, 20 * time.Second, time.Minute, 10 * time.Minute, 3 * time.Hour, 30 * time.Hour}
+	pauses := []time.Duration{0, time.Second, 20 * time.Second, time.Minute, 10 * time.Minute, 2 * time.Hour, 5 * time.Hour}
 	steps := rapid.Custom(func(r *rapid.T) step {
 		s := step{
 			pause:  rapid.SampledFrom(pauses).Draw(r, "pause"),
@@ -79,7 +79,7 @@ func drawPlan(r *rapid.T) modelPlan {
 		expires: rapid.Bool().Draw(r, "expires"),
 		limits: Limits{
 			Connections: rapid.IntRange(1, 6).Draw(r, "connections"), Destination: rapid.IntRange(1, 3).Draw(r, "per destination"),
-			Recipients: rapid.IntRange(1, 4).Draw(r, "recipients at once"), Expiry: 48 * time.Hour, Inline: 10,
+			Recipients: rapid.IntRange(1, 4).Draw(r, "recipients at once"), Expiry: 9 * time.Hour, Inline: 10,
 		},
 	}
 }
@@ -429,7 +429,7 @@ func (m *model) finish() {
 	_, err := m.Release(m.t.Context(), Filter{})
 	m.ok(err)
 	if m.plan.expires {
-		m.pass(60 * time.Hour)
+		m.pass(11 * time.Hour)
 		return
 	}
 	m.mu.Lock()

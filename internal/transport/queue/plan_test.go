@@ -22,8 +22,10 @@ func TestStatementsFindTheirRowsByIndex(t *testing.T) {
 	}{
 		"due lane":      {selectDueLaneSQL, 4, []string{"(route=? AND domain=? AND org=?)"}},
 		"failing lane":  {selectFailingLane, 2, []string{"(route=? AND domain=?)"}},
-		"turns":         {selectTurns, 3, []string{"SEARCH queue_destination USING COVERING INDEX queue_destination_org (org>?)", "SEARCH d USING COVERING INDEX queue_destination_org (org>?)", "SEARCH d USING COVERING INDEX queue_destination_org (org=?)"}},
-		"due lanes":     {selectDueLanes, 3, []string{"queue_destination_org (org=? AND due<?)"}},
+		"turns":         {selectTurns, 3, turns("up")},
+		"turns down":    {selectTurnsDown, 3, turns("down")},
+		"due lanes":     {selectDueLanes, 3, []string{"queue_destination_up (org=? AND due<?)"}},
+		"down lanes":    {selectDueLanesDown, 3, []string{"queue_destination_down (org=? AND due<?)"}},
 		"next look":     {selectNextLook, 1, []string{"queue_destination_due (due>?)"}},
 		"ready":         {selectReady, 3, []string{"COVERING INDEX queue_delivery_due (destination=? AND state=? AND due<?)"}},
 		"claim":         {selectClaim, 4, []string{"queue_delivery_message (message=? AND destination=?)"}},
@@ -72,6 +74,12 @@ func TestStatementsFindTheirRowsByIndex(t *testing.T) {
 			}
 		})
 	}
+}
+
+// turns are the steps of selectTurns.
+func turns(kind string) []string {
+	index := " queue_destination_" + kind + " "
+	return []string{"INDEX" + index + "(org>?)\nRECURSIVE", "INDEX" + index + "(org>?)\nSCAN", "INDEX" + index + "(org=?)"}
 }
 
 // plan is how SQLite would run the statement.

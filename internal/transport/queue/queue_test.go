@@ -142,6 +142,33 @@ func TestADestinationThatIsDownCostsOneAttempt(t *testing.T) {
 	})
 }
 
+func TestMailDoesNotWaitForManyDeadDestinations(t *testing.T) {
+	bubble(t, Limits{Connections: 8, Organization: 8, LastRetry: time.Minute}, func(t *testing.T, r *rig) {
+		r.Courier = courierFunc(func(ctx context.Context, to Destination, m *Message) []Outcome {
+			if strings.HasPrefix(to.Domain, "dead") {
+				_ = r.Clock.Sleep(ctx, 2*time.Minute) // nobody answers
+				return []Outcome{down()}
+			}
+			return r.Deliver(ctx, to, m)
+		})
+		r.start()
+		for i := range 30 {
+			r.send("x", to(fmt.Sprintf("a@dead%d.example", i)))
+		}
+		r.pass(20 * time.Minute) // by now they are known, and due again as soon as they were tried
+		for i := range 5 {
+			r.send("x", to(fmt.Sprintf("a@live%d.example", i)))
+			r.pass(time.Second)
+			if n := len(r.offers); n != i+1 {
+				t.Errorf("%d of %d were delivered in a second", n, i+1)
+			}
+		}
+		if n := r.Stats().Running; n != 4 {
+			t.Errorf("%d probes run, want half of the workers", n)
+		}
+	})
+}
+
 func TestWhatSendersAreTold(t *testing.T) {
 	good := Outcome{Result: Delivered}
 	tells := Outcome{Result: Delivered, Tells: true}

@@ -21,8 +21,10 @@ type schedule struct {
 	// busy counts attempts by organisation; runs has what runs, and what must not be begun.
 	busy  map[int64]int
 	total int
-	runs  map[run]bool
-	per   map[int64]int // attempts by lane
+	// probes counts the attempts at destinations that were down.
+	probes int
+	runs   map[run]bool
+	per    map[int64]int // attempts by lane
 	// dirty says that the tables may have more than is known here; next is the time at which they will.
 	dirty bool
 	next  int64
@@ -40,6 +42,7 @@ type lane struct {
 	key, org int64
 	site     *site
 	ready    []ID
+	down     bool // came in as one to a destination that is down
 }
 
 // site is a destination, whoever's mail goes there.
@@ -66,6 +69,7 @@ type attempt struct {
 	org              int64
 	site             *site
 	successes, downs uint64
+	probe            bool // the site was down before
 	// settled says that its end wrote down when to look at the lane again.
 	settled bool
 }
@@ -139,11 +143,14 @@ func (s *schedule) begin() *attempt {
 			}
 			rotate(t.lanes, j)
 			rotate(s.orgs, i)
-			a := &attempt{run: run{l.key, m}, org: l.org, site: l.site, successes: l.site.successes, downs: l.site.downs}
+			a := &attempt{run: run{l.key, m}, org: l.org, site: l.site, successes: l.site.successes, downs: l.site.downs, probe: l.site.failures > 0}
 			s.runs[a.run] = true
 			s.busy[l.org]++
 			s.per[l.key]++
 			s.total++
+			if a.probe {
+				s.probes++
+			}
 			l.site.busy++
 			if len(l.ready) == 0 {
 				s.drop(l)
@@ -154,9 +161,11 @@ func (s *schedule) begin() *attempt {
 	return nil
 }
 
-// take takes the next message of a lane that may be attempted now.
+// take takes the next message of a lane that may be attempted now. Destinations that were down and are tried again, where many an
+// attempt waits for an answer that does not come, get half of the workers at most.
 func (s *schedule) take(l *lane) (ID, bool) {
-	if l.site.closed || l.site.busy >= l.site.window {
+	switch x := l.site; {
+	case x.closed, x.busy >= x.window, x.failures > 0 && s.probes >= max(s.limits.Connections/2, 1):
 		return 0, false
 	}
 	for i, m := range l.ready {
@@ -187,15 +196,15 @@ func (s *schedule) drop(l *lane) {
 	}
 }
 
-// add lets a lane in, for the messages.
-func (s *schedule) add(key, org int64, site *site, ready []ID) {
-	l := &lane{key: key, org: org, site: site, ready: ready}
-	s.lanes[key] = l
-	site.lanes++
-	i := slices.IndexFunc(s.orgs, func(t *turn) bool { return t.org == org })
+// add lets a lane in.
+func (s *schedule) add(f foundLane, x *site) {
+	l := &lane{key: f.key, org: f.org, site: x, ready: f.ready, down: f.failures > 0}
+	s.lanes[l.key] = l
+	x.lanes++
+	i := slices.IndexFunc(s.orgs, func(t *turn) bool { return t.org == l.org })
 	if i < 0 {
 		i = len(s.orgs)
-		s.orgs = append(s.orgs, &turn{org: org})
+		s.orgs = append(s.orgs, &turn{org: l.org})
 	}
 	s.orgs[i].lanes = append(s.orgs[i].lanes, l)
 }
@@ -225,16 +234,24 @@ func (s *schedule) site(to Destination, failures int64) *site {
 	return x
 }
 
-// room says how many lanes of an organisation may come in, and how many rows of its to look at to find them: some are in already,
-// run, or go to destinations that have lanes enough.
-func (s *schedule) room(org int64) (lanes, rows int) {
+// room says how many lanes of an organisation may come in, to destinations that are down or to others, and how many rows of its to
+// look at to find them: some are in already, run, or go to destinations that have lanes enough. What is down has room of its own, so
+// that it stands in nobody's way.
+func (s *schedule) room(org int64, down bool) (lanes, rows int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	has := 0
-	if i := slices.IndexFunc(s.orgs, func(t *turn) bool { return t.org == org }); i >= 0 {
-		has = len(s.orgs[i].lanes)
+	has, all := 0, 0
+	for _, l := range s.lanes {
+		if l.down == down {
+			if all++; l.org == org {
+				has++
+			}
+		}
 	}
-	lanes = min(s.limits.Connections-has, s.most()-len(s.lanes))
+	lanes = min(s.limits.Connections-has, s.most()-all)
+	if down {
+		lanes = min(max(s.limits.Connections/4, 1)-has, s.limits.Connections-all)
+	}
 	return lanes, lanes + has + len(s.per) + s.most()/s.limits.Destination
 }
 
@@ -259,7 +276,7 @@ func (s *schedule) letIn(found []foundLane) {
 			s.dirty = s.dirty || !x.closed
 			continue
 		}
-		s.add(f.key, f.org, x, f.ready)
+		s.add(f, x)
 	}
 }
 
@@ -331,6 +348,9 @@ func (s *schedule) end(a *attempt) {
 	defer s.mu.Unlock()
 	delete(s.runs, a.run)
 	s.total--
+	if a.probe {
+		s.probes--
+	}
 	a.site.busy--
 	if s.busy[a.org]--; s.busy[a.org] == 0 {
 		delete(s.busy, a.org)

@@ -163,3 +163,25 @@ func TestADestinationsWindow(t *testing.T) {
 		t.Error("it answers, and is held to be down")
 	}
 }
+
+func TestDeadDestinationsLeaveWorkersToOthers(t *testing.T) {
+	s := newSchedule(Limits{Connections: 20, Organization: 20}.withDefaults())
+	fill(s, 1, 20, 1, "dead")
+	for _, x := range s.sites {
+		x.failures = 3
+	}
+	n := 0
+	for s.begin() != nil {
+		n++
+	}
+	fill(s, 2, 20, 1, "live")
+	for a := s.begin(); a != nil; a = s.begin() {
+		if a.probe {
+			t.Error("another probe began")
+		}
+		n++
+	}
+	if n != 20 || s.probes != 10 {
+		t.Errorf("%d attempts, %d probes", n, s.probes)
+	}
+}

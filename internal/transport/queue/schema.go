@@ -53,7 +53,8 @@ CREATE TABLE queue_destination (
   host TEXT NOT NULL,
   UNIQUE (route, domain, org)
 );
-CREATE INDEX queue_destination_org ON queue_destination (org, due);
+CREATE INDEX queue_destination_up ON queue_destination (org, due) WHERE failures = 0;
+CREATE INDEX queue_destination_down ON queue_destination (org, due) WHERE failures > 0;
 CREATE INDEX queue_destination_due ON queue_destination (due);
 
 -- state: 0 waits, 1 is held. alarm is when the sender is to hear of the delay, then when the time is over (expires).

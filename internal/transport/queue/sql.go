@@ -32,15 +32,27 @@ const (
 
 // Choosing what to attempt.
 const (
-	// selectTurns steps from organisation to organisation by the index, to those that have a destination which is due.
-	selectTurns = `WITH RECURSIVE turn (org) AS (
-			SELECT MIN(org) FROM queue_destination WHERE org > $1
-			UNION ALL
-			SELECT (SELECT MIN(d.org) FROM queue_destination d WHERE d.org > turn.org) FROM turn WHERE turn.org IS NOT NULL
-		)
-		SELECT org FROM turn WHERE org IS NOT NULL AND (SELECT MIN(d.due) FROM queue_destination d WHERE d.org = turn.org) <= $2 LIMIT $3`
+	isUp, isDown = `failures = 0`, `failures > 0`
 
-	selectDueLanes = `SELECT id, route, domain, failures FROM queue_destination WHERE org = $1 AND due <= $2 ORDER BY due, id LIMIT $3`
+	// selectTurns steps from organisation to organisation by the index, to those that have a destination which is due.
+	turnsA = `WITH RECURSIVE turn (org) AS (
+			SELECT MIN(org) FROM queue_destination WHERE org > $1 AND `
+	turnsB = `
+			UNION ALL
+			SELECT (SELECT MIN(d.org) FROM queue_destination d WHERE d.org > turn.org AND `
+	turnsC = `) FROM turn WHERE turn.org IS NOT NULL
+		)
+		SELECT org FROM turn WHERE org IS NOT NULL AND (SELECT MIN(d.due) FROM queue_destination d WHERE d.org = turn.org AND `
+	turnsD = `) <= $2 LIMIT $3`
+
+	selectTurns     = turnsA + isUp + turnsB + isUp + turnsC + isUp + turnsD
+	selectTurnsDown = turnsA + isDown + turnsB + isDown + turnsC + isDown + turnsD
+
+	dueLanesA = `SELECT id, route, domain, failures FROM queue_destination WHERE org = $1 AND due <= $2 AND `
+	dueLanesB = ` ORDER BY due, id LIMIT $3`
+
+	selectDueLanes     = dueLanesA + isUp + dueLanesB
+	selectDueLanesDown = dueLanesA + isDown + dueLanesB
 
 	selectReady = `SELECT message FROM queue_delivery WHERE destination = $1 AND state = 0 AND due <= $2
 		GROUP BY due, message ORDER BY due, message LIMIT $3`
