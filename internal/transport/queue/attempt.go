@@ -51,7 +51,7 @@ type delivery struct {
 
 // attempt offers a message to its destination and records what comes of it.
 func (q *Queue) attempt(ctx context.Context, a *attempt) {
-	defer q.schedule.end(a)
+	defer func() { q.schedule.end(a, q.Clock.Now().UnixMicro()) }()
 	c, err := q.claim(ctx, a)
 	switch {
 	case err != nil && ctx.Err() == nil:
@@ -64,8 +64,6 @@ func (q *Queue) attempt(ctx context.Context, a *attempt) {
 		if err := q.settle(ctx, []int64{a.lane}); err != nil && ctx.Err() == nil {
 			q.Log.ErrorContext(ctx, "a destination could not be settled; trying again", "error", err)
 			_ = q.Clock.Sleep(ctx, pause)
-		} else {
-			a.settled = true
 		}
 	}
 }
@@ -194,18 +192,13 @@ func (q *Queue) conclude(ctx context.Context, a *attempt, c *claim, outcomes []O
 		}
 		_ = q.Clock.Sleep(ctx, pause) // when it ends early, ctx is over
 	}
-	a.settled = e.settle
-	q.schedule.expect(min(next, orNever(e.holdUntil)), q.Clock.Now().UnixMicro())
+	a.settled, a.next, a.more = e.settle, next, len(c.deliveries) == q.Limits.Recipients
+	if e.verdict.failures > 0 {
+		q.schedule.expect(e.holdUntil, now.UnixMicro())
+	}
 	if e.verdict.recover {
 		q.schedule.poke()
 	}
-}
-
-func orNever(at int64) int64 {
-	if at == 0 {
-		return never
-	}
-	return at
 }
 
 // endTx writes an attempt's end and returns when to look at its lane again, where it settles that.

@@ -70,8 +70,11 @@ type attempt struct {
 	site             *site
 	successes, downs uint64
 	probe            bool // the site was down before
-	// settled says that its end wrote down when to look at the lane again.
+	// settled says that its end wrote down when to look at the lane again: at next, in microseconds.
 	settled bool
+	next    int64
+	// more says that it left recipients of its message for others.
+	more bool
 }
 
 func newSchedule(l Limits) *schedule {
@@ -122,6 +125,7 @@ func (s *schedule) release(r run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.runs, r)
+	s.dirty = true // who looked meanwhile passed it over
 	ring(s.bell)
 }
 
@@ -327,7 +331,7 @@ func (s *schedule) judge(a *attempt, down, success bool) (v verdict) {
 func (s *schedule) reopen(x *site) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x.closed = false
+	x.closed, s.dirty = false, true
 	for _, l := range s.lanes {
 		if l.site == x {
 			s.drop(l)
@@ -342,11 +346,16 @@ func (s *schedule) ending(a *attempt) bool {
 	return s.per[a.lane] == 1 && s.lanes[a.lane] == nil
 }
 
-// end ends an attempt, whose results are in the tables.
-func (s *schedule) end(a *attempt) {
+// end ends an attempt, whose results are in the tables. What they mean for the next look is said in the same moment: who looked before
+// passed its message over.
+func (s *schedule) end(a *attempt, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.runs, a.run)
+	s.dirty = s.dirty || a.more || a.settled && a.next <= now
+	if a.settled {
+		s.next = min(s.next, a.next)
+	}
 	s.total--
 	if a.probe {
 		s.probes--

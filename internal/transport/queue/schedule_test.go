@@ -80,7 +80,7 @@ func TestNoOrganisationTakesAllWorkers(t *testing.T) {
 	// From now on they take turns.
 	count := map[int64]int{}
 	for _, a := range running {
-		s.end(a)
+		s.end(a, 0)
 	}
 	for range 20 {
 		count[s.begin().org]++
@@ -120,7 +120,7 @@ func TestADestinationsWindow(t *testing.T) {
 		widths = append(widths, len(running))
 		for _, a := range running {
 			s.judge(a, false, true)
-			s.end(a)
+			s.end(a, 0)
 		}
 	}
 	if fmt.Sprint(widths) != "[1 2 4 8 10 10]" {
@@ -133,7 +133,7 @@ func TestADestinationsWindow(t *testing.T) {
 		t.Errorf("%+v, window %d", v, s.sites[x].window)
 	}
 	for _, a := range running {
-		s.end(a)
+		s.end(a, 0)
 	}
 	// All fail: down, once.
 	running = all()
@@ -153,7 +153,7 @@ func TestADestinationsWindow(t *testing.T) {
 		}
 	}
 	for _, a := range running {
-		s.end(a)
+		s.end(a, 0)
 	}
 	running = all()
 	if len(running) != 1 {
@@ -183,5 +183,35 @@ func TestDeadDestinationsLeaveWorkersToOthers(t *testing.T) {
 	}
 	if n != 20 || s.probes != 10 {
 		t.Errorf("%d attempts, %d probes", n, s.probes)
+	}
+}
+
+// A look that passed a message over, because it was being attempted, must be followed by another once that is over.
+func TestWhatALookPassedOverIsLookedAtAgain(t *testing.T) {
+	now := time.Unix(1, 0)
+	for name, end := range map[string]func(*schedule, *attempt){
+		"settled":      func(_ *schedule, a *attempt) { a.settled = true },
+		"not settled":  func(*schedule, *attempt) {},
+		"others' left": func(s *schedule, a *attempt) { a.more, s.per[a.lane] = true, 2 },
+	} {
+		s := newSchedule(Limits{}.withDefaults())
+		fill(s, 1, 1, 1, "a")
+		a := s.begin()
+		s.looking()
+		if ready := s.idle(a.lane, []int64{int64(a.m)}); ready != nil {
+			t.Fatalf("%v is ready and runs", ready)
+		}
+		end(s, a)
+		s.end(a, now.UnixMicro())
+		if dirty, _ := s.wanting(now); !dirty {
+			t.Errorf("%s: nobody looks again", name)
+		}
+	}
+	s := newSchedule(Limits{}.withDefaults())
+	s.seize(run{1, 1})
+	s.looking()
+	s.release(run{1, 1})
+	if dirty, _ := s.wanting(now); !dirty {
+		t.Error("nobody looks again at what was seized")
 	}
 }
