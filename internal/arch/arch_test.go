@@ -88,7 +88,7 @@ var house = []layer{
 	},
 	{
 		name:     "tests",
-		packages: []string{"test", "bench", "internal/arch", "internal/leash", "internal/awsapi/contract/contracttest", "internal/db/dbtest", "internal/blob/blobtest", "internal/directory/ldap/ldaptest", "internal/transport/transporttest", "internal/smtpclient/smtptest"},
+		packages: []string{"test", "bench", "internal/arch", "internal/leash", "internal/awsapi/contract/contracttest", "internal/db/dbtest", "internal/blob/blobtest", "internal/directory/ldap/ldaptest", "internal/transport/transporttest", "internal/transport/queue/queuetest"},
 		may:      []string{"command", "wiring", "settings", "faces", "core", "ground", "plumbing", "words", "parts of a face", "codecs", "tests"},
 		reason:   "tests may look anywhere; shipped code must not lean on them",
 	},
