@@ -53,6 +53,7 @@ func exports(e server.Environment) string {
 	}
 	set("AWS_ENDPOINT_URL_WORKMAIL", e.Endpoint)
 	set("AWS_ENDPOINT_URL_WORKMAILMESSAGEFLOW", e.Endpoint)
+	set("AWS_ENDPOINT_URL_PENNYPOST", e.Endpoint)
 	set("AWS_ACCESS_KEY_ID", e.Key.ID)
 	set("AWS_SECRET_ACCESS_KEY", e.Key.Secret)
 	set("AWS_REGION", e.Region)

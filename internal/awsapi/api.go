@@ -13,10 +13,11 @@ import (
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/manage"
 )
 
-// API carries out the operations of WorkMail by calling the core. Each handler turns an input into one call, and what the
-// call returns into an output; it decides nothing. All fields are required.
+// API carries out the operations of WorkMail, and our own, by calling the core. Each handler turns an input into one call, and
+// what the call returns into an output; it decides nothing. All fields but Queue are required.
 type API struct {
 	Directory     *directory.Service
 	Organizations *organization.Service
@@ -25,6 +26,7 @@ type API struct {
 	Center        *identity.Center
 	Exports       *export.Service
 	Availability  *availability.Service
+	Queue         *manage.Queue // nil: its operations are not built
 	Pages         *Pages
 }
 
@@ -48,6 +50,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.retentionHandlers(),
 		a.exportHandlers(),
 		a.availabilityHandlers(),
+		a.queueHandlers(),
 	)
 }
 

@@ -36,7 +36,7 @@ func BenchmarkFront(b *testing.B) {
 	})
 	body := []byte(`{"OrganizationId":"` + nowhere + `","UserId":"ann"}`)
 	r := httptest.NewRequest(http.MethodPost, "http://localhost/", nil)
-	r.Header.Set("X-Amz-Target", contract.TargetPrefix+"DescribeUser")
+	r.Header.Set("X-Amz-Target", contract.DescribeUser.Op.Target())
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	r.ContentLength = int64(len(body))
 	sign(b, r, body, "AKID")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -216,14 +217,14 @@ func TestCompatibility(t *testing.T) {
 	}
 	var page strings.Builder
 	page.WriteString(compatibilityHead)
-	for _, op := range contract.Operations() {
+	for _, op := range theirs() {
 		state, s := "not yet", standings[op.Name]
 		if built[op.Name] {
 			state = "built"
 		}
 		fmt.Fprintf(&page, "| %s | %s | %s | %s | %s |\n", op.Name, state, s.effect, links(s.tests), s.waits)
 	}
-	fmt.Fprintf(&page, "\n%d of %d operations are built.\n", len(built), len(contract.Operations()))
+	fmt.Fprintf(&page, "\n%d of %d operations are built.\n", len(built), len(theirs()))
 
 	path := filepath.Join(root, "docs", "compatibility.md")
 	if *writeCompatibility {
@@ -235,6 +236,24 @@ func TestCompatibility(t *testing.T) {
 	if got, err := os.ReadFile(path); err != nil || string(got) != page.String() {
 		t.Errorf("docs/compatibility.md is not what the code says (%v): run this test with -write-compatibility", err)
 	}
+}
+
+// TestOwnOperationsAreDescribed holds docs/own-operations.md to have a chapter on each of them.
+func TestOwnOperationsAreDescribed(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "own-operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range contract.Operations() {
+		if op.Service == contract.Pennypost && !strings.Contains(string(page), "\n### "+op.Name+"\n") {
+			t.Errorf("%s has no chapter in docs/own-operations.md", op.Name)
+		}
+	}
+}
+
+// theirs are the operations of AWS's services, which the page is about.
+func theirs() []*contract.Op {
+	return slices.DeleteFunc(contract.Operations(), func(op *contract.Op) bool { return op.Service == contract.Pennypost })
 }
 
 func links(tests []string) string {

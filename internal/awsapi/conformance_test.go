@@ -126,10 +126,10 @@ func (c *conformance) send(op *contract.Op, one contracttest.Case) (status int, 
 		return 0, "", nil
 	}
 	r.Header.Set("Content-Type", kind)
-	if op.Service == contract.WorkMail {
-		r.Header.Set("X-Amz-Target", contract.TargetPrefix+op.Name)
+	if op.Service != contract.MessageFlow {
+		r.Header.Set("X-Amz-Target", op.Target())
 	}
-	signFor(c.t, r, one.Document, "ADMIN", string(op.Service))
+	signFor(c.t, r, one.Document, "ADMIN", op.Service.SigningName())
 	answer, err := c.client.Do(r)
 	if err != nil {
 		c.t.Errorf("%s %s: %v", op.Name, one.Document, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/awsapi/contract/schema"
+	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
 // settlement is an organisation with two of everything.
@@ -82,9 +84,21 @@ func settle(w *world, alias string) *settlement {
 			OrganizationId: &org, DomainName: &domain, LambdaProvider: &types.LambdaAvailabilityProvider{LambdaArn: str(noFunction)},
 		})
 	}
+	s.trace = alias + "-trace"
+	for range 2 {
+		w.queue.Add(s.queued(w))
+	}
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s
+}
+
+// queued is a message of the settlement's for another server.
+func (s *settlement) queued(w *world) queue.Entry {
+	return queue.Entry{
+		Organization: w.keyOf(s.org), Message: queue.ID(len(s.alias)), Trace: s.trace, From: s.name + "@" + s.domain,
+		Recipient: s.name + "@far.example", Destination: queue.Destination{Domain: s.alias + ".far.example"},
+	}
 }
 
 // lists are the built operations with pages inside an organisation.
@@ -172,6 +186,10 @@ func TestForeignIdsAreUnknown(t *testing.T) {
 			if i := h.Op.Input.Member("Filters"); i >= 0 {
 				for _, f := range h.Op.Input.Members[i].Shape.Members {
 					in := inputs(w.t, h.Op, here.scene)
+					for foreign, unknown := range foreignFilters(f.Name, there.queued(w)) {
+						w.sameAnswer(h.Op, in, "Filters", map[string]any{f.Name: foreign}, map[string]any{f.Name: unknown})
+						tried++
+					}
 					if strings.HasSuffix(f.Name, "Prefix") && f.Name != "IdentityProviderUserIdPrefix" {
 						w.sameAnswer(h.Op, in, "Filters", map[string]any{f.Name: "there-"}, map[string]any{f.Name: "nowhere-"})
 						tried++
@@ -228,6 +246,25 @@ func foreignValues(member string, there *settlement) map[string]string {
 		return map[string]string{there.domain: "nowhere.awsapps.com", "there.example": "nowhere.example"}
 	case "PersonalAccessTokenId":
 		return map[string]string{there.token: "unknown-token"}
+	case "TraceId":
+		return map[string]string{there.trace: "no-such-trace"}
+	}
+	return nil
+}
+
+// foreignFilters pairs what chooses a queued message of another organisation with what chooses none.
+func foreignFilters(filter string, there queue.Entry) map[string]string {
+	switch filter {
+	case "MessageId":
+		return map[string]string{strconv.FormatInt(int64(there.Message), 10): "7777"}
+	case "TraceId":
+		return map[string]string{there.Trace: "no-such-trace"}
+	case "From":
+		return map[string]string{there.From: "nobody@nowhere.awsapps.com"}
+	case "Recipient":
+		return map[string]string{there.Recipient: "nobody@far.example"}
+	case "Domain":
+		return map[string]string{there.Destination.Domain: "nowhere.far.example"}
 	}
 	return nil
 }
@@ -270,7 +307,7 @@ func (w *world) sameAnswer(op *contract.Op, in map[string]any, member string, fo
 // not exist is.
 func (w *world) outsideOfAPolicy(here, there *settlement) {
 	w.t.Helper()
-	w.keys["HERE"] = `{"Statement":{"Effect":"Allow","Action":"workmail:*","Resource":"` + here.arn + `"}}`
+	w.keys["HERE"] = `{"Statement":{"Effect":"Allow","Action":["workmail:*","pennypost:*"],"Resource":"` + here.arn + `"}}`
 	for _, h := range w.api.Handlers() {
 		var said []string
 		for _, s := range []scene{

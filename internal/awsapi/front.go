@@ -78,7 +78,7 @@ func New(o Options) *Front {
 			f.flow[op.Method] = op
 			continue
 		}
-		f.targets[contract.TargetPrefix+op.Name] = op
+		f.targets[op.Target()] = op
 	}
 	for _, h := range o.Handlers {
 		if _, twice := f.handlers[h.Op]; twice {

@@ -17,6 +17,7 @@ type scene struct {
 	application, token           string // an application's ARN; a personal access token's id
 	retention                    string // a policy's id
 	job                          string // an export
+	trace                        string // of a queued message
 }
 
 // inputs makes an input with the required members of an operation, which name what is in the scene.
@@ -55,6 +56,9 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 	known["S3BucketName"], known["S3Prefix"] = "bucket", "fresh"
 	if s.job != "" {
 		known["JobId"] = s.job
+	}
+	if known["TraceId"] = s.trace; s.trace == "" {
+		known["TraceId"] = "no-such-trace"
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"

@@ -35,6 +35,8 @@ func TestEveryOperation(t *testing.T) {
 		s.monitoring()
 		s.impersonation()
 		s.identityCenter()
+		s.outbound()
+		s.everyEventHasItsType()
 		s.goneOrganizations()
 		s.externalDirectories()
 		s.interoperability()

@@ -44,6 +44,8 @@ import (
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
+	"github.com/pennypost/pennypost/internal/transport/manage"
+	"github.com/pennypost/pennypost/internal/transport/queue/queuetest"
 )
 
 // world is the core with the face on it, reached by the AWS SDK without a network, in a bubble that knows when all wait.
@@ -61,6 +63,7 @@ type world struct {
 	life      *organization.Service
 	exports   *export.Service
 	mailboxes *mailbox.Store
+	queue     *queuetest.Queue
 	audit     *audit.Log
 	keys      map[string]string // policy by key id; the secret is the id again
 	zone      *zone
@@ -100,7 +103,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	w := &world{
-		t: t, ctx: t.Context(), db: d, zone: &zone{records: map[string][]string{}}, external: &externalDirectory{},
+		t: t, ctx: t.Context(), db: d, zone: &zone{records: map[string][]string{}}, external: &externalDirectory{}, queue: &queuetest.Queue{},
 		keys: map[string]string{"ADMIN": iam.WorkMailFullAccess},
 	}
 	records, notices := audit.New(d, clock.System{}, audit.Config{Groups: map[string]audit.Group{logGroup: {}}}), feed.New()
@@ -136,8 +139,8 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	w.impersonation = identity.NewImpersonation(w.policy, records, secret.Ephemeral(), clock.System{}, log)
 	w.api = &awsapi.API{
 		Directory: w.directory, Organizations: w.life, Policy: w.policy, Exports: w.exports, Impersonation: w.impersonation, Center: w.center,
-		Availability: w.available,
-		Pages:        awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
+		Availability: w.available, Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},
+		Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
 	}
 	w.front = awsapi.New(awsapi.Options{
 		Keys: w, Handlers: w.api.Handlers(), OrganizationARN: w.api.OrganizationARN, Account: "111122223333", Region: "eu-west-1",
@@ -178,10 +181,11 @@ func (w *world) Do(r *http.Request) (*http.Response, error) {
 	recorder := httptest.NewRecorder()
 	w.front.ServeHTTP(recorder, inbound)
 	answer := recorder.Result()
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen = append(w.seen, exchange{
-		operation: strings.TrimPrefix(r.Header.Get("X-Amz-Target"), contract.TargetPrefix), status: answer.StatusCode,
+		operation: operation, status: answer.StatusCode,
 		code: answer.Header.Get("X-Amzn-ErrorType"), body: recorder.Body.Bytes(),
 	})
 	return answer, nil
@@ -310,7 +314,7 @@ func (w *world) call(key, operation string, input any) exchange {
 		w.t.Fatal(err)
 	}
 	r := httptest.NewRequest(http.MethodPost, "http://pennypost.test/", bytes.NewReader(body))
-	r.Header.Set("X-Amz-Target", contract.TargetPrefix+operation)
+	r.Header.Set("X-Amz-Target", target(operation))
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	sign(w.t, r, body, key)
 	if _, err := w.Do(r); err != nil {
@@ -319,6 +323,12 @@ func (w *world) call(key, operation string, input any) exchange {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.seen[len(w.seen)-1]
+}
+
+// target is the X-Amz-Target of an operation, whose names no two services share.
+func target(operation string) string {
+	all := contract.Operations()
+	return all[slices.IndexFunc(all, func(op *contract.Op) bool { return op.Name == operation })].Target()
 }
 
 // zone is a DNS of TXT records by name.

@@ -26,12 +26,12 @@ func TestConformance(t *testing.T) {
 			base = nil
 		}
 		for _, one := range firstAndLast(contracttest.Cases(t, op.Input, base)) {
-			path, headers := "/", map[string]string{"X-Amz-Target": contract.TargetPrefix + op.Name, "Content-Type": "application/x-amz-json-1.1"}
+			path, headers := "/", map[string]string{"X-Amz-Target": op.Target(), "Content-Type": "application/x-amz-json-1.1"}
 			if op.Service == contract.MessageFlow {
 				path, headers = "/messages/id", map[string]string{"Content-Type": "application/json"}
 			}
 			line, err := json.Marshal(map[string]any{
-				"method": op.Method, "path": path, "headers": headers, "service": op.Service, "body": string(one.Document),
+				"method": op.Method, "path": path, "headers": headers, "service": op.Service.SigningName(), "body": string(one.Document),
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -34,7 +34,7 @@ func TestEnv(t *testing.T) {
 	}
 	endpoint := "http://" + s.Addr("http")
 	for name, want := range map[string]string{
-		"AWS_ENDPOINT_URL_WORKMAIL": endpoint, "AWS_ENDPOINT_URL_WORKMAILMESSAGEFLOW": endpoint,
+		"AWS_ENDPOINT_URL_WORKMAIL": endpoint, "AWS_ENDPOINT_URL_WORKMAILMESSAGEFLOW": endpoint, "AWS_ENDPOINT_URL_PENNYPOST": endpoint,
 		"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "PENNYPOST_CA_FILE": filepath.Join(dir, "tls", "ca.pem"),
 	} {
 		if s.Env[name] != want {

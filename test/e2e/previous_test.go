@@ -167,7 +167,7 @@ func (p *previous) hasWhatNewOnesGet(fresh string) {
 			continue
 		}
 		compared++
-		if has, gets := p.read(op.Name, p.Org), p.read(op.Name, fresh); has != gets {
+		if has, gets := p.read(op, p.Org), p.read(op, fresh); has != gets {
 			p.t.Errorf("%s: the old organisation has %s\na new one gets %s", op.Name, has, gets)
 		}
 	}
@@ -187,14 +187,14 @@ var (
 )
 
 // read calls an operation, and returns its answer without what differs between any two organisations.
-func (p *previous) read(operation, org string) string {
+func (p *previous) read(op *contract.Op, org string) string {
 	p.t.Helper()
 	body := fmt.Appendf(nil, `{"OrganizationId":%q}`, org)
 	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.Env["AWS_ENDPOINT_URL_WORKMAIL"], bytes.NewReader(body))
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	r.Header.Set("X-Amz-Target", contract.TargetPrefix+operation)
+	r.Header.Set("X-Amz-Target", op.Target())
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	hash := sha256.Sum256(body)
 	key := aws.Credentials{AccessKeyID: p.Env["AWS_ACCESS_KEY_ID"], SecretAccessKey: p.Env["AWS_SECRET_ACCESS_KEY"]}

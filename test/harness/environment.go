@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -30,9 +31,9 @@ func evaluated(t testing.TB, lines string) map[string]string {
 }
 
 // Exports is Env as NAME=value, for a client's environment. AWS clients are kept from asking the network for credentials,
-// and from reading this user's configuration.
+// and from reading this user's configuration; boto3 and the AWS CLI find the model of our own operations.
 func (s *Server) Exports() []string {
-	out := []string{"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_PAGER="}
+	out := []string{"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_PAGER=", "AWS_DATA_PATH=" + filepath.Join(Root(), "docs", "models")}
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
 		out = append(out, name+"="+s.Env[name])
 	}

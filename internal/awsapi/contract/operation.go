@@ -1,7 +1,7 @@
-// Package contract is the one contract of the two services: the operations of WorkMail and of WorkMail Message Flow, the
+// Package contract is the one contract of the services: the operations of WorkMail, of WorkMail Message Flow and our own, the
 // types of their inputs and outputs, their constraints, and the errors each may answer with. The *_gen.go files are
-// written from the published models by the command in generate; nobody edits or reads them. A handler is bound with
-// Operation.Handle and sees only input that keeps every constraint.
+// written by the command in generate from the published models, our own being published in docs/models; nobody edits or reads
+// them. A handler is bound with Operation.Handle and sees only input that keeps every constraint.
 package contract
 
 import (
@@ -14,27 +14,45 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
-//go:generate go run ./generate $PENNYPOST_BOTOCORE_MODEL/workmail/2017-10-01/service-2.json.gz $PENNYPOST_BOTOCORE_MODEL/workmailmessageflow/2019-05-01/service-2.json.gz
+//go:generate go run ./generate $PENNYPOST_BOTOCORE_MODEL/workmail/2017-10-01/service-2.json.gz $PENNYPOST_BOTOCORE_MODEL/workmailmessageflow/2019-05-01/service-2.json.gz ../../../docs/models/pennypost/2026-11-25/service-2.json
 
-// Service is one of the two services, by its signing name.
+// Service is one of the services, by the prefix of its IAM actions.
 type Service string
 
 // The services.
 const (
 	WorkMail    Service = "workmail"            // AWS JSON 1.1: POST / with the operation in X-Amz-Target
 	MessageFlow Service = "workmailmessageflow" // REST-JSON: the operation is method and path
+	Pennypost   Service = "pennypost"           // what is ours alone, in WorkMail's protocol and signed as WorkMail's
 )
 
-// MessageMember is the name of the one member of the service's exceptions: the two services spell it differently.
+// SigningName is the service that requests are signed for.
+func (s Service) SigningName() string {
+	if s == Pennypost {
+		return string(WorkMail)
+	}
+	return string(s)
+}
+
+// TargetPrefix stands before the operation's name in X-Amz-Target; empty for message flow, whose requests have none.
+func (s Service) TargetPrefix() string {
+	switch s {
+	case WorkMail:
+		return "WorkMailService."
+	case Pennypost:
+		return "PennypostService."
+	default:
+		return ""
+	}
+}
+
+// MessageMember is the name of the one member of the service's exceptions, which message flow spells differently.
 func (s Service) MessageMember() string {
 	if s == MessageFlow {
 		return "message"
 	}
 	return "Message"
 }
-
-// TargetPrefix stands before the operation's name in X-Amz-Target.
-const TargetPrefix = "WorkMailService."
 
 // ErrorCode is the name of an exception.
 type ErrorCode string
@@ -62,6 +80,9 @@ type Op struct {
 	newInput  func() any
 	newOutput func() any
 }
+
+// Target is the operation in X-Amz-Target.
+func (op *Op) Target() string { return op.Service.TargetPrefix() + op.Name }
 
 // Lists reports whether the operation may answer with code.
 func (op *Op) Lists(code ErrorCode) bool { return slices.Contains(op.Errors, code) }

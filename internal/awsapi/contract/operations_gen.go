@@ -132,9 +132,16 @@ var (
 	UpdateUser                            = define[UpdateUserInput, UpdateUserOutput](Op{Name: "UpdateUser", Service: WorkMail, Method: "POST", Path: "/", Input: shapeUpdateUserInput, Output: shapeUpdateUserOutput, Idempotent: true, Errors: []ErrorCode{DirectoryServiceAuthenticationFailedException, DirectoryUnavailableException, EntityNotFoundException, InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, UnsupportedOperationException, EntityStateException}})
 	GetRawMessageContent                  = define[GetRawMessageContentInput, GetRawMessageContentOutput](Op{Name: "GetRawMessageContent", Service: MessageFlow, Method: "GET", Path: "/messages/{messageId}", Input: shapeGetRawMessageContentInput, Output: shapeGetRawMessageContentOutput, Idempotent: false, Errors: []ErrorCode{ResourceNotFoundException}})
 	PutRawMessageContent                  = define[PutRawMessageContentInput, PutRawMessageContentOutput](Op{Name: "PutRawMessageContent", Service: MessageFlow, Method: "POST", Path: "/messages/{messageId}", Input: shapePutRawMessageContentInput, Output: shapePutRawMessageContentOutput, Idempotent: false, Errors: []ErrorCode{ResourceNotFoundException, InvalidContentLocation, MessageRejected, MessageFrozen}})
+	DescribeQueue                         = define[DescribeQueueInput, DescribeQueueOutput](Op{Name: "DescribeQueue", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeQueueInput, Output: shapeDescribeQueueOutput, Idempotent: true, Errors: []ErrorCode{}})
+	DropQueuedMessages                    = define[DropQueuedMessagesInput, DropQueuedMessagesOutput](Op{Name: "DropQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDropQueuedMessagesInput, Output: shapeDropQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	GetMessageTrace                       = define[GetMessageTraceInput, GetMessageTraceOutput](Op{Name: "GetMessageTrace", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMessageTraceInput, Output: shapeGetMessageTraceOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
+	HoldQueuedMessages                    = define[HoldQueuedMessagesInput, HoldQueuedMessagesOutput](Op{Name: "HoldQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeHoldQueuedMessagesInput, Output: shapeHoldQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	ListQueuedMessages                    = define[ListQueuedMessagesInput, ListQueuedMessagesOutput](Op{Name: "ListQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListQueuedMessagesInput, Output: shapeListQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	ReleaseQueuedMessages                 = define[ReleaseQueuedMessagesInput, ReleaseQueuedMessagesOutput](Op{Name: "ReleaseQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeReleaseQueuedMessagesInput, Output: shapeReleaseQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	RetryQueuedMessages                   = define[RetryQueuedMessagesInput, RetryQueuedMessagesOutput](Op{Name: "RetryQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeRetryQueuedMessagesInput, Output: shapeRetryQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 )
 
-// Operations lists all operations of both services, in the models' order.
+// Operations lists all operations of all services, in the models' order.
 func Operations() []*Op {
 	return []*Op{
 		&AssociateDelegateToResource.Op,
@@ -231,5 +238,12 @@ func Operations() []*Op {
 		&UpdateUser.Op,
 		&GetRawMessageContent.Op,
 		&PutRawMessageContent.Op,
+		&DescribeQueue.Op,
+		&DropQueuedMessages.Op,
+		&GetMessageTrace.Op,
+		&HoldQueuedMessages.Op,
+		&ListQueuedMessages.Op,
+		&ReleaseQueuedMessages.Op,
+		&RetryQueuedMessages.Op,
 	}
 }

@@ -26,7 +26,7 @@ type wire struct {
 
 // Do reads one request as the front would and writes the operation's output.
 func (w *wire) Do(r *http.Request) (*http.Response, error) {
-	if got := r.Header.Get("X-Amz-Target"); got != TargetPrefix+w.op.Name {
+	if got := r.Header.Get("X-Amz-Target"); got != w.op.Target() {
 		w.t.Errorf("%s: the target is %q", w.op.Name, got)
 	}
 	body, err := io.ReadAll(r.Body)

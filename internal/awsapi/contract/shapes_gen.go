@@ -3101,3 +3101,258 @@ var shapeS3VersionType = &schema.Shape{
 	Max:     schema.Bound(1024),
 	Pattern: schema.NewPattern(`.+`),
 }
+
+var shapeAttempts = &schema.Shape{
+	Name: "Attempts",
+	Type: schema.Integer,
+}
+
+var shapeDescribeQueueInput = &schema.Shape{
+	Name: "DescribeQueueRequest",
+	Type: schema.Structure,
+}
+
+var shapeDescribeQueueOutput = &schema.Shape{
+	Name: "DescribeQueueResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Waiting", Shape: shapeQueuedMessageCount},
+		{Name: "Held", Shape: shapeQueuedMessageCount},
+		{Name: "OldestDate", Shape: shapeTimestamp},
+	},
+}
+
+var shapeDropQueuedMessagesInput = &schema.Shape{
+	Name: "DropQueuedMessagesRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Filters", Shape: shapeQueuedMessageFilters},
+		{Name: "All", Shape: shapeBoolean},
+		{Name: "Bounce", Shape: shapeBoolean},
+	},
+}
+
+var shapeDropQueuedMessagesOutput = &schema.Shape{
+	Name: "DropQueuedMessagesResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Count", Shape: shapeQueuedMessageCount},
+	},
+}
+
+var shapeGetMessageTraceInput = &schema.Shape{
+	Name: "GetMessageTraceRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "TraceId", Shape: shapeTraceId, Required: true},
+		{Name: "NextToken", Shape: shapeNextToken},
+		{Name: "MaxResults", Shape: shapeMaxResults},
+	},
+}
+
+var shapeGetMessageTraceOutput = &schema.Shape{
+	Name: "GetMessageTraceResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Events", Shape: shapeMessageEvents},
+		{Name: "NextToken", Shape: shapeNextToken},
+	},
+}
+
+var shapeHoldQueuedMessagesInput = &schema.Shape{
+	Name: "HoldQueuedMessagesRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Filters", Shape: shapeQueuedMessageFilters},
+		{Name: "All", Shape: shapeBoolean},
+	},
+}
+
+var shapeHoldQueuedMessagesOutput = &schema.Shape{
+	Name: "HoldQueuedMessagesResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Count", Shape: shapeQueuedMessageCount},
+	},
+}
+
+var shapeListQueuedMessagesInput = &schema.Shape{
+	Name: "ListQueuedMessagesRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Filters", Shape: shapeQueuedMessageFilters},
+		{Name: "NextToken", Shape: shapeNextToken},
+		{Name: "MaxResults", Shape: shapeMaxResults},
+	},
+}
+
+var shapeListQueuedMessagesOutput = &schema.Shape{
+	Name: "ListQueuedMessagesResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Messages", Shape: shapeQueuedMessages},
+		{Name: "NextToken", Shape: shapeNextToken},
+	},
+}
+
+var shapeMessageEvent = &schema.Shape{
+	Name: "MessageEvent",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Date", Shape: shapeTimestamp},
+		{Name: "Type", Shape: shapeMessageEventType},
+		{Name: "MessageId", Shape: shapeQueuedMessageId},
+		{Name: "From", Shape: shapeQueuedMessageAddress},
+		{Name: "Recipient", Shape: shapeQueuedMessageAddress},
+		{Name: "Gateway", Shape: shapeQueuedMessageText},
+		{Name: "Attempts", Shape: shapeAttempts},
+		{Name: "Status", Shape: shapeQueuedMessageText},
+		{Name: "Reply", Shape: shapeQueuedMessageText},
+		{Name: "Host", Shape: shapeQueuedMessageText},
+		{Name: "Tls", Shape: shapeQueuedMessageText},
+	},
+}
+
+var shapeMessageEventType = &schema.Shape{
+	Name: "MessageEventType",
+	Type: schema.String,
+	Enum: []string{"QUEUED", "DEFERRED", "SENT", "BOUNCED", "EXPIRED", "HELD", "RELEASED", "RETRIED", "DROPPED", "SENDER_TOLD"},
+}
+
+var shapeMessageEvents = &schema.Shape{
+	Name:    "MessageEvents",
+	Type:    schema.List,
+	Element: shapeMessageEvent,
+}
+
+var shapeQueuedMessage = &schema.Shape{
+	Name: "QueuedMessage",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "MessageId", Shape: shapeQueuedMessageId},
+		{Name: "TraceId", Shape: shapeTraceId},
+		{Name: "From", Shape: shapeQueuedMessageAddress},
+		{Name: "Recipient", Shape: shapeQueuedMessageAddress},
+		{Name: "Domain", Shape: shapeQueuedMessageDomain},
+		{Name: "Gateway", Shape: shapeQueuedMessageText},
+		{Name: "State", Shape: shapeQueuedMessageState},
+		{Name: "Size", Shape: shapeQueuedMessageSize},
+		{Name: "QueuedDate", Shape: shapeTimestamp},
+		{Name: "DueDate", Shape: shapeTimestamp},
+		{Name: "ExpiryDate", Shape: shapeTimestamp},
+		{Name: "Attempts", Shape: shapeAttempts},
+		{Name: "Status", Shape: shapeQueuedMessageText},
+		{Name: "Reply", Shape: shapeQueuedMessageText},
+		{Name: "Host", Shape: shapeQueuedMessageText},
+	},
+}
+
+var shapeQueuedMessageAddress = &schema.Shape{
+	Name: "QueuedMessageAddress",
+	Type: schema.String,
+	Min:  schema.Bound(1),
+	Max:  schema.Bound(512),
+}
+
+var shapeQueuedMessageCount = &schema.Shape{
+	Name: "QueuedMessageCount",
+	Type: schema.Long,
+}
+
+var shapeQueuedMessageDomain = &schema.Shape{
+	Name: "QueuedMessageDomain",
+	Type: schema.String,
+	Min:  schema.Bound(1),
+	Max:  schema.Bound(255),
+}
+
+var shapeQueuedMessageFilters = &schema.Shape{
+	Name: "QueuedMessageFilters",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "MessageId", Shape: shapeQueuedMessageId},
+		{Name: "TraceId", Shape: shapeTraceId},
+		{Name: "From", Shape: shapeQueuedMessageAddress},
+		{Name: "Recipient", Shape: shapeQueuedMessageAddress},
+		{Name: "Domain", Shape: shapeQueuedMessageDomain},
+		{Name: "State", Shape: shapeQueuedMessageState},
+	},
+}
+
+var shapeQueuedMessageId = &schema.Shape{
+	Name:    "QueuedMessageId",
+	Type:    schema.String,
+	Min:     schema.Bound(1),
+	Max:     schema.Bound(19),
+	Pattern: schema.NewPattern(`[1-9][0-9]{0,18}`),
+}
+
+var shapeQueuedMessageSize = &schema.Shape{
+	Name: "QueuedMessageSize",
+	Type: schema.Long,
+}
+
+var shapeQueuedMessageState = &schema.Shape{
+	Name: "QueuedMessageState",
+	Type: schema.String,
+	Enum: []string{"WAITING", "HELD"},
+}
+
+var shapeQueuedMessageText = &schema.Shape{
+	Name: "QueuedMessageText",
+	Type: schema.String,
+}
+
+var shapeQueuedMessages = &schema.Shape{
+	Name:    "QueuedMessages",
+	Type:    schema.List,
+	Element: shapeQueuedMessage,
+}
+
+var shapeReleaseQueuedMessagesInput = &schema.Shape{
+	Name: "ReleaseQueuedMessagesRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Filters", Shape: shapeQueuedMessageFilters},
+		{Name: "All", Shape: shapeBoolean},
+	},
+}
+
+var shapeReleaseQueuedMessagesOutput = &schema.Shape{
+	Name: "ReleaseQueuedMessagesResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Count", Shape: shapeQueuedMessageCount},
+	},
+}
+
+var shapeRetryQueuedMessagesInput = &schema.Shape{
+	Name: "RetryQueuedMessagesRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Filters", Shape: shapeQueuedMessageFilters},
+		{Name: "All", Shape: shapeBoolean},
+	},
+}
+
+var shapeRetryQueuedMessagesOutput = &schema.Shape{
+	Name: "RetryQueuedMessagesResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Count", Shape: shapeQueuedMessageCount},
+	},
+}
+
+var shapeTraceId = &schema.Shape{
+	Name:    "TraceId",
+	Type:    schema.String,
+	Min:     schema.Bound(1),
+	Max:     schema.Bound(64),
+	Pattern: schema.NewPattern(`[a-zA-Z0-9._-]+`),
+}

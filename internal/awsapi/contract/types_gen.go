@@ -1656,3 +1656,160 @@ type S3Reference struct {
 	Key           string
 	ObjectVersion *string
 }
+
+// DescribeQueueInput is what DescribeQueue is called with.
+type DescribeQueueInput struct{}
+
+// DescribeQueueOutput is what DescribeQueue answers.
+type DescribeQueueOutput struct {
+	Waiting    int64
+	Held       int64
+	OldestDate *time.Time
+}
+
+// DropQueuedMessagesInput is what DropQueuedMessages is called with.
+type DropQueuedMessagesInput struct {
+	OrganizationId string
+	Filters        *QueuedMessageFilters
+	All            bool
+	Bounce         bool
+}
+
+// DropQueuedMessagesOutput is what DropQueuedMessages answers.
+type DropQueuedMessagesOutput struct {
+	Count int64
+}
+
+// GetMessageTraceInput is what GetMessageTrace is called with.
+type GetMessageTraceInput struct {
+	OrganizationId string
+	TraceId        string
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// GetMessageTraceOutput is what GetMessageTrace answers.
+type GetMessageTraceOutput struct {
+	Events    []MessageEvent
+	NextToken *string
+}
+
+// HoldQueuedMessagesInput is what HoldQueuedMessages is called with.
+type HoldQueuedMessagesInput struct {
+	OrganizationId string
+	Filters        *QueuedMessageFilters
+	All            bool
+}
+
+// HoldQueuedMessagesOutput is what HoldQueuedMessages answers.
+type HoldQueuedMessagesOutput struct {
+	Count int64
+}
+
+// ListQueuedMessagesInput is what ListQueuedMessages is called with.
+type ListQueuedMessagesInput struct {
+	OrganizationId string
+	Filters        *QueuedMessageFilters
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// ListQueuedMessagesOutput is what ListQueuedMessages answers.
+type ListQueuedMessagesOutput struct {
+	Messages  []QueuedMessage
+	NextToken *string
+}
+
+// MessageEvent is a structure of the service Pennypost.
+type MessageEvent struct {
+	Date      *time.Time
+	Type      MessageEventType
+	MessageId *string
+	From      *string
+	Recipient *string
+	Gateway   *string
+	Attempts  int32
+	Status    *string
+	Reply     *string
+	Host      *string
+	Tls       *string
+}
+
+// MessageEventType is one of the values below; empty is absent.
+type MessageEventType string
+
+// The values of MessageEventType.
+const (
+	MessageEventTypeQueued     MessageEventType = "QUEUED"
+	MessageEventTypeDeferred   MessageEventType = "DEFERRED"
+	MessageEventTypeSent       MessageEventType = "SENT"
+	MessageEventTypeBounced    MessageEventType = "BOUNCED"
+	MessageEventTypeExpired    MessageEventType = "EXPIRED"
+	MessageEventTypeHeld       MessageEventType = "HELD"
+	MessageEventTypeReleased   MessageEventType = "RELEASED"
+	MessageEventTypeRetried    MessageEventType = "RETRIED"
+	MessageEventTypeDropped    MessageEventType = "DROPPED"
+	MessageEventTypeSenderTold MessageEventType = "SENDER_TOLD"
+)
+
+// QueuedMessage is a structure of the service Pennypost.
+type QueuedMessage struct {
+	MessageId  *string
+	TraceId    *string
+	From       *string
+	Recipient  *string
+	Domain     *string
+	Gateway    *string
+	State      QueuedMessageState
+	Size       int64
+	QueuedDate *time.Time
+	DueDate    *time.Time
+	ExpiryDate *time.Time
+	Attempts   int32
+	Status     *string
+	Reply      *string
+	Host       *string
+}
+
+// QueuedMessageFilters is a structure of the service Pennypost.
+type QueuedMessageFilters struct {
+	MessageId *string
+	TraceId   *string
+	From      *string
+	Recipient *string
+	Domain    *string
+	State     QueuedMessageState
+}
+
+// QueuedMessageState is one of the values below; empty is absent.
+type QueuedMessageState string
+
+// The values of QueuedMessageState.
+const (
+	QueuedMessageStateWaiting QueuedMessageState = "WAITING"
+	QueuedMessageStateHeld    QueuedMessageState = "HELD"
+)
+
+// ReleaseQueuedMessagesInput is what ReleaseQueuedMessages is called with.
+type ReleaseQueuedMessagesInput struct {
+	OrganizationId string
+	Filters        *QueuedMessageFilters
+	All            bool
+}
+
+// ReleaseQueuedMessagesOutput is what ReleaseQueuedMessages answers.
+type ReleaseQueuedMessagesOutput struct {
+	Count int64
+}
+
+// RetryQueuedMessagesInput is what RetryQueuedMessages is called with.
+type RetryQueuedMessagesInput struct {
+	OrganizationId string
+	Filters        *QueuedMessageFilters
+	All            bool
+}
+
+// RetryQueuedMessagesOutput is what RetryQueuedMessages answers.
+type RetryQueuedMessagesOutput struct {
+	Count int64
+}

@@ -16,9 +16,12 @@ const (
 
 var managed = map[string]string{
 	AdministratorAccess: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
-	WorkMailFullAccess:  `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"workmail:*","Resource":"*"}]}`,
+	// Those of WorkMail allow our own operations too, as AWS's allow what WorkMail's console does beyond the API: who has one of them
+	// from before our own operations existed needs no other key.
+	WorkMailFullAccess: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["workmail:*","pennypost:*"],"Resource":"*"}]}`,
 	WorkMailReadOnly: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
-		`"Action":["workmail:Describe*","workmail:Get*","workmail:List*","workmail:Search*"],"Resource":"*"}]}`,
+		`"Action":["workmail:Describe*","workmail:Get*","workmail:List*","workmail:Search*",` +
+		`"pennypost:Describe*","pennypost:Get*","pennypost:List*"],"Resource":"*"}]}`,
 }
 
 // managedPrefix is how AWS names its managed policies in full.

@@ -60,15 +60,15 @@ func (c *comparison) metadata(service contract.Service, m object) {
 	if signing == nil {
 		signing = m["endpointPrefix"]
 	}
-	c.same("signing name", service, signing)
+	c.same("signing name", service.SigningName(), signing)
 	c.same("signature", "v4", m["signatureVersion"])
-	if service == contract.WorkMail {
-		c.same("protocol", "json", m["protocol"])
-		c.same("JSON version", "1.1", m["jsonVersion"])
-		c.same("target prefix", contract.TargetPrefix, fmt.Sprint(m["targetPrefix"], "."))
+	if service == contract.MessageFlow {
+		c.same("protocol", "rest-json", m["protocol"])
 		return
 	}
-	c.same("protocol", "rest-json", m["protocol"])
+	c.same("protocol", "json", m["protocol"])
+	c.same("JSON version", "1.1", m["jsonVersion"])
+	c.same("target prefix", service.TargetPrefix(), fmt.Sprint(m["targetPrefix"], "."))
 }
 
 // strange reports keys that the contract has no place for: a trait that came with a newer model.

@@ -36,6 +36,17 @@ func TestTheContractIsThePinnedModel(t *testing.T) {
 	}
 }
 
+// TestOurOwnModelIsTheContract holds the model that is published in docs against the contract, as the others are.
+func TestOurOwnModelIsTheContract(t *testing.T) {
+	model, err := read("../../../../docs/models/pennypost/2026-11-25/service-2.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range compare(contract.Pennypost, model) {
+		t.Error(d)
+	}
+}
+
 // TestEveryEditIsNoticed edits a model in every way the comparison must see.
 func TestEveryEditIsNoticed(t *testing.T) {
 	path := filepath.Join(dataDir(t), modelPaths[contract.WorkMail])

@@ -91,6 +91,20 @@ func TestWhatTheGeneratorDoesNotKnowItRefuses(t *testing.T) {
 	}
 }
 
+// TestShapesAreShared writes what two models have in common once, and refuses two things of one name.
+func TestShapesAreShared(t *testing.T) {
+	second := func(when string) string {
+		return write(t, `{"metadata":{"serviceId":"Second"},"operations":{},"shapes":{"When":{"type":"`+when+`"},"Own":{"type":"string"}}}`)
+	}
+	text, err := generated(t, write(t, small), second("timestamp"))
+	if err != nil || strings.Count(text, "var shapeWhen = ") != 1 || !strings.Contains(text, "var shapeOwn = ") {
+		t.Errorf("%v:\n%s", err, text)
+	}
+	if _, err := generated(t, write(t, small), second("string")); err == nil || !strings.Contains(err.Error(), "Second has a shape When") {
+		t.Errorf("two things of one name: %v", err)
+	}
+}
+
 // TestTheGeneratedFilesAreTheGenerators holds the committed files against the generator and the pinned model.
 func TestTheGeneratedFilesAreTheGenerators(t *testing.T) {
 	data := os.Getenv("PENNYPOST_BOTOCORE_MODEL")
@@ -107,6 +121,7 @@ func TestTheGeneratedFilesAreTheGenerators(t *testing.T) {
 	dir := t.TempDir()
 	if err := run(dir, []string{
 		filepath.Join(data, "workmail/2017-10-01/service-2.json.gz"), filepath.Join(data, "workmailmessageflow/2019-05-01/service-2.json.gz"),
+		"../../../../docs/models/pennypost/2026-11-25/service-2.json",
 	}); err != nil {
 		t.Fatal(err)
 	}

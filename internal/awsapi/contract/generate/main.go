@@ -3,7 +3,8 @@
 //
 //	generate -out DIR MODEL.json[.gz] …
 //
-// The first model is the one whose types keep their names; a later model may share names of errors with it, nothing else.
+// The models are those of WorkMail, of message flow and our own, in this order. A later model may have shapes of an earlier one, word
+// for word, and names of errors.
 package main
 
 import (
@@ -11,7 +12,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 )
+
+// services are the models' services by their Go names.
+var services = []string{"WorkMail", "MessageFlow", "Pennypost"}
 
 func main() {
 	out := flag.String("out", ".", "directory of package contract")
@@ -23,8 +29,8 @@ func main() {
 }
 
 func run(out string, paths []string) error {
-	if len(paths) == 0 {
-		return fmt.Errorf("name at least one service model")
+	if len(paths) == 0 || len(paths) > len(services) {
+		return fmt.Errorf("name the service models of %q, or the first of them", services)
 	}
 	var models []*model
 	for _, path := range paths {
@@ -33,6 +39,9 @@ func run(out string, paths []string) error {
 			return err
 		}
 		models = append(models, m)
+	}
+	if err := share(models); err != nil {
+		return err
 	}
 	for name, write := range map[string]func([]*model) ([]byte, error){
 		"types_gen.go":      writeTypes,
@@ -48,4 +57,32 @@ func run(out string, paths []string) error {
 		}
 	}
 	return nil
+}
+
+// share leaves each shape to the first model that has it. The same name for two things is an error.
+func share(models []*model) error {
+	type owned struct {
+		by    *model
+		shape shape
+	}
+	owners := map[string]owned{} // by Go name
+	var err error
+	for _, m := range models {
+		m.Shapes.names = slices.DeleteFunc(m.Shapes.names, func(name string) bool {
+			s := m.Shapes.values[name]
+			if s.Exception {
+				return false
+			}
+			first, taken := owners[m.goName(name)]
+			if !taken {
+				owners[m.goName(name)] = owned{m, s}
+				return false
+			}
+			if !reflect.DeepEqual(first.shape, s) {
+				err = fmt.Errorf("%s has a shape %s, which is another one in %s", m.Metadata.ServiceID, name, first.by.Metadata.ServiceID)
+			}
+			return true
+		})
+	}
+	return err
 }

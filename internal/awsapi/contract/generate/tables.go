@@ -100,7 +100,6 @@ func writeOperations(models []*model) ([]byte, error) {
 	b.WriteString("// The operations.\nvar (\n")
 	var all []string
 	for i, m := range models {
-		service := []string{"WorkMail", "MessageFlow"}[i]
 		for _, name := range m.Operations.names {
 			op := m.Operations.values[name]
 			all = append(all, name)
@@ -109,11 +108,11 @@ func writeOperations(models []*model) ([]byte, error) {
 				codes = append(codes, e.Shape)
 			}
 			fmt.Fprintf(&b, "%s = define[%s, %s](Op{Name: %q, Service: %s, Method: %q, Path: %q, Input: %s, Output: %s, Idempotent: %t, Errors: []ErrorCode{%s}})\n",
-				name, m.goName(op.Input.Shape), m.goName(op.Output.Shape), name, service, op.HTTP.Method, op.HTTP.URI,
+				name, m.goName(op.Input.Shape), m.goName(op.Output.Shape), name, services[i], op.HTTP.Method, op.HTTP.URI,
 				m.variable(op.Input.Shape), m.variable(op.Output.Shape), op.Idempotent, strings.Join(codes, ", "))
 		}
 	}
-	b.WriteString(")\n\n// Operations lists all operations of both services, in the models' order.\nfunc Operations() []*Op {\nreturn []*Op{\n")
+	b.WriteString(")\n\n// Operations lists all operations of all services, in the models' order.\nfunc Operations() []*Op {\nreturn []*Op{\n")
 	for _, name := range all {
 		fmt.Fprintf(&b, "&%s.Op,\n", name)
 	}
@@ -137,8 +136,7 @@ func writeErrorCodes(b *bytes.Buffer, models []*model) {
 				seen[name] = true
 			}
 			if s.Error.Status != 0 {
-				service := []string{"WorkMail", "MessageFlow"}[i]
-				statuses[fmt.Sprintf("{%s, %s}", service, name)] = fmt.Sprint(s.Error.Status)
+				statuses[fmt.Sprintf("{%s, %s}", services[i], name)] = fmt.Sprint(s.Error.Status)
 			}
 		}
 	}
