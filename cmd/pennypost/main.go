@@ -45,7 +45,7 @@ func (s exitStatus) silent() bool { return s == statusFaulty }
 
 const (
 	statusFaulty   exitStatus = 1 // not all is well, and the verb has listed what is not
-	statusNoAnswer exitStatus = 2 // check could not look
+	statusNoAnswer exitStatus = 2 // the verb could not look, or act
 )
 
 // failure is an error with an exit status of its own.
@@ -62,7 +62,7 @@ func root() *cobra.Command {
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	load := settings(cmd.PersistentFlags()) // all verbs take the same, so that a script need not tell them apart
-	cmd.AddCommand(serveCommand(load), envCommand(load), keyCommand(load), domainCommand(load), importCommand(load), checkCommand(load), versionCommand())
+	cmd.AddCommand(serveCommand(load), envCommand(load), keyCommand(load), domainCommand(load), importCommand(load), queueCommand(queueOf(load)), checkCommand(load), versionCommand())
 	return cmd
 }
 

@@ -131,14 +131,8 @@ func checkCommand(load loader) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check that the store is consistent: exit 0 if it is, 1 with a line per fault, 2 if it could not look",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(cmd, args); err != nil {
-				return failure{statusNoAnswer, err}
-			}
-			return nil
-		},
+		Args:  cobra.NoArgs,
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return failure{statusNoAnswer, err} })
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var faults []string
 		c, err := load()
@@ -149,7 +143,7 @@ func checkCommand(load loader) *cobra.Command {
 			})
 		}
 		if err != nil {
-			return failure{statusNoAnswer, err}
+			return err
 		}
 		for _, fault := range faults {
 			fmt.Fprintln(cmd.OutOrStdout(), fault)
@@ -159,6 +153,21 @@ func checkCommand(load loader) *cobra.Command {
 		}
 		return nil
 	}
+	return unanswered(cmd)
+}
+
+// unanswered makes any failure of a verb exit status 2, so that 1 is left for what it has to say.
+func unanswered(cmd *cobra.Command) *cobra.Command {
+	args, run := cmd.Args, cmd.RunE
+	status := func(err error) error {
+		if err == nil || errors.As(err, new(exitStatus)) {
+			return err
+		}
+		return failure{statusNoAnswer, err}
+	}
+	cmd.Args = func(cmd *cobra.Command, words []string) error { return status(args(cmd, words)) }
+	cmd.RunE = func(cmd *cobra.Command, words []string) error { return status(run(cmd, words)) }
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return status(err) })
 	return cmd
 }
 

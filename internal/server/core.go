@@ -35,6 +35,7 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
 // core is everything below the faces, wired.
@@ -58,7 +59,8 @@ type core struct {
 	organizations *organization.Service
 	migration     *migration.Service
 	transport     *transport.Transport
-	spool         string // directory of large messages on their way in
+	queue         queue.Manager // nil: there is no outbound queue
+	spool         string        // directory of large messages on their way in
 	door          *identity.Door
 	impersonation *identity.Impersonation
 	jobs          *job.Runner

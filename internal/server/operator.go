@@ -111,6 +111,7 @@ func (c *core) operatorVerbs() map[string]verb {
 		}),
 	}
 	c.importVerbs(verbs)
+	c.queueVerbs(verbs)
 	return verbs
 }
 
