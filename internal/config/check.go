@@ -103,6 +103,7 @@ func (c *Config) check() []error {
 	}
 	faults = append(faults, c.checkIdentityCenters()...)
 	faults = append(faults, c.checkLogGroups()...)
+	faults = append(faults, c.checkOutbound()...)
 	return append(faults, c.checkDirectories()...)
 }
 

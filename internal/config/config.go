@@ -75,6 +75,15 @@ type Config struct {
 	// a table below gives as an address may lead: identity providers and the like inside the operator's own network.
 	AllowedNetworks []netip.Prefix `key:"allowed_networks" default:"" help:"addresses or networks, beside the public internet, that configured endpoints may be in"`
 
+	// Outbound is how mail for other servers leaves: "mx" brings it to the servers that its domains name in DNS, "off" refuses
+	// it when it is submitted, anything else names a table [gateway.NAME] of the file, which takes all of it (a smart host).
+	Outbound string `key:"outbound" default:"mx" help:"how mail leaves: mx (by DNS), off, or the name of a [gateway.NAME] that takes all"`
+	// OutboundNetworks are addresses and networks, separated by commas, beside the public internet, where other servers may be.
+	// Who writes a message chooses its domain, and whose domain it is where its MX leads: what is listed here is open to all of them.
+	OutboundNetworks []netip.Prefix `key:"outbound_networks" default:"" help:"addresses or networks, beside the public internet, that mail may be brought to"`
+	// OutboundPort is where other servers are reached. Only a test has another than 25.
+	OutboundPort int `key:"outbound_port" default:"25" help:"port of other servers"`
+
 	// PasswordMemoryKiB and PasswordPasses are the cost of a password hash (argon2id, RFC 9106). The defaults are also the
 	// least allowed; a stored hash of another cost is renewed when its user signs in.
 	PasswordMemoryKiB int `key:"password_memory_kib" default:"19456" help:"memory of a password hash in KiB, 19456 at least"`
@@ -127,6 +136,9 @@ type Config struct {
 
 	// Functions are what is called in the place of Lambda functions, by the ARN that organisations give.
 	Functions map[string]Function `key:"-" table:"function"`
+
+	// Gateways are servers that take mail for others, by the name that Outbound gives.
+	Gateways map[string]Gateway `key:"-" table:"gateway"`
 
 	// Directory is the LDAP server or Active Directory behind each DirectoryId that an organisation may be created with.
 	Directory map[string]Directory `key:"-" table:"directory"`

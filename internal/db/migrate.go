@@ -75,7 +75,7 @@ func migrate(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *s
 	// follows fails the same way.
 	history, err := appliedSteps(ctx, d)
 	if err != nil || slices.ContainsFunc(steps, func(m Migration) bool { return !slices.Contains(history, m.Version) }) {
-		if err := applySteps(ctx, d, e, steps, log); err != nil {
+		if err := applySteps(ctx, d, e, steps, len(history) > 0, log); err != nil {
 			return err
 		}
 		if history, err = appliedSteps(ctx, d); err != nil {
@@ -92,8 +92,8 @@ func migrate(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *s
 }
 
 // applySteps makes the history if there is none, and applies what it lacks in the order of the versions. Packages have ranges of
-// versions, so a new step of one often comes before an old one of another.
-func applySteps(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log *slog.Logger) error {
+// versions, so a new step of one often comes before an old one of another. An upgrade tells of each.
+func applySteps(ctx context.Context, d *sql.DB, e Engine, steps []Migration, upgrade bool, log *slog.Logger) error {
 	conn, err := d.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("bring the tables up to date: %w", err)
@@ -129,7 +129,7 @@ func applySteps(ctx context.Context, d *sql.DB, e Engine, steps []Migration, log
 		if err != nil {
 			return fmt.Errorf("migration %d %s: %w", step.Version, step.Name, err)
 		}
-		if !known {
+		if !known && upgrade {
 			log.InfoContext(ctx, "the tables were changed", "step", step.Version, "name", step.Name, "duration", time.Since(began))
 		}
 	}

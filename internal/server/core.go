@@ -36,6 +36,8 @@ import (
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/queue"
+	"github.com/pennypost/pennypost/internal/transport/route"
+	"github.com/pennypost/pennypost/internal/transport/tlsrpt"
 )
 
 // core is everything below the faces, wired.
@@ -59,7 +61,8 @@ type core struct {
 	organizations *organization.Service
 	migration     *migration.Service
 	transport     *transport.Transport
-	queue         queue.Manager // nil: there is no outbound queue
+	outbound      *outbound
+	queue         queue.Manager // outbound's, or a test's
 	spool         string        // directory of large messages on their way in
 	door          *identity.Door
 	impersonation *identity.Impersonation
@@ -83,7 +86,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), tlsrpt.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
 		),
 		Log: log,
 	})
@@ -192,6 +195,9 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
 	})
+	if err := parts.openOutbound(c, resolver, bodies{store, parts.spool}); err != nil {
+		return nil, err
+	}
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)
@@ -259,7 +265,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -297,11 +303,18 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 		faults = append(faults, found...)
 	}
 	found, err := c.mailboxes.Check(ctx)
+	if faults = append(faults, found...); err != nil {
+		return faults, err
+	}
+	found, err = c.outbound.check(ctx, c.db)
 	return append(faults, found...), err
 }
 
-// close closes the store, and what is connected to external directories.
+// close closes the store, and what is connected to external directories and other servers.
 func (c *core) close() error {
+	if c.outbound.courier != nil {
+		c.outbound.courier.Close()
+	}
 	for _, d := range c.ldap {
 		d.Close()
 	}

@@ -30,6 +30,8 @@ func TestQueueVerbs(t *testing.T) {
 		}
 	}()
 	ctx := t.Context()
+	o.core.queue = nil
+	o.verbs = o.core.operatorVerbs()
 	for name, ask := range map[string]func() error{
 		"list":  func() error { _, err := o.ListQueue(ctx, QueueFilter{}, ""); return err },
 		"drop":  func() error { _, err := o.ChangeQueue(ctx, "drop", QueueChange{All: true}); return err },

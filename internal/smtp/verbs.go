@@ -94,7 +94,9 @@ func (c *session) greet(extended bool, args string) {
 	}
 	lines := []string{
 		c.cfg.Hostname + " greets you", "PIPELINING", fmt.Sprintf("SIZE %d", c.cfg.Limits.Message), "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES",
-		"DSN",
+	}
+	if c.submission() { // strangers would have notices of success sent to whomever they name
+		lines = append(lines, "DSN")
 	}
 	switch {
 	case c.secure:

@@ -7,8 +7,12 @@ import (
 	"io"
 )
 
-// readBuffer is how much of a message is read at once.
-const readBuffer = 32 << 10
+const (
+	// readBuffer is how much of a message is read at once.
+	readBuffer = 32 << 10
+	// maxHeader is how much of a message is searched for the end of its header.
+	maxHeader = 1 << 20
+)
 
 // stuffer writes a message as DATA wants it: every line ends with CR LF, no CR or LF stands elsewhere, and a dot at the beginning of a
 // line is doubled (RFC 5321 section 4.5.2). The error of out shows in its Flush.
@@ -92,7 +96,10 @@ func pieces(body io.ReaderAt, size int64, use func([]byte) error) error {
 	return nil
 }
 
-var errEightBit = errors.New("8-bit")
+var (
+	errEightBit  = errors.New("8-bit")
+	errHeaderEnd = errors.New("the end of the header")
+)
 
 // isEightBit reports whether a body has bytes beyond ASCII.
 func isEightBit(body io.ReaderAt, size int64) (bool, error) {
@@ -106,6 +113,35 @@ func isEightBit(body io.ReaderAt, size int64) (bool, error) {
 		return true, nil
 	}
 	return false, err
+}
+
+// isEightBitHeader reports whether a message's header has bytes beyond ASCII. One that does not end within maxHeader counts as one that has.
+func isEightBitHeader(body io.ReaderAt, size int64) (bool, error) {
+	var text, cr bool // as in stuffer: this is where the header ends for the server
+	err := pieces(body, min(size, maxHeader), func(p []byte) error {
+		for _, b := range p {
+			switch {
+			case b >= 0x80:
+				return errEightBit
+			case b == '\n' && cr:
+				cr = false
+			case b != '\r' && b != '\n':
+				text, cr = true, false
+			case !text:
+				return errHeaderEnd
+			default:
+				text, cr = false, b == '\r'
+			}
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errEightBit):
+		return true, nil
+	case errors.Is(err, errHeaderEnd):
+		return false, nil
+	}
+	return size > maxHeader, err
 }
 
 func isASCII[T string | []byte](s T) bool {

@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -19,6 +20,39 @@ func stuff(message []byte, n int) []byte {
 	s.end()
 	_ = s.out.Flush()
 	return b.Bytes()
+}
+
+func TestHeaderBeyondASCII(t *testing.T) {
+	long := strings.Repeat("X: y\r\n", maxHeader/6)
+	for _, c := range []struct {
+		message string
+		want    bool
+	}{
+		{"", false},
+		{"a: b", false},
+		{"a: ä", true},
+		{"a: b\r\nc: ä\r\n\r\n", true},
+		{"a: b\r\n\r\nä", false},
+		{"a: b\n\nä", false},
+		{"a: b\r\rä", false},
+		{"a: b\n\rä", false},
+		{"a: b\rä", true},
+		{"\r\nä", false},
+		{strings.Repeat("x", readBuffer-2) + "\r\n\r\nä", false}, // the end is at the end of a piece,
+		{strings.Repeat("x", readBuffer-1) + "\r\n\r\nä", false}, // or CR LF is parted
+		{strings.Repeat("x", readBuffer-1) + "\r\nä\r\n", true},
+		{long, false},
+		{long[:len(long)-6] + "\r\n" + long + "ä", false},
+		{long + long + "\r\nx", true}, // nobody looks so far
+	} {
+		if got, err := isEightBitHeader(strings.NewReader(c.message), int64(len(c.message))); err != nil || got != c.want {
+			t.Errorf("%.20q of %d bytes: %v, %v", c.message, len(c.message), got, err)
+		}
+	}
+	var unread *BodyError
+	if _, err := isEightBitHeader(unreadable{10}, 20); !errors.As(err, &unread) {
+		t.Error(err)
+	}
 }
 
 // FuzzBody sends any bytes as a message. Whatever they are, and however they come in pieces, only CR LF ends a line, nothing looks like the end

@@ -23,9 +23,11 @@ type Envelope struct {
 	// ID and Return are ENVID, as xtext, and RET, "FULL" or "HDRS" (RFC 3461 sections 4.3 and 4.4). They are said to servers with DSN;
 	// empty ones are not said.
 	ID, Return string
-	// RequireTLS and SMTPUTF8 are said to the server, which must offer them (RFC 8689, RFC 6531). An address beyond ASCII needs SMTPUTF8
-	// without being told.
-	RequireTLS, SMTPUTF8 bool
+	// RequireTLS is said to the server, which must offer it (RFC 8689).
+	RequireTLS bool
+	// SMTPUTF8 says that an address or the header may be beyond ASCII (RFC 6531). Clients say so of any message, so a server without
+	// SMTPUTF8 gets one that is ASCII there. An address beyond ASCII needs SMTPUTF8 without being told.
+	SMTPUTF8 bool
 	// Recipients are those of one transaction: a server takes 100 at least (RFC 5321 section 4.5.3.1.8).
 	Recipients []Recipient
 }
@@ -81,7 +83,7 @@ func (c *Client) Send(ctx context.Context, e *Envelope, body io.ReaderAt, size i
 // commands are MAIL and RCPT with what the server can be told; or why the message can't be offered.
 func (c *Client) commands(e *Envelope, body io.ReaderAt, size int64) ([]string, error) {
 	dsn := c.Has("DSN")
-	utf8 := e.SMTPUTF8 || !isASCII(e.From)
+	utf8 := !isASCII(e.From)
 	lines := make([]string, 1, 1+len(e.Recipients))
 	for _, r := range e.Recipients {
 		utf8 = utf8 || !isASCII(r.Address)
@@ -108,11 +110,20 @@ func (c *Client) commands(e *Envelope, body io.ReaderAt, size int64) ([]string, 
 	} else if eight {
 		return nil, &Refusal{"5.6.3", "the message has 8-bit text, which the server does not take"}
 	}
-	if utf8 {
-		if !c.Has("SMTPUTF8") {
+	switch {
+	case !utf8 && !e.SMTPUTF8:
+	case c.Has("SMTPUTF8"):
+		mail += " SMTPUTF8"
+	default:
+		var err error
+		if !utf8 {
+			if utf8, err = isEightBitHeader(body, size); err != nil {
+				return nil, err
+			}
+		}
+		if utf8 {
 			return nil, &Refusal{"5.6.7", "an address or the header is beyond ASCII, which the server does not take"}
 		}
-		mail += " SMTPUTF8"
 	}
 	if e.RequireTLS {
 		if !c.Has("REQUIRETLS") || c.tls == nil {

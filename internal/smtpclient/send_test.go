@@ -341,7 +341,7 @@ func TestMessageThatTheServerCannotTake(t *testing.T) {
 		{offers("SMTPUTF8"), strings.Repeat("x", 3*readBuffer) + "ä", Envelope{}, "5.6.3"},
 		{offers("8BITMIME"), text, utf8, "5.6.7"},
 		{offers("8BITMIME"), text, Envelope{Recipients: []Recipient{{Address: "jürgen@b.test"}}}, "5.6.7"},
-		{offers("8BITMIME"), text, Envelope{SMTPUTF8: true}, "5.6.7"},
+		{offers("8BITMIME"), "Subject: ä\r\n\r\nx\r\n", Envelope{SMTPUTF8: true}, "5.6.7"},
 		{offers("8BITMIME"), text, Envelope{RequireTLS: true}, "5.7.30"},
 		{offers("REQUIRETLS"), text, Envelope{RequireTLS: true}, "5.7.30"}, // in the clear
 		{offers("8BITMIME"), text, Envelope{From: "a@b.test>\r\nRCPT TO:<c@d.test"}, "5.1.3"},
@@ -350,6 +350,24 @@ func TestMessageThatTheServerCannotTake(t *testing.T) {
 		client := open(t, c.offered+quit)
 		_, err := client.Send(t.Context(), &c.envelope, strings.NewReader(c.message), int64(len(c.message)))
 		wantRefusal(t, err, c.status)
+		client.Quit(t.Context())
+	}
+}
+
+// Go's net/smtp says SMTPUTF8 of every message; most need it nowhere (RFC 6531).
+func TestSMTPUTF8IsSaidWhereItIsOffered(t *testing.T) {
+	for _, c := range []struct{ offered, message, said string }{
+		{"SMTPUTF8", text, " SMTPUTF8"},
+		{"SMTPUTF8", "Subject: ä\r\n\r\n", " SMTPUTF8"},
+		{"HELP", text, ""},
+		{"HELP", "Subject: x\r\n\r\nä\r\n", ""}, // 8BITMIME is for the body
+	} {
+		client := open(t, hello+"S: 250-mx.test\nS: 250-8BITMIME\nS: 250-PIPELINING\nS: 250 "+c.offered+"\nC= MAIL FROM:<a@b.test> BODY=8BITMIME"+c.said+
+			"\nC: RCPT\nC= DATA\nS: 250\nS: 250\nS: 354\nMESSAGE\nS: 250"+quit)
+		e := &Envelope{From: "a@b.test", SMTPUTF8: true, Recipients: []Recipient{{Address: "one@a.test"}}}
+		if replies, err := client.Send(t.Context(), e, strings.NewReader(c.message), int64(len(c.message))); err != nil || replies[0].Code != 250 {
+			t.Errorf("%q: %v, %v", c.message, replies, err)
+		}
 		client.Quit(t.Context())
 	}
 }

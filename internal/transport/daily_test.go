@@ -31,7 +31,12 @@ type senders struct {
 
 func onBothSenders(t *testing.T, daily transport.Daily, fn func(s *senders)) {
 	t.Helper()
-	transporttest.OnBoth(t, func(o *transport.Options) { o.Daily = daily }, func(w *transporttest.World) {
+	onBothSendersWith(t, func(o *transport.Options) { o.Daily = daily }, fn)
+}
+
+func onBothSendersWith(t *testing.T, change func(*transport.Options), fn func(s *senders)) {
+	t.Helper()
+	transporttest.OnBoth(t, change, func(w *transporttest.World) {
 		s := &senders{World: w, ann: w.User("ann"), bob: w.User("bob"), other: w.Organization("other")}
 		s.eve = w.UserOf(s.other, "eve")
 		w.Write(func(ctx context.Context, tx *db.Tx) error {

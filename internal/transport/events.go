@@ -105,6 +105,9 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 	if org == x.organization {
 		add(mailEvent{Name: "OUTGOING_EMAIL_SUBMITTED", Recipients: addresses(x.accepted, 0), Sender: about.Sender, From: about.From, Subject: about.Subject})
 		for _, a := range x.accepted {
+			if a.organization == 0 { // the queue tells when another server has it
+				continue
+			}
 			add(mailEvent{Name: "OUTGOING_EMAIL_SENT", Recipient: a.address, Sender: about.Sender, From: about.From, MessageID: about.MessageID})
 		}
 	}

@@ -42,8 +42,9 @@ func (t *Transport) Prune(ctx context.Context) (int64, error) {
 	}
 }
 
-// Handle makes runner prune the counts, and Start sets the work going.
+// Handle makes runner prune the counts, which Start sets going, and tell senders who asked to hear of success.
 func (t *Transport) Handle(runner *job.Runner) {
+	runner.Handle(successKind, t.tellSuccess)
 	runner.Handle(pruneKind, func(ctx context.Context, _ job.Job) error {
 		if _, err := t.Prune(ctx); err != nil || !t.Daily.on() {
 			return err

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -13,8 +14,8 @@ import (
 )
 
 // Add accepts a recipient, or refuses it and leaves the transaction as it was: Denied Address (mail from outside for
-// somebody outside), NotFound Address, State Address (nobody can receive there), Unsupported Address (the mailbox is
-// elsewhere, which needs the queue that does not exist yet), OverQuota and State Mailbox, Limit Address (too many), Limit
+// somebody outside, or of a test domain), NotFound Address, State Address (nobody can receive there), Unsupported Address (the
+// mailbox is elsewhere, and nothing says how mail gets there), OverQuota and State Mailbox, Limit Address (too many), Limit
 // Allowance (too many of a day, see Daily), TooLarge Message. Each mailbox gets one copy, however many recipients lead to it.
 func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	t, to := x.transport, asked.Address
@@ -23,9 +24,14 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	}
 	var targets []target
 	var used usage
+	remote := false
 	accepted := recipient{asked: asked, address: to.String()}
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		if targets, accepted.organization, err = x.resolveTx(ctx, tx, to); err != nil || x.usage == nil {
+		targets, accepted.organization, err = x.resolveTx(ctx, tx, to)
+		if remote = fault.Is(err, fault.NotFound, fault.Domain) && x.sender.Submitted; remote {
+			err = x.mayLeaveTx(ctx, tx, x.sender.From, to)
+		}
+		if err != nil || x.usage == nil {
 			return err
 		}
 		used = x.usage.with(accepted.organization)
@@ -43,6 +49,8 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	switch total := len(x.targets) + len(added); {
 	case total > t.Limits.Mailboxes && len(x.targets) == 0:
 		return tooManyMembers(to, t.Limits.Mailboxes)
+	case remote && len(x.remote) >= queue.MaxRecipients:
+		return limitFault("a message can go to %d recipients on other servers; send the others another one", queue.MaxRecipients)
 	case total > t.Limits.Mailboxes:
 		return limitFault("a message can go to %d mailboxes; send the others another one", t.Limits.Mailboxes)
 	}
@@ -57,14 +65,18 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	}
 	x.targets = append(x.targets, added...)
 	x.accepted = append(x.accepted, accepted)
+	if remote && !slices.ContainsFunc(x.remote, func(r queue.Recipient) bool { return r.Address == to }) {
+		asked.Route = t.Route
+		x.remote = append(x.remote, asked)
+	}
 	if x.usage != nil {
 		*x.usage = used
 	}
 	return nil
 }
 
-// checkRoom refuses a recipient whose mailbox is full, and a group with such a member: there is no queue that could tell the
-// sender later who did not get the message.
+// checkRoom refuses a recipient whose mailbox is full, and a group with such a member: nobody tells the sender later who did not
+// get the message.
 func (x *Transaction) checkRoom(ctx context.Context, to message.Address, targets []target) error {
 	for _, target := range targets {
 		err := x.transport.Mailboxes.CheckRoom(ctx, target.mailbox, max(x.sender.Size, 1))
@@ -81,14 +93,15 @@ func (x *Transaction) checkRoom(ctx context.Context, to message.Address, targets
 	return nil
 }
 
-// resolveTx returns the mailboxes that an address leads to, and the organisation that the address is of.
+// resolveTx returns the mailboxes that an address leads to, and the organisation that the address is of. For what is submitted
+// NotFound Domain says that the recipient is on another server.
 func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Address) (targets []target, organization int64, err error) {
 	t := x.transport
 	r, err := t.recipientTx(ctx, tx, to)
 	switch {
 	case err == nil:
 	case fault.Is(err, fault.NotFound, fault.Domain) && x.sender.Submitted:
-		return nil, 0, fault.New(fault.Unsupported, fault.Address, "%s is on another server; this one can't send mail to others yet", to)
+		return nil, 0, err
 	case fault.Is(err, fault.NotFound, fault.Domain):
 		return nil, 0, fault.New(fault.Denied, fault.Address, "%s is not served here, and mail is not relayed", to.Domain)
 	default:
@@ -105,7 +118,7 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 		targets, err = t.membersTx(ctx, tx, to, e)
 		return targets, e.OrgKey, err
 	case e.Role == directory.RoleRemote:
-		return nil, 0, fault.New(fault.Unsupported, fault.Address, "the mailbox of %s is on another server; this one can't send mail to others yet", to)
+		return nil, 0, fault.New(fault.Unsupported, fault.Address, "the mailbox of %s is on another server, and nothing says how mail gets there", to)
 	case e.Mailbox == 0:
 		return nil, 0, fault.New(fault.State, fault.Address, "%s has no mailbox", to)
 	}
@@ -128,7 +141,7 @@ func (t *Transport) membersTx(ctx context.Context, tx *db.Tx, to message.Address
 	}
 	if remote {
 		return nil, fault.New(fault.Unsupported, fault.Address,
-			"the group %s has a member whose mailbox is on another server; this one can't send mail to others yet", to)
+			"the group %s has a member whose mailbox is on another server, and nothing says how mail gets there", to)
 	}
 	var targets []target
 	for i := range users {

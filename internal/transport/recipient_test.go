@@ -375,9 +375,18 @@ func TestSucceeded(t *testing.T) {
 			} {
 				w.Must(x.Add(t.Context(), r))
 			}
-			w.Must(store(t.Context(), x, simple))
+			w.Must(store(t.Context(), x, "From: ann@acme.awsapps.com\r\n\r\nx\r\n"))
 		}
-		x := outside(w, 0)
+		submitted := func(from string) *transport.Transaction {
+			sender := transport.Sender{Principal: user(w, ann), Submitted: true}
+			if from != "" {
+				sender.From = address(from)
+			}
+			x, err := w.Begin(t.Context(), sender)
+			w.Must(err)
+			return x
+		}
+		x := submitted("ann@acme.awsapps.com")
 		if err := x.Add(t.Context(), queue.Recipient{Address: address("nobody@acme.awsapps.com"), Notify: queue.OnSuccess}); err == nil {
 			t.Error("nobody is taken")
 		}
@@ -385,11 +394,11 @@ func TestSucceeded(t *testing.T) {
 		if got := x.Succeeded(); !slices.Equal(got, []queue.Recipient{group, tagged}) {
 			t.Errorf("the sender hears of %+v", got)
 		}
-		x, err := w.Begin(t.Context(), transport.Sender{Principal: principal.TheSystem("SMTP")})
-		w.Must(err)
-		fill(x)
-		if got := x.Succeeded(); len(got) != 0 {
-			t.Errorf("nobody hears of %+v", got)
+		for name, x := range map[string]*transport.Transaction{"nobody": submitted(""), "a stranger": outside(w, 0)} {
+			fill(x)
+			if got := x.Succeeded(); len(got) != 0 {
+				t.Errorf("%s hears of %+v", name, got)
+			}
 		}
 	})
 }

@@ -12,12 +12,13 @@ import (
 	"github.com/pennypost/pennypost/internal/spool"
 )
 
-// Store stores the message for all accepted recipients in one commit, and returns when that is on disk. m begins with the
+// Store stores the message for all accepted recipients in one commit, in the queue for those on other servers, and returns when
+// that is on disk. m begins with the
 // trace that the face put there, traceLength bytes. On an error nothing is stored: Invalid Message, Denied Address (a
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
 // recipients of a day, see Daily), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
-	if len(x.targets) == 0 {
+	if len(x.targets)+len(x.remote) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
 	}
 	// A message in a file takes memory from here on; so many at a time, in the order of arrival.
@@ -39,18 +40,29 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 			return err
 		}
 	}
-	_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), x.also(b[traceLength:]), x.mailboxTargets()...)
+	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
+	if err != nil {
+		return err
+	}
+	if also := x.also(b[traceLength:], enqueue); len(x.targets) > 0 {
+		_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), also, x.mailboxTargets()...)
+	} else {
+		err = x.transport.DB.Write(ctx, also)
+	}
+	if err != nil {
+		discard()
+	}
 	if len(x.accepted) == 1 && fault.Is(err, fault.OverQuota, fault.Mailbox) {
 		x.tellFull(ctx, x.accepted[0])
 	}
 	return x.answerFor(err)
 }
 
-// also returns what is done in the transaction that stores the message, whose header is given: telling of it, then counting
-// it; nil where there is nothing to do.
-func (x *Transaction) also(header []byte) func(context.Context, *db.Tx) error {
+// also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, telling
+// of it, then counting it; nil where there is nothing to do.
+func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
 	var all []func(context.Context, *db.Tx) error
-	for _, do := range []func(context.Context, *db.Tx) error{x.events(header), x.submission(), x.count()} {
+	for _, do := range []func(context.Context, *db.Tx) error{enqueue, x.successes(header), x.events(header), x.submission(), x.count()} {
 		if do != nil {
 			all = append(all, do)
 		}

@@ -43,6 +43,13 @@ func (x *Transaction) submit(ctx context.Context, b []byte, traceLength int) ([]
 		if s.hidesActor && !x.sender.From.IsZero() {
 			x.sender.From = o.from[0]
 		}
+		if len(x.remote) > 0 {
+			for _, from := range o.from {
+				if err := x.mayLeaveTx(ctx, tx, from, x.remote[0].Address); err != nil {
+					return err
+				}
+			}
+		}
 		if x.usage != nil {
 			x.usage.fromTest, err = t.fromTestTx(ctx, tx, append(o.from, x.sender.From)...)
 		}

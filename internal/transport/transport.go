@@ -33,6 +33,15 @@ type Options struct {
 	Hostname string
 	Limits   Limits
 	Daily    Daily
+	// Queue takes messages for other servers; nil refuses them. Route is the gateway that takes them all; empty for where DNS leads.
+	Queue Outbound
+	Route string
+}
+
+// Outbound is package queue's queue.
+type Outbound interface {
+	Prepare(ctx context.Context, body []byte) (*queue.Prepared, error)
+	EnqueueTx(ctx context.Context, tx *db.Tx, p *queue.Prepared, e queue.Envelope, to []queue.Recipient) (queue.ID, error)
 }
 
 // Limits bound one message. Zero values mean the defaults, which are WorkMail's where it has one.
@@ -105,6 +114,8 @@ type Transaction struct {
 	organization int64 // of the user who submits the message
 	accepted     []recipient
 	targets      []target
+	remote       []queue.Recipient // those on other servers
+	actor        string            // address of the user who submits the message
 	reached      map[mailbox.ID]bool
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
@@ -115,7 +126,7 @@ type Transaction struct {
 type recipient struct {
 	asked        queue.Recipient // what the sender said of it; groups and aliases don't change that
 	address      string
-	organization int64
+	organization int64 // 0 for one on another server
 }
 
 // target is a mailbox that the message goes to, and the address that led there.
@@ -145,7 +156,7 @@ func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
 		if x.usage, err = t.usageTx(ctx, tx, o, actor, s.From); err != nil {
 			return err
 		}
-		x.organization = o.Key
+		x.organization, x.actor = o.Key, actor.Email
 		return x.watchTx(ctx, tx, o.Key, o.ID)
 	})
 	if err != nil {
@@ -159,9 +170,9 @@ func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
 func (x *Transaction) Targets() int { return len(x.targets) }
 
 // Succeeded returns those recipients of a message whom Store has served whose success the sender wants to hear of, as Add was given
-// them: none where the sender has no address.
+// them: none where the sender has no address, or is a stranger, who could name anybody.
 func (x *Transaction) Succeeded() (list []queue.Recipient) {
-	if x.sender.From.IsZero() {
+	if x.sender.From.IsZero() || !x.sender.Submitted {
 		return nil
 	}
 	for _, r := range x.accepted {

@@ -29,6 +29,7 @@ var elsewhere = map[string]string{
 	"systemd":           "installs the server",
 	"Settings":          "the ports and the certificate of a host of its own",
 
+	"The queue":                   "speaks of messages that wait: test/python/test_queue.py has one",
 	"Moving from Amazon WorkMail": "needs an organisation elsewhere: TestImportWorkMail has one",
 }
 

@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/miekg/dns"
+
+	"github.com/pennypost/pennypost/internal/dns/dnstest"
 	"github.com/pennypost/pennypost/test/harness"
 )
 
@@ -14,7 +17,9 @@ import (
 func TestPython(t *testing.T) {
 	harness.Engines(t, func(t *testing.T, url string) {
 		t.Parallel()
-		s := harness.Start(t, harness.Options{DatabaseURL: url})
+		names := dnstest.New(t)
+		names.Fail("dead.invalid.", dns.TypeMX, dns.RcodeServerFailure)
+		s := harness.Start(t, harness.Options{DatabaseURL: url, Flags: []string{"--dns-resolver", names.Address}})
 		r := harness.Run(t, harness.Command{
 			Name: harness.Tool(t, "python"), Args: []string{"-m", "unittest", "discover", "-b"},
 			Dir: filepath.Join(harness.Root(), "test", "python"),

@@ -45,7 +45,7 @@ func StartDovecot(t testing.TB, capability, password string, users ...string) *D
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	d := &Dovecot{IMAPS: freeAddress(t), IMAP: freeAddress(t), CAFile: filepath.Join(dir, "cert.pem"), Home: filepath.Join(dir, "mail")}
-	d.certify(t, dir)
+	d.pool = certify(t, dir)
 	who := account(t)
 	var lines strings.Builder
 	for _, u := range users {
@@ -126,15 +126,15 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// certify makes a certificate for 127.0.0.1 that vouches for itself.
-func (d *Dovecot) certify(t testing.TB, dir string) {
+// certify makes a certificate for 127.0.0.1 and the names that vouches for itself, in cert.pem and key.pem of dir.
+func certify(t testing.TB, dir string, names ...string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "dovecot"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: names,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -151,8 +151,9 @@ func (d *Dovecot) certify(t testing.TB, dir string) {
 			t.Fatal(err)
 		}
 	}
-	d.pool = x509.NewCertPool()
-	d.pool.AppendCertsFromPEM(cert)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(cert)
+	return pool
 }
 
 // The namespace of others is there so that an import meets one.

@@ -122,10 +122,10 @@ func (c *Courier) targets(ctx context.Context, to queue.Destination) ([]target, 
 	}
 	var all []target
 	for _, h := range hosts {
+		k := keyOf("", h.Name, h.Port, &h.TLS)
 		for _, a := range h.Addresses[:min(len(h.Addresses), maxPerHost)] {
 			all = append(all, target{
-				key:     key{host: h.Name, port: h.Port, level: h.TLS.Level, source: h.TLS.Source},
-				address: netip.AddrPortFrom(a, h.Port).String(), tls: h.TLS, domain: to.Domain, requireOK: h.TLS.Level == route.Verified,
+				key: k, address: netip.AddrPortFrom(a, h.Port).String(), tls: h.TLS, domain: to.Domain, requireOK: h.TLS.Level == route.Verified,
 			})
 		}
 	}

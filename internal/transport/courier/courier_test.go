@@ -260,7 +260,44 @@ func TestRecipientsInBatches(t *testing.T) {
 	w.host("mx.test", "192.0.2.1", route.TLS{}, nil, script+"C= RSET\nS: 250\nC: MAIL\nS: 250\nC= RCPT TO:<r100@a.test>\nS: 250\nC: DATA\nS: 354\nMESSAGE\nS: 421 bye")
 	out := w.courier.Deliver(t.Context(), queue.Destination{Domain: "a.test"}, m)
 	want(t, out[99], queue.Delivered, "2.0.0", "mx.test", "", false, "250")
-	want(t, out[100], queue.Deferred, "4.3.2", "mx.test", "", true, "421 bye")
+	want(t, out[100], queue.Deferred, "4.3.2", "mx.test", "", false, "421 bye")
+}
+
+// Once a message's recipients are spoken of, a server that breaks off is not down for other messages.
+func TestServerThatBreaksOffOverRecipients(t *testing.T) {
+	group := "C: MAIL\nC: RCPT\nC: RCPT\nC: DATA\n"
+	kept := offers + group + "S: 250\nS: 250\nS: 250\nS: 354\nMESSAGE\nS: 250\nC= RSET\nS: 250\n"
+	for _, c := range []struct {
+		name, script, status string
+		down                 bool
+	}{
+		{"421 to MAIL", offers + group + "S: 421 x", "4.3.2", true},
+		{"closed at MAIL", offers + group, "4.4.2", true},
+		{"421 to RCPT", offers + group + "S: 250\nS: 421 x", "4.3.2", false},
+		{"421 to RCPT, after another", offers + group + "S: 250\nS: 550\nS: 421 too many errors", "4.3.2", false},
+		{"421 to RCPT, on a kept connection", kept + group + "S: 250\nS: 550\nS: 421 too many errors", "4.3.2", false},
+		{"closed at RCPT", offers + group + "S: 250", "4.4.2", false},
+		{"closed at RCPT, after another", offers + group + "S: 250\nS: 550", "4.4.2", false},
+		{"421 to DATA", offers + group + "S: 250\nS: 250\nS: 250\nS: 421 x", "4.3.2", true},
+		{"421 to DATA, after a recipient", offers + group + "S: 250\nS: 550\nS: 250\nS: 421 x", "4.3.2", false},
+		{"421 to the message, after a recipient", offers + group + "S: 250\nS: 550\nS: 250\nS: 354\nMESSAGE\nS: 421 x", "4.3.2", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.host("mx.test", "192.0.2.1", route.TLS{}, nil, c.script)
+			m := newMessage("one", "two")
+			deliver := func() queue.Outcome { return w.courier.Deliver(t.Context(), queue.Destination{Domain: "a.test"}, m)[1] }
+			if strings.HasPrefix(c.script, kept) {
+				want(t, deliver(), queue.Delivered, "2.0.0", "mx.test", "", false, "250")
+			}
+			want(t, deliver(), queue.Deferred, c.status, "mx.test", "", c.down, "")
+		})
+	}
+	// Nor is the destination, where another of its hosts is.
+	w := newWorld(t, nil)
+	w.host("mx1.test", "192.0.2.1", route.TLS{}, nil, offers+mail+"S: 250\nS: 421 x")
+	w.host("mx2.test", "192.0.2.2", route.TLS{}, nil)
+	want(t, w.deliver(), queue.Deferred, "4.4.1", "", "", false, "mx2.test")
 }
 
 // A message that the server can't take fails at once, whatever other hosts there are.

@@ -22,9 +22,11 @@ type delivery struct {
 	trouble  *trouble // why they have none
 }
 
-// note keeps why a host took nothing: of several, the last that may pass, or else the last.
+// note keeps why a host took nothing: of several, the last that may pass, or else the last. All of them must be down for the destination
+// to be.
 func (d *delivery) note(t *trouble) {
 	if d.trouble == nil || d.trouble.permanent || !t.permanent {
+		t.down = t.down && (d.trouble == nil || d.trouble.permanent || d.trouble.down)
 		d.trouble = t
 	}
 }
@@ -127,8 +129,11 @@ func (d *delivery) lost(s *session, err error) {
 	default:
 		t := clientTrouble(&target{key: s.key}, err)
 		t.tls = s.tls
-		if e != nil && e.Reply.Code == 0 && (e.During == smtpclient.Message || e.During == "DATA" || e.During == "BDAT") {
-			t.down = false // perhaps it is the message
+		// It may be the message, or its recipients: Postfix says 421 after 20 that it does not know.
+		answered := len(d.open) < len(d.m.Recipients)
+		offered := e != nil && (e.During == smtpclient.Message || e.During == "DATA" || e.During == "BDAT")
+		if answered || e != nil && e.During == "RCPT" || offered && e.Reply.Code == 0 {
+			t.down = false
 		}
 		d.note(t)
 	}

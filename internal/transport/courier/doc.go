@@ -8,6 +8,9 @@
 // 5yz the message fails, otherwise it waits. What is said to MAIL, RCPT and the message is of the message and its recipients, and final
 // for this attempt: another host would be asked for the same mailbox. maxPerHost and maxAttempts bound how many connections are made for one message.
 //
+// Outcome.Down keeps other messages from trying, so it is said only of what can't be about this one: not after a 421 or a lost connection
+// at RCPT, or once a recipient was answered, and not while another host is up.
+//
 // A connection that is lost after the end of the message leaves its recipients in doubt. They are deferred, and no other host is asked
 // now: the server most likely has the message, and its answer was lost or late (RFC 1047).
 //
@@ -26,8 +29,8 @@
 //
 // An address that the guarded dialer refuses is a permanent failure (5.4.4) where no host has a better one: waiting won't move it.
 //
-// Connections are kept for messages to come: by host, policy and route, so that no message takes one that was made under a weaker
-// policy than its own; maxIdle in all and maxIdleForOne for one host, for maxIdleTime, for maxMessages. RSET stands between two messages,
+// Connections are kept for messages to come: by host, route, policy and what the certificate was verified against, so that no message takes
+// one that was made under a weaker policy than its own, or proved for another domain; maxIdle in all and maxIdleForOne for one host, for maxIdleTime, for maxMessages. RSET stands between two messages,
 // in a round trip of its own, because it finds out whether the server is still there before a small message is sent by BDAT in one write, of
 // which nobody could say whether it was taken. A kept connection that fails before the message is replaced once by a new one.
 //

@@ -1,6 +1,7 @@
 package courier
 
 import (
+	"crypto/x509"
 	"errors"
 	"net/netip"
 	"strings"
@@ -25,6 +26,8 @@ type Gateway struct {
 	// Username and Secret sign in; empty ones don't.
 	Username, Secret string
 	Security         Security
+	// Roots judge its certificate; nil for the Courier's.
+	Roots *x509.CertPool
 	// Dialer reaches it; nil for the Courier's, which is guarded. The operator's own gateway may be in a private network.
 	Dialer Dialer
 }
@@ -55,12 +58,10 @@ func isLoopback(host string) bool {
 
 // target is where the gateway is.
 func (g *Gateway) target(name string) target {
-	t := target{
-		key: key{route: name, host: g.Host, port: g.Port, level: route.Verified}, address: joinPort(g.Host, g.Port),
-		tls: route.TLS{Level: route.Verified, Names: []string{g.Host}}, gateway: g, requireOK: g.Security != Cleartext,
+	t := target{address: joinPort(g.Host, g.Port), gateway: g, requireOK: g.Security != Cleartext}
+	if g.Security != Cleartext {
+		t.tls = route.TLS{Level: route.Verified, Names: []string{g.Host}, Roots: g.Roots}
 	}
-	if g.Security == Cleartext {
-		t.level, t.tls = route.Opportunistic, route.TLS{}
-	}
+	t.key = keyOf(name, g.Host, g.Port, &t.tls)
 	return t
 }

@@ -2,7 +2,11 @@ package courier
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +28,27 @@ type key struct {
 	port   uint16
 	level  route.Level
 	source string
+	proof  string         // see proof
+	roots  *x509.CertPool // the policy's own
+}
+
+// keyOf is the key of a host under its policy.
+func keyOf(via, host string, port uint16, policy *route.TLS) key {
+	return key{route: via, host: host, port: port, level: policy.Level, source: policy.Source, proof: proof(policy), roots: policy.Roots}
+}
+
+// proof is what the certificate was held against. What proved a host for one domain need not prove it for another: under DANE-TA it may bear
+// the recipients' domain instead of its own name (RFC 7672 section 3.2.2).
+func proof(policy *route.TLS) string {
+	if policy.Level == route.Opportunistic {
+		return ""
+	}
+	var records []string
+	for _, r := range policy.Records {
+		records = append(records, fmt.Sprintf("%d %d %d %x", r.Usage, r.Selector, r.Matching, r.Data))
+	}
+	slices.Sort(records) // DNS answers in any order
+	return fmt.Sprintf("%q %x", policy.Names, sha256.Sum256([]byte(strings.Join(records, "\n"))))
 }
 
 // pool keeps connections that wait for another message.

@@ -1,7 +1,10 @@
 package courier
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -87,6 +90,36 @@ func TestConnectionIsNotForOthers(t *testing.T) {
 	w.hosts["c.test"] = w.hosts["a.test"] // another domain with the same host
 	o = w.courier.Deliver(t.Context(), queue.Destination{Domain: "c.test"}, newMessage("one"))[0]
 	want(t, o, queue.Delivered, "2.0.0", "mx.test", "TLSv1.3", false, "taken")
+}
+
+// What proved a host for one domain does not for another, nor do records that changed; their order does not count.
+func TestVerifiedConnectionIsNotForAnotherDomain(t *testing.T) {
+	a := smtptest.NewAuthority(t)
+	sum := sha256.Sum256(a.Certificate.Raw)
+	anchor := route.TLSA{Usage: 2, Selector: 0, Matching: 1, Data: sum[:]}
+	other := route.TLSA{Usage: 3, Selector: 1, Matching: 1, Data: make([]byte, sha256.Size)}
+	w := newWorld(t, func(o *Options) { o.Roots = x509.NewCertPool() })
+	policy := func(domain string, records ...route.TLSA) {
+		h := route.Host{Name: "mx.test", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Port: 25}
+		h.TLS = route.TLS{Level: route.Verified, Source: "DANE", Names: []string{"mx.test", domain}, Records: records}
+		w.hosts[domain] = []route.Host{h}
+	}
+	// The certificate is for a.test alone.
+	s := smtptest.Serve(t, a.Server(false, "a.test"), startTLS+underTLS+accepts+again+quit, startTLS+"REFUSES", startTLS+"REFUSES")
+	t.Cleanup(w.courier.Close)
+	w.listeners["192.0.2.1:25"] = s.Addr
+	policy("a.test", anchor, other)
+	want(t, w.deliver(), queue.Delivered, "2.0.0", "mx.test", "TLSv1.3 verified by DANE", false, "taken")
+	policy("b.test", anchor, other)
+	o := w.courier.Deliver(t.Context(), queue.Destination{Domain: "b.test"}, newMessage("one"))[0]
+	want(t, o, queue.Deferred, "4.7.5", "mx.test", "", true, "TLSA")
+	policy("a.test", other)
+	want(t, w.deliver(), queue.Deferred, "4.7.5", "mx.test", "", true, "TLSA")
+	policy("a.test", other, anchor)
+	want(t, w.deliver(), queue.Delivered, "2.0.0", "mx.test", "TLSv1.3 verified by DANE", false, "taken")
+	if s := w.courier.Stats(); s.Connections != 1 || s.Reused != 1 {
+		t.Errorf("%+v", s)
+	}
 }
 
 func TestKeptConnectionsAreBounded(t *testing.T) {

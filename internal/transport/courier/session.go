@@ -131,7 +131,7 @@ func (c *Courier) protect(ctx context.Context, t *target, client *smtpclient.Cli
 	switch {
 	case secure:
 		judged := error(nil)
-		if t.level != route.Verified && t.tls.Source != "" && len(t.tls.Names) > 0 { // a policy that is being tested
+		if t.level == route.Opportunistic && t.tls.Source == "MTA-STS" && len(t.tls.Names) > 0 { // a policy that is being tested
 			state, _ := client.TLS()
 			judged = c.verify(&t.tls, state)
 		}

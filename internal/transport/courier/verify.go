@@ -40,7 +40,11 @@ func (c *Courier) verify(policy *route.TLS, state tls.ConnectionState) error {
 	for _, cert := range chain[1:] {
 		between.AddCert(cert)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: c.o.Roots, Intermediates: between, CurrentTime: c.o.Clock.Now()})
+	roots := c.o.Roots
+	if policy.Roots != nil {
+		roots = policy.Roots
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: c.o.Clock.Now()})
 	if err != nil {
 		return err
 	}

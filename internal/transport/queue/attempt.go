@@ -25,7 +25,7 @@ func messageTx(ctx context.Context, tx *db.Tx, m ID) (*stock, error) {
 	s := &stock{id: m}
 	var from string
 	var needs, queued int64
-	err := tx.QueryRow(ctx, selectMessage, int64(m)).Scan(&s.Organization, &s.Trace, &from, &s.ID, &s.Return, &needs, &queued, &s.size, &s.ref)
+	err := tx.QueryRow(ctx, selectMessage, int64(m)).Scan(&s.Organization, &s.Trace, &from, &s.ID, &s.Return, &needs, &s.About, &queued, &s.size, &s.ref)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +39,7 @@ type claim struct {
 	stock
 	deliveries []delivery
 	noBody     bool
+	lost       bool // the message is not there
 }
 
 // delivery is one recipient of a claim.
@@ -58,6 +59,8 @@ func (q *Queue) attempt(ctx context.Context, a *attempt) {
 		q.Log.ErrorContext(ctx, "a queued message could not be read; trying again", "message", a.m, "error", err)
 		_ = q.Clock.Sleep(ctx, pause) // the lane is due still, and looked at again
 	case err != nil:
+	case c.lost && len(c.deliveries) > 0:
+		q.bury(ctx, a)
 	case len(c.deliveries) > 0:
 		q.conclude(ctx, a, c, q.offer(ctx, a, c))
 	case q.schedule.ending(a): // what was found there is held or gone
@@ -68,19 +71,37 @@ func (q *Queue) attempt(ctx context.Context, a *attempt) {
 	}
 }
 
+// bury removes the deliveries of a message that is missing; otherwise they were due for ever.
+func (q *Queue) bury(ctx context.Context, a *attempt) {
+	err := q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error { return q.orphansTx(ctx, tx, a.m) })
+	if err != nil && ctx.Err() == nil {
+		q.Log.ErrorContext(ctx, "the deliveries of a message that is missing could not be removed; trying again", "message", a.m, "error", err)
+		_ = q.Clock.Sleep(ctx, pause)
+	}
+}
+
 // claim reads what there is to do now.
 func (q *Queue) claim(ctx context.Context, a *attempt) (*claim, error) {
 	var c *claim
 	err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		c = &claim{}
-		s, err := messageTx(ctx, tx, a.m)
-		if errors.Is(err, sql.ErrNoRows) {
+		now := q.Clock.Now().UnixMicro()
+		// Who looked may have done so before it was written down that the destination is down.
+		var notBefore int64
+		err := tx.QueryRow(ctx, selectNotBefore, a.lane).Scan(&notBefore)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && notBefore > now {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		c.stock = *s
+		s, err := messageTx(ctx, tx, a.m)
+		if c.lost = errors.Is(err, sql.ErrNoRows); !c.lost {
+			if err != nil {
+				return err
+			}
+			c.stock = *s
+		}
 		err = forRows(ctx, tx, func(row scanner) error {
 			d := delivery{to: Recipient{Route: a.site.to.Route}}
 			var to string
@@ -88,8 +109,8 @@ func (q *Queue) claim(ctx context.Context, a *attempt) (*claim, error) {
 			d.to.Address = address(to)
 			c.deliveries = append(c.deliveries, d)
 			return err
-		}, selectClaim, int64(a.m), a.lane, q.Clock.Now().UnixMicro(), q.Limits.Recipients)
-		if err != nil || len(c.deliveries) == 0 || c.ref != "" {
+		}, selectClaim, int64(a.m), a.lane, now, q.Limits.Recipients)
+		if err != nil || len(c.deliveries) == 0 || c.ref != "" || c.lost {
 			return err
 		}
 		c.data, err = bodyTx(ctx, tx, a.m)
@@ -101,12 +122,17 @@ func (q *Queue) claim(ctx context.Context, a *attempt) (*claim, error) {
 	return c, err
 }
 
-// offer hands the message to the courier. There is one outcome for each delivery, whatever happens.
+// leastRate is how many bytes a second another server must take.
+const leastRate = 16 << 10
+
+// offer hands the message to the courier, for a bounded time. There is one outcome for each delivery, whatever happens.
 func (q *Queue) offer(ctx context.Context, a *attempt, c *claim) []Outcome {
 	m := &Message{Envelope: c.Envelope, Recipients: make([]Recipient, len(c.deliveries)), Queued: c.queued, Size: c.size}
 	for i, d := range c.deliveries {
 		m.Recipients[i] = d.to
 	}
+	limited, cancel := context.WithTimeout(ctx, q.Limits.Attempt+time.Duration(c.size)*time.Second/leastRate)
+	defer cancel()
 	var outcomes []Outcome
 	err := q.guard(ctx, "an attempt", func() error {
 		if c.noBody {
@@ -118,7 +144,7 @@ func (q *Queue) offer(ctx context.Context, a *attempt, c *claim) []Outcome {
 		}
 		defer body.Close() // it was only read
 		m.Body = body
-		outcomes = q.Courier.Deliver(ctx, a.site.to, m)
+		outcomes = q.Courier.Deliver(limited, a.site.to, m)
 		if len(outcomes) != len(c.deliveries) {
 			return fmt.Errorf("the courier gave %d outcomes for %d recipients", len(outcomes), len(c.deliveries))
 		}
@@ -130,8 +156,11 @@ func (q *Queue) offer(ctx context.Context, a *attempt, c *claim) []Outcome {
 	for len(outcomes) < len(c.deliveries) {
 		outcomes = append(outcomes, Outcome{Status: "4.3.0", Reply: "The message could not be sent because of an error of the server that sends it."})
 	}
-	for i := range outcomes {
-		outcomes[i] = outcomes[i].clean()
+	for i, o := range outcomes {
+		if o == (Outcome{}) && ctx.Err() == nil && limited.Err() != nil {
+			o = Outcome{Status: "4.4.1", Reply: "The attempt took too long.", Down: true}
+		}
+		outcomes[i] = o.clean()
 	}
 	return outcomes
 }
@@ -150,10 +179,15 @@ type ending struct {
 	holdUntil int64
 	retries   map[int64]int64
 	settle    bool
+	// mute leaves Record out, which failed too often.
+	mute bool
 }
 
+// maxRecords is how often Record may fail before the end of an attempt is written without it.
+const maxRecords = 3
+
 // conclude records the outcomes in one transaction. It goes on trying until that is done: what another server took must not be
-// offered to it again. Only when ctx is over it gives up in the end.
+// offered to it again. Only when ctx is over it gives up in the end, but not because of Record.
 func (q *Queue) conclude(ctx context.Context, a *attempt, c *claim, outcomes []Outcome) {
 	now := q.Clock.Now()
 	e := &ending{claim: c, a: a, outcomes: outcomes, now: now, cut: ctx.Err() != nil, retries: map[int64]int64{}}
@@ -171,13 +205,15 @@ func (q *Queue) conclude(ctx context.Context, a *attempt, c *claim, outcomes []O
 	if !e.cut {
 		e.verdict = q.schedule.judge(a, down, success)
 	}
+	if e.verdict != (verdict{}) {
+		defer q.schedule.reopen(a.site)
+	}
 	if e.verdict.failures > 0 {
 		e.holdUntil = now.Add(q.wait(e.verdict.failures)).UnixMicro()
-		defer q.schedule.reopen(a.site)
 	}
 	e.settle = q.schedule.ending(a)
 
-	next := int64(never)
+	next, unheard := int64(never), 0
 	for try := 0; ; try++ {
 		err := q.DB.Write(context.WithoutCancel(ctx), func(ctx context.Context, tx *db.Tx) (err error) {
 			next, err = q.endTx(ctx, tx, e)
@@ -187,7 +223,13 @@ func (q *Queue) conclude(ctx context.Context, a *attempt, c *claim, outcomes []O
 			break
 		}
 		q.Log.ErrorContext(ctx, "what became of a queued message could not be written down; trying again", "message", c.id, "trace", c.Trace, "error", err)
-		if ctx.Err() != nil && try >= 3 {
+		if errors.As(err, &recordError{}) {
+			if unheard++; unheard == maxRecords {
+				q.Log.ErrorContext(ctx, "what became of a queued message is written down without being recorded elsewhere", "message", c.id, "trace", c.Trace)
+				e.mute = true
+				continue
+			}
+		} else if ctx.Err() != nil && try >= 3 {
 			return
 		}
 		_ = q.Clock.Sleep(ctx, pause) // when it ends early, ctx is over
@@ -195,9 +237,6 @@ func (q *Queue) conclude(ctx context.Context, a *attempt, c *claim, outcomes []O
 	a.settled, a.next, a.more = e.settle, next, len(c.deliveries) == q.Limits.Recipients
 	if e.verdict.failures > 0 {
 		q.schedule.expect(e.holdUntil, now.UnixMicro())
-	}
-	if e.verdict.recover {
-		q.schedule.poke()
 	}
 }
 
@@ -236,6 +275,10 @@ func (q *Queue) endTx(ctx context.Context, tx *db.Tx, e *ending) (next int64, er
 
 // outcomeTx writes what became of one recipient and returns by how much the message's count goes down.
 func (q *Queue) outcomeTx(ctx context.Context, tx *db.Tx, e *ending, d *delivery, o *Outcome) (gone int64, err error) {
+	record := q.recordTx
+	if e.mute {
+		record = q.rememberTx
+	}
 	happened := &Event{Envelope: e.Envelope, Message: e.id, Recipient: d.to, Outcome: *o, At: e.now, Attempts: int(d.attempts) + 1}
 	if o.Result == Deferred {
 		if e.cut {
@@ -247,7 +290,7 @@ func (q *Queue) outcomeTx(ctx context.Context, tx *db.Tx, e *ending, d *delivery
 		}
 		happened.Kind = Attempted
 		tx.OnCommit(func() { q.counts.deferred.Add(1) })
-		return 0, q.recordTx(ctx, tx, happened)
+		return 0, record(ctx, tx, happened)
 	}
 	n, err := tx.Exec(ctx, deleteDelivery, d.id)
 	if err != nil {
@@ -262,7 +305,7 @@ func (q *Queue) outcomeTx(ctx context.Context, tx *db.Tx, e *ending, d *delivery
 	}
 	if n == 0 { // an operator dropped it meanwhile; that it was delivered all the same is still to be known
 		if o.Result == Delivered {
-			err = q.recordTx(ctx, tx, happened)
+			err = record(ctx, tx, happened)
 		}
 		return 0, err
 	}
@@ -271,7 +314,7 @@ func (q *Queue) outcomeTx(ctx context.Context, tx *db.Tx, e *ending, d *delivery
 		count = &q.counts.delivered
 	}
 	tx.OnCommit(func() { count.Add(1) })
-	if err := q.recordTx(ctx, tx, happened); err != nil {
+	if err := record(ctx, tx, happened); err != nil {
 		return 0, err
 	}
 	gone = 1

@@ -124,19 +124,23 @@ func (q *Queue) sweep(ctx context.Context) error {
 
 // removeGarbage removes the bytes first and the rows that name them last, so that a crash in between repeats it.
 func (q *Queue) removeGarbage(ctx context.Context, refs []string) error {
+	var failed error
+	var removed []string
 	for _, ref := range refs {
 		if err := q.Blobs.Delete(ctx, ref); err != nil {
-			return fmt.Errorf("remove %s: %w", ref, err)
+			failed = errors.Join(failed, fmt.Errorf("remove %s: %w", ref, err))
+			continue
 		}
+		removed = append(removed, ref)
 	}
-	return q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, ref := range refs {
+	return errors.Join(failed, q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		for _, ref := range removed {
 			if _, err := tx.Exec(ctx, deleteUpload, 0, ref); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
+	}))
 }
 
 // bodyOf is a message's bytes, open for reading.

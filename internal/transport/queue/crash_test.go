@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	checks, given := flag.Lookup("rapid.checks"), false
 	flag.Visit(func(f *flag.Flag) { given = given || f == checks })
 	if !given { // make soak asks for many
-		if err := flag.Set(checks.Name, "20"); err != nil {
+		if err := flag.Set(checks.Name, "8"); err != nil {
 			panic(err)
 		}
 	}

@@ -78,6 +78,7 @@ func (q *Queue) lookFor(ctx context.Context, k *lookKind, now int64) error {
 	for wrapped := k.cursor < 0; ; {
 		var found []foundLane
 		var idle, orgs []int64
+		reopened := q.schedule.reopenings()
 		err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 			found, idle = nil, nil
 			if orgs, err = keys(ctx, tx, k.turns, k.cursor, now, turnsPage); err != nil {
@@ -94,6 +95,9 @@ func (q *Queue) lookFor(ctx context.Context, k *lookKind, now int64) error {
 		})
 		if err != nil {
 			return err
+		}
+		for i := range found {
+			found[i].reopened = reopened
 		}
 		q.schedule.letIn(found)
 		if err := q.settle(ctx, idle); err != nil {

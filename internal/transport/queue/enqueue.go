@@ -59,7 +59,7 @@ func (q *Queue) EnqueueTx(ctx context.Context, tx *db.Tx, p *Prepared, e Envelop
 
 func (q *Queue) insertMessageTx(ctx context.Context, tx *db.Tx, m ID, p *Prepared, e *Envelope, recipients int, now time.Time) error {
 	_, err := tx.Exec(ctx, insertMessage, int64(m), e.Organization, clean(e.Trace, 0), stored(e.From), clean(e.ID, 0), int64(e.Return), e.needs(),
-		now.UnixMicro(), p.size, p.ref, int64(recipients))
+		append([]byte{}, e.About...), now.UnixMicro(), p.size, p.ref, int64(recipients))
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,11 @@ func (q *Queue) closeTx(ctx context.Context, tx *db.Tx, m ID, n int64) error {
 	}
 	var pending int64
 	var ref string
-	if err := tx.QueryRow(ctx, countDown, int64(m), n).Scan(&pending, &ref); err != nil {
+	err := tx.QueryRow(ctx, countDown, int64(m), n).Scan(&pending, &ref)
+	if errors.Is(err, sql.ErrNoRows) {
+		return q.orphansTx(ctx, tx, m)
+	}
+	if err != nil {
 		return fmt.Errorf("count what is left of message %d: %w", m, err)
 	}
 	if pending > 0 {
@@ -137,7 +141,7 @@ func (q *Queue) closeTx(ctx context.Context, tx *db.Tx, m ID, n int64) error {
 		return err
 	}
 	tx.OnCommit(func() { ring(q.bells.keep) })
-	_, err := tx.Exec(ctx, insertUpload, 0, ref)
+	_, err = tx.Exec(ctx, insertUpload, 0, ref)
 	return err
 }
 

@@ -9,8 +9,32 @@ import (
 	"github.com/pennypost/pennypost/internal/id"
 )
 
+// recordError is a failure of Options.Record.
+type recordError struct{ error }
+
+func (e recordError) Unwrap() error { return e.error }
+
 // recordTx remembers an event and hands it to Record.
 func (q *Queue) recordTx(ctx context.Context, tx *db.Tx, e *Event) error {
+	if err := q.rememberTx(ctx, tx, e); err != nil {
+		return err
+	}
+	return q.handTx(ctx, tx, e)
+}
+
+// handTx hands an event to Record.
+func (q *Queue) handTx(ctx context.Context, tx *db.Tx, e *Event) error {
+	if q.Record == nil {
+		return nil
+	}
+	if err := q.Record(ctx, tx, *e); err != nil {
+		return recordError{err}
+	}
+	return nil
+}
+
+// rememberTx writes an event into the history.
+func (q *Queue) rememberTx(ctx context.Context, tx *db.Tx, e *Event) error {
 	e.Outcome = e.Outcome.clean()
 	v, r, o := &e.Envelope, &e.Recipient, &e.Outcome
 	_, err := tx.Exec(ctx, insertHistory, e.At.UnixMicro(), id.Key(), v.Organization, clean(v.Trace, 0), int64(e.Message), int64(e.Kind), e.Attempts,
@@ -19,10 +43,7 @@ func (q *Queue) recordTx(ctx context.Context, tx *db.Tx, e *Event) error {
 	if err != nil {
 		return fmt.Errorf("remember what happened to message %d: %w", e.Message, err)
 	}
-	if q.Record == nil {
-		return nil
-	}
-	return q.Record(ctx, tx, *e)
+	return nil
 }
 
 // maxTrace bounds how many events of one trace are returned.

@@ -22,13 +22,13 @@ func (q *Queue) keep(ctx context.Context) {
 	var pruned time.Time
 	for ctx.Err() == nil {
 		next, err := q.alarms(ctx)
-		if err == nil {
-			err = q.sweep(ctx)
-		}
-		if now := q.Clock.Now(); err == nil && now.Sub(pruned) >= pruneEvery {
-			if err = q.prune(ctx); err == nil {
+		err = errors.Join(err, q.sweep(ctx)) // what fails stops nothing else
+		if now := q.Clock.Now(); now.Sub(pruned) >= pruneEvery {
+			e := q.prune(ctx)
+			if e == nil {
 				pruned = now
 			}
+			err = errors.Join(err, e)
 		}
 		if err != nil && ctx.Err() == nil {
 			q.Log.ErrorContext(ctx, "the queue's upkeep failed; trying again", "error", err)
@@ -44,9 +44,11 @@ type alarm struct {
 	run
 }
 
-// alarms does what is to be done about deliveries whose time has come, and returns when there is more.
+// alarms does what is to be done about deliveries whose time has come, and returns when there is more. What fails waits for the next
+// look.
 func (q *Queue) alarms(ctx context.Context) (next int64, err error) {
 	var last alarm
+	busy := false // some are being attempted
 	for {
 		var page []alarm
 		var at sql.NullInt64
@@ -62,27 +64,39 @@ func (q *Queue) alarms(ctx context.Context) (next int64, err error) {
 			if err != nil || len(page) > 0 {
 				return err
 			}
-			return tx.QueryRow(ctx, selectNextAlarm).Scan(&at)
+			return tx.QueryRow(ctx, selectNextAlarm, now).Scan(&at)
 		})
 		if err != nil {
 			return never, err
 		}
 		if len(page) == 0 {
-			if !at.Valid {
-				return never, nil
+			soon := q.Clock.Now().Add(time.Second).UnixMicro()
+			switch {
+			case busy: // looked at when that may be over
+				return soon, nil
+			case at.Valid:
+				return max(at.Int64, soon), nil
 			}
-			// What runs now is looked at when it may be over.
-			return max(at.Int64, q.Clock.Now().Add(time.Second).UnixMicro()), nil
+			return never, nil
 		}
 		last = page[len(page)-1]
-		if err := q.alarmPage(ctx, page); err != nil {
+		passed, err := q.alarmPage(ctx, page)
+		if err != nil && ctx.Err() != nil {
 			return never, err
 		}
+		if err != nil { // one of them is bad
+			for _, a := range page {
+				if _, err := q.alarmPage(ctx, []alarm{a}); err != nil && ctx.Err() == nil {
+					q.Log.ErrorContext(ctx, "nothing could be done about a delivery whose time has come; trying again later", "delivery", a.delivery, "message", a.m, "error", err)
+				}
+			}
+		}
+		busy = busy || passed
 	}
 }
 
-// alarmPage does what is to be done about deliveries, but those that are being attempted.
-func (q *Queue) alarmPage(ctx context.Context, page []alarm) error {
+// alarmPage does what is to be done about deliveries, but those that are being attempted, and reports whether there are such.
+func (q *Queue) alarmPage(ctx context.Context, page []alarm) (busy bool, err error) {
 	seized := map[run]bool{}
 	defer func() {
 		for r, ours := range seized {
@@ -101,11 +115,12 @@ func (q *Queue) alarmPage(ctx context.Context, page []alarm) error {
 		if ours {
 			deliveries, lanes = append(deliveries, a.delivery), append(lanes, a.lane)
 		}
+		busy = busy || !ours
 	}
 	if len(deliveries) == 0 {
-		return nil
+		return busy, nil
 	}
-	err := q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err = q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		return removalsTx(ctx, tx, lanes, func(stocks stocks) error {
 			for _, d := range deliveries {
 				if err := q.alarmTx(ctx, tx, stocks, d); err != nil {
@@ -116,7 +131,7 @@ func (q *Queue) alarmPage(ctx context.Context, page []alarm) error {
 		})
 	})
 	q.schedule.poke() // lanes may have other times now
-	return err
+	return busy, err
 }
 
 // removalsTx runs fn, which may remove deliveries of the lanes, with the lanes locked, and settles them.
@@ -139,9 +154,13 @@ func removalsTx(ctx context.Context, tx *db.Tx, lanes []int64, fn func(stocks) e
 // stocks are the messages that a transaction has read.
 type stocks map[ID]*stock
 
+// get reads a message, once; nil where it is gone.
 func (s stocks) get(ctx context.Context, tx *db.Tx, m ID) (*stock, error) {
 	if s[m] == nil {
 		read, err := messageTx(ctx, tx, m)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -193,13 +212,19 @@ func (q *Queue) alarmTx(ctx context.Context, tx *db.Tx, known stocks, id int64) 
 	if err != nil {
 		return err
 	}
+	if m == nil {
+		return q.orphansTx(ctx, tx, w.message)
+	}
 	report := &Report{Recipient: w.to, Action: ActionDelayed, Outcome: w.outcome, Tried: fromMicros(w.tried), Until: fromMicros(w.expires)}
 	if now.UnixMicro() >= w.expires {
 		report.Action = ActionFailed
-		tx.OnCommit(func() { q.counts.expired.Add(1) })
-		return q.removeTx(ctx, tx, m, w, Expired, report, now)
+		removed, err := q.removeTx(ctx, tx, m, w, Expired, report, now)
+		if removed {
+			tx.OnCommit(func() { q.counts.expired.Add(1) })
+		}
+		return err
 	}
-	if _, err := tx.Exec(ctx, silenceAlarm, id); err != nil {
+	if n, err := tx.Exec(ctx, silenceAlarm, id); err != nil || n == 0 {
 		return err
 	}
 	if !m.owed(w.to.Notify, OnDelay) {
@@ -211,25 +236,42 @@ func (q *Queue) alarmTx(ctx context.Context, tx *db.Tx, known stocks, id int64) 
 	return q.reportTx(ctx, tx, m.id, id, report, w.attempts, now)
 }
 
-// removeTx ends a delivery without an attempt. A nil report tells nobody.
-func (q *Queue) removeTx(ctx context.Context, tx *db.Tx, m *stock, w *waiting, kind EventKind, report *Report, now time.Time) error {
-	if _, err := tx.Exec(ctx, deleteDelivery, w.id); err != nil {
-		return err
-	}
-	e := &Event{Envelope: m.Envelope, Message: m.id, Recipient: w.to, Kind: kind, Outcome: w.outcome, At: now, Attempts: int(w.attempts)}
-	if err := q.recordTx(ctx, tx, e); err != nil {
-		return err
-	}
-	old, err := tx.Exec(ctx, deleteOldReport, int64(m.id), w.id) // of a delay
+// orphansTx removes what a message that is gone left behind, which nothing but a fault can: nobody could deliver or tell it.
+func (q *Queue) orphansTx(ctx context.Context, tx *db.Tx, m ID) error {
+	deliveries, err := tx.Exec(ctx, deleteOrphans, int64(m))
 	if err != nil {
 		return err
 	}
-	gone := 1 + old
+	reports, err := tx.Exec(ctx, deleteOrphanReports, int64(m))
+	if deliveries+reports > 0 {
+		tx.OnCommit(func() {
+			q.Log.Error("a queued message is missing; what was to be done with it is removed", "message", m, "deliveries", deliveries, "reports", reports)
+		})
+	}
+	return err
+}
+
+// removeTx ends a delivery without an attempt, and reports whether it was there still: the end of an attempt, which locks no more than
+// it must, may have come between. A nil report tells nobody.
+func (q *Queue) removeTx(ctx context.Context, tx *db.Tx, m *stock, w *waiting, kind EventKind, report *Report, now time.Time) (removed bool, err error) {
+	n, err := tx.Exec(ctx, deleteDelivery, w.id)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	e := &Event{Envelope: m.Envelope, Message: m.id, Recipient: w.to, Kind: kind, Outcome: w.outcome, At: now, Attempts: int(w.attempts)}
+	if err := q.recordTx(ctx, tx, e); err != nil {
+		return false, err
+	}
+	old, err := tx.Exec(ctx, deleteOldReport, int64(m.id), w.id) // of a delay
+	if err != nil {
+		return false, err
+	}
+	gone := n + old
 	if report != nil && m.owed(w.to.Notify, OnFailure) {
 		gone--
 		if err := q.reportTx(ctx, tx, m.id, w.id, report, w.attempts, now); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return q.closeTx(ctx, tx, m.id, gone)
+	return true, q.closeTx(ctx, tx, m.id, gone)
 }

@@ -21,6 +21,8 @@ const (
 const (
 	// manageBatch is how many entries one transaction changes.
 	manageBatch = 100
+	// grace is how many first waits an entry has at least when it is released: its time goes on while it is held.
+	grace = 60
 	// findPage is how many entries one snapshot reads.
 	findPage = 500
 )
@@ -136,9 +138,13 @@ func (q *Queue) Hold(ctx context.Context, f Filter) (int, error) {
 // Release ends what Hold began.
 func (q *Queue) Release(ctx context.Context, f Filter) (int, error) {
 	n, err := q.change(ctx, f, func(ctx context.Context, tx *db.Tx, m *stock, w *waiting, now time.Time) (bool, error) {
-		return q.stateTx(ctx, tx, m, w, stateWaits, Released, now)
+		done, err := q.stateTx(ctx, tx, m, w, stateWaits, Released, now)
+		if done && err == nil {
+			_, err = tx.Exec(ctx, prolong, w.id, now.Add(grace*q.Limits.FirstRetry).UnixMicro())
+		}
+		return done, err
 	})
-	ring(q.bells.keep) // their time may be over
+	ring(q.bells.keep) // the time for a report may be over
 	return n, err
 }
 
@@ -146,7 +152,7 @@ func (q *Queue) stateTx(ctx context.Context, tx *db.Tx, m *stock, w *waiting, st
 	if w.state == state {
 		return false, nil
 	}
-	if _, err := tx.Exec(ctx, setState, w.id, state); err != nil {
+	if n, err := tx.Exec(ctx, setState, w.id, state); err != nil || n == 0 {
 		return false, err
 	}
 	return true, q.operatedTx(ctx, tx, m, w, kind, now)
@@ -160,7 +166,7 @@ func (q *Queue) operatedTx(ctx context.Context, tx *db.Tx, m *stock, w *waiting,
 // Retry makes entries due now.
 func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
 	return q.change(ctx, f, func(ctx context.Context, tx *db.Tx, m *stock, w *waiting, now time.Time) (bool, error) {
-		if _, err := tx.Exec(ctx, makeDue, w.id, now.UnixMicro()); err != nil {
+		if n, err := tx.Exec(ctx, makeDue, w.id, now.UnixMicro()); err != nil || n == 0 {
 			return false, err
 		}
 		if _, err := tx.Exec(ctx, freeLane, w.lane); err != nil {
@@ -180,8 +186,16 @@ func (q *Queue) Drop(ctx context.Context, f Filter, bounce bool) (int, error) {
 				Outcome: Outcome{Result: Failed, Status: "5.0.0", Reply: "An administrator removed the message from the queue."},
 			}
 		}
+		removed, err := q.removeTx(ctx, tx, m, w, Dropped, report, now)
+		if !removed || err != nil {
+			return false, err
+		}
 		tx.OnCommit(func() { q.counts.dropped.Add(1) })
-		return true, q.removeTx(ctx, tx, m, w, Dropped, report, now)
+		if bounce { // who counts bounces hears of this one, too; the history has that it was dropped
+			e := &Event{Envelope: m.Envelope, Message: m.id, Recipient: w.to, Kind: Bounced, Outcome: report.Outcome, At: now, Attempts: int(w.attempts)}
+			err = q.handTx(ctx, tx, e)
+		}
+		return true, err
 	})
 }
 
@@ -229,6 +243,9 @@ func (q *Queue) changeBatch(ctx context.Context, list []found, newest int64, fn 
 				m, err := known.get(ctx, tx, w.message)
 				if err != nil {
 					return err
+				}
+				if m == nil {
+					continue
 				}
 				done, err := fn(ctx, tx, m, w, now)
 				if err != nil {

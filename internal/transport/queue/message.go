@@ -21,8 +21,10 @@ type Envelope struct {
 	Return Return
 	// RequireTLS keeps the message off connections without verified TLS (RFC 8689).
 	RequireTLS bool
-	// SMTPUTF8 says that an address or a header field is beyond ASCII (RFC 6531).
+	// SMTPUTF8 says that an address or a header field may be beyond ASCII (RFC 6531).
 	SMTPUTF8 bool
+	// About is what who enqueued the message wants back in Options.Record: a few hundred bytes that the queue does not read.
+	About []byte
 }
 
 // Return is how much of the message its sender wants back.

@@ -86,11 +86,10 @@ func drawPlan(r *rapid.T) modelPlan {
 
 // fate is what the model knows of one recipient.
 type fate struct {
-	message ID
-	org     int64
-	null    bool
-	to      Recipient
-	queued  time.Time
+	org    int64
+	null   bool
+	to     Recipient
+	queued time.Time
 	// earliest is when it may be tried again; running that it is now.
 	earliest time.Time
 	attempts int64
@@ -110,7 +109,6 @@ type model struct {
 	mu       sync.Mutex
 	fates    map[string]*fate // by trace and address
 	messages []string         // traces, in the order of sending
-	ids      map[string]ID
 	courses  []course
 	faults   []string
 	crashing bool
@@ -291,7 +289,7 @@ func (p modelPlan) perform(t *testing.T, o db.Options, run string) []string {
 		t.Fatal(err)
 	}
 	defer d.Close() // nothing is kept
-	m := &model{plan: p, courses: p.courses, fates: map[string]*fate{}, ids: map[string]ID{}, sites: map[string]*siteModel{}}
+	m := &model{plan: p, courses: p.courses, fates: map[string]*fate{}, sites: map[string]*siteModel{}}
 	for _, d := range modelDomains {
 		m.sites[d] = &siteModel{}
 	}

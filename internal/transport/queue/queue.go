@@ -24,7 +24,8 @@ type Options struct {
 	Log     *slog.Logger
 	Courier Courier
 	Teller  Teller
-	// Record takes each event in the transaction that makes it happen; it does no I/O and may be run more than once.
+	// Record takes each event in the transaction that makes it happen; it does no I/O and may be run more than once. What becomes of
+	// an attempt is written without it after it failed three times. A Drop that bounces is Dropped, then Bounced, which Trace leaves out.
 	Record func(ctx context.Context, tx *db.Tx, e Event) error
 	// Random is where the jitter of the schedule comes from; nil takes a seed by chance.
 	Random rand.Source
@@ -40,6 +41,7 @@ type Limits struct {
 	FirstRetry   time.Duration // wait after the first failure; doubles with each one; 1 minute
 	LastRetry    time.Duration // the longest wait; 4 hours
 	Expiry       time.Duration // how long attempts go on; 5 days
+	Attempt      time.Duration // how long an attempt may take, beside the time its message's size has at 16 KiB/s; 15 minutes
 	Delay        time.Duration // after which a sender hears of a delay, once; 4 hours, negative never
 	Gather       time.Duration // how long reports of a message wait for others, to go into one notice; 2 seconds, negative none
 	History      time.Duration // how long events are remembered; 14 days
@@ -54,6 +56,7 @@ func (l Limits) withDefaults() Limits {
 	orElse(&l.FirstRetry, time.Minute)
 	orElse(&l.LastRetry, 4*time.Hour)
 	orElse(&l.Expiry, 5*24*time.Hour)
+	orElse(&l.Attempt, 15*time.Minute)
 	if l.Delay == 0 {
 		l.Delay = 4 * time.Hour
 	}

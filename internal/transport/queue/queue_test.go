@@ -142,6 +142,24 @@ func TestADestinationThatIsDownCostsOneAttempt(t *testing.T) {
 	})
 }
 
+// A look that began before it was written down that a destination is down lets its lane in.
+func TestAStaleLookAttemptsNothing(t *testing.T) {
+	bubble(t, Limits{}, func(t *testing.T, r *rig) {
+		a := &attempt{site: &site{to: Destination{Domain: "x.example"}}}
+		a.m = r.send("x", to("a@x.example"))
+		r.ok(r.DB.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			if err := tx.QueryRow(ctx, "SELECT id FROM queue_destination").Scan(&a.lane); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, holdLanesBack, "", "x.example", time.Now().Add(time.Minute).UnixMicro(), 1, "", "", "")
+			return err
+		}))
+		if c, err := r.claim(t.Context(), a); err != nil || len(c.deliveries) != 0 {
+			t.Errorf("claimed %+v, %v", c, err)
+		}
+	})
+}
+
 func TestMailDoesNotWaitForManyDeadDestinations(t *testing.T) {
 	bubble(t, Limits{Connections: 8, Organization: 8, LastRetry: time.Minute}, func(t *testing.T, r *rig) {
 		r.Courier = courierFunc(func(ctx context.Context, to Destination, m *Message) []Outcome {
@@ -275,11 +293,24 @@ func TestHoldReleaseAndDrop(t *testing.T) {
 			t.Errorf("%d wait, %d held, %v", waiting, heldN, err)
 		}
 		r.sound()
-		// Its time is over, but who releases it wants it tried; either is right for one whose turn comes first.
+		// Its time is over, but who releases it wants it tried.
+		r.outcome = func(_ Destination, _ *Message, to Recipient) Outcome {
+			if to.Address.Local == "a" {
+				return deferred(Outcome{})
+			}
+			return Outcome{Result: Delivered}
+		}
 		if n, err := r.Release(ctx, Filter{Message: held}); n != 2 || err != nil {
 			t.Errorf("released %d, %v", n, err)
 		}
-		r.pass(time.Minute)
+		r.pass(59 * time.Minute)
+		if len(r.offers) < 5 || r.count("queue_delivery") != 1 {
+			t.Errorf("%d offers, %d recipients wait", len(r.offers), r.count("queue_delivery"))
+		}
+		r.pass(2 * time.Minute)
+		if got, want := r.Stats(), uint64(1); got.Delivered != want || got.Expired != want {
+			t.Errorf("counts %+v", got)
+		}
 		r.empty()
 	})
 }

@@ -113,7 +113,7 @@ type Manager interface {
 	List(ctx context.Context, f Filter, after int64, limit int) (entries []Entry, next int64, err error)
 	// Hold, Release, Retry and Drop act on the entries that the filter chooses now, a bounded number in each transaction, and
 	// return how many that were. Hold keeps an entry from being tried until Release; its time goes on, but it does not expire while
-	// held. Retry makes it due now, its destination too. Drop removes it, and nobody is told unless bounce is said.
+	// held, nor within the hour after Release (60 times Limits.FirstRetry). Retry makes it due now, its destination too. Drop removes it, and nobody is told unless bounce is said.
 	Hold(ctx context.Context, f Filter) (int, error)
 	Release(ctx context.Context, f Filter) (int, error)
 	Retry(ctx context.Context, f Filter) (int, error)

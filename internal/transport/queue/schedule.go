@@ -29,6 +29,8 @@ type schedule struct {
 	dirty bool
 	next  int64
 	bell  chan struct{}
+	// reopened counts what reopen did.
+	reopened uint64
 }
 
 // turn is an organisation with lanes.
@@ -53,8 +55,10 @@ type site struct {
 	failures            int64
 	// successes and downs count what was learned; an attempt compares them with what they were when it began.
 	successes, downs uint64
-	// closed while it is being written down that nothing is taken there.
+	// closed while it is being written down that nothing is taken there, or that something is again.
 	closed bool
+	// reopened is the schedule's count when it was closed last: who looked before that knows nothing of it.
+	reopened uint64
 }
 
 // run is one message on its way to one destination.
@@ -276,7 +280,7 @@ func (s *schedule) letIn(found []foundLane) {
 	defer s.mu.Unlock()
 	for _, f := range found {
 		x := s.site(f.to, f.failures)
-		if x.closed || x.lanes >= s.limits.Destination { // since it was admitted
+		if x.closed || x.reopened > f.reopened || x.lanes >= s.limits.Destination { // since it was read
 			s.dirty = s.dirty || !x.closed
 			continue
 		}
@@ -290,6 +294,7 @@ type foundLane struct {
 	to       Destination
 	failures int64
 	ready    []ID
+	reopened uint64 // the schedule's count before it was read
 }
 
 // verdict is what an attempt means for its destination.
@@ -299,7 +304,7 @@ type verdict struct {
 }
 
 // judge says what an attempt means for its destination. One that finds it down while others succeeded there, or that began before the
-// last one that found it down, says nothing new. The site is closed until reopen where it is down.
+// last one that found it down, says nothing new. The site is closed until reopen where that is to be written down.
 func (s *schedule) judge(a *attempt, down, success bool) (v verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -322,7 +327,7 @@ func (s *schedule) judge(a *attempt, down, success bool) (v verdict) {
 		v.failures = x.failures
 	}
 	if v.recover {
-		x.failures = 0
+		x.failures, x.closed = 0, true
 	}
 	return v
 }
@@ -331,12 +336,20 @@ func (s *schedule) judge(a *attempt, down, success bool) (v verdict) {
 func (s *schedule) reopen(x *site) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x.closed, s.dirty = false, true
+	s.reopened++
+	x.closed, x.reopened, s.dirty = false, s.reopened, true
 	for _, l := range s.lanes {
 		if l.site == x {
 			s.drop(l)
 		}
 	}
+}
+
+// reopenings is how often reopen was called.
+func (s *schedule) reopenings() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reopened
 }
 
 // ending reports whether the attempt is the last of its lane that is known, so that its end must settle the lane.

@@ -48,7 +48,7 @@ func TestTheSameSeedWaitsTheSame(t *testing.T) {
 func fill(s *schedule, org int64, n, m int, domain string) {
 	var found []foundLane
 	for i := range n {
-		f := foundLane{key: org*1000 + int64(i), org: org, to: Destination{Domain: fmt.Sprintf("%s%d", domain, i)}}
+		f := foundLane{key: org*1000 + int64(i), org: org, to: Destination{Domain: fmt.Sprintf("%s%d", domain, i)}, reopened: s.reopenings()}
 		for j := range m {
 			f.ready = append(f.ready, ID(org*1e6+int64(i*1000+j)))
 		}
@@ -96,7 +96,7 @@ func TestADestinationsWindow(t *testing.T) {
 	n := 0
 	more := func() {
 		n++
-		f := foundLane{key: 1, org: 1, to: x}
+		f := foundLane{key: 1, org: 1, to: x, reopened: s.reopenings()}
 		for i := range 32 {
 			f.ready = append(f.ready, ID(n*100+i))
 		}
@@ -213,5 +213,30 @@ func TestWhatALookPassedOverIsLookedAtAgain(t *testing.T) {
 	s.release(run{1, 1})
 	if dirty, _ := s.wanting(now); !dirty {
 		t.Error("nobody looks again at what was seized")
+	}
+}
+
+func TestALookFromBeforeADestinationWentDownLetsNothingIn(t *testing.T) {
+	s := newSchedule(Limits{}.withDefaults())
+	stale := foundLane{key: 2, org: 2, to: Destination{Domain: "x0"}, ready: []ID{7}, reopened: s.reopenings()}
+	fill(s, 1, 1, 1, "x")
+	a := s.begin()
+	if v := s.judge(a, true, false); v.failures != 1 {
+		t.Fatalf("judged %+v", v)
+	}
+	s.reopen(a.site)
+	s.looking()
+	s.letIn([]foundLane{stale})
+	s.end(a, 0)
+	if b := s.begin(); b != nil {
+		t.Errorf("another attempt began: %+v", b)
+	}
+	if dirty, _ := s.wanting(time.Now()); !dirty {
+		t.Error("nobody looks again")
+	}
+	stale.reopened = s.reopenings()
+	s.letIn([]foundLane{stale})
+	if s.begin() == nil {
+		t.Error("nothing began after another look")
 	}
 }

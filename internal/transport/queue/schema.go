@@ -18,6 +18,7 @@ CREATE TABLE queue_message (
   envid TEXT NOT NULL,
   ret BIGINT NOT NULL,
   needs BIGINT NOT NULL,
+  about {{.Blob}} NOT NULL,
   queued BIGINT NOT NULL,
   size BIGINT NOT NULL,
   ref TEXT NOT NULL,

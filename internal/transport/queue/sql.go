@@ -4,8 +4,8 @@ package queue
 
 // Storing.
 const (
-	insertMessage = `INSERT INTO queue_message (id, org, trace, sender, envid, ret, needs, queued, size, ref, pending)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+	insertMessage = `INSERT INTO queue_message (id, org, trace, sender, envid, ret, needs, about, queued, size, ref, pending)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 
 	insertBody = `INSERT INTO queue_body (message, data) VALUES ($1, $2)`
 
@@ -62,13 +62,19 @@ const (
 
 // Attempting, and what comes of it.
 const (
-	selectMessage = `SELECT org, trace, sender, envid, ret, needs, queued, size, ref FROM queue_message WHERE id = $1`
+	selectMessage = `SELECT org, trace, sender, envid, ret, needs, about, queued, size, ref FROM queue_message WHERE id = $1`
+
+	selectNotBefore = `SELECT not_before FROM queue_destination WHERE id = $1`
 
 	// selectClaim adds to state and due so that SQLite does not take the index on them, by which it would read all that is due there.
 	selectClaim = `SELECT id, recipient, original, notify, attempts, alarm, expires FROM queue_delivery
 		WHERE message = $1 AND destination = $2 AND state + 0 = 0 AND due + 0 <= $3 ORDER BY id LIMIT $4`
 
 	deleteDelivery = `DELETE FROM queue_delivery WHERE id = $1`
+
+	// What a message that is gone left behind belongs to nobody.
+	deleteOrphans       = `DELETE FROM queue_delivery WHERE message = $1 AND NOT EXISTS (SELECT 1 FROM queue_message WHERE id = $1)`
+	deleteOrphanReports = `DELETE FROM queue_report WHERE message = $1 AND NOT EXISTS (SELECT 1 FROM queue_message WHERE id = $1)`
 
 	deferDelivery = `UPDATE queue_delivery SET due = $2, attempts = $3, tried = $4, status = $5, reply = $6, host = $7, tls = $8 WHERE id = $1`
 
@@ -94,7 +100,7 @@ const (
 	selectAlarms = `SELECT id, message, destination, alarm FROM queue_delivery WHERE state = 0 AND alarm <= $1 AND (alarm, id) > ($2, $3)
 		ORDER BY alarm, id LIMIT $4`
 
-	selectNextAlarm = `SELECT MIN(alarm) FROM queue_delivery WHERE state = 0`
+	selectNextAlarm = `SELECT MIN(alarm) FROM queue_delivery WHERE state = 0 AND alarm > $1`
 
 	// selectDelivery has the destination's trouble beside the delivery's own.
 	selectDelivery = `SELECT d.message, d.destination, d.state, d.alarm, d.expires, d.attempts, d.tried, d.recipient, d.original, d.notify,
@@ -148,6 +154,7 @@ const (
 
 	selectNewest = `SELECT MAX(id) FROM queue_delivery`
 	setState     = `UPDATE queue_delivery SET state = $2 WHERE id = $1`
+	prolong      = `UPDATE queue_delivery SET alarm = CASE WHEN alarm >= expires THEN $2 ELSE alarm END, expires = $2 WHERE id = $1 AND expires < $2`
 	makeDue      = `UPDATE queue_delivery SET due = $2 WHERE id = $1`
 	freeLane     = `UPDATE queue_destination SET not_before = 0 WHERE id = $1`
 

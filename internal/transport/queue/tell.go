@@ -122,6 +122,9 @@ var errStale = fault.New(fault.Conflict, fault.Message, "what the sender is to b
 
 func (q *Queue) tellOf(ctx context.Context, m ID) {
 	n, err := q.news(ctx, m)
+	if err == nil && n == nil { // told meanwhile, or lost
+		err = q.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error { return q.orphansTx(ctx, tx, m) })
+	}
 	if err == nil && (n == nil || len(n.reports) == 0) {
 		return
 	}

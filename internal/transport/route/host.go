@@ -25,6 +25,8 @@ type TLS struct {
 	// Records are DANE's: at Verified, where there are any, the certificate must match one, and no root is asked. Where there are
 	// none it must lead to a root.
 	Records []TLSA
+	// Roots judge the certificate where Records do not; nil for those that all others are judged by.
+	Roots *x509.CertPool
 	// Source is who says so: "DANE", "MTA-STS" or "". MTA-STS at Opportunistic is a policy that is being tested: the certificate
 	// is judged for the TLS report, and the message goes out whatever the judgement.
 	Source string

@@ -25,8 +25,8 @@ type Mailer interface {
 	// Send makes the mail durable, as a message that is on its way, in one transaction with done; or returns an error, and is called
 	// again later. done may be run more than once and does no I/O.
 	//
-	// The message is signed with DKIM by its sender's domain, and is delivered whatever DANE or MTA-STS say of the connection: what
-	// it reports may be what would keep it back (RFC 8460 section 5.3).
+	// RFC 8460 section 5.3 wants the message signed with DKIM by its sender's domain, and delivered whatever DANE or MTA-STS say of the
+	// connection, as what it reports may be what would keep it back.
 	Send(ctx context.Context, m *Mail, done func(context.Context, *db.Tx) error) error
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
 // Password is the password of users who have one.
@@ -110,7 +111,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {

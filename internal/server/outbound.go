@@ -1,0 +1,152 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pennypost/pennypost/internal/config"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/dial"
+	"github.com/pennypost/pennypost/internal/dns"
+	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/transport/courier"
+	"github.com/pennypost/pennypost/internal/transport/queue"
+	"github.com/pennypost/pennypost/internal/transport/route"
+	"github.com/pennypost/pennypost/internal/transport/tlsrpt"
+)
+
+// keeper is the courier of a server from which no mail leaves: what was queued before waits, and comes back when its time is over.
+type keeper struct{}
+
+// Deliver takes nothing anywhere.
+func (keeper) Deliver(_ context.Context, _ queue.Destination, m *queue.Message) []queue.Outcome {
+	outcomes := make([]queue.Outcome, len(m.Recipients))
+	for i := range outcomes {
+		outcomes[i] = queue.Outcome{Status: "4.3.2", Reply: "this server is set not to send mail to others (setting outbound)", Down: true}
+	}
+	return outcomes
+}
+
+// outbound is what brings mail to other servers.
+type outbound struct {
+	queue   *queue.Queue
+	courier *courier.Courier // nil where none leaves
+	router  *route.Router
+	reports *tlsrpt.Reporter
+	jobs    *job.Runner // of reports, which wait for others' servers
+}
+
+// openOutbound wires it on the transport.
+func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blobs bodies) error {
+	options := queue.Options{DB: c.db, Blobs: blobs, Clock: c.clock, Log: c.log, Teller: c.transport, Record: c.transport.Record}
+	if settings.Outbound == "off" {
+		options.Courier = keeper{}
+		c.outbound = &outbound{queue: queue.New(options)}
+		c.queue = c.outbound.queue
+		return nil
+	}
+	gateways, err := gatewaysOf(settings)
+	if err != nil {
+		return err
+	}
+	dialer := dial.New(resolver.Net(), settings.OutboundNetworks) // strangers name the addresses
+	postmaster := "postmaster@" + settings.Hostname
+	o := &outbound{jobs: job.NewRunner(c.db, c.clock, c.log)}
+	o.reports = tlsrpt.New(tlsrpt.Options{
+		DB: c.db, Clock: c.clock, Log: c.log, Resolver: resolver, Dialer: dialer, Mailer: c.transport,
+		Organization: settings.Hostname, Contact: postmaster, From: postmaster, Random: rand.Int64N,
+	})
+	o.reports.Handle(o.jobs)
+	o.router = route.New(route.Options{
+		DB: c.db, Clock: c.clock, Log: c.log, Resolver: resolver, Dialer: dialer, Names: []string{settings.Hostname},
+		Port: uint16(settings.OutboundPort), Shuffle: rand.Shuffle, Report: o.reports.Report,
+	})
+	way := courier.Options{
+		Routes: o.router, Dialer: dialer, Hello: settings.Hostname, Clock: c.clock, Log: c.log, Gateways: gateways, Report: o.reports.Report,
+	}
+	if _, ok := gateways[settings.Outbound]; ok {
+		c.transport.Route = settings.Outbound
+	}
+	if o.courier, err = courier.New(way); err != nil {
+		return err
+	}
+	options.Courier = o.courier
+	o.queue = queue.New(options)
+	c.transport.Queue, c.queue, c.outbound = o.queue, o.queue, o
+	return nil
+}
+
+// runOutbound brings mail to other servers until ctx ends.
+func (c *core) runOutbound(ctx context.Context) error {
+	if c.outbound.courier == nil {
+		return c.outbound.queue.Run(ctx)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context) error{
+		c.outbound.queue.Run, c.outbound.router.Run, c.outbound.reports.Start, c.outbound.reports.Run, c.outbound.jobs.Run,
+	} {
+		g.Go(func() error { return part(ctx) })
+	}
+	return g.Wait()
+}
+
+// check returns one line for each inconsistency of the queue.
+func (o *outbound) check(ctx context.Context, d *db.DB) (faults []string, err error) {
+	err = d.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		faults, err = o.queue.Check(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	bodies, err := o.queue.CheckBodies(ctx)
+	return append(faults, bodies...), err
+}
+
+// gatewaysOf reads what gateways need from their files.
+func gatewaysOf(c *config.Config) (map[string]courier.Gateway, error) {
+	gateways := map[string]courier.Gateway{}
+	for name, g := range c.Gateways {
+		host, port, err := net.SplitHostPort(g.Address)
+		if err != nil {
+			return nil, fmt.Errorf("gateway.%q: address: %w", name, err)
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("gateway.%q: address: port %q: %w", name, port, err)
+		}
+		made := courier.Gateway{
+			Host: host, Port: uint16(n), Username: g.Username, Dialer: &net.Dialer{}, // the operator's own choice, wherever it is
+			Security: map[string]courier.Security{"": courier.StartTLS, "starttls": courier.StartTLS, "implicit": courier.ImplicitTLS, "none": courier.Cleartext}[g.TLS],
+		}
+		if g.PasswordFile != "" {
+			text, err := os.ReadFile(g.PasswordFile)
+			if err != nil {
+				return nil, fmt.Errorf("gateway.%q: password_file: %w", name, err)
+			}
+			if made.Secret = strings.TrimSpace(string(text)); made.Secret == "" || len(text) > maxSecret {
+				return nil, fmt.Errorf("gateway.%q: password_file: %s does not hold one line of at most %d bytes", name, g.PasswordFile, maxSecret)
+			}
+		}
+		if g.CAFile != "" {
+			text, err := os.ReadFile(g.CAFile)
+			if err != nil {
+				return nil, fmt.Errorf("gateway.%q: ca_file: %w", name, err)
+			}
+			made.Roots = x509.NewCertPool()
+			if !made.Roots.AppendCertsFromPEM(text) {
+				return nil, fmt.Errorf("gateway.%q: ca_file: %s holds no certificate in PEM", name, g.CAFile)
+			}
+		}
+		gateways[name] = made
+	}
+	return gateways, nil
+}
