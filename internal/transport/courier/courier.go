@@ -43,9 +43,8 @@ type Options struct {
 	Roots *x509.CertPool
 	Clock clock.Clock
 	Log   *slog.Logger
-	// Gateways take mail by Recipient.Route. SmartHost, where it is not nil, takes all mail that has no route.
-	Gateways  map[string]Gateway
-	SmartHost *Gateway
+	// Gateways take mail by Recipient.Route.
+	Gateways map[string]Gateway
 	// Report is told how each connection to a domain's host came to its TLS, or did not. It must not block. May be nil.
 	Report   func(ctx context.Context, s route.Session)
 	Timeouts smtpclient.Timeouts
@@ -63,11 +62,6 @@ func New(o Options) (*Courier, error) {
 	for name, g := range o.Gateways {
 		if err := g.check(); err != nil {
 			return nil, fmt.Errorf("gateway %s: %w", name, err)
-		}
-	}
-	if o.SmartHost != nil {
-		if err := o.SmartHost.check(); err != nil {
-			return nil, fmt.Errorf("smart host: %w", err)
 		}
 	}
 	c := &Courier{o: o}
@@ -100,15 +94,11 @@ type target struct {
 
 // targets are the addresses to try, in order.
 func (c *Courier) targets(ctx context.Context, to queue.Destination) ([]target, *trouble) {
-	g := c.o.SmartHost
 	if to.Route != "" {
-		named, ok := c.o.Gateways[to.Route]
+		g, ok := c.o.Gateways[to.Route]
 		if !ok {
 			return nil, &trouble{status: "4.3.5", text: "the gateway " + to.Route + " is not set up", down: true}
 		}
-		g = &named
-	}
-	if g != nil {
 		return []target{g.target(to.Route)}, nil
 	}
 	hosts, err := c.o.Routes.Hosts(ctx, to.Domain)

@@ -22,9 +22,8 @@
 // REQUIRETLS (RFC 8689) goes to hosts whose names are vouched for (Verified) and who offer it themselves. Where no host is left the message
 // fails with 5.7.30.
 //
-// Gateways and the smart host are named by hand, so their certificates are always verified by their name. What is wrong with the
-// arrangement between us and them (connection, TLS, signing in, 530 and 535) defers: somebody will set it right, and no sender could. A
-// recipient's own route goes before the smart host: it was chosen for that recipient. The guarded dialer stands between an organisation's
+// Gateways are named by hand, so their certificates are always verified by their name. What is wrong with the
+// arrangement between us and them (connection, TLS, signing in, 530 and 535) defers: somebody will set it right, and no sender could. The guarded dialer stands between an organisation's
 // gateway and the server's own network; a gateway of the operator's may have another dialer.
 //
 // An address that the guarded dialer refuses is a permanent failure (5.4.4) where no host has a better one: waiting won't move it.

@@ -101,22 +101,6 @@ func TestGatewayInAPrivateNetwork(t *testing.T) {
 	want(t, w.through(), queue.Delivered, "2.0.0", "10.0.0.1", "TLSv1.3 verified", false, "taken")
 }
 
-func TestSmartHostTakesAllMailWithoutARoute(t *testing.T) {
-	a := smtptest.NewAuthority(t)
-	smart := relay
-	smart.Host = "smart.test"
-	w := newWorld(t, func(o *Options) {
-		o.Roots, o.SmartHost, o.Gateways = a.Pool, &smart, map[string]Gateway{"relay": relay}
-	})
-	for name, script := range map[string]string{"smart.test": startTLS + relayTLS + signIn + accepts + quit, "relay.test": startTLS + relayTLS + signIn + accepts + quit} {
-		s := smtptest.Serve(t, a.Server(false, name), script)
-		t.Cleanup(w.courier.Close)
-		w.listeners[name+":587"] = s.Addr
-	}
-	want(t, w.deliver(), queue.Delivered, "2.0.0", "smart.test", "TLSv1.3 verified", false, "taken")
-	want(t, w.through(), queue.Delivered, "2.0.0", "relay.test", "TLSv1.3 verified", false, "taken")
-}
-
 func TestGatewaysThatCannotBe(t *testing.T) {
 	for _, g := range []Gateway{
 		{},
@@ -132,9 +116,6 @@ func TestGatewaysThatCannotBe(t *testing.T) {
 	} {
 		if _, err := New(Options{Gateways: map[string]Gateway{"g": g}}); err == nil {
 			t.Errorf("%+v is a gateway", g)
-		}
-		if _, err := New(Options{SmartHost: &g}); err == nil {
-			t.Errorf("%+v is a smart host", g)
 		}
 	}
 }

@@ -35,18 +35,6 @@ func (q *Queue) Prepare(ctx context.Context, body []byte) (*Prepared, error) {
 	return q.upload(ctx, bytes.NewReader(body), int64(len(body)))
 }
 
-// PrepareFrom is Prepare for a message that r gives, of exactly size bytes.
-func (q *Queue) PrepareFrom(ctx context.Context, r io.Reader, size int64) (*Prepared, error) {
-	if size > q.Limits.Inline {
-		return q.upload(ctx, r, size)
-	}
-	data := make([]byte, size)
-	if _, err := io.ReadFull(r, data); err != nil {
-		return nil, fmt.Errorf("read a message of %d bytes: %w", size, err)
-	}
-	return &Prepared{queue: q, data: data, size: size}, nil
-}
-
 // upload writes a row that names the bytes, then the bytes: a crash in between leaves the row, by which they are found.
 func (q *Queue) upload(ctx context.Context, r io.Reader, size int64) (*Prepared, error) {
 	p := &Prepared{queue: q, ref: fmt.Sprintf("queue/%x", id.Key()), size: size}
