@@ -197,7 +197,7 @@ func TestStartTLS(t *testing.T) {
 func TestStartTLSInjection(t *testing.T) {
 	for _, injected := range []string{`250 injected\r\n`, `250-half`, ` `} {
 		c := open(t, hello+"S: 250-mx.test\nS: 250 STARTTLS\nC= STARTTLS\nS> \"220 go ahead\\r\\n"+injected+"\"\nEND")
-		err := c.StartTLS(t.Context(), &tls.Config{InsecureSkipVerify: true})
+		err := c.StartTLS(t.Context(), &tls.Config{InsecureSkipVerify: true}) // so that no certificate is what keeps it from TLS
 		wantError(t, err, "STARTTLS", 0, false)
 		if !errors.Is(err, ErrInjected) {
 			t.Error(err)
@@ -232,6 +232,7 @@ func TestHandshakeThatFails(t *testing.T) {
 		c.Close()
 	}
 	s := smtptest.Serve(t, nil, "FAIL")
+	// It never comes to a certificate.
 	_, err := New(t.Context(), tls.Client(connection(t, s), &tls.Config{InsecureSkipVerify: true}), options())
 	wantError(t, err, Handshake, 0, false)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -223,7 +224,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 func TestContextThatEnds(t *testing.T) {
 	w := newWorld(t, nil)
 	w.host("mx.test", "192.0.2.1", route.TLS{}, nil, offers+"C: MAIL\nHANG", offers+"C: MAIL\nC: RCPT\nC: RCPT\nC: DATA\nS: 250\nS: 250\nS: 550\nHANG")
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	m := newMessage("one", "two")
 	out := w.courier.Deliver(ctx, queue.Destination{Domain: "a.test"}, m)
@@ -231,7 +232,7 @@ func TestContextThatEnds(t *testing.T) {
 	want(t, w.courier.Deliver(ctx, queue.Destination{Domain: "a.test"}, m)[0], queue.Deferred, "4.4.1", "", "", true, "took too long")
 
 	ctx, cancel = context.WithCancel(t.Context())
-	time.AfterFunc(50*time.Millisecond, cancel)
+	w.wrap = func(conn net.Conn) net.Conn { return &answered{Conn: conn, text: "550", then: cancel} }
 	out = w.courier.Deliver(ctx, queue.Destination{Domain: "a.test"}, m)
 	want(t, out[0], queue.Deferred, "4.3.2", "", "", false, "broke the attempt off")
 	want(t, out[1], queue.Failed, "5.0.0", "mx.test", "", false, "550")

@@ -46,6 +46,24 @@ type world struct {
 	listeners map[string]string // what is really dialled, by address
 	dialled   []string
 	reports   []route.Session
+	wrap      func(net.Conn) net.Conn // what is dialled; nil leaves it alone
+}
+
+// answered is a connection that calls then when all that came up to text was read and more is waited for.
+type answered struct {
+	net.Conn
+	text string
+	seen bool
+	then func()
+}
+
+func (c *answered) Read(b []byte) (int, error) {
+	if c.seen {
+		c.then()
+	}
+	n, err := c.Conn.Read(b)
+	c.seen = c.seen || strings.Contains(string(b[:n]), c.text)
+	return n, err
 }
 
 // newWorld makes a world; change may change the courier's options.
@@ -93,7 +111,11 @@ func (w *world) DialContext(ctx context.Context, network, address string) (net.C
 		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, network, listener)
+	conn, err := d.DialContext(ctx, network, listener)
+	if err == nil && w.wrap != nil {
+		conn = w.wrap(conn)
+	}
+	return conn, err
 }
 
 // host adds a host to a.test, at an address whose connections follow scripts.
