@@ -15,10 +15,11 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
-// Options is what a Transport stands on, and its limits. All but Audit, Hostname, Limits and Daily are needed.
+// Options is what a Transport stands on, and its limits. All but Audit, Hostname, Limits, Daily and what stands below them are needed.
 type Options struct {
 	DB        *db.DB
 	Directory *directory.Service
@@ -36,6 +37,16 @@ type Options struct {
 	// Queue takes messages for other servers; nil refuses them. Route is the gateway that takes them all; empty for where DNS leads.
 	Queue Outbound
 	Route string
+	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
+	Auth Checker
+	// Judged is told of each message that Auth checked and of what became of it, in the transaction that stores it; of one that is
+	// refused in a transaction of its own. It may be nil.
+	Judged func(ctx context.Context, tx *db.Tx, v *mailauth.Verdict, d mailauth.Disposition) error
+}
+
+// Checker is package mailauth's.
+type Checker interface {
+	Check(ctx context.Context, c mailauth.Client, message []byte) *mailauth.Verdict
 }
 
 // Outbound is package queue's queue.
@@ -98,6 +109,8 @@ type Sender struct {
 	Submitted bool
 	// From is the reverse-path, the zero address for messages that nobody wants an answer to.
 	From message.Address
+	// Hello is how the client calls itself.
+	Hello string
 	// Size is the size that the sender announced in bytes, 0 where it did not.
 	Size int64
 	// EnvelopeID, Return, RequireTLS and SMTPUTF8 are for who passes the message on, and for who tells the sender of it: see
