@@ -85,7 +85,7 @@ func (s *sending) run(t *testing.T) (stop func()) {
 
 func (s *sending) queued() (list []string) {
 	s.T.Helper()
-	entries, _, err := s.queue.List(s.T.Context(), queue.Filter{}, 0, 100)
+	entries, _, err := s.queue.List(s.T.Context(), queue.Filter{}, queue.Cursor{}, 100)
 	s.Must(err)
 	for _, e := range entries {
 		list = append(list, "<"+e.From+"> <"+e.Recipient+">")
