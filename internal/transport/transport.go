@@ -41,6 +41,7 @@ type Options struct {
 // Outbound is package queue's queue.
 type Outbound interface {
 	Prepare(ctx context.Context, body []byte) (*queue.Prepared, error)
+	RoomTx(ctx context.Context, tx *db.Tx, organization, size int64) error
 	EnqueueTx(ctx context.Context, tx *db.Tx, p *queue.Prepared, e queue.Envelope, to []queue.Recipient) (queue.ID, error)
 }
 
@@ -114,12 +115,14 @@ type Transaction struct {
 	organization int64 // of the user who submits the message
 	accepted     []recipient
 	targets      []target
-	remote       []queue.Recipient // those on other servers
+	remote       []queue.Recipient // those on other servers whom the sender named
+	forwards     []outgoing        // those whom addresses here lead to
 	actor        string            // address of the user who submits the message
 	reached      map[mailbox.ID]bool
-	usage        *usage            // nil where no limit of a day counts the message
-	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
-	trace        string            // of the events that are told of the message
+	sent         map[message.Address]bool // who gets it on other servers
+	usage        *usage                   // nil where no limit of a day counts the message
+	watched      map[int64]watched        // organisations that were asked for, by key; nil where nothing is told of mail
+	trace        string                   // of the events that are told of the message
 }
 
 // recipient is one who was accepted.
@@ -127,6 +130,8 @@ type recipient struct {
 	asked        queue.Recipient // what the sender said of it; groups and aliases don't change that
 	address      string
 	organization int64 // 0 for one on another server
+	passedOn     bool  // it is on another server, or leads there
+	group        bool
 }
 
 // target is a mailbox that the message goes to, and the address that led there.
@@ -139,7 +144,7 @@ type target struct {
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
 // reverse-path (Denied Address).
 func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
-	x := &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}}
+	x := &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}, sent: map[message.Address]bool{}}
 	if !s.Submitted {
 		return x, nil
 	}
@@ -170,17 +175,22 @@ func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
 func (x *Transaction) Targets() int { return len(x.targets) }
 
 // Succeeded returns those recipients of a message whom Store has served whose success the sender wants to hear of, as Add was given
-// them: none where the sender has no address, or is a stranger, who could name anybody.
-func (x *Transaction) Succeeded() (list []queue.Recipient) {
+// them: none where the sender has no address, or is a stranger, who could name anybody. expanded are groups of whose members some are
+// on other servers. One who is there itself is told of by the queue.
+func (x *Transaction) Succeeded() (delivered, expanded []queue.Recipient) {
 	if x.sender.From.IsZero() || !x.sender.Submitted {
-		return nil
+		return nil, nil
 	}
 	for _, r := range x.accepted {
-		if r.asked.Notify&queue.OnSuccess != 0 && r.organization != 0 { // of this server
-			list = append(list, r.asked)
+		switch {
+		case r.asked.Notify&queue.OnSuccess == 0:
+		case !r.passedOn:
+			delivered = append(delivered, r.asked)
+		case r.group:
+			expanded = append(expanded, r.asked)
 		}
 	}
-	return list
+	return delivered, expanded
 }
 
 // limitFault is what too many of something is answered with.
