@@ -370,6 +370,7 @@ func livesUntilDone(dir string) int {
 		return nil
 	}
 	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	ended := make(chan error)
 	go func() { ended <- q.Run(ctx) }()
 	for waiting := int64(1); waiting > 0; {
