@@ -42,6 +42,7 @@ func TestStoreOfAPreviousVersion(t *testing.T) {
 		p.isAsItWas()
 		p.hasWhatNewOnesGet(office(t, s, "fresh"))
 		p.obeysWhatIsNew()
+		harness.Eventually(t, "the domain has DKIM keys", func() bool { return p.rows("dkim_key.organization", p.Org) == 4 })
 	})
 }
 
