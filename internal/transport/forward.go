@@ -78,17 +78,17 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 	if len(copies) == 0 {
 		return nil, discard, nil
 	}
+	fields, err := x.seal(ctx, b)
+	if err != nil {
+		return nil, nil, err
+	}
 	for i := range copies {
-		fields, err := x.seal(ctx, &copies[i], b)
-		if err == nil {
-			var p *queue.Prepared
-			if p, err = t.Queue.Prepare(ctx, slices.Concat(fields, b)); err == nil {
-				prepared = append(prepared, p)
-				continue
-			}
+		p, err := t.Queue.Prepare(ctx, slices.Concat(copies[i].trace(), fields, b))
+		if err != nil {
+			discard()
+			return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for other servers; send it again")
 		}
-		discard()
-		return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for other servers; send it again")
+		prepared = append(prepared, p)
 	}
 	if x.trace == "" {
 		x.trace = id.UUID()
@@ -114,11 +114,19 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 	}, discard, nil
 }
 
-// seal returns the fields that go in front of a copy of the message for other servers. One that is passed on says for whom, by which
-// a circle is known.
-func (x *Transaction) seal(_ context.Context, c *outgoing, _ []byte) (fields []byte, err error) {
-	if c.via != "" {
-		fields = append(fields, "Delivered-To: "+c.via+"\r\n"...)
+// trace is the field by which it is known that a copy was passed on from here.
+func (o *outgoing) trace() []byte {
+	if o.via == "" {
+		return nil
 	}
-	return fields, nil
+	return []byte("Delivered-To: " + o.via + "\r\n")
+}
+
+// seal returns the fields that go in front of the message on its way to other servers: the signatures of a user's. Faults: Temporary
+// Message.
+func (x *Transaction) seal(ctx context.Context, b []byte) (fields []byte, err error) {
+	if x.sender.Submitted {
+		return x.transport.sign(ctx, x.organization, x.authors, b)
+	}
+	return nil, nil
 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -34,6 +35,27 @@ func (x *Transaction) mayLeaveTx(ctx context.Context, tx *db.Tx, from, to messag
 			"mail for %s goes to another server, and %s is a test domain: mail from it goes to users of this server alone. Register a domain of your own and send from that", to, from.Domain)
 	}
 	return nil
+}
+
+// sign returns the signatures of the authors' domains, which are to stand in front of a message. Faults: Temporary Message.
+func (t *Transport) sign(ctx context.Context, org int64, authors []message.Address, b []byte) (all []byte, err error) {
+	if t.Signer == nil {
+		return nil, nil
+	}
+	var signed []string
+	for _, a := range authors {
+		domain := message.FoldDomain(a.Domain)
+		if slices.Contains(signed, domain) {
+			continue
+		}
+		signed = append(signed, domain)
+		fields, err := t.Signer.Sign(ctx, org, domain, b)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, fields...)
+	}
+	return all, nil
 }
 
 // notice is a message of the server itself, which nobody answers, and of whose failure nobody is told.
@@ -94,7 +116,11 @@ func (t *Transport) queueNotice(ctx context.Context, n *notice, done func(contex
 	if t.Queue == nil {
 		return t.giveUp(ctx, n, nil, done)
 	}
-	prepared, err := t.Queue.Prepare(ctx, n.text)
+	fields, err := t.sign(ctx, 0, []message.Address{{Domain: t.Hostname}}, n.text)
+	if err != nil {
+		return err
+	}
+	prepared, err := t.Queue.Prepare(ctx, slices.Concat(fields, n.text))
 	if err != nil {
 		return err
 	}
