@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
@@ -106,7 +104,7 @@ func (l Limits) withDefaults() Limits {
 // Transport takes messages in. It is safe for concurrent use.
 type Transport struct {
 	Options
-	memory, checking *semaphore.Weighted
+	memory, checking room
 	stats            stats
 }
 
@@ -116,7 +114,7 @@ func New(o Options) *Transport {
 	if o.Hostname == "" {
 		o.Hostname = "localhost"
 	}
-	return &Transport{Options: o, memory: semaphore.NewWeighted(o.Limits.Memory), checking: semaphore.NewWeighted(o.Limits.Checked)}
+	return &Transport{Options: o, memory: newRoom(o.Limits.Memory), checking: newRoom(o.Limits.Checked)}
 }
 
 // Sender is who sends a message.
