@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -44,6 +45,9 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 		return nil, func() {}, nil
 	}
 	t := x.transport
+	if b, err = t.sign(ctx, x.organization, x.authors, b); err != nil {
+		return nil, nil, err
+	}
 	prepared, err := t.Queue.Prepare(ctx, b)
 	if err != nil {
 		return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for other servers; send it again")
@@ -64,6 +68,31 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 		_, err := t.Queue.EnqueueTx(ctx, tx, prepared, e, x.remote)
 		return err
 	}, func() { prepared.Discard(context.WithoutCancel(ctx)) }, nil
+}
+
+// sign returns a message with the signatures of its authors' domains in front. Faults: Temporary Message.
+func (t *Transport) sign(ctx context.Context, org int64, authors []message.Address, b []byte) ([]byte, error) {
+	if t.Signer == nil {
+		return b, nil
+	}
+	var signed []string
+	var all []byte
+	for _, a := range authors {
+		domain := message.FoldDomain(a.Domain)
+		if slices.Contains(signed, domain) {
+			continue
+		}
+		signed = append(signed, domain)
+		fields, err := t.Signer.Sign(ctx, org, domain, b)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, fields...)
+	}
+	if len(all) == 0 {
+		return b, nil
+	}
+	return slices.Concat(all, b), nil
 }
 
 // notice is a message of the server itself, which nobody answers, and of whose failure nobody is told.
@@ -116,7 +145,11 @@ func (t *Transport) queueNotice(ctx context.Context, n *notice, done func(contex
 	if t.Queue == nil {
 		return t.giveUp(ctx, n, nil, done)
 	}
-	prepared, err := t.Queue.Prepare(ctx, n.text)
+	text, err := t.sign(ctx, 0, []message.Address{{Domain: t.Hostname}}, n.text)
+	if err != nil {
+		return err
+	}
+	prepared, err := t.Queue.Prepare(ctx, text)
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,7 @@ func (x *Transaction) submit(ctx context.Context, b []byte, traceLength int) ([]
 	if err != nil {
 		return nil, err
 	}
+	x.authors = o.from
 	remove := []string{"bcc", "resent-bcc", "return-path"}
 	if s.dropSender {
 		remove = append(remove, "sender")

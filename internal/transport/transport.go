@@ -18,7 +18,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
-// Options is what a Transport stands on, and its limits. All but Audit, Hostname, Limits and Daily are needed.
+// Options is what a Transport stands on, and its limits. All but Audit, Hostname, Limits, Daily and the last three are needed.
 type Options struct {
 	DB        *db.DB
 	Directory *directory.Service
@@ -36,6 +36,15 @@ type Options struct {
 	// Queue takes messages for other servers; nil refuses them. Route is the gateway that takes them all; empty for where DNS leads.
 	Queue Outbound
 	Route string
+	// Signer signs what goes into the queue; nil leaves it unsigned.
+	Signer Signer
+}
+
+// Signer is package signing's Service.
+type Signer interface {
+	// Sign returns the fields that are to stand in front of the message, for a domain of the organisation with the key, 0 for the
+	// server's own; none for a domain that is not signed for.
+	Sign(ctx context.Context, org int64, domain string, message []byte) (fields []byte, err error)
 }
 
 // Outbound is package queue's queue.
@@ -116,6 +125,7 @@ type Transaction struct {
 	targets      []target
 	remote       []queue.Recipient // those on other servers
 	actor        string            // address of the user who submits the message
+	authors      []message.Address // those in From of a message that is submitted
 	reached      map[mailbox.ID]bool
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
