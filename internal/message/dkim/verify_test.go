@@ -95,6 +95,7 @@ func TestOutcomes(t *testing.T) {
 		{"the version not first", usual, []string{rsaRecord[len("v=DKIM1; "):] + "; v=DKIM1"}, "", "permerror: no key that can be read: the record is of another version"},
 		{"no version", usual, []string{rsaRecord[len("v=DKIM1; "):]}, "", "pass"},
 		{"spaces in the key", usual, []string{strings.Replace(rsaRecord, "MII", "M I\tI", 1)}, "", "pass"},
+		{"empty places", usual, []string{";" + rsaRecord + "; ;"}, "", "pass"},
 		{"no base64", usual, []string{"p=!"}, "", "permerror: no key that can be read: p= is not base64"},
 		{"not a key", usual, []string{"p=YWJj"}, "", "permerror: no key that can be read: the RSA key can't be read"},
 		{"a short Ed25519 key", usual, []string{"k=ed25519; p=YWJj"}, "", "permerror: no key that can be read: the Ed25519 key has not 32 bytes"},
