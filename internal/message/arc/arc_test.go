@@ -177,8 +177,13 @@ func TestBrokenChains(t *testing.T) {
 
 func TestLongChain(t *testing.T) {
 	b := plain
+	known := Chain{Result: dkim.None}
 	for hop := 1; hop <= MaxSets; hop++ {
-		b = pass(t, b, hop)
+		fields, err := Seal([]byte(b), keyOf(hop), SealOptions{Time: noon, Results: "a; none", Chain: known})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, known = string(fields)+b, Chain{Result: dkim.Pass, Instance: hop}
 	}
 	c := Verify(t.Context(), verifier("", ""), []byte(b))
 	if c.Result != dkim.Pass || c.Instance != MaxSets || c.Oldest != 0 {

@@ -118,20 +118,25 @@ func isSqueezed(line []byte) bool {
 
 // writeSqueezed writes a line with one space for each run of white space, and none at its end.
 func writeSqueezed(s *sink, line []byte) {
-	for pos := 0; pos < len(line); {
-		word := pos
-		for pos < len(line) && line[pos] != ' ' && line[pos] != '\t' {
-			pos++
+	start := 0 // of what was not written yet
+	for i := 0; i < len(line); i++ {
+		if line[i] != ' ' && line[i] != '\t' {
+			continue
 		}
-		s.write(line[word:pos])
-		for pos < len(line) && (line[pos] == ' ' || line[pos] == '\t') {
-			pos++
-			word = -1
+		end := i + 1
+		for end < len(line) && (line[end] == ' ' || line[end] == '\t') {
+			end++
 		}
-		if word < 0 && pos < len(line) {
+		if line[i] == ' ' && end == i+1 && end < len(line) {
+			continue
+		}
+		s.write(line[start:i])
+		if end < len(line) {
 			s.write(space)
 		}
+		start, i = end, end-1
 	}
+	s.write(line[start:])
 }
 
 // writeField writes a field with its line break (sections 3.4.1 and 3.4.2).

@@ -112,7 +112,7 @@ func signAs(t testing.TB, key Key, field, b string) string {
 		t.Fatal(err)
 	}
 	s := newSink(crypto.SHA256.New(), -1)
-	m.writeHeader(s, c.names, c.header)
+	m.writeHeader(s, c.names, f, c.header)
 	writeSigned(s, m.header, f, c.header)
 	signature, err := key.Private.Sign(rand.Reader, s.sum(), hash)
 	if err != nil {

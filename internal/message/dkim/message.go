@@ -85,12 +85,17 @@ func (m *Message) bodySum(k bodyKey) bodyHash {
 }
 
 // writeHeader writes the fields that h= names: for each name the lowest of the header that was not taken yet, or nothing (RFC 6376 section
-// 5.4.2). names are in lower case.
-func (m *Message) writeHeader(s *sink, names []string, relaxed bool) {
+// 5.4.2). The signature itself is not among them (section 3.5, h=). names are in lower case.
+func (m *Message) writeHeader(s *sink, names []string, itself message.Field, relaxed bool) {
 	taken := map[string]int{}
 	for _, name := range names {
 		all := m.named[name]
-		if i := len(all) - 1 - taken[name]; i >= 0 {
+		i := len(all) - 1 - taken[name]
+		if i >= 0 && itself.End > 0 && m.fields[all[i]].Start == itself.Start {
+			taken[name]++
+			i--
+		}
+		if i >= 0 {
 			taken[name]++
 			writeField(s, m.header, m.fields[all[i]], relaxed)
 		}

@@ -65,7 +65,7 @@ func (m *Message) Sign(name string, tags Tags, o SignOptions, key Key, extra []s
 	if err != nil {
 		return nil, err
 	}
-	return sign(name, tags, key, func(s *sink) { m.writeHeader(s, names, true) })
+	return sign(name, tags, key, func(s *sink) { m.writeHeader(s, names, message.Field{}, true) })
 }
 
 // scope adds the tags that say what is signed.

@@ -303,7 +303,7 @@ func (m *Message) digest(c *Claim, whole []message.Field) ([]byte, *Failure) {
 		return nil, &Failure{Fail, "the body was changed"}
 	}
 	s := newSink(crypto.SHA256.New(), -1)
-	m.writeHeader(s, c.names, c.header)
+	m.writeHeader(s, c.names, c.field, c.header)
 	writeSigned(s, m.header, c.field, c.header)
 	return s.sum(), nil
 }

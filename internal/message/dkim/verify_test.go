@@ -246,6 +246,27 @@ func TestLookUpsSideBySide(t *testing.T) {
 	}
 }
 
+// TestSignatureOfSignatures: h= names the signatures that were there, and one that was not, which the signature itself is not.
+func TestSignatureOfSignatures(t *testing.T) {
+	once := mustSign(t, plain, SignOptions{Time: noon}, edKey())
+	// As the signer saw it: without the field that it was about to make.
+	fields, err := Read([]byte(once)).Sign("DKIM-Signature", Tags{{"v", "1"}, {"a", ""}, {"c", "relaxed/relaxed"}, {"d", ""}, {"s", ""}}, SignOptions{Time: noon}, rsaKey(),
+		[]string{"dkim-signature"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := signAs(t, rsaKey(), "DKIM-Signature: v=1; a=rsa-sha256; d=example.com; s=r1; h=from:dkim-signature:dkim-signature; bh=?; b=", once)
+	for _, signed := range []string{string(fields) + once, over} {
+		z := zone{}.publish(rsaKey(), edKey())
+		if got := z.verifier(noon).Verify(t.Context(), []byte(signed)); results(got) != "pass; pass" {
+			t.Errorf("%+v", got)
+		}
+		if got := z.verifier(noon).Verify(t.Context(), []byte(strings.Replace(signed, "s=e1", "s=e2", 1))); got[0].Result != Fail {
+			t.Errorf("with another signature changed: %+v", got)
+		}
+	}
+}
+
 // TestBodyIsHashedOnce holds that signatures that have the body hashed alike share the hash.
 func TestBodyIsHashedOnce(t *testing.T) {
 	signed := mustSign(t, plain, SignOptions{Time: noon}, rsaKey(), edKey())
