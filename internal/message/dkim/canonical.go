@@ -53,6 +53,16 @@ var (
 	colon = []byte(":")
 )
 
+// fork returns a sink to which the same was written, of SHA-256, which can be cloned.
+func (s *sink) fork() *sink {
+	s.flush()
+	clone, err := s.hash.(hash.Cloner).Clone()
+	if err != nil {
+		panic("dkim: SHA-256 can't be cloned: " + err.Error())
+	}
+	return newSink(clone, -1)
+}
+
 // writeBody writes a body as simple (section 3.4.3) or relaxed (section 3.4.4) makes it. What needs no change is written in long pieces.
 func writeBody(s *sink, body []byte, relaxed bool) {
 	body = body[:bodyEnd(body, relaxed)]

@@ -246,6 +246,21 @@ func TestLookUpsSideBySide(t *testing.T) {
 	}
 }
 
+// TestNothingPassesWithoutKeys: neither without the look-up, nor as another kind.
+func TestNothingPassesWithoutKeys(t *testing.T) {
+	m := Read([]byte(mustSign(t, plain, SignOptions{Time: noon}, edKey())))
+	f := m.Fields("dkim-signature")[0]
+	keys := zone{}.publish(edKey()).verifier(noon).LookUp(t.Context(), edKey().Name())
+	for _, kind := range []Kind{Plain, ARCMessage, ARCSeal} {
+		if s := m.Check(m.Claim(f, kind, noon), Keys{}); s.Result != PermError {
+			t.Errorf("kind %d without keys: %+v", kind, s)
+		}
+	}
+	if s := m.Check(m.Claim(f, ARCSeal, noon), keys); s.Result != Fail {
+		t.Errorf("as a seal of nothing: %+v", s)
+	}
+}
+
 // TestSignatureOfSignatures: h= names the signatures that were there, and one that was not, which the signature itself is not.
 func TestSignatureOfSignatures(t *testing.T) {
 	once := mustSign(t, plain, SignOptions{Time: noon}, edKey())
