@@ -38,6 +38,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
+	"github.com/pennypost/pennypost/internal/transport/signing"
 	"github.com/pennypost/pennypost/internal/transport/tlsrpt"
 )
 
@@ -63,6 +64,7 @@ type core struct {
 	migration     *migration.Service
 	transport     *transport.Transport
 	mailauth      *mailauth.Checker
+	signing       *signing.Service
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
 	spool         string        // directory of large messages on their way in
@@ -70,6 +72,7 @@ type core struct {
 	impersonation *identity.Impersonation
 	jobs          *job.Runner
 	domainChecks  *job.Runner // waits for DNS, which may not answer: nobody else's work waits behind it
+	keyJobs       *job.Runner // waits for DNS, and makes DKIM keys
 	retention     *job.Runner // may have many mailboxes to go through
 	ldap          map[string]*ldap.Directory
 	mirrors       *job.Runner // waits for external directories
@@ -88,7 +91,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), tlsrpt.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), tlsrpt.Migrations(), signing.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
 		),
 		Log: log,
 	})
@@ -136,6 +139,16 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 			Aliases: c.LimitAliases, Domains: c.LimitDomains, Tags: c.LimitTags,
 			Organizations: c.LimitOrganizations, Users: c.LimitUsers,
 		},
+		Registered: func(ctx context.Context, tx *db.Tx, org int64, domain string) error {
+			return parts.signing.RegisteredTx(ctx, tx, org, domain)
+		},
+		Deregistered: func(ctx context.Context, tx *db.Tx, org int64, domain string) error {
+			return parts.signing.DeregisteredTx(ctx, tx, org, domain)
+		},
+	})
+	parts.signing = signing.New(signing.Options{
+		DB: d, Directory: parts.directory, Audit: parts.audit, Clock: parts.clock, Log: log, Root: parts.root, Resolver: resolver,
+		Hostname: c.Hostname, Rotation: time.Duration(c.DKIMRotationDays) * 24 * time.Hour,
 	})
 	parts.keys = identity.NewKeys(d, parts.audit, parts.root, parts.feed, parts.clock, iam.Check)
 	parts.policy = policy.New(parts.directory, parts.clock)
@@ -182,7 +195,14 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability, Mailboxes: parts.mailboxes, Exports: parts.exports, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
 		MailboxMB: int64(c.LimitMailboxMB), MirrorEvery: time.Duration(c.DirectorySeconds) * time.Second,
-		EraseTx: migration.EraseTx,
+		EraseTx: func(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (int, error) {
+			n, err := parts.signing.EraseTx(ctx, tx, o, limit)
+			if err != nil || n == limit {
+				return n, err
+			}
+			more, err := migration.EraseTx(ctx, tx, o, limit-n)
+			return n + more, err
+		},
 	})
 	parts.migration = migration.New(migration.Config{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability,
@@ -193,7 +213,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.mailauth = mailauth.New(mailauth.Options{Resolver: resolver, Clock: parts.clock, Trusted: c.ARCTrusted})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing,
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
@@ -207,6 +227,8 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.transport.Handle(parts.jobs)
 	parts.domainChecks = job.NewRunner(d, parts.clock, log)
 	parts.directory.Handle(parts.domainChecks)
+	parts.keyJobs = job.NewRunner(d, parts.clock, log)
+	parts.signing.Handle(parts.keyJobs)
 	parts.retention = job.NewRunner(d, parts.clock, log)
 	parts.organizations.HandleRetention(parts.retention)
 	parts.exportJobs = job.NewRunner(d, parts.clock, log)
@@ -268,7 +290,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -293,7 +315,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
 		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
-		c.mailImport.Check,
+		c.mailImport.Check, c.signing.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

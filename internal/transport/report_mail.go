@@ -15,7 +15,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/tlsrpt"
 )
 
-// Send sends a report of TLS (RFC 8460) for package tlsrpt. It is not signed, as nothing here signs yet.
+// Send sends a report of TLS (RFC 8460) for package tlsrpt.
 func (t *Transport) Send(ctx context.Context, m *tlsrpt.Mail, done func(context.Context, *db.Tx) error) error {
 	to, err := message.ParseAddress(m.To)
 	if err != nil {
