@@ -127,7 +127,7 @@ func printable(s string) string {
 func (s *Service) Judge(ctx context.Context, m Message) (*Judgement, error) {
 	j := &Judgement{opinions: make(map[mailbox.ID]*Opinion, len(m.Recipients)), sender: senderOf(m.Verdict)}
 	down := false
-	if s.Rspamd != nil {
+	if s.Rspamd != nil && s.Rspamd.URL != "" {
 		o, err := s.Rspamd.check(ctx, &m)
 		switch {
 		case err == nil:
@@ -201,7 +201,7 @@ func (s *Service) judge(ctx context.Context, m *Message, j *Judgement) {
 				continue
 			}
 			if p, n := probability(c, found); n > 0 {
-				points := 12 * (p - 0.5)
+				points := 12.5 * (p - 0.5) // 0.9 is spam alone
 				o.add(points, fmt.Sprintf("words %+.1f: %.3f by %d tokens of %d spam and %d ham", points, p, n, c.spam, c.ham))
 			}
 		}

@@ -46,7 +46,8 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // weight is what a count weighs that is made at a time: twice as much as one half-life before. A float64 holds eighty years of it.
 func weight(t time.Time) float64 { return math.Exp2(float64(t.Sub(epoch)) / float64(halfLife)) }
 
-// Delivered counts a message that was stored for the recipients that were judged.
+// Delivered counts a message that was stored for the recipients that were judged. What went to Junk E-mail is not counted: nobody says
+// more of it, and a bad sender would become better by sending more.
 func (s *Service) Delivered(j *Judgement) {
 	if j == nil || j.sender == "" {
 		return
@@ -58,6 +59,9 @@ func (s *Service) Delivered(j *Judgement) {
 		r.delivered = map[sender]int{}
 	}
 	for _, o := range j.opinions {
+		if o.Spam() {
+			continue
+		}
 		k := sender{o.org, j.sender}
 		if _, known := r.delivered[k]; known || len(r.delivered) < maxGathered {
 			r.delivered[k]++
@@ -147,6 +151,15 @@ func (s *Service) forgetSenders(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
+}
+
+// EraseTx removes up to limit senders of an organisation that is being deleted, and returns how many.
+func EraseTx(ctx context.Context, tx *db.Tx, org int64, limit int) (int, error) {
+	n, err := tx.Exec(ctx, `DELETE FROM spam_sender WHERE org = $1 AND sender IN (SELECT sender FROM spam_sender WHERE org = $1 LIMIT $2)`, org, limit)
+	if err != nil {
+		return 0, fmt.Errorf("forget the senders of an organisation: %w", err)
+	}
+	return int(n), nil
 }
 
 // standing is what an organisation's users think of a sender, faded to now.

@@ -19,7 +19,7 @@ import (
 
 // Rspamd is a filter beside the server, asked by its HTTP protocol.
 type Rspamd struct {
-	// URL is where messages are checked: a normal or a proxy worker. Controller is where they are learned; empty for nowhere.
+	// URL is where messages are checked: a normal or a proxy worker; empty for nowhere. Controller is where they are learned; empty for nowhere.
 	URL, Controller string
 	// Password opens the controller, and is sent along with checks too; empty for none.
 	Password string
@@ -148,7 +148,6 @@ type answer struct {
 	Action   string  `json:"action"`
 	Score    float64 `json:"score"`
 	Required float64 `json:"required_score"`
-	Skipped  bool    `json:"is_skipped"`
 	Symbols  map[string]struct {
 		Score float64 `json:"score"`
 	} `json:"symbols"`
