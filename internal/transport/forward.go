@@ -11,6 +11,7 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/message/dsn"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
@@ -25,6 +26,12 @@ type outgoing struct {
 	id           directory.OrgID
 	via          string // the address here that leads there; empty where the sender named the recipients
 	to           []queue.Recipient
+}
+
+// passage is an address on another server that gets the message as an organisation's mail: once, however many addresses lead there.
+type passage struct {
+	organization int64
+	to           message.Address
 }
 
 // forward has the message passed on to addresses of other servers, to which the recipient leads. The reverse-path stays the sender's.
@@ -122,11 +129,24 @@ func (o *outgoing) trace() []byte {
 	return []byte("Delivered-To: " + o.via + "\r\n")
 }
 
-// seal returns the fields that go in front of the message on its way to other servers: the signatures of a user's. Faults: Temporary
-// Message.
+// seal returns the fields that go in front of the message on its way to other servers: the signatures of a user's, and for one that is
+// passed on what was found out about it, sealed by this server (RFC 8617), as the signatures that it came with may break on the way. A
+// message that can't be sealed goes without. Faults: Temporary Message.
 func (x *Transaction) seal(ctx context.Context, b []byte) (fields []byte, err error) {
-	if x.sender.Submitted {
-		return x.transport.sign(ctx, x.organization, x.authors, b)
+	t := x.transport
+	switch {
+	case x.sender.Submitted:
+		return t.sign(ctx, x.organization, x.authors, b)
+	case t.Signer == nil || x.judgement == nil:
+		return nil, nil
 	}
-	return nil, nil
+	keys, err := t.Signer.Keys(ctx, 0, t.Hostname)
+	if err == nil && len(keys) > 0 {
+		v := x.judgement.verdict
+		fields, err = arc.Seal(b, keys[0], arc.SealOptions{Time: t.Clock.Now(), Results: v.Results(t.Hostname), Chain: v.ARC})
+	}
+	if err != nil {
+		t.Log.WarnContext(ctx, "a message is passed on without a seal", "trace", x.trace, "error", err)
+	}
+	return fields, nil
 }

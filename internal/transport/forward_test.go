@@ -1,14 +1,22 @@
 package transport_test
 
 import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/message/arc"
+	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/message/dsn"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
@@ -175,6 +183,55 @@ func TestWhoseQueueFills(t *testing.T) {
 		s.Must(err)
 		if len(entries) != 1 || entries[0].Recipient != "away@old.example" {
 			t.Errorf("queued are %+v", entries)
+		}
+	})
+}
+
+// What is passed on carries what was found out about it, under the seal of this server; without a key it goes without.
+func TestWhatIsPassedOnIsSealed(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der)
+	onBothSending(t, func(s *sending) {
+		keys := &signer{keys: []dkim.Key{{Domain: "mail.acme.awsapps.com", Selector: "s", Private: private}}}
+		verdict := failed(mailauth.PolicyNone)
+		verdict.ARC.Result = dkim.None
+		s.Signer, s.Auth = keys, &checker{verdict: verdict}
+		s.Group("team", s.bob, s.Remote("away", "away@old.example"))
+		defer s.run(t)()
+		send := func() string {
+			x := outside(s.World, 0)
+			add(s.World, x, "team@acme.awsapps.com")
+			s.Must(store(t.Context(), x, simple))
+			_, text, _ := strings.Cut(s.takings(1)[0], "> <away@old.example> ")
+			return text
+		}
+		v := &dkim.Verifier{Now: s.Clock.Now, Resolver: dkim.Resolver{
+			TXT: func(_ context.Context, name string) ([]string, error) {
+				if name != "s._domainkey.mail.acme.awsapps.com" && name != "s._domainkey.mail.acme.awsapps.com." {
+					t.Errorf("asked for %s", name)
+				}
+				return []string{record}, nil
+			},
+			IsNotFound: func(error) bool { return false },
+		}}
+		text := send()
+		c := arc.Verify(t.Context(), v, []byte(text))
+		if c.Result != dkim.Pass || c.Instance != 1 || !strings.Contains(c.Results, "spf=softfail") || !strings.HasPrefix(text, "Delivered-To: team@") {
+			t.Errorf("the chain is %+v of %s", c, text)
+		}
+		if got := s.Inbox(s.bob); len(got) != 1 || strings.Contains(got[0].Text, "ARC-") {
+			t.Errorf("bob has %+v", got)
+		}
+		keys.fails = "mail.acme.awsapps.com"
+		if text := send(); strings.Contains(text, "ARC-") {
+			t.Errorf("without a key it is %s", text)
 		}
 	})
 }

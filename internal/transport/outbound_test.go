@@ -13,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/message/dsn"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
@@ -111,7 +112,20 @@ func (s *sending) until(what string, holds func() bool) {
 }
 
 // signer signs with what it was asked, and fails for a domain.
-type signer struct{ fails string }
+type signer struct {
+	fails string
+	keys  []dkim.Key // of the server
+}
+
+func (s *signer) Keys(_ context.Context, org int64, domain string) ([]dkim.Key, error) {
+	if domain == s.fails {
+		return nil, fault.New(fault.Temporary, fault.Message, "no key")
+	}
+	if org != 0 || len(s.keys) == 0 || s.keys[0].Domain != domain {
+		return nil, nil
+	}
+	return s.keys, nil
+}
 
 func (s *signer) Sign(_ context.Context, org int64, domain string, text []byte) ([]byte, error) {
 	if domain == s.fails {
