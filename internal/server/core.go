@@ -63,8 +63,8 @@ type core struct {
 	organizations *organization.Service
 	migration     *migration.Service
 	transport     *transport.Transport
-	mailauth      *mailauth.Checker
 	signing       *signing.Service
+	mailauth      *mailauth.Checker
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
 	spool         string        // directory of large messages on their way in
@@ -213,7 +213,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.mailauth = mailauth.New(mailauth.Options{Resolver: resolver, Clock: parts.clock, Trusted: c.ARCTrusted})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Signer: parts.signing, Auth: parts.mailauth,
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
