@@ -61,6 +61,7 @@ type Limits struct {
 	Mailboxes  int   // mailboxes that a message goes to, once groups are resolved; 1,000, which is also the most
 	Received   int   // Received fields that a message arrives with; 50
 	Memory     int64 // bytes of messages that are looked at and stored at the same time; 192 MB
+	Checked    int64 // bytes of large messages whose authenticity is looked up at the same time; 96 MB
 }
 
 // MaxAdded is how many bytes a message can grow by on its way into a mailbox: the trace, what a submitted message lacked, and
@@ -83,13 +84,17 @@ func (l Limits) withDefaults() Limits {
 	if l.Memory <= 0 {
 		l.Memory = 192 << 20
 	}
+	if l.Checked <= 0 {
+		l.Checked = 96 << 20
+	}
 	return l
 }
 
 // Transport takes messages in. It is safe for concurrent use.
 type Transport struct {
 	Options
-	memory *semaphore.Weighted
+	memory, checking *semaphore.Weighted
+	stats            stats
 }
 
 // New returns a transport.
@@ -98,7 +103,7 @@ func New(o Options) *Transport {
 	if o.Hostname == "" {
 		o.Hostname = "localhost"
 	}
-	return &Transport{Options: o, memory: semaphore.NewWeighted(o.Limits.Memory)}
+	return &Transport{Options: o, memory: semaphore.NewWeighted(o.Limits.Memory), checking: semaphore.NewWeighted(o.Limits.Checked)}
 }
 
 // Sender is who sends a message.
@@ -133,6 +138,7 @@ type Transaction struct {
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of the events that are told of the message
+	judgement    *judgement        // nil where the message is not checked
 }
 
 // recipient is one who was accepted.

@@ -1,5 +1,8 @@
 // Package dkim signs messages and verifies their signatures (RFC 6376, RFC 8301, RFC 8463). It looks nothing up itself and imports nothing
-// of ours but package message.
+// of ours but package message. What RFC 8617 borrows from DKIM (Message, Tags, Keys) is exported for package arc.
+//
+// Messages may be anything: lines that end with LF alone are read as if they ended with CRLF, a header may lack its end. Each signature takes
+// time linear in the message, and the body is never copied.
 package dkim
 
 import (
@@ -29,7 +32,7 @@ const (
 	PermError Result = "permerror"
 )
 
-// Signature is a signature of a message and what became of it.
+// Signature is a signature of a message and what became of it. What it says of itself may be anything that has no control characters.
 type Signature struct {
 	Result           Result
 	Domain, Selector string
@@ -54,3 +57,14 @@ type Verifier struct {
 	Resolver
 	Now func() time.Time
 }
+
+// Failure is why something did not pass.
+type Failure struct {
+	Result Result
+	Reason string // in a few words, none of them from the message or a record
+}
+
+// Error returns the reason.
+func (f *Failure) Error() string { return f.Reason }
+
+func permanent(reason string) *Failure { return &Failure{PermError, reason} }

@@ -1,0 +1,174 @@
+package arc
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/dkim"
+)
+
+// set is an ARC set (RFC 8617 section 4.2).
+type set struct {
+	fields [3]message.Field
+	found  [3]bool
+}
+
+// The fields of a set.
+const (
+	results = iota
+	signature
+	seal
+)
+
+var names = [3]string{"arc-authentication-results", "arc-message-signature", "arc-seal"}
+
+// maxResults is how many bytes the results of one set can have.
+const maxResults = 64 << 10
+
+// Verify validates the chain of a message (RFC 8617 section 5.2). Keys are looked up side by side.
+func Verify(ctx context.Context, v *dkim.Verifier, b []byte) Chain {
+	m := dkim.Read(b)
+	sets, highest, err := collect(m)
+	if err != nil {
+		c := Chain{Result: dkim.Fail, Reason: err.Error(), Instance: highest}
+		if len(sets) > 0 {
+			last, err := dkim.ParseTags(string(sets[len(sets)-1].fields[seal].Raw))
+			c.Ended = err == nil && last.Text("cv") == "fail"
+		}
+		return c
+	}
+	if len(sets) == 0 {
+		return Chain{Result: dkim.None}
+	}
+	c := Chain{Instance: len(sets)}
+	_, c.Results, _ = strings.Cut(sets[len(sets)-1].fields[results].Value(), ";")
+	c.Results = strings.TrimSpace(c.Results)
+	failure := c.verify(ctx, v, m, sets)
+	if failure == nil {
+		failure = &dkim.Failure{Result: dkim.Pass}
+	}
+	c.Result, c.Reason = failure.Result, failure.Reason
+	return c
+}
+
+// collect finds the sets and checks that they are whole and in sequence. highest is the highest instance that was named.
+func collect(m *dkim.Message) (sets []set, highest int, err error) {
+	sets = make([]set, MaxSets)
+	count := 0
+	for kind, name := range names {
+		for _, f := range m.Fields(name) {
+			if len(f.Raw) > maxResults {
+				return nil, MaxSets, errors.New("a field is too long")
+			}
+			i := instance(f)
+			switch {
+			case i < 1 || i > MaxSets:
+				return nil, MaxSets, errors.New("an instance is no number from 1 to 50")
+			case sets[i-1].found[kind]:
+				err = errors.New("an instance is there twice")
+			}
+			highest = max(highest, i)
+			s := &sets[i-1]
+			s.found[kind], s.fields[kind] = true, f
+			count++
+		}
+	}
+	if err == nil && count != 3*highest {
+		err = errors.New("a set is not whole")
+	}
+	return sets[:highest], highest, err
+}
+
+// instance returns i= of a field, 0 for none.
+func instance(f message.Field) int {
+	text, _, _ := strings.Cut(f.Value(), ";")
+	if !f.Is(names[results]) {
+		tags, err := dkim.ParseTags(string(f.Raw))
+		if err != nil {
+			return 0
+		}
+		text = "i=" + tags.Text("i")
+	}
+	name, value, _ := strings.Cut(text, "=")
+	value = strings.TrimSpace(value)
+	n, err := strconv.Atoi(value)
+	if strings.TrimSpace(name) != "i" || err != nil || len(value) > 2 || value[0] < '0' {
+		return 0
+	}
+	return n
+}
+
+// verify carries out the steps of section 5.2 that need the sets.
+func (c *Chain) verify(ctx context.Context, v *dkim.Verifier, m *dkim.Message, sets []set) *dkim.Failure {
+	now := v.Now()
+	signatures, seals := make([]*dkim.Claim, len(sets)), make([]*dkim.Claim, len(sets))
+	var wanted []string
+	var failure *dkim.Failure
+	for i, s := range sets {
+		signatures[i], seals[i] = m.Claim(s.fields[signature], dkim.ARCMessage, now), m.Claim(s.fields[seal], dkim.ARCSeal, now)
+		wanted = append(wanted, signatures[i].KeyName(), seals[i].KeyName())
+		c.Domains = append(c.Domains, seals[i].Domain())
+		validation := seals[i].Tags.Text("cv")
+		_, hasNames := seals[i].Tags.Get("h")
+		switch last := i == len(sets)-1; {
+		case validation == "fail" && last:
+			c.Ended = true
+			failure = failed("the last seal says that the chain failed")
+		case failure != nil:
+		case validation == "fail":
+			failure = failed("a seal says that the chain failed")
+		case i == 0 && validation != "none", i > 0 && validation != "pass":
+			failure = failed("cv= is not what its instance asks for")
+		case hasNames:
+			failure = failed("a seal has h=")
+		}
+	}
+	if failure != nil {
+		return failure
+	}
+	keys := v.LookUp(ctx, wanted...)
+	var temporary *dkim.Failure
+	check := func(claim *dkim.Claim, what string, i int, whole ...message.Field) {
+		switch s := m.Check(claim, keys, whole...); {
+		case s.Result == dkim.Pass:
+		case s.Result == dkim.TempError:
+			temporary = &dkim.Failure{Result: dkim.TempError, Reason: s.Reason}
+		case failure == nil:
+			failure = failed(what + " " + strconv.Itoa(i+1) + ": " + s.Reason)
+		}
+	}
+	check(signatures[len(sets)-1], "message signature", len(sets)-1)
+	for i := len(sets) - 1; i >= 0; i-- {
+		check(seals[i], "seal", i, scope(sets[:i+1])...)
+	}
+	if failure == nil {
+		failure = temporary
+	}
+	if failure != nil {
+		return failure
+	}
+	for i := len(sets) - 2; i >= 0; i-- {
+		if m.Check(signatures[i], keys).Result != dkim.Pass {
+			c.Oldest = i + 2
+			break
+		}
+	}
+	return nil
+}
+
+func failed(reason string) *dkim.Failure { return &dkim.Failure{Result: dkim.Fail, Reason: reason} }
+
+// scope returns what the seal of the last set signs besides itself: all sets in order (section 5.1.1).
+func scope(sets []set) []message.Field {
+	var whole []message.Field
+	for i, s := range sets {
+		whole = append(whole, s.fields[results], s.fields[signature])
+		if i < len(sets)-1 {
+			whole = append(whole, s.fields[seal])
+		}
+	}
+	return whole
+}
