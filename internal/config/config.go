@@ -83,6 +83,8 @@ type Config struct {
 	OutboundNetworks []netip.Prefix `key:"outbound_networks" default:"" help:"addresses or networks, beside the public internet, that mail may be brought to"`
 	// OutboundPort is where other servers are reached. Only a test has another than 25.
 	OutboundPort int `key:"outbound_port" default:"25" help:"port of other servers"`
+	// DMARCReports says whether domains that ask for aggregate reports of DMARC get them, on the mail that comes here in their name.
+	DMARCReports bool `key:"dmarc_reports" default:"true" help:"send aggregate reports of DMARC to domains that ask for them"`
 
 	// ARCTrusted are domains, separated by commas, that seal mail they pass on (RFC 8617) and whose word is taken that it passed DMARC
 	// before: mailing lists and forwarders. A failure is then not enforced.

@@ -10,6 +10,7 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
@@ -25,9 +26,13 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	var targets []target
 	var used usage
 	remote := false
+	var reports *intake.Address
 	accepted := recipient{asked: asked, address: to.String()}
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		targets, accepted.organization, err = x.resolveTx(ctx, tx, to)
+		if fault.Is(err, fault.NotFound, fault.Address) {
+			reports, accepted.organization, err = x.reportsTx(ctx, tx, to, err)
+		}
 		if remote = fault.Is(err, fault.NotFound, fault.Domain) && x.sender.Submitted; remote {
 			err = x.mayLeaveTx(ctx, tx, x.sender.From, to)
 		}
@@ -64,6 +69,9 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 		x.reached[target.mailbox] = true
 	}
 	x.targets = append(x.targets, added...)
+	if reports != nil && !slices.Contains(x.reports, *reports) {
+		x.reports = append(x.reports, *reports)
+	}
 	x.accepted = append(x.accepted, accepted)
 	if remote && !slices.ContainsFunc(x.remote, func(r queue.Recipient) bool { return r.Address == to }) {
 		asked.Route = t.Route

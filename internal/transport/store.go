@@ -19,7 +19,7 @@ import (
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
 // recipients of a day, see Daily), Denied Message (see authenticate), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
-	if len(x.targets)+len(x.remote) == 0 {
+	if len(x.targets)+len(x.remote)+len(x.reports) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
 	}
 	if err := x.authenticate(ctx, m, traceLength); err != nil {
@@ -46,11 +46,15 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 	} else {
 		b = x.transport.withoutForged(b, traceLength)
 	}
+	keep, err := x.readReports(ctx, b[traceLength:])
+	if err != nil {
+		return err
+	}
 	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
 	if err != nil {
 		return err
 	}
-	if also := x.also(b[traceLength:], enqueue); len(x.targets) > 0 {
+	if also := x.also(b[traceLength:], enqueue, keep); len(x.targets) > 0 {
 		_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), also, x.mailboxTargets()...)
 	} else {
 		err = x.transport.DB.Write(ctx, also)
@@ -64,10 +68,10 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 	return x.answerFor(err)
 }
 
-// also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, telling
-// of it, then counting it; nil where there is nothing to do.
-func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.successes(header), x.events(header), x.submission(), x.count(), x.judged())
+// also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, keeping the
+// reports in it, telling of it, then counting it; nil where there is nothing to do.
+func (x *Transaction) also(header []byte, enqueue, keep func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
+	return inOne(enqueue, keep, x.successes(header), x.events(header), x.submission(), x.count(), x.judged())
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.

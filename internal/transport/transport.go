@@ -15,6 +15,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
@@ -37,6 +38,8 @@ type Options struct {
 	// Queue takes messages for other servers; nil refuses them. Route is the gateway that takes them all; empty for where DNS leads.
 	Queue Outbound
 	Route string
+	// Reports takes reports on the domains of organisations, at addresses that nobody has; nil refuses them as those of others.
+	Reports *intake.Box
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
 	Auth Checker
 	// Judged is told of each message that Auth checked and of what became of it, in the transaction that stores it; of one that is
@@ -133,6 +136,7 @@ type Transaction struct {
 	accepted     []recipient
 	targets      []target
 	remote       []queue.Recipient // those on other servers
+	reports      []intake.Address  // those that take reports
 	actor        string            // address of the user who submits the message
 	reached      map[mailbox.ID]bool
 	usage        *usage            // nil where no limit of a day counts the message

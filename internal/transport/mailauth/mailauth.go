@@ -58,7 +58,7 @@ type Record struct {
 	StrictDKIM, StrictSPF           bool     // adkim=s, aspf=s
 	Percent                         int      // pct, 100 without
 	Testing                         bool     // t=y
-	Aggregate                       []string // rua, as URIs
+	Aggregate                       []string // rua, as URIs, some with a size: mailto:a@example.com!10m
 	FailureOptions                  string   // fo
 	PublicSuffix                    string   // psd: y, n, or u where it is not said
 }

@@ -84,11 +84,12 @@ func policyOf(tags map[string]string, name string, without Policy) (p Policy, ok
 	return p, slices.Contains([]Policy{PolicyNone, PolicyQuarantine, PolicyReject}, p)
 }
 
-// uris returns the URIs of a list, without the sizes that RFC 7489 lets follow them.
+// uris returns the URIs of a list, with the sizes that RFC 7489 lets follow them behind an exclamation mark.
 func uris(list string) (out []string) {
 	for text := range strings.SplitSeq(list, ",") {
-		text, _, _ = strings.Cut(strings.Trim(text, " \t"), "!")
-		if u, err := url.Parse(text); err == nil && u.Scheme != "" && (u.Opaque != "" || u.Host != "") && len(out) < maxURIs {
+		text = strings.Trim(text, " \t")
+		uri, _, _ := strings.Cut(text, "!")
+		if u, err := url.Parse(uri); err == nil && u.Scheme != "" && (u.Opaque != "" || u.Host != "") && len(out) < maxURIs {
 			out = append(out, text)
 		}
 	}

@@ -1,0 +1,60 @@
+package transport
+
+import (
+	"context"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/dkim"
+	"github.com/pennypost/pennypost/internal/transport/intake"
+)
+
+// reportsTx finds out whether an address that nobody has takes reports, and of which organisation; err where it does not.
+func (x *Transaction) reportsTx(ctx context.Context, tx *db.Tx, to message.Address, err error) (*intake.Address, int64, error) {
+	if x.transport.Reports == nil {
+		return nil, 0, err
+	}
+	a, failed := x.transport.Reports.AddressTx(ctx, tx, to)
+	switch {
+	case failed != nil:
+		return nil, 0, failed
+	case a == nil:
+		return nil, 0, err
+	}
+	return a, a.Key, x.watchTx(ctx, tx, a.Key, a.Organization)
+}
+
+// readReports reads the message for those of its recipients that take reports, and returns what keeps these in the transaction that takes
+// the message in; nil where there is no such recipient.
+func (x *Transaction) readReports(ctx context.Context, m []byte) (keep func(context.Context, *db.Tx) error, err error) {
+	if len(x.reports) == 0 {
+		return nil, nil
+	}
+	sender := ""
+	if j := x.judgement; j != nil && j.verdict.DMARC.Result == dkim.Pass {
+		sender = j.verdict.DMARC.From
+	}
+	if keep, err = x.transport.Reports.Receive(ctx, m, sender, x.reports); err != nil {
+		return nil, fault.Wrap(err, fault.Temporary, fault.Message, "the report could not be read in time; send it again")
+	}
+	return keep, nil
+}
+
+// reportsHere returns whose an address is that takes reports here; nil for any other.
+func (t *Transport) reportsHere(ctx context.Context, to message.Address) (a *intake.Address, err error) {
+	if t.Reports == nil {
+		return nil, nil
+	}
+	err = t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		if _, err := t.recipientTx(ctx, tx, to); !fault.Is(err, fault.NotFound, fault.Address) {
+			return err
+		}
+		a, err = t.Reports.AddressTx(ctx, tx, to)
+		return err
+	})
+	if fault.KindOf(err) == fault.NotFound && err != nil {
+		err = nil // it is on another server
+	}
+	return a, err
+}
