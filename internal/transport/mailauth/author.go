@@ -47,6 +47,19 @@ func authors(header []byte) (domains []string, complete bool) {
 	return domains, complete
 }
 
+// proofs reports whether a header has DKIM signatures, and whether it has parts of ARC sets.
+func proofs(header []byte) (signed, sealed bool) {
+	for f := range message.Fields(header) {
+		switch len(f.Name) {
+		case len("dkim-signature"):
+			signed = signed || f.Is("dkim-signature")
+		case len("arc-seal"), len("arc-message-signature"), len("arc-authentication-results"):
+			sealed = sealed || f.Is("arc-seal") || f.Is("arc-message-signature") || f.Is("arc-authentication-results")
+		}
+	}
+	return signed, sealed
+}
+
 // bracketed returns the domains of addresses in angle brackets outside of quoted strings and comments. A quote or a parenthesis that
 // is never closed hides nothing.
 func bracketed(s string) (domains []string) {

@@ -75,8 +75,14 @@ func (k *Checker) Check(ctx context.Context, c Client, text []byte) *Verdict {
 			}
 		}
 	}
-	v.DKIM = k.dkim.Verify(ctx, text)
-	v.ARC = arc.Verify(ctx, k.dkim, text)
+	v.ARC.Result = dkim.None
+	signed, sealed := proofs(header)
+	if signed {
+		v.DKIM = k.dkim.Verify(ctx, text)
+	}
+	if sealed {
+		v.ARC = arc.Verify(ctx, k.dkim, text)
+	}
 	wait.Wait()
 	if !v.Local && c.From.IsZero() {
 		v.SPF = v.Hello

@@ -11,7 +11,7 @@ import (
 const (
 	// MaxResults is how many bytes Results has at most: what doesn't fit of signatures is left out.
 	MaxResults    = 5 << 10
-	maxPropValue  = 800 // bytes of one value: an address may be that long
+	maxValue      = 255 // bytes of one value but an address, before it is quoted
 	maxLineLength = 78
 )
 
@@ -103,7 +103,7 @@ func (v *Verdict) arcResult() []string {
 func result(method string, r dkim.Result, reason, about string, properties ...string) string {
 	words := []string{method + "=" + string(r)}
 	if about != "" {
-		words = append(words, "("+strings.NewReplacer("(", "", ")", "", `\`, "").Replace(printable(about))+")")
+		words = append(words, "("+escaped(printable(about), `()\`)+")")
 	}
 	if reason != "" {
 		words = append(words, "reason="+quoted(reason))
@@ -133,7 +133,6 @@ func result(method string, r dkim.Result, reason, about string, properties ...st
 
 // pvalue writes the value of a property: as it is where it is a domain, an address or a word, else quoted.
 func pvalue(s string) string {
-	s = printable(s)
 	address := s
 	if strings.HasPrefix(s, "@") {
 		address = "x" + s
@@ -141,6 +140,7 @@ func pvalue(s string) string {
 	if a, err := message.ParseAddress(address); err == nil && a.Domain[0] != '[' && a.String() == address {
 		return s
 	}
+	s = printable(s)
 	for i := range len(s) {
 		switch c := s[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("!#$%&'*+-.^_`{|}~", c) >= 0:
@@ -152,12 +152,27 @@ func pvalue(s string) string {
 }
 
 func quoted(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(printable(s)) + `"`
+	return `"` + escaped(printable(s), `"\`) + `"`
+}
+
+// escaped puts a backslash before those characters that are special.
+func escaped(s, special string) string {
+	if !strings.ContainsAny(s, special) {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		if strings.IndexByte(special, s[i]) >= 0 {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }
 
 // printable is s as a line of a header can hold it: no control characters, no broken UTF-8, and not too long.
 func printable(s string) string {
-	s = strings.ToValidUTF8(s[:min(len(s), maxPropValue)], "?")
+	s = strings.ToValidUTF8(s[:min(len(s), maxValue)], "?")
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 127 {
 			return '?'
