@@ -44,6 +44,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 	"github.com/pennypost/pennypost/internal/transport/queue/queuetest"
 )
@@ -64,6 +65,7 @@ type world struct {
 	exports   *export.Service
 	mailboxes *mailbox.Store
 	queue     *queuetest.Queue
+	reports   *intake.Box
 	audit     *audit.Log
 	keys      map[string]string // policy by key id; the secret is the id again
 	zone      *zone
@@ -96,7 +98,7 @@ func inBoth(t *testing.T, fn func(w *world)) {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), intake.Migrations())
 }
 
 func newWorld(t *testing.T, d *db.DB) *world {
@@ -134,13 +136,14 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	}
 	w.life = organization.New(organization.Config{
 		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Availability: w.available, Mailboxes: w.mailboxes, Exports: w.exports, Audit: records, Clock: clock.System{}, Log: log,
-		Account: "111122223333", Region: "eu-west-1",
+		Account: "111122223333", Region: "eu-west-1", EraseTx: intake.EraseTx,
 	})
 	w.impersonation = identity.NewImpersonation(w.policy, records, secret.Ephemeral(), clock.System{}, log)
+	w.reports = intake.New(intake.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Log: log})
 	w.api = &awsapi.API{
 		Directory: w.directory, Organizations: w.life, Policy: w.policy, Exports: w.exports, Impersonation: w.impersonation, Center: w.center,
 		Availability: w.available, Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},
-		Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
+		Reports: w.reports, Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
 	}
 	w.front = awsapi.New(awsapi.Options{
 		Keys: w, Handlers: w.api.Handlers(), OrganizationARN: w.api.OrganizationARN, Account: "111122223333", Region: "eu-west-1",
@@ -230,7 +233,7 @@ func (w *world) check() {
 func (w *world) inspect() {
 	w.t.Helper()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.available.Check, w.life.Check, w.exports.Check} {
+		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.available.Check, w.life.Check, w.exports.Check, w.reports.Check} {
 			faults, err := check(ctx, tx)
 			if err != nil {
 				return err
