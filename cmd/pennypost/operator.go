@@ -121,6 +121,7 @@ func domainCommand(load loader) *cobra.Command {
 	if err := verify.MarkFlagRequired("organization"); err != nil {
 		panic("pennypost: " + err.Error()) // the flag was added in the line above
 	}
+	cmd.AddCommand(domainReportsCommand(reportsOf(load)))
 	cmd.AddCommand(operate(verify, load, func(ctx context.Context, o *server.Operator, _ io.Writer, args []string) error {
 		return o.VerifyDomain(ctx, server.DomainRef{Organization: *organization, Domain: args[0]})
 	}))

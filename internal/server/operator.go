@@ -112,6 +112,7 @@ func (c *core) operatorVerbs() map[string]verb {
 	}
 	c.importVerbs(verbs)
 	c.queueVerbs(verbs)
+	c.reportVerbs(verbs)
 	return verbs
 }
 
