@@ -27,6 +27,9 @@ func (c *Config) checkOutbound() (faults []error) {
 	if c.OutboundPort < 1 || c.OutboundPort > 65535 {
 		faults = append(faults, fmt.Errorf("%s: the port must be a number from 1 to 65535", c.Origin["outbound_port"]))
 	}
+	if days := c.DKIMRotationDays; days != 0 && (days < 30 || days > 3650) {
+		faults = append(faults, fmt.Errorf("%s: %d is neither 0 nor between 30 and 3650", c.Origin["dkim_rotation_days"], days))
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Gateways)) {
 		g := c.Gateways[name]
 		wrong := func(format string, args ...any) {

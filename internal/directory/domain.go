@@ -102,7 +102,7 @@ func (s *Service) RegisterDomainTx(ctx context.Context, tx *db.Tx, o *Organizati
 		if _, err := tx.Exec(ctx, restartDomain, o.Key, name, now.UnixMicro()); err != nil {
 			return fmt.Errorf("register domain %s: %w", name, err)
 		}
-		return s.scheduleCheckTx(ctx, tx, o.Key, name, now)
+		return s.beginProofTx(ctx, tx, o.Key, name)
 	} else if fault.KindOf(err) != fault.NotFound {
 		return err
 	}
@@ -119,7 +119,15 @@ func (s *Service) RegisterDomainTx(ctx context.Context, tx *db.Tx, o *Organizati
 	if _, err := tx.Exec(ctx, insertDomain, o.Key, name, int64(DomainPending), false, proofToken(), false, now.UnixMicro(), 0); err != nil {
 		return fmt.Errorf("register domain %s: %w", name, err)
 	}
-	return s.scheduleCheckTx(ctx, tx, o.Key, name, now)
+	return s.beginProofTx(ctx, tx, o.Key, name)
+}
+
+// beginProofTx orders what follows from a registration.
+func (s *Service) beginProofTx(ctx context.Context, tx *db.Tx, org int64, name string) error {
+	if err := s.registered(ctx, tx, org, name); err != nil {
+		return err
+	}
+	return s.scheduleCheckTx(ctx, tx, org, name, s.clock.Now())
 }
 
 // domainIsFreeTx returns InUse (Domain) when an organisation has proven the domain, or when it is a test domain: those are
@@ -178,7 +186,7 @@ func (s *Service) DeregisterDomainTx(ctx context.Context, tx *db.Tx, o *Organiza
 	if _, err := tx.Exec(ctx, deleteDomain, o.Key, d.name); err != nil {
 		return fmt.Errorf("deregister domain %s: %w", d.name, err)
 	}
-	return nil
+	return s.deregistered(ctx, tx, o.Key, d.name)
 }
 
 // GetDomain describes a mail domain. Faults: NotFound (Domain).

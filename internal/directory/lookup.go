@@ -120,6 +120,42 @@ func (s *Service) IsTestDomainTx(ctx context.Context, tx *db.Tx, domain string) 
 	return test, nil
 }
 
+// OwnsDomainTx reports whether the organisation with the key has proven the domain, which is folded.
+func (s *Service) OwnsDomainTx(ctx context.Context, tx *db.Tx, org int64, domain string) (bool, error) {
+	if !storable(domain) {
+		return false, nil
+	}
+	var owner int64
+	err := tx.QueryRow(ctx, domainOwner, domain).Scan(&owner)
+	if ignoreNoRows(err) != nil {
+		return false, fmt.Errorf("find domain %s: %w", domain, err)
+	}
+	return err == nil && owner == org, nil
+}
+
+// OwnDomain is a domain that an organisation registered.
+type OwnDomain struct {
+	Organization int64
+	Name         string
+}
+
+// OwnDomainsTx returns the domains that organisations registered, so no test domains. It reads all there are.
+func (s *Service) OwnDomainsTx(ctx context.Context, tx *db.Tx) (all []OwnDomain, err error) {
+	rows, err := tx.Query(ctx, `SELECT organization, name FROM domain WHERE NOT is_test`)
+	if err != nil {
+		return nil, fmt.Errorf("read all domains: %w", err)
+	}
+	defer rows.Close() // rows.Err tells
+	for rows.Next() {
+		var d OwnDomain
+		if err := rows.Scan(&d.Organization, &d.Name); err != nil {
+			return nil, fmt.Errorf("read all domains: %w", err)
+		}
+		all = append(all, d)
+	}
+	return all, rows.Err()
+}
+
 func ignoreNoRows(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil

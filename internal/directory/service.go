@@ -59,7 +59,15 @@ type Config struct {
 	Remember time.Duration
 	// External holds the external directories by directory id ("d-…").
 	External map[string]Directory
+	// Registered and Deregistered hear, in its transaction, of a domain that an organisation registers or begins to prove anew, and of
+	// one that it gives up; not of test domains, nor of the end of an organisation. nil tells nobody.
+	Registered, Deregistered DomainHook
 }
+
+// DomainHook does what belongs to a change of a domain of the organisation with the key org, in its transaction.
+type DomainHook func(ctx context.Context, tx *db.Tx, org int64, domain string) error
+
+func nobody(context.Context, *db.Tx, int64, string) error { return nil }
 
 // DefaultRemember is how long what was disabled or deleted is kept.
 const DefaultRemember = 30 * 24 * time.Hour
@@ -78,6 +86,8 @@ type Service struct {
 	remember time.Duration
 	own      *own
 	external map[string]Directory
+	// Domain hooks, never nil.
+	registered, deregistered DomainHook
 	// Organisations as readers and, on SQLite, as the one writer may take them for granted.
 	committed, written organizationMemory
 }
@@ -87,7 +97,13 @@ func New(c Config) *Service {
 	s := &Service{
 		db: c.DB, audit: c.Audit, clock: c.Clock, feed: c.Feed, log: c.Log, resolver: c.Resolver,
 		limits: c.Limits.withDefaults(), suffix: Fold(c.TestDomainSuffix), mailHost: c.MailHost, remember: c.Remember,
-		own: &own{hasher: NewHasher(c.HashCost)}, external: c.External,
+		own: &own{hasher: NewHasher(c.HashCost)}, external: c.External, registered: c.Registered, deregistered: c.Deregistered,
+	}
+	if s.registered == nil {
+		s.registered = nobody
+	}
+	if s.deregistered == nil {
+		s.deregistered = nobody
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

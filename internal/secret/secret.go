@@ -1,4 +1,4 @@
-// Package secret seals what the database must hold but must not reveal: access keys' secrets, later DKIM and mailbox keys.
+// Package secret seals what the database must hold but must not reveal: access keys' secrets, DKIM keys, later mailbox keys.
 // The root key lives in a file of its own (setting secret_key_file), so that a stolen database alone opens nothing.
 package secret
 

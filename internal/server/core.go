@@ -40,6 +40,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
+	"github.com/pennypost/pennypost/internal/transport/signing"
 )
 
 // core is everything below the faces, wired.
@@ -65,6 +66,7 @@ type core struct {
 	transport     *transport.Transport
 	reports       *intake.Box // those of others
 	mailauth      *mailauth.Checker
+	signing       *signing.Service
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
 	spool         string        // directory of large messages on their way in
@@ -72,6 +74,7 @@ type core struct {
 	impersonation *identity.Impersonation
 	jobs          *job.Runner
 	domainChecks  *job.Runner // waits for DNS, which may not answer: nobody else's work waits behind it
+	keyJobs       *job.Runner // waits for DNS, and makes DKIM keys
 	retention     *job.Runner // may have many mailboxes to go through
 	ldap          map[string]*ldap.Directory
 	mirrors       *job.Runner // waits for external directories
@@ -90,7 +93,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), signing.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
 		),
 		Log: log,
 	})
@@ -138,6 +141,16 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 			Aliases: c.LimitAliases, Domains: c.LimitDomains, Tags: c.LimitTags,
 			Organizations: c.LimitOrganizations, Users: c.LimitUsers,
 		},
+		Registered: func(ctx context.Context, tx *db.Tx, org int64, domain string) error {
+			return parts.signing.RegisteredTx(ctx, tx, org, domain)
+		},
+		Deregistered: func(ctx context.Context, tx *db.Tx, org int64, domain string) error {
+			return parts.signing.DeregisteredTx(ctx, tx, org, domain)
+		},
+	})
+	parts.signing = signing.New(signing.Options{
+		DB: d, Directory: parts.directory, Audit: parts.audit, Clock: parts.clock, Log: log, Root: parts.root, Resolver: resolver,
+		Hostname: c.Hostname, Rotation: time.Duration(c.DKIMRotationDays) * 24 * time.Hour,
 	})
 	parts.keys = identity.NewKeys(d, parts.audit, parts.root, parts.feed, parts.clock, iam.Check)
 	parts.policy = policy.New(parts.directory, parts.clock)
@@ -184,7 +197,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability, Mailboxes: parts.mailboxes, Exports: parts.exports, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
 		MailboxMB: int64(c.LimitMailboxMB), MirrorEvery: time.Duration(c.DirectorySeconds) * time.Second,
-		EraseTx: eraseAboveTx,
+		EraseTx: parts.eraseAboveTx,
 	})
 	parts.migration = migration.New(migration.Config{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability,
@@ -196,7 +209,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.mailauth = mailauth.New(mailauth.Options{Resolver: resolver, Clock: parts.clock, Trusted: c.ARCTrusted})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Reports: parts.reports,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports,
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
@@ -211,6 +224,8 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.reports.Handle(parts.jobs)
 	parts.domainChecks = job.NewRunner(d, parts.clock, log)
 	parts.directory.Handle(parts.domainChecks)
+	parts.keyJobs = job.NewRunner(d, parts.clock, log)
+	parts.signing.Handle(parts.keyJobs)
 	parts.retention = job.NewRunner(d, parts.clock, log)
 	parts.organizations.HandleRetention(parts.retention)
 	parts.exportJobs = job.NewRunner(d, parts.clock, log)
@@ -221,13 +236,14 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 }
 
 // eraseAboveTx removes up to limit rows that packages which know organisations from above keep of one that is being deleted.
-func eraseAboveTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (int, error) {
-	n, err := migration.EraseTx(ctx, tx, o, limit)
-	if err != nil || n == limit {
-		return n, err
+func (c *core) eraseAboveTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (n int, err error) {
+	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx} {
+		more, err := erase(ctx, tx, o, limit-n)
+		if n += more; err != nil || n == limit {
+			return n, err
+		}
 	}
-	reports, err := intake.EraseTx(ctx, tx, o, limit-n)
-	return n + reports, err
+	return n, nil
 }
 
 func exportBuckets(buckets map[string]config.ExportBucket) map[string]export.Bucket {
@@ -282,7 +298,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.jobs.Run, c.domainChecks.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.jobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -307,7 +323,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
 		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
-		c.mailImport.Check, c.reports.Check,
+		c.mailImport.Check, c.signing.Check, c.reports.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

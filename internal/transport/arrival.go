@@ -102,6 +102,7 @@ func (x *Transaction) drop(ctx context.Context, text []byte) error {
 		t.Log.InfoContext(ctx, "dropped for some recipients by the DMARC policy of its author's domain", "author", j.verdict.DMARC.From,
 			"from", x.sender.From.String(), "recipients", dropped)
 		x.targets = slices.DeleteFunc(x.targets, func(target target) bool { return refuses(target.organization) })
+		x.forwards = slices.DeleteFunc(x.forwards, func(o outgoing) bool { return refuses(o.organization) })
 		x.reports = slices.DeleteFunc(x.reports, func(a intake.Address) bool { return refuses(a.Key) })
 		t.stats.dropped.Add(1)
 		return nil

@@ -10,19 +10,19 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/intake"
 )
 
-// reportsTx finds out whether an address that nobody has takes reports, and of which organisation; err where it does not.
-func (x *Transaction) reportsTx(ctx context.Context, tx *db.Tx, to message.Address, err error) (*intake.Address, int64, error) {
+// reportsTx is where mail for an address goes that nobody has: nowhere, which is err, unless it takes reports.
+func (x *Transaction) reportsTx(ctx context.Context, tx *db.Tx, to message.Address, err error) (reach, error) {
 	if x.transport.Reports == nil {
-		return nil, 0, err
+		return reach{}, err
 	}
 	a, failed := x.transport.Reports.AddressTx(ctx, tx, to)
 	switch {
 	case failed != nil:
-		return nil, 0, failed
+		return reach{}, failed
 	case a == nil:
-		return nil, 0, err
+		return reach{}, err
 	}
-	return a, a.Key, x.watchTx(ctx, tx, a.Key, a.Organization)
+	return reach{organization: a.Key, id: a.Organization, reports: a}, x.watchTx(ctx, tx, a.Key, a.Organization)
 }
 
 // readReports reads the message for those of its recipients that take reports, and returns what keeps these in the transaction that takes

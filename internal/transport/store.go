@@ -19,7 +19,7 @@ import (
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
 // recipients of a day, see Daily), Denied Message (see authenticate), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
-	if len(x.targets)+len(x.remote)+len(x.reports) == 0 {
+	if len(x.targets)+len(x.sent)+len(x.reports) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
 	}
 	if err := x.authenticate(ctx, m, traceLength); err != nil {
@@ -115,12 +115,16 @@ func (x *Transaction) mailboxTargets() []mailbox.Target {
 	return targets
 }
 
-// checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3).
+// checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3), or was passed on from here before for
+// an address that it is to be passed on for again.
 func (x *Transaction) checkRounds(b []byte) error {
 	n := 0
 	for f := range message.Fields(b) {
-		if f.Is("received") {
+		switch {
+		case f.Is("received"):
 			n++
+		case !x.sender.Submitted && f.Is("delivered-to") && x.forwardsFor(f.Value()):
+			return fault.New(fault.Limit, fault.Message, "the message goes round in a circle: it was passed on for %s before", f.Value())
 		}
 	}
 	if limit := x.transport.Limits.Received; n > limit {

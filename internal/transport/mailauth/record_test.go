@@ -45,7 +45,7 @@ func TestRecords(t *testing.T) {
 		"v=DMARC1; p=quarantine; pct=5; t=y; psd=Y; fo=1:d":             "quarantine quarantine quarantine t pct=5 psd=y fo=1:d",
 		"v=DMARC1; p=reject; p=none":                                    "reject reject reject",
 		"v=DMARC1; p=reject; x-tag=1; ;; noise; =":                      "reject reject reject",
-		"v=DMARC1; p=none; rua=mailto:a@x.example!10m, mailto:b@x.test": "none none none mailto:a@x.example mailto:b@x.test",
+		"v=DMARC1; p=none; rua=mailto:a@x.example!10m, mailto:b@x.test": "none none none mailto:a@x.example!10m mailto:b@x.test",
 		"v=DMARC1; p=none; rua=a@x.example,:,https://h/p,mailto:":       "none none none https://h/p",
 		"v=DMARC1; rua=mailto:a@x.example":                              "none none none mailto:a@x.example",
 		"v=DMARC1; p=refuse; rua=mailto:a@x.example":                    "none none none mailto:a@x.example",

@@ -20,10 +20,13 @@ const MaxRecipients = 1000
 
 // EnqueueTx queues the message for the recipients in the caller's transaction, without I/O of its own; attempts begin once that is
 // durable. It may be run again with the same Prepared after a rollback. Faults: Invalid Message (no recipient, or more than
-// MaxRecipients), Internal (p was enqueued before).
+// MaxRecipients), Limit Organization (see RoomTx), Internal (p was enqueued before).
 func (q *Queue) EnqueueTx(ctx context.Context, tx *db.Tx, p *Prepared, e Envelope, to []Recipient) (ID, error) {
 	if len(to) == 0 || len(to) > MaxRecipients {
 		return 0, fault.New(fault.Invalid, fault.Message, "a message is queued for 1 to %d recipients, not for %d", MaxRecipients, len(to))
+	}
+	if err := q.RoomTx(ctx, tx, e.Organization, p.size); err != nil {
+		return 0, err
 	}
 	now := q.Clock.Now()
 	m := ID(id.Key())
@@ -50,11 +53,38 @@ func (q *Queue) EnqueueTx(ctx context.Context, tx *db.Tx, p *Prepared, e Envelop
 			return 0, err
 		}
 	}
+	if _, err := tx.Exec(ctx, addUsage, e.Organization, m.part(), p.size); err != nil { // last, as others may wait for this row
+		return 0, fmt.Errorf("count a message: %w", err)
+	}
 	tx.OnCommit(func() {
 		q.counts.queued.Add(uint64(len(to)))
 		q.schedule.poke()
 	})
 	return m, nil
+}
+
+// part is which part of its organisation's row in queue_usage a message counts in. A part is locked until its transaction is durable.
+func (m ID) part() int64 { return int64(m) % 64 }
+
+// RoomTx returns Limit (Organization) where the queue has no room for a message more of an organisation, of size bytes. It counts
+// what is durable: those who enqueue at the same time may pass the limit by what they bring. What the server itself writes (0) has room.
+func (q *Queue) RoomTx(ctx context.Context, tx *db.Tx, organization, size int64) error {
+	l := &q.Limits
+	if organization == 0 || l.OrganizationMessages <= 0 && l.OrganizationBytes <= 0 {
+		return nil
+	}
+	var messages, bytes int64
+	if err := tx.QueryRow(ctx, selectUsage, organization).Scan(&messages, &bytes); err != nil {
+		return fmt.Errorf("read what an organization has in the queue: %w", err)
+	}
+	switch {
+	case l.OrganizationMessages > 0 && messages >= l.OrganizationMessages:
+		return fault.New(fault.Limit, fault.Organization, "%d messages of the organization wait for other servers, as many as may; try again later", messages)
+	case l.OrganizationBytes > 0 && bytes+size > l.OrganizationBytes:
+		return fault.New(fault.Limit, fault.Organization, "%d MB of the organization's mail wait for other servers, and %d may; try again later",
+			bytes>>20, l.OrganizationBytes>>20)
+	}
+	return nil
 }
 
 func (q *Queue) insertMessageTx(ctx context.Context, tx *db.Tx, m ID, p *Prepared, e *Envelope, recipients int, now time.Time) error {
@@ -121,9 +151,9 @@ func (q *Queue) closeTx(ctx context.Context, tx *db.Tx, m ID, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	var pending int64
+	var pending, org, size int64
 	var ref string
-	err := tx.QueryRow(ctx, countDown, int64(m), n).Scan(&pending, &ref)
+	err := tx.QueryRow(ctx, countDown, int64(m), n).Scan(&pending, &ref, &org, &size)
 	if errors.Is(err, sql.ErrNoRows) {
 		return q.orphansTx(ctx, tx, m)
 	}
@@ -134,6 +164,9 @@ func (q *Queue) closeTx(ctx context.Context, tx *db.Tx, m ID, n int64) error {
 		return nil
 	}
 	if _, err := tx.Exec(ctx, deleteMessage, int64(m)); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, takeUsage, org, m.part(), size); err != nil {
 		return err
 	}
 	if ref == "" {
