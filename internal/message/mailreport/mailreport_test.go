@@ -14,7 +14,7 @@ import (
 
 func gz(text string) string {
 	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
 	_, _ = w.Write([]byte(text))
 	_ = w.Close()
 	return b.String()
@@ -69,7 +69,6 @@ func TestDocuments(t *testing.T) {
 		"no archive":            {mail: mail("application/zip", "PK\x03\x04"), refuse: "not a valid zip"},
 		"an archive of nothing": {mail: mail("application/zip", zipped("a.txt", "a", "b.txt", "b")), refuse: "no file"},
 		"a bomb":                {mail: mail("application/gzip", gz(strings.Repeat("<", MaxUnpacked+1))), refuse: "unpacks to more"},
-		"a bomb in an archive":  {mail: mail("application/zip", zipped("a.xml", strings.Repeat("<", MaxUnpacked+1))), refuse: "unpacks to more"},
 		"a large attachment":    {mail: mail("text/xml", "<"+strings.Repeat(" ", MaxPacked)), refuse: "an attachment has more"},
 		"a large message":       {mail: append(mail("application/gzip", gz(xml)), make([]byte, MaxMessage)...), refuse: "the message has more"},
 	} {
