@@ -57,6 +57,7 @@ func onBothArrivals(t *testing.T, fn func(a *arrivals)) {
 	hook := func(o *transport.Options) {
 		a.checker, a.judged, a.refuse = &checker{}, nil, nil
 		o.Auth = a.checker
+		o.Limits.Memory, o.Limits.Checked = 100<<10, 100<<10 // one large message
 		o.Judged = func(_ context.Context, tx *db.Tx, v *mailauth.Verdict, d mailauth.Disposition) error {
 			if a.refuse != nil {
 				return a.refuse
@@ -240,6 +241,51 @@ func TestResultsInTheHeader(t *testing.T) {
 		if got := a.Inbox(a.ann)[1].Text; !m.OnDisk() || !strings.HasSuffix(got, trace+large) || a.texts[1] != forged+large {
 			t.Error("a large message is not checked as others are")
 		}
+	})
+}
+
+// slow checks what says so until it is let go.
+type slow struct {
+	checker
+	begun, end chan struct{}
+}
+
+func (s *slow) Check(ctx context.Context, c mailauth.Client, text []byte) *mailauth.Verdict {
+	if strings.Contains(string(text), "Subject: slow") {
+		close(s.begun)
+		<-s.end
+	}
+	return s.checker.Check(ctx, c, text)
+}
+
+// TestWhatWaitsForDNSHoldsUpNothingElse: a large message whose look-ups are slow takes no room from those that are stored.
+func TestWhatWaitsForDNSHoldsUpNothingElse(t *testing.T) {
+	onBothArrivals(t, func(a *arrivals) {
+		a.verdict = failed(mailauth.PolicyNone)
+		dns := &slow{*a.checker, make(chan struct{}), make(chan struct{})}
+		a.Auth = dns
+		a.SetQuota(a.ann, 10<<20)
+		large := func(subject string, o transport.Sender) error {
+			x, err := a.Begin(t.Context(), o)
+			a.Must(err)
+			add(a.World, x, annsAddress)
+			m := spool.New(t.TempDir(), 1000)
+			defer m.Close()
+			_, err = m.Write([]byte(trace + "From: " + o.From.String() + "\r\nSubject: " + subject + "\r\n\r\n" + strings.Repeat("line\r\n", 13_000)))
+			a.Must(err)
+			return x.Store(t.Context(), m, len(trace))
+		}
+		outside := transport.Sender{Principal: principal.TheSystem("SMTP"), From: address("x@far.example")}
+		done := make(chan error)
+		go func() { done <- large("slow", outside) }()
+		<-dns.begun
+		a.Must(large("submitted", transport.Sender{
+			Principal: principal.Principal{Kind: principal.User, Organization: string(a.Acme.ID), ID: string(a.ann)}, Submitted: true, From: address(annsAddress),
+		}))
+		a.Must(a.send(fromFar, annsAddress))
+		close(dns.end)
+		a.Must(<-done)
+		a.has(3, 0, 0)
 	})
 }
 

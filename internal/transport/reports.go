@@ -25,20 +25,19 @@ func (x *Transaction) reportsTx(ctx context.Context, tx *db.Tx, to message.Addre
 	return reach{organization: a.Key, id: a.Organization, reports: a}, x.watchTx(ctx, tx, a.Key, a.Organization)
 }
 
-// readReports reads the message for those of its recipients that take reports, and returns what keeps these in the transaction that takes
-// the message in; nil where there is no such recipient.
-func (x *Transaction) readReports(ctx context.Context, m []byte) (keep func(context.Context, *db.Tx) error, err error) {
+// readReports reads the message for those of its recipients that take reports.
+func (x *Transaction) readReports(ctx context.Context, m []byte) (err error) {
 	if len(x.reports) == 0 {
-		return nil, nil
+		return nil
 	}
 	sender := ""
 	if j := x.judgement; j != nil && j.verdict.DMARC.Result == dkim.Pass {
 		sender = j.verdict.DMARC.From
 	}
-	if keep, err = x.transport.Reports.Receive(ctx, m, sender, x.reports); err != nil {
-		return nil, fault.Wrap(err, fault.Temporary, fault.Message, "the report could not be read in time; send it again")
+	if x.keep, err = x.transport.Reports.Receive(ctx, m, sender, x.reports); err != nil {
+		return fault.Wrap(err, fault.Temporary, fault.Message, "the report could not be read in time; send it again")
 	}
-	return keep, nil
+	return nil
 }
 
 // reportsHere returns whose an address is that takes reports here; nil for any other.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
@@ -109,7 +107,7 @@ func (l Limits) withDefaults() Limits {
 // Transport takes messages in. It is safe for concurrent use.
 type Transport struct {
 	Options
-	memory, checking *semaphore.Weighted
+	memory, checking room
 	stats            stats
 }
 
@@ -119,7 +117,7 @@ func New(o Options) *Transport {
 	if o.Hostname == "" {
 		o.Hostname = "localhost"
 	}
-	return &Transport{Options: o, memory: semaphore.NewWeighted(o.Limits.Memory), checking: semaphore.NewWeighted(o.Limits.Checked)}
+	return &Transport{Options: o, memory: newRoom(o.Limits.Memory), checking: newRoom(o.Limits.Checked)}
 }
 
 // Sender is who sends a message.
@@ -148,11 +146,12 @@ type Transaction struct {
 	organization int64 // of the user who submits the message
 	accepted     []recipient
 	targets      []target
-	remote       []queue.Recipient // those on other servers whom the sender named
-	forwards     []outgoing        // those whom addresses here lead to
-	reports      []intake.Address  // those that take reports
-	actor        string            // address of the user who submits the message
-	authors      []message.Address // those in From of a message that is submitted
+	remote       []queue.Recipient                   // those on other servers whom the sender named
+	forwards     []outgoing                          // those whom addresses here lead to
+	reports      []intake.Address                    // those that take reports
+	keep         func(context.Context, *db.Tx) error // keeps the reports in the message; nil where it is not asked for any
+	actor        string                              // address of the user who submits the message
+	authors      []message.Address                   // those in From of a message that is submitted
 	reached      map[mailbox.ID]bool
 	sent         map[message.Address]bool // who gets it on other servers
 	usage        *usage                   // nil where no limit of a day counts the message

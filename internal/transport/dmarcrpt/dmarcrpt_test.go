@@ -258,7 +258,7 @@ func TestDestinations(t *testing.T) {
 			{[]string{"mailto:a@reports.far.example!10m", "mailto:A@reports.FAR.example", "mailto:b@far.example"}, []string{"a@reports.far.example", "b@far.example"}},
 			{[]string{"mailto:a@far.example", "mailto:b@far.example", "mailto:c@far.example"}, []string{"a@far.example", "b@far.example"}},
 			{[]string{"https://far.example/", "ftp:x", "mailto:nobody", "mailto:b@far.example?subject=x"}, []string{"b@far.example"}},
-			{[]string{"mailto:a@far.example!1", "mailto:b@far.example!100k", "mailto:c@far.example!x"}, []string{"b@far.example"}},
+			{[]string{"mailto:a@far.example!1", "mailto:b@far.example!10000000", "mailto:c@far.example!x"}, []string{"b@far.example"}},
 			{[]string{"mailto:a@silent.example", "mailto:b@no.example", "mailto:c@evil.example"}, nil},
 			{[]string{"mailto:a@agreed.example", "mailto:b@anybody.example"}, []string{"a@agreed.example", "b@anybody.example"}},
 			{[]string{"mailto:a@other.example", "mailto:b@far.example"}, []string{"there@other.example", "too@other.example"}},
@@ -284,6 +284,16 @@ func TestDestinations(t *testing.T) {
 		f.must(f.Report(t.Context(), f.Today()-1, "far.example"))
 		if len(f.mails) != 1 {
 			t.Errorf("mails to %q", f.to())
+		}
+		// Where it never answers, the others don't wait for ever.
+		f.dns.Fail(name, mdns.TypeTXT, mdns.RcodeServerFailure)
+		f.judged(verdict("mailto:a@agreed.example", "mailto:b@far.example"), quarantined)
+		f.must(f.Flush(t.Context()))
+		f.clock.Advance(48 * time.Hour)
+		f.mails = nil
+		f.must(f.Report(t.Context(), f.Today()-2, "far.example"))
+		if got := f.to(); !slices.Equal(got, []string{"b@far.example"}) {
+			t.Errorf("mails to %q", got)
 		}
 	})
 }

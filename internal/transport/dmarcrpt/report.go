@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dns"
@@ -35,7 +37,7 @@ func (r *Reporter) build(ctx context.Context, day dayreport.Day, domain string) 
 	if err := dmarcreport.Write(&body, *made); err != nil {
 		return nil, err
 	}
-	to, err := r.destinations(ctx, domain, rua, mimeSize(body.Len()))
+	to, err := r.destinations(ctx, day, domain, rua, mimeSize(body.Len()))
 	if err != nil || len(to) == 0 {
 		return nil, err
 	}
@@ -101,26 +103,23 @@ func (r *Reporter) compose(ctx context.Context, day dayreport.Day, domain string
 	return report, p.Aggregate, nil
 }
 
+// patience is how long after its day a report waits for DNS to say whether it may go where it is wanted. Then it goes to the others.
+const patience = 24 * time.Hour
+
 // destinations returns the addresses that get a report of size bytes: those of rua which want one so large, and, where they are outside of
 // the domain's organisation, say so in DNS (RFC 9990 section 4).
-func (r *Reporter) destinations(ctx context.Context, domain string, rua []string, size int64) (to []string, err error) {
+func (r *Reporter) destinations(ctx context.Context, day dayreport.Day, domain string, rua []string, size int64) (to []string, err error) {
 	for _, uri := range rua {
 		if len(to) == maxDestinations {
 			break
 		}
-		a, _ := destination(uri)
-		if a.IsZero() {
-			continue
-		}
-		inside, err := r.inside(ctx, domain, a)
-		if err != nil {
+		wanted, err := r.agreed(ctx, domain, uri)
+		switch {
+		case err == nil:
+		case r.Clock.Now().Sub((day + 1).Begin()) < patience:
 			return nil, err
-		}
-		wanted := []string{uri}
-		if !inside {
-			if wanted, err = r.external(ctx, domain, uri, a); err != nil {
-				return nil, err
-			}
+		default:
+			r.Log.InfoContext(ctx, "it can't be found out whether a DMARC report may go where it is wanted", "domain", domain, "to", uri, "error", err)
 		}
 		for _, uri := range wanted {
 			a, limit := destination(uri)
@@ -128,12 +127,28 @@ func (r *Reporter) destinations(ctx context.Context, domain string, rua []string
 				r.Log.InfoContext(ctx, "a DMARC report is larger than who asked for it takes", "domain", domain, "to", a.String(), "bytes", size)
 				continue
 			}
-			if !contains(to, a) && len(to) < maxDestinations {
+			if !a.IsZero() && !contains(to, a) && len(to) < maxDestinations {
 				to = append(to, a.String())
 			}
 		}
 	}
 	return to, nil
+}
+
+// agreed returns the URIs that a report goes to which is wanted at one; none where it may not go there.
+func (r *Reporter) agreed(ctx context.Context, domain, uri string) ([]string, error) {
+	a, _ := destination(uri)
+	if a.IsZero() {
+		return nil, nil
+	}
+	inside, err := r.inside(ctx, domain, a)
+	switch {
+	case err != nil:
+		return nil, err
+	case inside:
+		return []string{uri}, nil
+	}
+	return r.external(ctx, domain, uri, a)
 }
 
 func contains(list []string, a message.Address) bool {
@@ -168,11 +183,11 @@ func size(s string) (n int64, ok bool) {
 			unit, s = 1<<(10*(i+1)), s[:len(s)-1]
 		}
 	}
-	digits, err := strconv.ParseUint(s, 10, 20) // a million units are enough for anybody
+	digits, err := strconv.ParseUint(s, 10, 63)
 	if err != nil {
 		return 0, false
 	}
-	return int64(digits) * unit, true
+	return min(int64(digits), math.MaxInt64/unit) * unit, true
 }
 
 // inside reports whether an address is of the organisation that a domain is of.

@@ -30,6 +30,8 @@ const (
 	maxDayBytes   = 16 << 20
 	// maxBody is how many packed bytes of a report are kept; its last records are left out.
 	maxBody = 512 << 10
+	// patience is how long a message waits for others to be read. Its sender tries again.
+	patience = 10 * time.Second
 )
 
 // Options are what a Box needs.

@@ -41,20 +41,17 @@ type received struct {
 }
 
 // Receive reads the reports in a message to the addresses, and returns what keeps them, in the transaction that takes the message in.
-// sender is the domain that sent it, where that is proven. What is no report is no error; the error is ctx's.
+// sender is the domain that sent it, where that is proven. What is no report is no error; the error says that others are being read.
 func (b *Box) Receive(ctx context.Context, m []byte, sender string, to []Address) (keep func(context.Context, *db.Tx) error, err error) {
-	if err := b.reading.Acquire(ctx, 1); err != nil {
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := b.reading.Acquire(waiting, 1); err != nil {
 		return nil, err
 	}
-	defer b.reading.Release(1)
-	documents, err := mailreport.Documents(m)
-	var reports []received
-	for _, d := range documents {
-		var r *received
-		if r, err = read(d); err == nil {
-			r.Sender, r.Received = sender, b.Clock.Now()
-			reports = append(reports, *r)
-		}
+	reports, err := readAll(m)
+	b.reading.Release(1)
+	for i := range reports {
+		reports[i].Sender, reports[i].Received = sender, b.Clock.Now()
 	}
 	if len(reports) == 0 {
 		b.count(unreadable)
@@ -78,6 +75,18 @@ func (b *Box) Receive(ctx context.Context, m []byte, sender string, to []Address
 }
 
 func (b *Box) count(o outcome) { b.stats[o].Add(1) }
+
+// readAll reads the reports in a message. The error says why there is none.
+func readAll(m []byte) (reports []received, err error) {
+	documents, err := mailreport.Documents(m)
+	for _, d := range documents {
+		var r *received
+		if r, err = read(d); err == nil {
+			reports = append(reports, *r)
+		}
+	}
+	return reports, err
+}
 
 // read reads a document of either kind, whichever address it came to.
 func read(d mailreport.Document) (*received, error) {
