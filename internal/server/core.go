@@ -35,6 +35,7 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
 	"github.com/pennypost/pennypost/internal/transport/signing"
@@ -63,6 +64,7 @@ type core struct {
 	migration     *migration.Service
 	transport     *transport.Transport
 	signing       *signing.Service
+	domains       *domain.Service
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
 	spool         string        // directory of large messages on their way in
@@ -131,7 +133,6 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		DB:       d, Audit: parts.audit, Clock: parts.clock, Feed: parts.feed, Log: log,
 		Resolver:         resolver,
 		TestDomainSuffix: c.TestDomainSuffix,
-		MailHost:         c.Hostname,
 		HashCost:         directory.HashCost{MemoryKiB: uint32(c.PasswordMemoryKiB), Passes: uint32(c.PasswordPasses)},
 		Limits: directory.Limits{
 			Aliases: c.LimitAliases, Domains: c.LimitDomains, Tags: c.LimitTags,
@@ -218,6 +219,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := parts.openOutbound(c, resolver, bodies{store, parts.spool}); err != nil {
 		return nil, err
 	}
+	parts.openDomains(c, resolver)
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)
