@@ -67,12 +67,13 @@ func (s *Service) Check(ctx context.Context, p principal.Principal, org director
 	}
 	findings := make([]Finding, len(d.Records))
 	for i, r := range d.Records {
-		findings[i] = Finding{Record: r}
+		findings[i].Record = r
 	}
 	findings = append(findings, c.beside()...)
 	g := new(errgroup.Group)
 	g.SetLimit(sideBySide)
 	for i := range findings {
+		findings[i].Found = []string{} // for JSON
 		g.Go(func() error {
 			c.look(ctx, &findings[i])
 			return nil

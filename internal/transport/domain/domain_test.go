@@ -159,7 +159,7 @@ func TestCheck(t *testing.T) {
 		{"a key is missing", key(func(r *Record) { r.Name = "elsewhere._domainkey." + shop }), []expectation{{DKIM, Missing, ""}}},
 		{"two keys at a name", func(f *fixture) { f.zone.Add(f.describe().Records[3].Name + `. 60 IN TXT "v=DKIM1; p=AAAA"`) }, []expectation{{DKIM, Inconsistent, "several"}}},
 		{"DMARC that only reports", text(dmarc, "v=DMARC1; p=none; rua=mailto:DMARC-reports@shop.example!10m"), []expectation{{DMARC, Right, "p=none"}}},
-		{"DMARC elsewhere", text(dmarc, "v=DMARC1;p=reject;rua=mailto:x@other.example"), []expectation{{DMARC, Right, "treated as reject; reports of others go elsewhere"}}},
+		{"DMARC elsewhere", text(dmarc, "v=DMARC1;p=reject;rua=mailto:x@other.example"), []expectation{{DMARC, Right, "refused; reports of others go elsewhere"}}},
 		{"DMARC without a policy", text(dmarc, "v=DMARC1; rua=mailto:x@other.example"), []expectation{{DMARC, Inconsistent, "must be none"}}},
 		{"DMARC of nonsense", text(dmarc, "v=DMARC1; p=reject; p=none"), []expectation{{DMARC, Inconsistent, "one twice"}}},
 		{"two DMARC records", also(dmarc + ` 60 IN TXT "v=DMARC1; p=none"`), []expectation{{DMARC, Inconsistent, "there are 2 DMARC records"}}},
@@ -248,7 +248,7 @@ func TestCheckOfOtherWays(t *testing.T) {
 		onBoth(t, func(c *Config) { c.Way, c.STS.Mode = way, route.STSNone }, func(f *fixture) {
 			f.publish()
 			f.zone.Remove(shop+".", mdns.TypeTXT)
-			f.zone.Add(shop + `. 60 IN TXT "v=spf1 include:gateway.example -all"`, `gateway.example. 60 IN TXT "v=spf1 ip4:192.0.2.99 -all"`)
+			f.zone.Add(shop+`. 60 IN TXT "v=spf1 include:gateway.example -all"`, `gateway.example. 60 IN TXT "v=spf1 ip4:192.0.2.99 -all"`)
 			look := func(want Status, words string) {
 				t.Helper()
 				for _, found := range f.check() {

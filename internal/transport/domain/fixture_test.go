@@ -74,8 +74,12 @@ func onBoth(t *testing.T, change func(*Config), fn func(f *fixture)) {
 		var keys *signing.Service
 		dir := directory.New(directory.Config{
 			DB: d, Audit: records, Clock: f.clock, Feed: feed.New(),
-			Registered:   func(ctx context.Context, tx *db.Tx, org int64, name string) error { return keys.RegisteredTx(ctx, tx, org, name) },
-			Deregistered: func(ctx context.Context, tx *db.Tx, org int64, name string) error { return keys.DeregisteredTx(ctx, tx, org, name) },
+			Registered: func(ctx context.Context, tx *db.Tx, org int64, name string) error {
+				return keys.RegisteredTx(ctx, tx, org, name)
+			},
+			Deregistered: func(ctx context.Context, tx *db.Tx, org int64, name string) error {
+				return keys.DeregisteredTx(ctx, tx, org, name)
+			},
 		})
 		resolver := dns.New(f.zone.Address)
 		keys = signing.New(signing.Options{

@@ -147,8 +147,10 @@ func (c *check) dmarc(ctx context.Context, f *Finding) {
 		f.is(Inconsistent, "p, and sp if it is there, must be none, quarantine or reject")
 	case strings.EqualFold(t["p"], "none"):
 		f.is(Right, "p=none asks for reports alone: mail that fails is delivered all the same")
+	case strings.EqualFold(t["p"], "quarantine"):
+		f.is(Right, "p=quarantine: mail that fails is put aside")
 	default:
-		f.is(Right, "mail that fails is asked to be treated as "+strings.ToLower(t["p"]))
+		f.is(Right, "p=reject: mail that fails is refused")
 	}
 	if f.Status == Right && !sendsReportsTo(t["rua"], DMARCReportsTo+"@"+c.d.Name) {
 		f.Note += "; reports of others go elsewhere or nowhere (rua)"

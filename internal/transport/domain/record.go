@@ -2,6 +2,7 @@ package domain
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -90,20 +91,17 @@ func (s *Service) records(d *Description) []Record {
 
 // Data is the value as a zone file has it: names with their final dot, a text in quoted strings of at most 255 bytes.
 func (r Record) Data() string {
-	if r.Type != "TXT" {
-		if strings.HasSuffix(r.Value, ".") {
-			return r.Value
+	switch r.Type {
+	case "MX", "CNAME", "SRV":
+		return strings.TrimSuffix(r.Value, ".") + "."
+	case "TXT":
+		var out []string
+		for part := range slices.Chunk([]byte(r.Value), maxString) {
+			out = append(out, strconv.Quote(string(part))) // the values are ASCII
 		}
-		return r.Value + "."
+		return strings.Join(out, " ")
 	}
-	var out strings.Builder
-	for rest := r.Value; ; out.WriteByte(' ') {
-		part := rest[:min(len(rest), maxString)]
-		out.WriteString(strconv.Quote(part)) // the values are ASCII without quotes
-		if rest = rest[len(part):]; rest == "" {
-			return out.String()
-		}
-	}
+	return r.Value
 }
 
 // Line is the record as a line of a zone file.
