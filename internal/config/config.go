@@ -96,6 +96,10 @@ type Config struct {
 	// reaches is taken to have the service's own port in front, and one that others reach its own.
 	PublicPorts string `key:"public_ports" default:"" help:"ports at which others reach the services, imaps=993,submission=0 (empty: see the manual)"`
 
+	// ARCTrusted are domains, separated by commas, that seal mail they pass on (RFC 8617) and whose word is taken that it passed DMARC
+	// before: mailing lists and forwarders. A failure is then not enforced.
+	ARCTrusted []string `key:"arc_trusted" default:"" help:"domains whose ARC seals are believed, separated by commas"`
+
 	// PasswordMemoryKiB and PasswordPasses are the cost of a password hash (argon2id, RFC 9106). The defaults are also the
 	// least allowed; a stored hash of another cost is renewed when its user signs in.
 	PasswordMemoryKiB int `key:"password_memory_kib" default:"19456" help:"memory of a password hash in KiB, 19456 at least"`
