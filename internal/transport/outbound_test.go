@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -107,6 +108,61 @@ func (s *sending) until(what string, holds func() bool) {
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
+}
+
+// signer signs with what it was asked, and fails for a domain.
+type signer struct{ fails string }
+
+func (s *signer) Sign(_ context.Context, org int64, domain string, text []byte) ([]byte, error) {
+	if domain == s.fails {
+		return nil, fault.New(fault.Temporary, fault.Message, "no key")
+	}
+	return fmt.Appendf(nil, "DKIM-Signature: org=%t d=%s size=%d\r\n", org != 0, domain, len(text)), nil
+}
+
+// Only what leaves is signed: for each domain of its authors, or the server's own.
+func TestWhatLeavesIsSigned(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		keys := &signer{}
+		s.Signer = keys
+		x, err := s.begin(s.ann, "ann@acme.test", "bob@acme.test", "one@far.test")
+		s.Must(err)
+		s.Must(store(t.Context(), x, "From: ann@acme.test, Ann <ann@ACME.test>\r\nSubject: both\r\n\r\nx\r\n"))
+		if got := s.Inbox(s.bob); len(got) != 1 || strings.Contains(got[0].Text, "DKIM") {
+			t.Errorf("bob has %+v", got)
+		}
+		end := s.run(t)
+		_, got, _ := strings.Cut(<-s.far.taken, "> <one@far.test> ")
+		if field, rest, _ := strings.Cut(got, "\r\n"); field != fmt.Sprintf("DKIM-Signature: org=true d=acme.test size=%d", len(rest)) || strings.Contains(rest, "DKIM") {
+			t.Errorf("one gets %s", got)
+		}
+		// A notice is the server's own.
+		done := func(context.Context, *db.Tx) error { return nil }
+		n := &queue.Notice{
+			Envelope: queue.Envelope{From: address("x@far.test"), Trace: "t"}, Body: strings.NewReader("Subject: x\r\n\r\n"), Size: 14,
+			Reports: []queue.Report{{Recipient: asked("a@far.test"), Outcome: queue.Outcome{Status: "5.0.0"}}},
+		}
+		s.Must(s.Tell(t.Context(), n, done))
+		if got := <-s.far.taken; !strings.HasPrefix(got, "<> <x@far.test> DKIM-Signature: org=false d=mail.acme.awsapps.com ") {
+			t.Errorf("x gets %s", got)
+		}
+		end()
+
+		// What can't be signed is nowhere.
+		keys.fails = "acme.test"
+		x, err = s.begin(s.ann, "ann@acme.test", "bob@acme.test", "one@far.test")
+		s.Must(err)
+		if err := store(t.Context(), x, "From: ann@acme.test\r\nSubject: both\r\n\r\nx\r\n"); !fault.Is(err, fault.Temporary, fault.Message) {
+			t.Errorf("without a key: %v", err)
+		}
+		keys.fails = "mail.acme.awsapps.com"
+		if err := s.Tell(t.Context(), n, done); !fault.Is(err, fault.Temporary, fault.Message) {
+			t.Errorf("without a key: %v", err)
+		}
+		if len(s.queued()) != 0 || len(s.Inbox(s.bob)) != 1 {
+			t.Errorf("queued are %q, and bob has %d messages", s.queued(), len(s.Inbox(s.bob)))
+		}
+	})
 }
 
 func TestMailForOthersIsQueuedWithTheRest(t *testing.T) {

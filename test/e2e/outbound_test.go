@@ -101,7 +101,7 @@ func TestOutboundWithPostfix(t *testing.T) {
 		}
 		harness.Eventually(t, "Postfix has the message", func() bool { return len(postfix.Messages(t, "bob")) == 1 })
 		got := postfix.Messages(t, "bob")[0]
-		for _, want := range []string{"Return-Path: <ann@ours.example>", "Subject: from ours", "using TLS", "Received: from localhost"} {
+		for _, want := range []string{"Return-Path: <ann@ours.example>", "Subject: from ours", "using TLS", "Received: from localhost", "DKIM-Signature: v=1; a=rsa-sha256;", "d=ours.example;"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("no %q in\n%s", want, got)
 			}

@@ -34,7 +34,7 @@ import (
 // with and after them), and holds an organisation in it to what a new one gets.
 func TestStoreOfAPreviousVersion(t *testing.T) {
 	harness.Engines(t, func(t *testing.T, url string) {
-		p := restore(t, url)
+		p := restore(t, url, "previous")
 		p.exec("UPDATE item SET saved = 0 WHERE uid = 1 AND prefix IS NOT NULL") // so that some mail is old
 		s := harness.Start(t, harness.Options{Dir: p.dir, DatabaseURL: url})
 		p.Server = s
@@ -42,7 +42,26 @@ func TestStoreOfAPreviousVersion(t *testing.T) {
 		p.isAsItWas()
 		p.hasWhatNewOnesGet(office(t, s, "fresh"))
 		p.obeysWhatIsNew()
+		p.hasKeys()
 	})
+}
+
+// TestStoreWithoutSigning opens what the last binary wrote that sent no mail to other servers (scripts/write-previous a38d6b1 unsigned):
+// its domains get DKIM keys.
+func TestStoreWithoutSigning(t *testing.T) {
+	harness.Engines(t, func(t *testing.T, url string) {
+		p := restore(t, url, "unsigned")
+		p.Server = harness.Start(t, harness.Options{Dir: p.dir, DatabaseURL: url})
+		p.isAsItWas()
+		p.hasKeys()
+		p.Check()
+	})
+}
+
+// hasKeys waits for the DKIM keys of the one domain that the old organisation registered.
+func (p *previous) hasKeys() {
+	p.t.Helper()
+	harness.Eventually(p.t, "the domain has DKIM keys", func() bool { return p.rows("dkim_key.organization", p.Org) == 4 })
 }
 
 // previous is a store that an older binary wrote.
@@ -57,7 +76,7 @@ type previous struct {
 	aliasOf             map[string]string // of organisations
 }
 
-func restore(t *testing.T, url string) *previous {
+func restore(t *testing.T, url, store string) *previous {
 	t.Helper()
 	p := &previous{t: t, dir: filepath.Join(t.TempDir(), "data"), postgres: url != ""}
 	engine, driver, source := "sqlite", "sqlite", filepath.Join(p.dir, "pennypost.db")
@@ -73,7 +92,7 @@ func restore(t *testing.T, url string) *previous {
 	}
 	t.Cleanup(func() { _ = p.db.Close() })
 	p.db.SetMaxOpenConns(1)
-	for name, content := range unpacked(t, filepath.Join("testdata", "previous-"+engine+".tar.gz")) {
+	for name, content := range unpacked(t, filepath.Join("testdata", store+"-"+engine+".tar.gz")) {
 		switch name {
 		case "dump.sql":
 			p.exec(string(content))

@@ -5,20 +5,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// Root is the folder of the project.
-func Root() string {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok {
-		panic("harness: the binary does not know its source files")
+// Root is the folder of the project: go test runs a package's tests in its own folder, below it.
+func Root() string { return root() }
+
+var root = sync.OnceValue(func() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		panic("harness: " + err.Error())
 	}
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
-}
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
+			return d
+		} else if d == filepath.Dir(d) {
+			panic("harness: " + dir + " is not in the project")
+		}
+	}
+})
 
 var build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(Root(), ".cache", "e2e", "pennypost")

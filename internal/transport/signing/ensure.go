@@ -51,6 +51,9 @@ func (s *Service) Ensure(ctx context.Context, org int64, domain string) error {
 	}
 	made := make([]newKey, len(lacking))
 	for i, p := range lacking {
+		if err := ctx.Err(); err != nil { // the server stops, or who asked has gone
+			return err
+		}
 		if made[i], err = s.make(org, domain, p); err != nil {
 			return fmt.Errorf("make a DKIM key of %s: %w", domain, err)
 		}
