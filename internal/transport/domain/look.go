@@ -2,6 +2,7 @@ package domain
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/dns"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/route"
 	"github.com/pennypost/pennypost/internal/transport/signing"
 )
@@ -135,34 +137,36 @@ func (c *check) dmarc(ctx context.Context, f *Finding) {
 	if !ok {
 		return
 	}
-	t, valid := tags(text)
-	policies := []string{"none", "quarantine", "reject"}
-	isPolicy := func(p string, absent bool) bool {
-		return p == "" && absent || slices.Contains(policies, strings.ToLower(p))
+	r, valid := mailauth.ParseRecord(text)
+	t, clean := tags(text)
+	written := func(tag string, without mailauth.Policy) mailauth.Policy {
+		if p := t[tag]; p != "" {
+			return mailauth.Policy(strings.ToLower(p))
+		}
+		return without
 	}
 	switch {
-	case !valid || !strings.HasPrefix(strings.ReplaceAll(text, " ", ""), "v=DMARC1"):
-		f.is(Inconsistent, "the record has a tag that is none, or one twice: others may ignore it")
-	case !isPolicy(t["p"], false) || !isPolicy(t["sp"], true):
+	case !valid || r.Policy != written("p", "") || r.Subdomains != written("sp", r.Policy):
 		f.is(Inconsistent, "p, and sp if it is there, must be none, quarantine or reject")
-	case strings.EqualFold(t["p"], "none"):
+		return
+	case !clean:
+		f.is(Inconsistent, "the record has a tag that is none, or one twice")
+		return
+	case r.Policy == mailauth.PolicyNone:
 		f.is(Right, "p=none asks for reports alone: mail that fails is delivered all the same")
-	case strings.EqualFold(t["p"], "quarantine"):
+	case r.Policy == mailauth.PolicyQuarantine:
 		f.is(Right, "p=quarantine: mail that fails is put aside")
 	default:
 		f.is(Right, "p=reject: mail that fails is refused")
 	}
-	if f.Status == Right && !sendsReportsTo(t["rua"], DMARCReportsTo+"@"+c.d.Name) {
+	if !mailsTo(r.Aggregate, DMARCReportsTo+"@"+c.d.Name) {
 		f.Note += "; reports of others go elsewhere or nowhere (rua)"
 	}
 }
 
-// sendsReportsTo reports whether an address is among the URIs of rua.
-func sendsReportsTo(rua, address string) bool {
-	return slices.ContainsFunc(strings.Split(rua, ","), func(uri string) bool {
-		uri, _, _ = strings.Cut(uri, "!") // the limit of a size
-		return strings.EqualFold(uri, "mailto:"+address)
-	})
+// mailsTo reports whether an address is among URIs.
+func mailsTo(uris []string, address string) bool {
+	return slices.ContainsFunc(uris, func(uri string) bool { return strings.EqualFold(uri, "mailto:"+address) })
 }
 
 func (c *check) tlsReports(ctx context.Context, f *Finding) {
@@ -174,7 +178,7 @@ func (c *check) tlsReports(ctx context.Context, f *Finding) {
 	switch {
 	case !valid || t["rua"] == "":
 		f.is(Inconsistent, "the record does not say where reports go (rua)")
-	case !sendsReportsTo(t["rua"], TLSReportsTo+"@"+c.d.Name):
+	case !mailsTo(strings.Split(t["rua"], ","), TLSReportsTo+"@"+c.d.Name):
 		f.is(Right, "reports of others go elsewhere (rua)")
 	default:
 		f.is(Right, "")
@@ -357,4 +361,9 @@ func (c *check) reverse(ctx context.Context, f *Finding) {
 		return
 	}
 	f.is(Inconsistent, "the address leads back to another name than the server's own")
+}
+
+func isCertificate(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &certificate)
 }
