@@ -7,13 +7,15 @@ import (
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/dns"
+	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/route"
 )
 
 // DomainRef names a domain of an organisation.
 type DomainRef struct {
-	// Organization is its id ("m-…"). Where it may be empty, that is the one that has proven the domain, or alone registered it.
+	// Organization is its id ("m-…"). Where it may be empty, that is the one that has proven the domain, or alone registered it; the
+	// server's own name needs none.
 	Organization string `json:"organization"`
 	Domain       string `json:"domain"`
 }
@@ -44,31 +46,42 @@ func (c *core) domainVerbs(verbs map[string]verb) {
 		return nothing{}, c.directory.VouchForDomain(ctx, operator, directory.OrgID(r.Organization), r.Domain)
 	})
 	verbs["domain-records"] = typed(func(ctx context.Context, r DomainRef) ([]domain.Record, error) {
-		org, err := c.holder(ctx, r)
+		org, own, err := c.holder(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		d, err := c.domains.Describe(ctx, operator, org, r.Domain)
+		describe := func() (*domain.Description, error) { return c.domains.Describe(ctx, operator, org, r.Domain) }
+		if own {
+			describe = func() (*domain.Description, error) { return c.domains.Server(ctx) }
+		}
+		d, err := describe()
 		if err != nil {
 			return nil, err
 		}
 		return d.Records, nil
 	})
 	verbs["domain-check"] = typed(func(ctx context.Context, r DomainRef) ([]domain.Finding, error) {
-		org, err := c.holder(ctx, r)
-		if err != nil {
+		org, own, err := c.holder(ctx, r)
+		switch {
+		case err != nil:
 			return nil, err
+		case own:
+			return c.domains.CheckServer(ctx)
 		}
 		return c.domains.Check(ctx, operator, org, r.Domain)
 	})
 }
 
-// holder is the organisation that is meant.
-func (c *core) holder(ctx context.Context, r DomainRef) (directory.OrgID, error) {
+// holder is the organisation that is meant; own says that the server's name is, which none holds.
+func (c *core) holder(ctx context.Context, r DomainRef) (org directory.OrgID, own bool, err error) {
 	if r.Organization != "" {
-		return directory.OrgID(r.Organization), nil
+		return directory.OrgID(r.Organization), false, nil
 	}
-	return c.directory.DomainHolder(ctx, operator, r.Domain)
+	org, err = c.directory.DomainHolder(ctx, operator, r.Domain)
+	if fault.Is(err, fault.NotFound, fault.Domain) && directory.Fold(r.Domain) == c.domains.Host {
+		return "", true, nil
+	}
+	return org, false, err
 }
 
 // VerifyDomain vouches for a domain where DNS can't.

@@ -67,6 +67,10 @@ secret_file = %q
 	verb(2, "no organization has registered", "domain", "check", "other.example.com")
 	verb(2, "--provider", "domain", "publish", domain, "--yes")
 
+	verb(1, "missing       spf", "domain", "check", "mail.pennypost.example")
+	verb(0, "the zone pennypost.example is changed", "domain", "publish", "mail.pennypost.example", "--provider", "ours", "--yes")
+	verb(0, "right         spf", "domain", "check", "mail.pennypost.example")
+
 	// Nobody says yes.
 	verb(1, "nothing was changed", "domain", "publish", domain, "--provider", "ours")
 	verb(1, "missing       dmarc", "domain", "check", domain)

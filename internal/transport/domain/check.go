@@ -57,6 +57,19 @@ func (s *Service) Check(ctx context.Context, p principal.Principal, org director
 	if err != nil || d.Test {
 		return nil, err
 	}
+	return s.check(ctx, d), nil
+}
+
+// CheckServer looks up what the server's own name needs.
+func (s *Service) CheckServer(ctx context.Context) ([]Finding, error) {
+	d, err := s.Server(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.check(ctx, d), nil
+}
+
+func (s *Service) check(ctx context.Context, d *Description) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	c := &check{Service: s, d: d}
@@ -80,15 +93,17 @@ func (s *Service) Check(ctx context.Context, p principal.Principal, org director
 		})
 	}
 	_ = g.Wait() // none fails as a whole
-	return findings, nil
+	return findings
 }
 
 // beside are the findings that are no records of the domain, yet to be looked up.
 func (c *check) beside() []Finding {
 	var more []Finding
-	if c.STS.Mode != route.STSNone {
+	switch {
+	case c.d.server:
+	case c.STS.Mode != route.STSNone:
 		more = append(more, Finding{Record: Record{PolicyFile, "HTTPS", "mta-sts." + c.d.Name, "https://mta-sts." + c.d.Name + "/.well-known/mta-sts.txt", ""}})
-	} else {
+	default:
 		more = append(more, Finding{Record: Record{MTASTS, "TXT", "_mta-sts." + c.d.Name, "", ""}})
 	}
 	more = append(more, Finding{Record: Record{HostName, "A/AAAA", c.Host, "", ""}})

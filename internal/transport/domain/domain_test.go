@@ -270,6 +270,34 @@ func TestCheckOfOtherWays(t *testing.T) {
 	}
 }
 
+// TestServerName publishes what the server's own name needs.
+func TestServerName(t *testing.T) {
+	onBoth(t, nil, func(f *fixture) {
+		look := func(want Status, purposes ...Purpose) {
+			t.Helper()
+			findings, err := f.CheckServer(t.Context())
+			f.ok(err)
+			var of []Purpose
+			for _, found := range findings {
+				if of = append(of, found.Purpose); found.Status != want {
+					t.Errorf("%+v, want %s", found, want)
+				}
+			}
+			if !slices.Equal(of, purposes) {
+				t.Errorf("looked at %q", of)
+			}
+		}
+		look(Missing, SPF, DKIM, DKIM, DKIM, DKIM, HostName)
+		d, err := f.Server(t.Context())
+		f.ok(err)
+		for _, r := range d.Records {
+			f.zone.Add(r.Line())
+		}
+		f.zone.Add(host+". 60 IN A 127.0.0.1", "1.0.0.127.in-addr.arpa. 60 IN PTR "+host+".")
+		look(Right, SPF, DKIM, DKIM, DKIM, DKIM, HostName, Reverse)
+	})
+}
+
 // TestVouchedDomain needs no proof in DNS.
 func TestVouchedDomain(t *testing.T) {
 	onBoth(t, nil, func(f *fixture) {

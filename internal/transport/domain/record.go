@@ -54,10 +54,7 @@ func (s *Service) records(d *Description) []Record {
 		{MX, "MX", d.Name, "10 " + s.Host, ""},
 		{SPF, "TXT", d.Name, "v=spf1 a:" + s.Host + " ~all", ""}, // RFC 7208 section 5.3
 	}
-	for i := range d.keys {
-		k := &d.keys[i]
-		records = append(records, Record{DKIM, "TXT", k.Name, k.Value, fmt.Sprintf("%s, %s", k.Algorithm, k.Role)})
-	}
+	records = append(records, d.dkim()...)
 	records = append(
 		records,
 		Record{DMARC, "TXT", at("_dmarc"), "v=DMARC1;p=quarantine;pct=100;fo=1;rua=mailto:" + DMARCReportsTo + "@" + d.Name, ""},
@@ -85,6 +82,13 @@ func (s *Service) records(d *Description) []Record {
 			value = fmt.Sprintf("0 1 %d %s", service.port, s.Host)
 		}
 		records = append(records, Record{Services, "SRV", at(service.label), value, ""})
+	}
+	return records
+}
+
+func (d *Description) dkim() (records []Record) {
+	for _, k := range d.keys {
+		records = append(records, Record{DKIM, "TXT", k.Name, k.Value, fmt.Sprintf("%s, %s", k.Algorithm, k.Role)})
 	}
 	return records
 }

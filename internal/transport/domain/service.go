@@ -64,6 +64,7 @@ type Description struct {
 	DKIM    directory.DomainStatus // verified for a test domain, which has no keys
 	Records []Record               // empty for a test domain, which is the server's own
 	keys    []signing.Key
+	server  bool // it is the server's own name
 }
 
 // Describe describes a mail domain. It makes the domain's DKIM keys where they are still on their way. Faults: NotFound (Domain).
@@ -105,4 +106,21 @@ func (s *Service) describe(ctx context.Context, p principal.Principal, org direc
 		return nil, 0, err
 	}
 	return d, key, nil
+}
+
+// Server describes the server's own name, which signs what the server sends itself.
+func (s *Service) Server(ctx context.Context) (*Description, error) {
+	if err := s.Keys.Ensure(ctx, signing.Server, s.Host); err != nil {
+		return nil, err
+	}
+	state, err := s.Keys.State(ctx, signing.Server, s.Host)
+	if err != nil {
+		return nil, err
+	}
+	d := &Description{Domain: directory.Domain{Name: s.Host, Status: directory.DomainVerified}, server: true}
+	if state != nil {
+		d.DKIM, d.keys = state.Status, state.Keys
+	}
+	d.Records = append([]Record{{SPF, "TXT", s.Host, "v=spf1 a -all", ""}}, d.dkim()...) // RFC 7208 section 2.3
+	return d, nil
 }
