@@ -138,9 +138,9 @@ func (x *Transaction) seal(ctx context.Context, b []byte) (fields []byte, err er
 	case t.Signer == nil || x.judgement == nil:
 		return nil, nil
 	}
-	v := x.judgement.verdict
-	if fields, err = t.Signer.Seal(ctx, b, v.Results(t.Hostname), v.ARC); err != nil {
-		t.Log.WarnContext(ctx, "a message is passed on without a seal", "trace", x.trace, "from", x.sender.From.String(), "error", err)
+	j := x.judgement
+	if fields, err = t.Signer.Seal(ctx, b, j.verdict.Results(t.Hostname), j.verdict.ARC); err != nil {
+		t.Log.ErrorContext(ctx, "a message is passed on without an ARC seal", "error", err, "from", x.sender.From.String())
 		return nil, nil
 	}
 	return fields, nil

@@ -25,6 +25,8 @@ import (
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/dayreport"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
@@ -111,7 +113,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
@@ -125,6 +127,7 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 	w.Mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: &memoryBlobs{m: map[string][]byte{}}, Feed: w.Feed, Clock: w.Clock, Log: log})
 	o := transport.Options{
 		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
+		Reports: intake.New(intake.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Log: log}),
 	}
 	if change != nil {
 		change(&o)
