@@ -342,3 +342,14 @@ func TestDailyLimits(t *testing.T) {
 		t.Errorf("set to %d, %d, %d (%v)", c.LimitDailyUserExternal, c.LimitDailyAccountExternal, c.LimitDailyAccountTest, err)
 	}
 }
+
+func TestYesOrNo(t *testing.T) {
+	for text, want := range map[string]bool{"": true, "dmarc_reports = true": true, "dmarc_reports = false": false, "dmarc_reports = 'false'": false} {
+		if c, err := Load(Sources{File: file(t, text+"\n")}); err != nil || c.DMARCReports != want {
+			t.Errorf("%q: %v, %v", text, c, err)
+		}
+	}
+	if _, err := Load(Sources{File: file(t, "dmarc_reports = 'maybe'\n")}); err == nil || !strings.Contains(err.Error(), "neither true nor false") {
+		t.Errorf("maybe: %v", err)
+	}
+}

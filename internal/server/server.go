@@ -94,6 +94,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeInbound(w, s.core.mailauth.Stats(), s.core.transport.Stats()) })
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeHygiene(w, s.core.spam.Stats(), s.core.scanner.Stats()) })
 	s.metrics.countSigning(s.core.signing)
+	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeReports(w, s.core.reports.Stats()) })
 	if o := s.core.outbound; o.courier != nil {
 		s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeOutbound(w, o.queue.Stats(), o.courier.Stats()) })
 	}

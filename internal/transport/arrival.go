@@ -12,6 +12,7 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dkim"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 )
 
@@ -87,6 +88,7 @@ func (x *Transaction) drop(ctx context.Context, text []byte) error {
 			"from", x.sender.From.String(), "recipients", dropped)
 		x.targets = slices.DeleteFunc(x.targets, func(target target) bool { return refuses(target.organization) })
 		x.forwards = slices.DeleteFunc(x.forwards, func(o outgoing) bool { return refuses(o.organization) })
+		x.reports = slices.DeleteFunc(x.reports, func(a intake.Address) bool { return refuses(a.Key) })
 		t.stats.dropped.Add(1)
 		return nil
 	}

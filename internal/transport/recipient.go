@@ -12,6 +12,7 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
@@ -49,7 +50,8 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	if remote {
 		r.away = []message.Address{to}
 	}
-	added := slices.DeleteFunc(slices.Clone(r.away), func(a message.Address) bool { return x.sent[a] })
+	whose := cmp.Or(r.organization, x.organization)
+	added := slices.DeleteFunc(slices.Clone(r.away), func(a message.Address) bool { return x.sent[passage{whose, a}] })
 	switch total := len(x.targets) + len(r.targets); {
 	case total > t.Limits.Mailboxes && len(x.targets) == 0:
 		return tooManyMembers(to, t.Limits.Mailboxes)
@@ -71,6 +73,9 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 		x.reached[target.mailbox] = true
 	}
 	x.targets = append(x.targets, r.targets...)
+	if r.reports != nil && !slices.Contains(x.reports, *r.reports) {
+		x.reports = append(x.reports, *r.reports)
+	}
 	x.accepted = append(x.accepted, accepted)
 	switch {
 	case len(added) == 0:
@@ -81,7 +86,7 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 		x.forward(asked, &r, added)
 	}
 	for _, a := range added {
-		x.sent[a] = true
+		x.sent[passage{whose, a}] = true
 	}
 	if x.usage != nil {
 		*x.usage = used
@@ -114,6 +119,7 @@ type reach struct {
 	group        bool
 	targets      []target
 	away         []message.Address // on other servers
+	reports      *intake.Address   // nobody's, but of one who takes reports
 }
 
 // resolveTx returns where mail for an address of this server goes. For what is submitted NotFound Domain says that the recipient
@@ -125,6 +131,8 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 	case err == nil:
 	case fault.Is(err, fault.NotFound, fault.Domain) && !x.sender.Submitted:
 		return reach{}, fault.New(fault.Denied, fault.Address, "%s is not served here, and mail is not relayed", to.Domain)
+	case fault.Is(err, fault.NotFound, fault.Address):
+		return x.reportsTx(ctx, tx, to, err)
 	default:
 		return reach{}, err
 	}

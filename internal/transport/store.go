@@ -21,7 +21,7 @@ import (
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
 // recipients of a day, see Daily), Denied Message (see authenticate, Filter and Scanner), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
-	if len(x.targets)+len(x.sent) == 0 {
+	if len(x.targets)+len(x.sent)+len(x.reports) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
 	}
 	b, release, err := x.read(ctx, m, traceLength)
@@ -77,8 +77,8 @@ func (r room) hold(ctx context.Context, n int64) (release func(), err error) {
 	return func() { r.Release(n) }, nil
 }
 
-// read returns the message once it is examined, and what gives its room in memory back. One that lies in a file takes memory from
-// here on. While it waits for DNS and filters it has room of another kind, so that nothing else waits with it.
+// read returns the message once it is examined and its reports are read, and what gives its room in memory back. One that lies in a
+// file takes memory from here on. While it waits for DNS and filters it has room of another kind, so that nothing else waits with it.
 func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int) (b []byte, release func(), err error) {
 	t, asks := x.transport, x.isExamined()
 	if asks && m.OnDisk() {
@@ -99,17 +99,24 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 		return nil, nil, fmt.Errorf("store a message: %w", err)
 	}
 	if asks {
-		if err = x.examine(ctx, b[traceLength:]); err == nil {
-			release, err = t.memory.hold(ctx, m.Size())
-		}
+		err = x.examine(ctx, b[traceLength:])
+	}
+	if err == nil {
+		err = x.readReports(ctx, b[traceLength:])
+	}
+	switch {
+	case err == nil && asks:
+		release, err = t.memory.hold(ctx, m.Size())
+	case err != nil && release != nil:
+		release()
 	}
 	return b, release, err
 }
 
-// also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, telling
-// of it, then counting it; nil where there is nothing to do.
+// also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, keeping the
+// reports in it, telling of it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.successes(header), x.events(header), x.submission(), x.count(), x.judged())
+	return inOne(enqueue, x.keep, x.successes(header), x.events(header), x.submission(), x.count(), x.judged())
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.

@@ -14,6 +14,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/spam"
@@ -37,6 +38,8 @@ type Options struct {
 	// Queue takes messages for other servers; nil refuses them. Route is the gateway that takes them all; empty for where DNS leads.
 	Queue Outbound
 	Route string
+	// Reports takes reports on the domains of organisations, at addresses that nobody has; nil refuses them as those of others.
+	Reports *intake.Box
 	// Signer signs what goes into the queue; nil leaves it unsigned.
 	Signer Signer
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
@@ -150,17 +153,19 @@ type Transaction struct {
 	organization int64 // of the user who submits the message
 	accepted     []recipient
 	targets      []target
-	remote       []queue.Recipient // those on other servers whom the sender named
-	forwards     []outgoing        // those whom addresses here lead to
-	actor        string            // address of the user who submits the message
-	authors      []message.Address // those in From of a message that is submitted
+	remote       []queue.Recipient                   // those on other servers whom the sender named
+	forwards     []outgoing                          // those whom addresses here lead to
+	reports      []intake.Address                    // those that take reports
+	keep         func(context.Context, *db.Tx) error // keeps the reports in the message; nil where it is not asked for any
+	actor        string                              // address of the user who submits the message
+	authors      []message.Address                   // those in From of a message that is submitted
 	reached      map[mailbox.ID]bool
-	sent         map[message.Address]bool // who gets it on other servers
-	usage        *usage                   // nil where no limit of a day counts the message
-	watched      map[int64]watched        // organisations that were asked for, by key; nil where nothing is told of mail
-	trace        string                   // of the events that are told of the message
-	judgement    *judgement               // nil where the message is not checked
-	opinions     *spam.Judgement          // nil where the message is not judged
+	sent         map[passage]bool  // who gets it on other servers
+	usage        *usage            // nil where no limit of a day counts the message
+	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
+	trace        string            // of the events that are told of the message
+	judgement    *judgement        // nil where the message is not checked
+	opinions     *spam.Judgement   // nil where the message is not judged
 }
 
 // recipient is one who was accepted.
@@ -182,7 +187,7 @@ type target struct {
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
 // reverse-path (Denied Address).
 func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
-	x := &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}, sent: map[message.Address]bool{}}
+	x := &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
 	if !s.Submitted {
 		return x, nil
 	}

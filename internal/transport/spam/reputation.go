@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
 )
 
 // sender is who sends to whom.
@@ -154,8 +155,8 @@ func (s *Service) forgetSenders(ctx context.Context, now time.Time) error {
 }
 
 // EraseTx removes up to limit senders of an organisation that is being deleted, and returns how many.
-func EraseTx(ctx context.Context, tx *db.Tx, org int64, limit int) (int, error) {
-	n, err := tx.Exec(ctx, `DELETE FROM spam_sender WHERE org = $1 AND sender IN (SELECT sender FROM spam_sender WHERE org = $1 LIMIT $2)`, org, limit)
+func EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (int, error) {
+	n, err := tx.Exec(ctx, `DELETE FROM spam_sender WHERE org = $1 AND sender IN (SELECT sender FROM spam_sender WHERE org = $1 LIMIT $2)`, o.Key, limit)
 	if err != nil {
 		return 0, fmt.Errorf("forget the senders of an organisation: %w", err)
 	}

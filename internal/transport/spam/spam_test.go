@@ -387,7 +387,7 @@ func TestWhatIsLearnedIsBounded(t *testing.T) {
 		w.deliver(c.message(true), "ann")
 		w.Must(w.Flush(t.Context()))
 		w.Write(func(ctx context.Context, tx *db.Tx) error {
-			_, err := spam.EraseTx(ctx, tx, w.Acme.Key, 100)
+			_, err := spam.EraseTx(ctx, tx, w.Acme, 100)
 			return err
 		})
 		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n > 0 {
