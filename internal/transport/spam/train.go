@@ -175,13 +175,15 @@ func (s *Service) fulfil(ctx context.Context, w wish) error {
 			return fmt.Errorf("learn a message of mailbox %s: %w", w.mailbox, err)
 		}
 	}
-	if !teach {
-		return nil
+	if teach {
+		if err := s.Rspamd.learn(ctx, w.class == spam, m.bytes); err != nil {
+			return err
+		}
 	}
-	if err := s.Rspamd.learn(ctx, w.class == spam, m.bytes); err != nil {
-		return err
+	if teach || w.counted {
+		return s.DB.Write(ctx, w.done)
 	}
-	return s.DB.Write(ctx, w.done)
+	return nil
 }
 
 // done takes the wish away, unless the user has another by now.
