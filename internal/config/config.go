@@ -102,8 +102,8 @@ type Config struct {
 	// before: mailing lists and forwarders. A failure is then not enforced.
 	ARCTrusted []string `key:"arc_trusted" default:"" help:"domains whose ARC seals are believed, separated by commas"`
 
-	// SpamFilter is "on" for the filter that learns from what users move into and out of Junk E-mail, "off" for none.
-	SpamFilter string `key:"spam_filter" default:"on" help:"learn from what users move to and from Junk E-mail and sort new mail by it: on or off"`
+	// SpamFilter judges mail from other servers by what users move into and out of Junk E-mail, or as rspamd says.
+	SpamFilter bool `key:"spam_filter" default:"true" help:"learn from what users move to and from Junk E-mail, and sort new mail by it"`
 	// Rspamd is the URL of a worker of rspamd that checks mail; its word then is the filter's. RspamdController is the URL of the worker
 	// that learns what users move to and from Junk E-mail, and RspamdPasswordFile holds its password.
 	Rspamd             string `key:"rspamd" default:"" help:"rspamd to ask about mail from other servers, http://127.0.0.1:11333 (empty: none)"`

@@ -17,7 +17,6 @@ func (c *Config) checkHygiene(wrong func(key, format string, args ...any)) {
 		key, value string
 		allowed    []string
 	}{
-		{"spam_filter", c.SpamFilter, []string{"on", "off"}},
 		{"rspamd_reject", c.RspamdReject, []string{"junk", "refuse"}},
 		{"clamd_down", c.ClamdDown, []string{"defer", "accept"}},
 		{"blocked_attachments_from", c.BlockedAttachmentsFrom, []string{"users", "all"}},
@@ -31,8 +30,8 @@ func (c *Config) checkHygiene(wrong func(key, format string, args ...any)) {
 			wrong(s.key, "this is not of the form http://host:port (a password stands in the file of rspamd_password_file)")
 		}
 	}
-	if (c.Rspamd != "" || c.RspamdController != "") && c.SpamFilter == "off" {
-		wrong("spam_filter", "rspamd is asked only where the filter is on")
+	if (c.Rspamd != "" || c.RspamdController != "") && !c.SpamFilter {
+		wrong("spam_filter", "rspamd is asked only where there is a filter")
 	}
 	if path, unix := strings.CutPrefix(c.Clamd, "unix:"); unix && !filepath.IsAbs(path) {
 		wrong("clamd", "%q: the path of a socket is absolute", c.Clamd)

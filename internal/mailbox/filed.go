@@ -15,7 +15,9 @@ type Filed struct {
 	From, To FolderID
 	// Junk and NotJunk say what the items were marked with; neither where they were moved or copied.
 	Junk, NotJunk bool
-	Items         []FiledItem
+	// Since is a number before which nothing happened to the items after this: Touched finds where they are now.
+	Since ModSeq
+	Items []FiledItem
 }
 
 // FiledItem is one of them. An item and its copies have the same Email.
@@ -29,7 +31,7 @@ func (s *Store) filed(ctx context.Context, tx *db.Tx, l locked, from, to FolderI
 	if s.limits.Filed == nil || (from == JunkID) == (to == JunkID) {
 		return nil
 	}
-	f := Filed{Mailbox: l.id, Org: l.org, From: from, To: to, Items: make([]FiledItem, len(rows))}
+	f := Filed{Mailbox: l.id, Org: l.org, From: from, To: to, Since: l.change, Items: make([]FiledItem, len(rows))}
 	for i, w := range rows {
 		f.Items[i] = FiledItem{w.email, uids[i]}
 	}
@@ -46,7 +48,7 @@ func (s *Store) appended(ctx context.Context, tx *db.Tx, l locked, to FolderID, 
 	if s.limits.Filed == nil || to != JunkID {
 		return nil
 	}
-	return s.limits.Filed(ctx, tx, Filed{Mailbox: l.id, Org: l.org, To: to, Items: []FiledItem{item}})
+	return s.limits.Filed(ctx, tx, Filed{Mailbox: l.id, Org: l.org, To: to, Since: l.change, Items: []FiledItem{item}})
 }
 
 // tellMarked tells that items of a folder were marked.
@@ -54,7 +56,7 @@ func (s *Store) tellMarked(ctx context.Context, tx *db.Tx, l locked, in FolderID
 	if s.limits.Filed == nil || len(f.Items) == 0 {
 		return nil
 	}
-	f.Mailbox, f.Org, f.From, f.To = l.id, l.org, 0, in
+	f.Mailbox, f.Org, f.From, f.To, f.Since = l.id, l.org, 0, in, l.change
 	return s.limits.Filed(ctx, tx, f)
 }
 

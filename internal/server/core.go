@@ -339,7 +339,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
 		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
-		c.mailImport.Check, c.signing.Check, c.reports.Check,
+		c.mailImport.Check, c.spam.Check, c.signing.Check, c.reports.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

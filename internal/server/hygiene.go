@@ -30,7 +30,7 @@ func (c *core) openHygiene(settings *config.Config) error {
 		return err
 	}
 	c.spam = spam.New(spam.Options{DB: c.db, Mailboxes: c.mailboxes, Clock: c.clock, Log: c.log, Key: c.root.Derive("spam tokens"), Rspamd: rspamd})
-	c.filters = settings.SpamFilter == "on"
+	c.filters = settings.SpamFilter
 	c.spamJobs = job.NewRunner(c.db, c.clock, c.log)
 	c.spam.Handle(c.spamJobs)
 	return nil

@@ -204,22 +204,3 @@ func (s *Service) maxTokens() int {
 	}
 	return maxUserTokens
 }
-
-// ForgetTx removes up to limit rows about a mailbox that is being purged, and returns how many. It is for mailbox.Options.Forget.
-func (s *Service) ForgetTx(ctx context.Context, tx *db.Tx, box mailbox.ID, limit int) (int, error) {
-	total := 0
-	for _, t := range []struct{ table, key string }{
-		{"spam_pending", "email"}, {"spam_trained", "email"}, {"spam_token", "token"}, {"spam_corpus", "mailbox"},
-	} {
-		n, err := tx.Exec(ctx, `DELETE FROM `+t.table+` WHERE mailbox = $1 AND `+t.key+` IN (SELECT `+t.key+` FROM `+t.table+` WHERE mailbox = $1 LIMIT $2)`,
-			int64(box), limit-total)
-		if err != nil {
-			return total, fmt.Errorf("forget what mailbox %s learned: %w", box, err)
-		}
-		if total += int(n); total >= limit {
-			return total, nil
-		}
-	}
-	tx.OnCommit(func() { s.learned(box, counts{}) })
-	return total, nil
-}

@@ -3,6 +3,7 @@ package spam_test
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -248,6 +249,74 @@ func TestAMessageCountsOnce(t *testing.T) {
 	})
 }
 
+// TestLearningBehavesAsItsModel moves, copies and marks a few messages at random, has now and then learned what that says, and compares with
+// what was said of each message last.
+func TestLearningBehavesAsItsModel(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		box, ctx, c := w.box(w.User("ann")), t.Context(), newCorpus(4)
+		seed := rand.Uint64()
+		r := rand.New(rand.NewPCG(seed, 2))
+		said := map[mailbox.EmailID]bool{} // is spam
+		for range 4 {
+			w.deliver(c.message(true), "ann")
+		}
+		folders := []mailbox.FolderID{mailbox.InboxID, mailbox.JunkID, mailbox.TrashID, mailbox.SentID}
+		for step := range 80 {
+			from, to := folders[r.IntN(4)], folders[r.IntN(4)]
+			var items []mailbox.Item
+			for it, err := range w.Mailboxes.Fetch(ctx, box, from, mailbox.AllUIDs(), mailbox.WantItem, 0) {
+				w.Must(err)
+				items = append(items, *it)
+			}
+			if len(items) == 0 {
+				continue
+			}
+			it := items[r.IntN(len(items))]
+			filed := func() {
+				switch {
+				case from == to:
+				case to == mailbox.JunkID:
+					said[it.Email] = true
+				case from == mailbox.JunkID && to != mailbox.TrashID:
+					said[it.Email] = false
+				}
+			}
+			var err error
+			switch one := mailbox.UIDs(it.UID); r.IntN(6) {
+			case 0:
+				if len(items) < 8 {
+					_, err = w.Mailboxes.Copy(ctx, box, from, one, to)
+					filed()
+				}
+			case 1:
+				flag := []mailbox.Flags{mailbox.Junk, mailbox.NotJunk}[r.IntN(2)]
+				_, err = w.Mailboxes.StoreFlags(ctx, box, from, one, mailbox.FlagChange{Add: flag, Remove: mailbox.Junk | mailbox.NotJunk}, mailbox.Always)
+				if !it.Flags.Has(flag) {
+					said[it.Email] = flag == mailbox.Junk
+				}
+			default:
+				_, err = w.Mailboxes.Move(ctx, box, from, one, to)
+				filed()
+			}
+			w.Must(err)
+			if r.IntN(4) == 0 || step == 79 {
+				w.learn(box)
+				spam, ham := 0, 0
+				for _, is := range said {
+					if is {
+						spam++
+					} else {
+						ham++
+					}
+				}
+				if s, h := w.trained(box); s != spam || h != ham {
+					t.Fatalf("seed %d, step %d: counted are %d of spam and %d of ham, said were %d and %d", seed, step, s, h, spam, ham)
+				}
+			}
+		}
+	})
+}
+
 // TestHamIsPresumed shows that who only ever calls messages spam is taken to mean the opposite of what was read and left alone.
 func TestHamIsPresumed(t *testing.T) {
 	onBoth(t, nil, func(w *world) {
@@ -392,6 +461,21 @@ func TestWhatIsLearnedIsBounded(t *testing.T) {
 		})
 		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n > 0 {
 			t.Errorf("%d senders are left of an organisation that is gone", n)
+		}
+		for id, want := range map[mailbox.ID]int{box: 0, 4711: 1} {
+			var faults []string
+			w.Write(func(ctx context.Context, tx *db.Tx) (err error) {
+				if _, err = tx.Exec(ctx, `INSERT INTO spam_corpus (mailbox, spam, ham) VALUES ($1, 1, 1)`, int64(id)); err != nil {
+					return err
+				}
+				if faults, err = w.Service.Check(ctx, tx); err == nil {
+					_, err = tx.Exec(ctx, `DELETE FROM spam_corpus WHERE mailbox = $1`, int64(id))
+				}
+				return err
+			})
+			if len(faults) != want {
+				t.Errorf("check of what mailbox %s learned: %q", id, faults)
+			}
 		}
 		if n := w.number(`SELECT (SELECT COUNT(*) FROM spam_token) + (SELECT COUNT(*) FROM spam_corpus)`); n > 0 {
 			t.Errorf("%d rows are left of a mailbox that is gone", n)

@@ -61,10 +61,11 @@ func (s *Service) FiledTx(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
 		items = append(items, int64(item.Email), int64(item.UID))
 	}
 	err := inBatches(items, 2, func(batch []int64) error {
-		_, err := tx.Exec(ctx, `INSERT INTO spam_pending (mailbox, org, folder, class, stamp, counted, email, uid) VALUES `+
-			placeholders(6, len(batch)/2, 2, "($1, $2, $3, $4, $5, FALSE, ", ")")+
-			` ON CONFLICT (mailbox, email) DO UPDATE SET folder = excluded.folder, uid = excluded.uid, class = excluded.class, stamp = excluded.stamp, counted = FALSE`,
-			asArgs(batch, int64(f.Mailbox), int64(f.Org), int64(f.To), int64(c), id.Key())...)
+		_, err := tx.Exec(ctx, `INSERT INTO spam_pending (mailbox, org, folder, class, since, stamp, counted, email, uid) VALUES `+
+			placeholders(7, len(batch)/2, 2, "($1, $2, $3, $4, $5, $6, FALSE, ", ")")+
+			` ON CONFLICT (mailbox, email) DO UPDATE SET folder = excluded.folder, uid = excluded.uid, class = excluded.class, since = excluded.since,
+stamp = excluded.stamp, counted = FALSE`,
+			asArgs(batch, int64(f.Mailbox), int64(f.Org), int64(f.To), int64(c), int64(f.Since), id.Key())...)
 		return err
 	})
 	if err != nil {
@@ -84,6 +85,7 @@ type wish struct {
 	folder  mailbox.FolderID
 	uid     mailbox.UID
 	class   class
+	since   mailbox.ModSeq
 	stamp   int64
 	counted bool // here; rspamd is still to be told
 }
@@ -124,7 +126,7 @@ func (s *Service) train(ctx context.Context, j job.Job) error {
 	return untold
 }
 
-const readPending = `SELECT email, org, folder, uid, class, stamp, counted FROM spam_pending WHERE mailbox = $1 AND email > $2 ORDER BY email LIMIT $3`
+const readPending = `SELECT email, org, folder, uid, class, since, stamp, counted FROM spam_pending WHERE mailbox = $1 AND email > $2 ORDER BY email LIMIT $3`
 
 func (s *Service) pending(ctx context.Context, box mailbox.ID, after mailbox.EmailID) (wishes []wish, err error) {
 	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
@@ -136,7 +138,7 @@ func (s *Service) pending(ctx context.Context, box mailbox.ID, after mailbox.Ema
 		defer rows.Close()
 		for rows.Next() {
 			w := wish{mailbox: box}
-			if err := rows.Scan(&w.email, &w.org, &w.folder, &w.uid, &w.class, &w.stamp, &w.counted); err != nil {
+			if err := rows.Scan(&w.email, &w.org, &w.folder, &w.uid, &w.class, &w.since, &w.stamp, &w.counted); err != nil {
 				return err
 			}
 			wishes = append(wishes, w)
@@ -152,10 +154,13 @@ func (s *Service) pending(ctx context.Context, box mailbox.ID, after mailbox.Ema
 // fulfil counts a message, tells rspamd of it, and takes the wish away.
 func (s *Service) fulfil(ctx context.Context, w wish) error {
 	m, err := s.read(ctx, w)
+	if err == nil && m == nil {
+		m, err = s.search(ctx, w)
+	}
 	if err != nil {
 		return err
 	}
-	if m == nil { // it is elsewhere, of which another wish will tell, or gone
+	if m == nil { // it is gone
 		return s.DB.Write(ctx, w.done)
 	}
 	teach := s.Rspamd != nil && s.Rspamd.teaches()
@@ -192,7 +197,7 @@ func (w wish) done(ctx context.Context, tx *db.Tx) error {
 	return err
 }
 
-// read is a message as it is learned.
+// readMessage is a message as it is learned.
 type readMessage struct {
 	bytes  []byte // without what was put in front of it here
 	tokens []int64
@@ -209,6 +214,29 @@ func (s *Service) read(ctx context.Context, w wish) (*readMessage, error) {
 			return nil, nil
 		}
 		return s.readItem(ctx, it)
+	}
+	return nil, nil
+}
+
+// searched is how many messages are looked at to find one.
+const searched = 500
+
+// search reads the message of a wish where it is now, once it was moved on; nil where it is gone.
+func (s *Service) search(ctx context.Context, w wish) (*readMessage, error) {
+	places, err := s.Mailboxes.Touched(ctx, w.mailbox, w.since, func(mailbox.ItemID) bool { return false }, searched)
+	if err != nil {
+		return nil, notThere(err)
+	}
+	for _, p := range places {
+		for it, err := range s.Mailboxes.Fetch(ctx, w.mailbox, p.Folder, mailbox.UIDs(p.UID), mailbox.WantItem, 0) {
+			if err != nil {
+				return nil, notThere(err)
+			}
+			if it.Email == w.email {
+				w.folder, w.uid = p.Folder, p.UID
+				return s.read(ctx, w)
+			}
+		}
 	}
 	return nil, nil
 }
