@@ -88,6 +88,16 @@ type Config struct {
 	// DKIMRotationDays is how long a DKIM key signs before the next one does, if that is in DNS. A change holds for the keys that are there.
 	DKIMRotationDays int `key:"dkim_rotation_days" default:"180" help:"days after which the next DKIM key signs, 30 at least (0: never)"`
 
+	// MTASTS is what other servers do that can't reach this one as its policy of MTA-STS says (RFC 8461), the same for all domains:
+	// "testing" (report it), "enforce" (keep the mail back), "none" (nothing: the policy is withdrawn).
+	MTASTS string `key:"mta_sts" default:"testing" help:"MTA-STS policy of the domains: testing, enforce or none"`
+	// MTASTSMaxAge is how long other servers keep that policy, in seconds.
+	MTASTSMaxAge int `key:"mta_sts_max_age" default:"604800" help:"seconds for which other servers keep the MTA-STS policy"`
+	// PublicPorts are the ports by which others reach the services, where that is not the listener's own: imaps=993,submission=0, of
+	// https, imap, imaps, submission and submissions; 0 is not offered. Without a word here a listener that only this machine
+	// reaches is taken to have the service's own port in front, and one that others reach its own.
+	PublicPorts string `key:"public_ports" default:"" help:"ports at which others reach the services, imaps=993,submission=0 (empty: see the manual)"`
+
 	// ARCTrusted are domains, separated by commas, that seal mail they pass on (RFC 8617) and whose word is taken that it passed DMARC
 	// before: mailing lists and forwarders. A failure is then not enforced.
 	ARCTrusted []string `key:"arc_trusted" default:"" help:"domains whose ARC seals are believed, separated by commas"`
@@ -150,6 +160,9 @@ type Config struct {
 
 	// Gateways are servers that take mail for others, by the name that Outbound gives.
 	Gateways map[string]Gateway `key:"-" table:"gateway"`
+
+	// DNSProviders are who takes DNS records from pennypost domain publish, by the name that it gives.
+	DNSProviders map[string]DNSProvider `key:"-" table:"dns_provider"`
 
 	// Directory is the LDAP server or Active Directory behind each DirectoryId that an organisation may be created with.
 	Directory map[string]Directory `key:"-" table:"directory"`

@@ -36,6 +36,7 @@ import (
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/dayreport"
+	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -66,6 +67,7 @@ type core struct {
 	transport     *transport.Transport
 	reports       *intake.Box // those of others
 	mailauth      *mailauth.Checker
+	domains       *domain.Service
 	signing       *signing.Service
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
@@ -135,7 +137,6 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		DB:       d, Audit: parts.audit, Clock: parts.clock, Feed: parts.feed, Log: log,
 		Resolver:         resolver,
 		TestDomainSuffix: c.TestDomainSuffix,
-		MailHost:         c.Hostname,
 		HashCost:         directory.HashCost{MemoryKiB: uint32(c.PasswordMemoryKiB), Passes: uint32(c.PasswordPasses)},
 		Limits: directory.Limits{
 			Aliases: c.LimitAliases, Domains: c.LimitDomains, Tags: c.LimitTags,
@@ -217,6 +218,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := parts.openOutbound(c, resolver, bodies{store, parts.spool}); err != nil {
 		return nil, err
 	}
+	parts.openDomains(c, resolver)
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)

@@ -321,3 +321,28 @@ func TestSubmissionsAreNotChecked(t *testing.T) {
 		}
 	})
 }
+
+// What an organisation refuses is not passed on for it, and what another lets through is.
+func TestWhatIsRefusedIsNotPassedOn(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Auth = &checker{verdict: failed(mailauth.PolicyReject)}
+		s.Remote("away", "away@old.example", "away@acme.test")
+		other := s.Organization("third")
+		s.Write(func(ctx context.Context, tx *db.Tx) error {
+			return s.World.Policy.EnforceDMARCTx(ctx, tx, other, false)
+		})
+		id, err := s.World.Directory.CreateUser(t.Context(), transporttest.Admin, other.ID, directory.NewUser{Name: "away", DisplayName: "away", Role: directory.RoleRemote})
+		s.Must(err)
+		s.Enable(other, id, "away@old.example")
+		s.Must(s.World.Directory.CreateAlias(t.Context(), transporttest.Admin, other.ID, id, "away@third.awsapps.com"))
+		x := outside(s.World, 0)
+		add(s.World, x, "away@acme.test")
+		add(s.World, x, "away@third.awsapps.com")
+		s.Must(store(t.Context(), x, simple))
+		entries, _, err := s.queue.List(t.Context(), queue.Filter{}, queue.Cursor{}, 10)
+		s.Must(err)
+		if len(entries) != 1 || entries[0].Organization != other.Key || entries[0].Recipient != "away@old.example" {
+			t.Errorf("queued are %+v", entries)
+		}
+	})
+}

@@ -27,6 +27,12 @@ type outgoing struct {
 	to           []queue.Recipient
 }
 
+// passage is an address on another server that gets the message as an organisation's mail: once, however many addresses lead there.
+type passage struct {
+	organization int64
+	to           message.Address
+}
+
 // forward has the message passed on to addresses of other servers, to which the recipient leads. The reverse-path stays the sender's.
 // For a group that is the expansion of an alias, not of a list with an owner of its own (RFC 3461 section 5.2.7.3): success is told of
 // the group, by us. A stranger hears of failures alone.
@@ -125,13 +131,14 @@ func (o *outgoing) trace() []byte {
 // seal returns the fields that go in front of the message on its way to other servers: the signatures of a user's, or the ARC set by
 // which the next server can know what was found out here; it is passed on without one that can't be made. Faults: Temporary Message.
 func (x *Transaction) seal(ctx context.Context, b []byte) (fields []byte, err error) {
-	if x.sender.Submitted {
-		return x.transport.sign(ctx, x.organization, x.authors, b)
-	}
-	t, j := x.transport, x.judgement
-	if t.Signer == nil || j == nil {
+	t := x.transport
+	switch {
+	case x.sender.Submitted:
+		return t.sign(ctx, x.organization, x.authors, b)
+	case t.Signer == nil || x.judgement == nil:
 		return nil, nil
 	}
+	j := x.judgement
 	if fields, err = t.Signer.Seal(ctx, b, j.verdict.Results(t.Hostname), j.verdict.ARC); err != nil {
 		t.Log.ErrorContext(ctx, "a message is passed on without an ARC seal", "error", err, "from", x.sender.From.String())
 		return nil, nil

@@ -1,13 +1,11 @@
 package transport_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message/dsn"
 	"github.com/pennypost/pennypost/internal/principal"
@@ -206,23 +204,5 @@ func TestWhatIsPassedOnIsSealed(t *testing.T) {
 		send(fmt.Sprintf("ARC-Seal: i=3 results=mail.acme.awsapps.com size=%d\r\n", len(trace+simple)))
 		keys.fails = "all"
 		send("")
-	})
-}
-
-// Where an organisation refuses a message by its author's policy, nothing is passed on for it either.
-func TestWhatIsRefusedIsNotPassedOn(t *testing.T) {
-	onBothSending(t, func(s *sending) {
-		s.Remote("away", "away@old.example", "away@acme.test")
-		s.Auth = &checker{verdict: failed(mailauth.PolicyReject)}
-		lax := s.Organization("lax")
-		lea := s.UserOf(lax, "lea")
-		s.Write(func(ctx context.Context, tx *db.Tx) error { return s.Policy.EnforceDMARCTx(ctx, tx, lax, false) })
-		x := outside(s.World, 0)
-		add(s.World, x, "away@acme.test")
-		add(s.World, x, "lea@lax.awsapps.com")
-		s.Must(store(t.Context(), x, simple))
-		if got := s.queued(); len(got) > 0 || len(s.InboxOf(lax, lea)) != 1 {
-			t.Errorf("queued are %q, and lea has %d messages", got, len(s.InboxOf(lax, lea)))
-		}
 	})
 }

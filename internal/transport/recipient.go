@@ -50,7 +50,8 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	if remote {
 		r.away = []message.Address{to}
 	}
-	added := slices.DeleteFunc(slices.Clone(r.away), func(a message.Address) bool { return x.sent[a] })
+	whose := cmp.Or(r.organization, x.organization)
+	added := slices.DeleteFunc(slices.Clone(r.away), func(a message.Address) bool { return x.sent[passage{whose, a}] })
 	switch total := len(x.targets) + len(r.targets); {
 	case total > t.Limits.Mailboxes && len(x.targets) == 0:
 		return tooManyMembers(to, t.Limits.Mailboxes)
@@ -85,7 +86,7 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 		x.forward(asked, &r, added)
 	}
 	for _, a := range added {
-		x.sent[a] = true
+		x.sent[passage{whose, a}] = true
 	}
 	if x.usage != nil {
 		*x.usage = used

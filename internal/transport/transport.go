@@ -153,11 +153,11 @@ type Transaction struct {
 	actor        string                              // address of the user who submits the message
 	authors      []message.Address                   // those in From of a message that is submitted
 	reached      map[mailbox.ID]bool
-	sent         map[message.Address]bool // who gets it on other servers
-	usage        *usage                   // nil where no limit of a day counts the message
-	watched      map[int64]watched        // organisations that were asked for, by key; nil where nothing is told of mail
-	trace        string                   // of the events that are told of the message
-	judgement    *judgement               // nil where the message is not checked
+	sent         map[passage]bool  // who gets it on other servers
+	usage        *usage            // nil where no limit of a day counts the message
+	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
+	trace        string            // of the events that are told of the message
+	judgement    *judgement        // nil where the message is not checked
 }
 
 // recipient is one who was accepted.
@@ -179,7 +179,7 @@ type target struct {
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
 // reverse-path (Denied Address).
 func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
-	x := &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}, sent: map[message.Address]bool{}}
+	x := &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
 	if !s.Submitted {
 		return x, nil
 	}

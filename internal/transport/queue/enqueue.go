@@ -57,34 +57,11 @@ func (q *Queue) EnqueueTx(ctx context.Context, tx *db.Tx, p *Prepared, e Envelop
 		return 0, fmt.Errorf("count a message: %w", err)
 	}
 	tx.OnCommit(func() {
+		q.usage.add(e.Organization, 1, p.size)
 		q.counts.queued.Add(uint64(len(to)))
 		q.schedule.poke()
 	})
 	return m, nil
-}
-
-// part is which part of its organisation's row in queue_usage a message counts in. A part is locked until its transaction is durable.
-func (m ID) part() int64 { return int64(m) % 64 }
-
-// RoomTx returns Limit (Organization) where the queue has no room for a message more of an organisation, of size bytes. It counts
-// what is durable: those who enqueue at the same time may pass the limit by what they bring. What the server itself writes (0) has room.
-func (q *Queue) RoomTx(ctx context.Context, tx *db.Tx, organization, size int64) error {
-	l := &q.Limits
-	if organization == 0 || l.OrganizationMessages <= 0 && l.OrganizationBytes <= 0 {
-		return nil
-	}
-	var messages, bytes int64
-	if err := tx.QueryRow(ctx, selectUsage, organization).Scan(&messages, &bytes); err != nil {
-		return fmt.Errorf("read what an organization has in the queue: %w", err)
-	}
-	switch {
-	case l.OrganizationMessages > 0 && messages >= l.OrganizationMessages:
-		return fault.New(fault.Limit, fault.Organization, "%d messages of the organization wait for other servers, as many as may; try again later", messages)
-	case l.OrganizationBytes > 0 && bytes+size > l.OrganizationBytes:
-		return fault.New(fault.Limit, fault.Organization, "%d MB of the organization's mail wait for other servers, and %d may; try again later",
-			bytes>>20, l.OrganizationBytes>>20)
-	}
-	return nil
 }
 
 func (q *Queue) insertMessageTx(ctx context.Context, tx *db.Tx, m ID, p *Prepared, e *Envelope, recipients int, now time.Time) error {
@@ -169,6 +146,7 @@ func (q *Queue) closeTx(ctx context.Context, tx *db.Tx, m ID, n int64) error {
 	if _, err := tx.Exec(ctx, takeUsage, org, m.part(), size); err != nil {
 		return err
 	}
+	tx.OnCommit(func() { q.usage.add(org, -1, -size) })
 	if ref == "" {
 		_, err := tx.Exec(ctx, deleteBody, int64(m))
 		return err

@@ -96,6 +96,7 @@ type Queue struct {
 	telling  sync.Mutex
 	told     map[ID]bool // messages of which somebody is being told; telling guards it
 	wary     wary
+	usage    usage
 }
 
 var _ Manager = (*Queue)(nil)
