@@ -34,7 +34,7 @@ func domainsOf(load loader) reachDomains {
 func domainCommand(load loader, reach reachDomains) *cobra.Command {
 	cmd := group("domain", "Mail domains")
 	cmd.Long = "Say what a domain's owner publishes in DNS, check it, and write it. records, check and publish exit with 2 when they could not look or act."
-	cmd.AddCommand(domainVerifyCommand(load), domainRecordsCommand(reach), domainCheckCommand(reach), domainPublishCommand(load, reach))
+	cmd.AddCommand(domainVerifyCommand(load), domainRecordsCommand(reach), domainCheckCommand(reach), domainPublishCommand(load, reach), domainReportsCommand(reportsOf(load)))
 	return cmd
 }
 

@@ -49,6 +49,7 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport/domain"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 	"github.com/pennypost/pennypost/internal/transport/queue/queuetest"
 	"github.com/pennypost/pennypost/internal/transport/route"
@@ -72,6 +73,7 @@ type world struct {
 	mailboxes *mailbox.Store
 	signing   *signing.Service
 	queue     *queuetest.Queue
+	reports   *intake.Box
 	audit     *audit.Log
 	keys      map[string]string // policy by key id; the secret is the id again
 	zone      *zone
@@ -104,7 +106,7 @@ func inBoth(t *testing.T, fn func(w *world)) {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), signing.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), signing.Migrations(), intake.Migrations())
 }
 
 const hostname = "mail.pennypost.example"
@@ -163,9 +165,10 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	}
 	w.life = organization.New(organization.Config{
 		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Availability: w.available, Mailboxes: w.mailboxes, Exports: w.exports, Audit: records, Clock: clock.System{}, Log: log,
-		Account: "111122223333", Region: "eu-west-1",
+		Account: "111122223333", Region: "eu-west-1", EraseTx: intake.EraseTx,
 	})
 	w.impersonation = identity.NewImpersonation(w.policy, records, secret.Ephemeral(), clock.System{}, log)
+	w.reports = intake.New(intake.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Log: log})
 	w.api = &awsapi.API{
 		Directory: w.directory, Organizations: w.life, Policy: w.policy, Exports: w.exports, Impersonation: w.impersonation, Center: w.center,
 		Availability: w.available,
@@ -173,7 +176,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 			DB: d, Directory: w.directory, Keys: w.signing, Clock: clock.System{}, Host: hostname, STS: domain.STS{Mode: route.STSTesting},
 			Ports: domain.Ports{HTTPS: 443, IMAPS: 993},
 		}),
-		Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},
+		Reports: w.reports, Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},
 		Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
 	}
 	w.front = awsapi.New(awsapi.Options{
@@ -265,7 +268,7 @@ func (w *world) check() {
 func (w *world) inspect() {
 	w.t.Helper()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.available.Check, w.life.Check, w.exports.Check} {
+		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.available.Check, w.life.Check, w.exports.Check, w.reports.Check} {
 			faults, err := check(ctx, tx)
 			if err != nil {
 				return err

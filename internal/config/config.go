@@ -83,6 +83,8 @@ type Config struct {
 	OutboundNetworks []netip.Prefix `key:"outbound_networks" default:"" help:"addresses or networks, beside the public internet, that mail may be brought to"`
 	// OutboundPort is where other servers are reached. Only a test has another than 25.
 	OutboundPort int `key:"outbound_port" default:"25" help:"port of other servers"`
+	// DMARCReports says whether domains that ask for aggregate reports of DMARC get them, on the mail that comes here in their name.
+	DMARCReports bool `key:"dmarc_reports" default:"true" help:"send aggregate reports of DMARC to domains that ask for them"`
 	// DKIMRotationDays is how long a DKIM key signs before the next one does, if that is in DNS. A change holds for the keys that are there.
 	DKIMRotationDays int `key:"dkim_rotation_days" default:"180" help:"days after which the next DKIM key signs, 30 at least (0: never)"`
 
@@ -121,6 +123,9 @@ type Config struct {
 	LimitMailboxMB    int `key:"limit_mailbox_mb" default:"51200" help:"size of a new mailbox, and the largest quota, in MB"`
 	LimitMessageMB    int `key:"limit_message_mb" default:"40" help:"largest message in MB, up to 1024"`
 	LimitRecipients   int `key:"limit_recipients" default:"500" help:"recipients of a message"`
+	// Those on the outbound queue have no published counterpart in WorkMail. 0 means no limit.
+	LimitQueueMessages int `key:"limit_queue_messages" default:"100000" help:"messages of an organization that may wait for other servers (0: no limit)"`
+	LimitQueueMB       int `key:"limit_queue_mb" default:"10240" help:"size of an organization's messages that may wait for other servers, in MB (0: no limit)"`
 	// Those that bound the business are off unless they are set: 0 means no limit.
 	LimitOrganizations int `key:"limit_organizations" default:"0" help:"organizations of the server (0: no limit; WorkMail's is 100)"`
 	LimitUsers         int `key:"limit_users" default:"0" help:"users of an organization (0: no limit; WorkMail's is 1000)"`

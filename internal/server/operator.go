@@ -104,6 +104,7 @@ func (c *core) operatorVerbs() map[string]verb {
 	c.importVerbs(verbs)
 	c.domainVerbs(verbs)
 	c.queueVerbs(verbs)
+	c.reportVerbs(verbs)
 	return verbs
 }
 
