@@ -34,7 +34,8 @@ func TestDomainIsPublished(t *testing.T) {
 		"other.example":     {`@ TXT "v=spf1 ip4:192.0.2.0/24 -all"`},
 		"127.in-addr.arpa":  {"1.0.0 PTR mail.pennypost.example."},
 	})
-	file := filepath.Join(t.TempDir(), "pennypost.toml")
+	original := filepath.Join(t.TempDir(), "pennypost.toml")
+	file := original
 	settings := fmt.Sprintf(`dns_resolver = %q
 hostname = "mail.pennypost.example"
 mta_sts = "none"
@@ -143,12 +144,15 @@ secret_file = %q
 		}
 	}
 
-	// Once the domain is proven its files are served.
+	// Once the domain is proven its files are served; mailauth reads the policy.
+	if err := os.WriteFile(original, []byte(strings.Replace(settings, `"none"`, `"enforce"`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s.Start()
 	verb(0, "", "domain", "verify", domain, "--organization", org)
-	for host, words := range map[string]string{"autoconfig." + domain + "/mail/config-v1.1.xml": "<port>993</port>", "mta-sts." + domain + "/.well-known/mta-sts.txt": "mode: none"} {
-		host, path, _ := strings.Cut(host, "/")
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.Addr("https")+"/"+path, http.NoBody)
+	fetch := func(host, path string) string {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.Addr("https")+path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,8 +163,22 @@ secret_file = %q
 		}
 		text, err := io.ReadAll(answer.Body)
 		_ = answer.Body.Close()
-		if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(text), words) {
-			t.Errorf("%s: %s %s, %v", host, answer.Status, text, err)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s%s: %s %s, %v", host, path, answer.Status, text, err)
 		}
+		return string(text)
+	}
+	if text := fetch("autoconfig."+domain, "/mail/config-v1.1.xml"); !strings.Contains(text, "<port>993</port>") {
+		t.Errorf("the settings of mail programs: %s", text)
+	}
+	const judge = `const { parsePolicy, validateMx } = require("mailauth/lib/mta-sts");
+		const policy = { id: "1", ...parsePolicy(require("fs").readFileSync(0, "utf8")) };
+		const { valid } = validateMx("mail.pennypost.example", policy), other = validateMx("mx.other.example", policy).valid;
+		console.log(policy.version, policy.mode, policy.maxAge, valid, other)`
+	r := harness.Run(t, harness.Command{
+		Name: harness.Tool(t, "node"), Args: []string{"-e", judge}, Dir: filepath.Join(harness.Root(), "test", "js"), Stdin: fetch("mta-sts."+domain, "/.well-known/mta-sts.txt"),
+	})
+	if r.Stdout != "STSv1 enforce 604800 true false\n" {
+		t.Errorf("mailauth reads the policy so: %s", r)
 	}
 }
