@@ -282,6 +282,9 @@ func orRoot(name string) string {
 	return name
 }
 
+// maxLines is how many lines of a policy are shown.
+const maxLines = 10
+
 // policyFile fetches the policy as a sender does.
 func (c *check) policyFile(ctx context.Context, f *Finding) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
@@ -291,7 +294,8 @@ func (c *check) policyFile(ctx context.Context, f *Finding) {
 	var lookup *net.DNSError
 	switch {
 	case err == nil:
-		f.Found = strings.Fields(strings.ReplaceAll(body, ": ", ":"))
+		f.Found = strings.Split(strings.TrimSpace(body), "\n")
+		f.Found = f.Found[:min(len(f.Found), maxLines)]
 		c.judgePolicy(f, body, p)
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		f.is(Missing, "the name leads nowhere yet")
