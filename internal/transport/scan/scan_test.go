@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -248,7 +247,7 @@ func FuzzBlocked(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		name, is, _ := types.blocked(b)
 		if is != "" && !types.has(extension(name)) {
-			t.Error(fmt.Sprintf("%q is of type %q", name, is))
+			t.Errorf("%q is of type %q", name, is)
 		}
 	})
 }
