@@ -220,6 +220,11 @@ func set(field reflect.Value, text string) error {
 			return fmt.Errorf("%q is not a whole number of 0 or more", text)
 		}
 		*p = n
+	case *bool:
+		if text != "true" && text != "false" {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		*p = text == "true"
 	case *[]netip.Prefix:
 		for part := range strings.SplitSeq(text, ",") {
 			if part = strings.TrimSpace(part); part == "" {

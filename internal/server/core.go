@@ -35,6 +35,7 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
@@ -65,6 +66,9 @@ type core struct {
 	transport     *transport.Transport
 	signing       *signing.Service
 	mailauth      *mailauth.Checker
+	strangers     *gate.Gate // who lets in other servers
+	users         *gate.Gate // who lets in users' programs that submit
+	greylist      *gate.Greylist
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
 	spool         string        // directory of large messages on their way in
@@ -91,7 +95,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), tlsrpt.Migrations(), signing.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), tlsrpt.Migrations(), signing.Migrations(), gate.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
 		),
 		Log: log,
 	})
@@ -218,6 +222,9 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
 	})
+	if err := parts.openGates(c, resolver); err != nil {
+		return nil, err
+	}
 	if err := parts.openOutbound(c, resolver, bodies{store, parts.spool}); err != nil {
 		return nil, err
 	}
@@ -225,6 +232,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.audit.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)
 	parts.transport.Handle(parts.jobs)
+	parts.greylist.Handle(parts.jobs)
 	parts.domainChecks = job.NewRunner(d, parts.clock, log)
 	parts.directory.Handle(parts.domainChecks)
 	parts.keyJobs = job.NewRunner(d, parts.clock, log)
@@ -290,7 +298,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.greylist.Start, c.jobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {

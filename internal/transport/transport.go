@@ -41,6 +41,8 @@ type Options struct {
 	Signer Signer
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
 	Auth Checker
+	// Greylist puts off servers that were never seen; nil puts nobody off.
+	Greylist Greylist
 	// Judged is told of each message that Auth checked and of what became of it, in the transaction that stores it; of one that is
 	// refused in a transaction of its own. It may be nil.
 	Judged func(ctx context.Context, tx *db.Tx, v *mailauth.Verdict, d mailauth.Disposition) error
@@ -51,6 +53,14 @@ type Signer interface {
 	// Sign returns the fields that are to stand in front of the message, for a domain of the organisation with the key, 0 for the
 	// server's own; none for a domain that is not signed for.
 	Sign(ctx context.Context, org int64, domain string, message []byte) (fields []byte, err error)
+}
+
+// Greylist is package gate's.
+type Greylist interface {
+	// Pass lets a recipient pass, or puts it off: Temporary Client.
+	Pass(ctx context.Context, c mailauth.Client, to message.Address) error
+	// Delivered returns what is to be done in the transaction that stores a message, nil for nothing.
+	Delivered(v *mailauth.Verdict) func(context.Context, *db.Tx) error
 }
 
 // Checker is package mailauth's.
@@ -132,6 +142,8 @@ type Sender struct {
 	EnvelopeID           string
 	Return               queue.Return
 	RequireTLS, SMTPUTF8 bool
+	// Listed are the DNS lists that have the client of another server.
+	Listed []string
 }
 
 // Transaction is one message on its way in. It belongs to one goroutine.

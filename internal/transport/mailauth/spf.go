@@ -13,6 +13,14 @@ import (
 	"github.com/pennypost/pennypost/internal/message/dkim"
 )
 
+// Permitted reports whether SPF of the reverse-path's domain permits the client, for who asks before there is a message.
+func (k *Checker) Permitted(ctx context.Context, c Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
+	defer cancel()
+	c.Address = c.Address.Unmap().WithZone("")
+	return newLookups(k.Resolver, c.Address).checkSPF(ctx, c.Hello, c.From).Result == dkim.Pass
+}
+
 // checkSPF checks a sender's domain (RFC 7208): who may send for it, by the word of its owner.
 func (l *lookups) checkSPF(ctx context.Context, hello string, sender message.Address) Outcome {
 	domain := message.FoldDomain(sender.Domain)

@@ -25,6 +25,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
@@ -111,7 +112,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), gate.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
