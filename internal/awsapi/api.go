@@ -13,11 +13,13 @@ import (
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/domain"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 )
 
 // API carries out the operations of WorkMail, and our own, by calling the core. Each handler turns an input into one call, and
-// what the call returns into an output; it decides nothing. All fields but Queue are required.
+// what the call returns into an output; it decides nothing. All fields but Queue and Reports are required.
 type API struct {
 	Directory     *directory.Service
 	Organizations *organization.Service
@@ -26,7 +28,9 @@ type API struct {
 	Center        *identity.Center
 	Exports       *export.Service
 	Availability  *availability.Service
+	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
+	Reports       *intake.Box   // nil: its operations are not built
 	Pages         *Pages
 }
 
@@ -51,6 +55,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.exportHandlers(),
 		a.availabilityHandlers(),
 		a.queueHandlers(),
+		a.reportHandlers(),
 	)
 }
 

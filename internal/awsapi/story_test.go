@@ -37,6 +37,7 @@ func TestEveryOperation(t *testing.T) {
 		s.identityCenter()
 		s.outbound()
 		s.everyEventHasItsType()
+		s.mailReports()
 		s.goneOrganizations()
 		s.externalDirectories()
 		s.interoperability()

@@ -221,10 +221,11 @@ func set(field reflect.Value, text string) error {
 		}
 		*p = n
 	case *bool:
-		if text != "true" && text != "false" {
+		yes, err := strconv.ParseBool(text)
+		if err != nil {
 			return fmt.Errorf("%q is neither true nor false", text)
 		}
-		*p = text == "true"
+		*p = yes
 	case *[]netip.Prefix:
 		for part := range strings.SplitSeq(text, ",") {
 			if part = strings.TrimSpace(part); part == "" {

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"context"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/dns"
+	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/transport/gate"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
 )
 
 const (
@@ -37,7 +40,10 @@ func (c *core) openGates(settings *config.Config, resolver *dns.Resolver) error 
 		Limits: gate.Limits{Connections: userConnections, UserMessages: settings.LimitUserMessages, UserRecipients: settings.LimitUserRecipients},
 	})
 	c.greylist = gate.NewGreylist(gate.GreylistOptions{
-		DB: c.db, Clock: c.clock, Log: c.log, SPF: c.mailauth.Permitted, Exempt: settings.ExemptNetworks, Off: !settings.Greylisting,
+		DB: c.db, Clock: c.clock, Log: c.log, Exempt: settings.ExemptNetworks, Off: !settings.Greylisting,
+		SPF: func(ctx context.Context, client mailauth.Client) bool {
+			return mailauth.SPF(ctx, resolver, client).Result == dkim.Pass
+		},
 	})
 	if settings.Greylisting {
 		c.transport.Greylist = c.greylist

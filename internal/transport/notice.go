@@ -65,6 +65,7 @@ type success struct {
 	Actor      string            `json:"actor,omitempty"` // as in about
 	Header     []byte            `json:"header"`          // of the message, cut
 	To         []queue.Recipient `json:"to"`
+	Expanded   []queue.Recipient `json:"expanded,omitempty"`
 }
 
 // maxNoticeHeader is how much of a header a notice of success brings back.
@@ -73,8 +74,8 @@ const maxNoticeHeader = 8 << 10
 // successes returns what orders a notice for the recipients here whose sender wants to hear of success, in the transaction that
 // stores the message, whose header is given; nil where nobody does (RFC 3461 section 5.2.1).
 func (x *Transaction) successes(header []byte) func(context.Context, *db.Tx) error {
-	s := success{From: x.sender.From, EnvelopeID: x.sender.EnvelopeID, RequireTLS: x.sender.RequireTLS, Actor: x.actor, Arrived: x.transport.Clock.Now(), To: x.Succeeded()}
-	if len(s.To) == 0 || s.From.IsZero() {
+	s := success{From: x.sender.From, EnvelopeID: x.sender.EnvelopeID, RequireTLS: x.sender.RequireTLS, Actor: x.actor, Arrived: x.transport.Clock.Now()}
+	if s.To, s.Expanded = x.Succeeded(); len(s.To)+len(s.Expanded) == 0 {
 		return nil
 	}
 	if x.trace == "" {
@@ -103,6 +104,9 @@ func (t *Transport) tellSuccess(ctx context.Context, j job.Job) error {
 	}
 	for _, r := range s.To {
 		d.Recipients = append(d.Recipients, dsn.Recipient{Address: r.Address, Original: r.Original, Action: dsn.Delivered, Status: "2.1.5"})
+	}
+	for _, r := range s.Expanded {
+		d.Recipients = append(d.Recipients, dsn.Recipient{Address: r.Address, Original: r.Original, Action: dsn.Expanded, Status: "2.1.5"})
 	}
 	deputy, _ := message.ParseAddress(s.Actor) // there is none of what has no actor
 	n := &notice{deputy: deputy, since: s.Arrived, trace: s.Trace, requireTLS: s.RequireTLS}

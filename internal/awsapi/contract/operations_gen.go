@@ -134,8 +134,10 @@ var (
 	PutRawMessageContent                  = define[PutRawMessageContentInput, PutRawMessageContentOutput](Op{Name: "PutRawMessageContent", Service: MessageFlow, Method: "POST", Path: "/messages/{messageId}", Input: shapePutRawMessageContentInput, Output: shapePutRawMessageContentOutput, Idempotent: false, Errors: []ErrorCode{ResourceNotFoundException, InvalidContentLocation, MessageRejected, MessageFrozen}})
 	DescribeQueue                         = define[DescribeQueueInput, DescribeQueueOutput](Op{Name: "DescribeQueue", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeQueueInput, Output: shapeDescribeQueueOutput, Idempotent: true, Errors: []ErrorCode{}})
 	DropQueuedMessages                    = define[DropQueuedMessagesInput, DropQueuedMessagesOutput](Op{Name: "DropQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDropQueuedMessagesInput, Output: shapeDropQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	GetMailReport                         = define[GetMailReportInput, GetMailReportOutput](Op{Name: "GetMailReport", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMailReportInput, Output: shapeGetMailReportOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	GetMessageTrace                       = define[GetMessageTraceInput, GetMessageTraceOutput](Op{Name: "GetMessageTrace", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMessageTraceInput, Output: shapeGetMessageTraceOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	HoldQueuedMessages                    = define[HoldQueuedMessagesInput, HoldQueuedMessagesOutput](Op{Name: "HoldQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeHoldQueuedMessagesInput, Output: shapeHoldQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	ListMailReports                       = define[ListMailReportsInput, ListMailReportsOutput](Op{Name: "ListMailReports", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListMailReportsInput, Output: shapeListMailReportsOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ListQueuedMessages                    = define[ListQueuedMessagesInput, ListQueuedMessagesOutput](Op{Name: "ListQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListQueuedMessagesInput, Output: shapeListQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ReleaseQueuedMessages                 = define[ReleaseQueuedMessagesInput, ReleaseQueuedMessagesOutput](Op{Name: "ReleaseQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeReleaseQueuedMessagesInput, Output: shapeReleaseQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	RetryQueuedMessages                   = define[RetryQueuedMessagesInput, RetryQueuedMessagesOutput](Op{Name: "RetryQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeRetryQueuedMessagesInput, Output: shapeRetryQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
@@ -240,8 +242,10 @@ func Operations() []*Op {
 		&PutRawMessageContent.Op,
 		&DescribeQueue.Op,
 		&DropQueuedMessages.Op,
+		&GetMailReport.Op,
 		&GetMessageTrace.Op,
 		&HoldQueuedMessages.Op,
+		&ListMailReports.Op,
 		&ListQueuedMessages.Op,
 		&ReleaseQueuedMessages.Op,
 		&RetryQueuedMessages.Op,

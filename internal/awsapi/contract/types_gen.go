@@ -1667,6 +1667,35 @@ type DescribeQueueOutput struct {
 	OldestDate *time.Time
 }
 
+// DkimResult is a structure of the service Pennypost.
+type DkimResult struct {
+	DomainName *string
+	Selector   *string
+	Result     *string
+	Comment    *string
+}
+
+// DmarcReason is a structure of the service Pennypost.
+type DmarcReason struct {
+	Type    *string
+	Comment *string
+}
+
+// DmarcRecord is a structure of the service Pennypost.
+type DmarcRecord struct {
+	SourceIp     *string
+	Count        int64
+	Disposition  *string
+	Dkim         *string
+	Spf          *string
+	HeaderFrom   *string
+	EnvelopeFrom *string
+	EnvelopeTo   *string
+	Reasons      []DmarcReason
+	DkimResults  []DkimResult
+	SpfResults   []SpfResult
+}
+
 // DropQueuedMessagesInput is what DropQueuedMessages is called with.
 type DropQueuedMessagesInput struct {
 	OrganizationId string
@@ -1678,6 +1707,25 @@ type DropQueuedMessagesInput struct {
 // DropQueuedMessagesOutput is what DropQueuedMessages answers.
 type DropQueuedMessagesOutput struct {
 	Count int64
+}
+
+// GetMailReportInput is what GetMailReport is called with.
+type GetMailReportInput struct {
+	OrganizationId string
+	ReportId       string
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// GetMailReportOutput is what GetMailReport answers.
+type GetMailReportOutput struct {
+	Report         *MailReport
+	DmarcPolicy    *PublishedDmarcPolicy
+	DmarcRecords   []DmarcRecord
+	TlsSessions    []TlsSession
+	ErrorMessages  []string
+	OmittedRecords int32
+	NextToken      *string
 }
 
 // GetMessageTraceInput is what GetMessageTrace is called with.
@@ -1706,6 +1754,20 @@ type HoldQueuedMessagesOutput struct {
 	Count int64
 }
 
+// ListMailReportsInput is what ListMailReports is called with.
+type ListMailReportsInput struct {
+	OrganizationId string
+	Filters        *MailReportFilters
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// ListMailReportsOutput is what ListMailReports answers.
+type ListMailReportsOutput struct {
+	Reports   []MailReport
+	NextToken *string
+}
+
 // ListQueuedMessagesInput is what ListQueuedMessages is called with.
 type ListQueuedMessagesInput struct {
 	OrganizationId string
@@ -1719,6 +1781,39 @@ type ListQueuedMessagesOutput struct {
 	Messages  []QueuedMessage
 	NextToken *string
 }
+
+// MailReport is a structure of the service Pennypost.
+type MailReport struct {
+	ReportId            *string
+	Kind                MailReportKind
+	DomainName          *string
+	Reporter            *string
+	ReporterReportId    *string
+	Contact             *string
+	AuthenticatedDomain *string
+	BeginDate           *time.Time
+	EndDate             *time.Time
+	ReceivedDate        *time.Time
+	TotalCount          int64
+	FailedCount         int64
+}
+
+// MailReportFilters is a structure of the service Pennypost.
+type MailReportFilters struct {
+	DomainName   *string
+	Kind         MailReportKind
+	BeginsFrom   *time.Time
+	BeginsBefore *time.Time
+}
+
+// MailReportKind is one of the values below; empty is absent.
+type MailReportKind string
+
+// The values of MailReportKind.
+const (
+	MailReportKindDmarc MailReportKind = "DMARC"
+	MailReportKindTls   MailReportKind = "TLS"
+)
 
 // MessageEvent is a structure of the service Pennypost.
 type MessageEvent struct {
@@ -1751,6 +1846,19 @@ const (
 	MessageEventTypeDropped    MessageEventType = "DROPPED"
 	MessageEventTypeSenderTold MessageEventType = "SENDER_TOLD"
 )
+
+// PublishedDmarcPolicy is a structure of the service Pennypost.
+type PublishedDmarcPolicy struct {
+	DomainName        *string
+	Policy            *string
+	SubdomainPolicy   *string
+	NonexistentPolicy *string
+	DkimAlignment     *string
+	SpfAlignment      *string
+	Percent           *string
+	Testing           *string
+	FailureOptions    *string
+}
 
 // QueuedMessage is a structure of the service Pennypost.
 type QueuedMessage struct {
@@ -1812,4 +1920,28 @@ type RetryQueuedMessagesInput struct {
 // RetryQueuedMessagesOutput is what RetryQueuedMessages answers.
 type RetryQueuedMessagesOutput struct {
 	Count int64
+}
+
+// SpfResult is a structure of the service Pennypost.
+type SpfResult struct {
+	DomainName *string
+	Scope      *string
+	Result     *string
+	Comment    *string
+}
+
+// TlsSession is a structure of the service Pennypost.
+type TlsSession struct {
+	PolicyType            *string
+	PolicyDomain          *string
+	PolicyStrings         []string
+	MxHosts               []string
+	ResultType            *string
+	Count                 int64
+	SendingMtaIp          *string
+	ReceivingMxHostname   *string
+	ReceivingMxHelo       *string
+	ReceivingIp           *string
+	AdditionalInformation *string
+	FailureReasonCode     *string
 }

@@ -8,7 +8,8 @@ const MaxSets = 50
 
 // Chain is what became of the ARC sets of a message.
 type Chain struct {
-	// Result is None, Pass or Fail; TempError where a key could not be looked up and nothing failed.
+	// Result is None, Pass or Fail; TempError where a key could not be looked up and nothing failed. RFC 8617 section 5.2.1 calls that fail
+	// too; it is told apart so that nobody's chain is ended by a resolver of ours.
 	Result dkim.Result
 	Reason string // why it did not pass, in a few words
 	// Instance is how many sets the message has; of a chain that is no chain, the highest instance that it names.

@@ -105,10 +105,12 @@ func instance(f message.Field) int {
 func (c *Chain) verify(ctx context.Context, v *dkim.Verifier, m *dkim.Message, sets []set) *dkim.Failure {
 	now := v.Now()
 	signatures, seals := make([]*dkim.Claim, len(sets)), make([]*dkim.Claim, len(sets))
+	fields := make([][3]message.Field, len(sets))
 	var wanted []string
 	var failure *dkim.Failure
 	for i, s := range sets {
 		signatures[i], seals[i] = m.Claim(s.fields[signature], dkim.ARCMessage, now), m.Claim(s.fields[seal], dkim.ARCSeal, now)
+		fields[i] = s.fields
 		wanted = append(wanted, signatures[i].KeyName(), seals[i].KeyName())
 		c.Domains = append(c.Domains, seals[i].Domain())
 		validation := seals[i].Tags.Text("cv")
@@ -131,8 +133,8 @@ func (c *Chain) verify(ctx context.Context, v *dkim.Verifier, m *dkim.Message, s
 	}
 	keys := v.LookUp(ctx, wanted...)
 	var temporary *dkim.Failure
-	check := func(claim *dkim.Claim, what string, i int, whole ...message.Field) {
-		switch s := m.Check(claim, keys, whole...); {
+	check := func(s dkim.Signature, what string, i int) {
+		switch {
 		case s.Result == dkim.Pass:
 		case s.Result == dkim.TempError:
 			temporary = &dkim.Failure{Result: dkim.TempError, Reason: s.Reason}
@@ -140,9 +142,10 @@ func (c *Chain) verify(ctx context.Context, v *dkim.Verifier, m *dkim.Message, s
 			failure = failed(what + " " + strconv.Itoa(i+1) + ": " + s.Reason)
 		}
 	}
-	check(signatures[len(sets)-1], "message signature", len(sets)-1)
-	for i := len(sets) - 1; i >= 0; i-- {
-		check(seals[i], "seal", i, scope(sets[:i+1])...)
+	check(m.Check(signatures[len(sets)-1], keys), "message signature", len(sets)-1)
+	digests := m.SealDigests(fields...)
+	for i := len(sets) - 1; i >= 0 && failure == nil; i-- {
+		check(m.CheckSeal(seals[i], keys, digests[i]), "seal", i)
 	}
 	if failure == nil {
 		failure = temporary
@@ -160,15 +163,3 @@ func (c *Chain) verify(ctx context.Context, v *dkim.Verifier, m *dkim.Message, s
 }
 
 func failed(reason string) *dkim.Failure { return &dkim.Failure{Result: dkim.Fail, Reason: reason} }
-
-// scope returns what the seal of the last set signs besides itself: all sets in order (section 5.1.1).
-func scope(sets []set) []message.Field {
-	var whole []message.Field
-	for i, s := range sets {
-		whole = append(whole, s.fields[results], s.fields[signature])
-		if i < len(sets)-1 {
-			whole = append(whole, s.fields[seal])
-		}
-	}
-	return whole
-}

@@ -53,6 +53,16 @@ var (
 	colon = []byte(":")
 )
 
+// fork returns a sink to which the same was written, of SHA-256, which can be cloned.
+func (s *sink) fork() *sink {
+	s.flush()
+	clone, err := s.hash.(hash.Cloner).Clone()
+	if err != nil {
+		panic("dkim: SHA-256 can't be cloned: " + err.Error())
+	}
+	return newSink(clone, -1)
+}
+
 // writeBody writes a body as simple (section 3.4.3) or relaxed (section 3.4.4) makes it. What needs no change is written in long pieces.
 func writeBody(s *sink, body []byte, relaxed bool) {
 	body = body[:bodyEnd(body, relaxed)]
@@ -118,20 +128,25 @@ func isSqueezed(line []byte) bool {
 
 // writeSqueezed writes a line with one space for each run of white space, and none at its end.
 func writeSqueezed(s *sink, line []byte) {
-	for pos := 0; pos < len(line); {
-		word := pos
-		for pos < len(line) && line[pos] != ' ' && line[pos] != '\t' {
-			pos++
+	start := 0 // of what was not written yet
+	for i := 0; i < len(line); i++ {
+		if line[i] != ' ' && line[i] != '\t' {
+			continue
 		}
-		s.write(line[word:pos])
-		for pos < len(line) && (line[pos] == ' ' || line[pos] == '\t') {
-			pos++
-			word = -1
+		end := i + 1
+		for end < len(line) && (line[end] == ' ' || line[end] == '\t') {
+			end++
 		}
-		if word < 0 && pos < len(line) {
+		if line[i] == ' ' && end == i+1 && end < len(line) {
+			continue
+		}
+		s.write(line[start:i])
+		if end < len(line) {
 			s.write(space)
 		}
+		start, i = end, end-1
 	}
+	s.write(line[start:])
 }
 
 // writeField writes a field with its line break (sections 3.4.1 and 3.4.2).

@@ -64,7 +64,4 @@ type Failure struct {
 	Reason string // in a few words, none of them from the message or a record
 }
 
-// Error returns the reason.
-func (f *Failure) Error() string { return f.Reason }
-
 func permanent(reason string) *Failure { return &Failure{PermError, reason} }

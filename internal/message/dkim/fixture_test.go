@@ -2,10 +2,10 @@ package dkim
 
 import (
 	"context"
-	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -111,8 +111,8 @@ func signAs(t testing.TB, key Key, field, b string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSink(crypto.SHA256.New(), -1)
-	m.writeHeader(s, c.names, c.header)
+	s := newSink(sha256.New(), -1)
+	m.writeHeader(s, c.names, f, c.header)
 	writeSigned(s, m.header, f, c.header)
 	signature, err := key.Private.Sign(rand.Reader, s.sum(), hash)
 	if err != nil {

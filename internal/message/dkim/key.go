@@ -45,7 +45,7 @@ func ParseRecord(txt string) (Record, error) {
 	if len(txt) > maxRecord {
 		return Record{}, errors.New("the record is too long")
 	}
-	tags, err := ParseTags(txt)
+	tags, err := parseTags(txt, true)
 	if err != nil {
 		return Record{}, err
 	}

@@ -2,8 +2,7 @@ package dkim
 
 import (
 	"bytes"
-	"crypto"
-	_ "crypto/sha256" // the hash of all that is signed and verified
+	"crypto/sha256"
 	"slices"
 	"strings"
 
@@ -29,8 +28,7 @@ const (
 
 type bodyKey struct {
 	relaxed bool
-	hash    crypto.Hash
-	limit   int64
+	limit   int64 // of bytes; -1 for none
 }
 
 type bodyHash struct {
@@ -76,7 +74,7 @@ func (m *Message) Whole(f message.Field) []byte {
 func (m *Message) bodySum(k bodyKey) bodyHash {
 	h, ok := m.hashes[k]
 	if !ok {
-		s := newSink(k.hash.New(), k.limit)
+		s := newSink(sha256.New(), k.limit)
 		writeBody(s, m.body, k.relaxed)
 		h = bodyHash{s.sum(), s.total}
 		m.hashes[k] = h
@@ -85,12 +83,17 @@ func (m *Message) bodySum(k bodyKey) bodyHash {
 }
 
 // writeHeader writes the fields that h= names: for each name the lowest of the header that was not taken yet, or nothing (RFC 6376 section
-// 5.4.2). names are in lower case.
-func (m *Message) writeHeader(s *sink, names []string, relaxed bool) {
+// 5.4.2). The signature itself is not among them (section 3.5, h=). names are in lower case.
+func (m *Message) writeHeader(s *sink, names []string, itself message.Field, relaxed bool) {
 	taken := map[string]int{}
 	for _, name := range names {
 		all := m.named[name]
-		if i := len(all) - 1 - taken[name]; i >= 0 {
+		i := len(all) - 1 - taken[name]
+		if i >= 0 && itself.End > 0 && m.fields[all[i]].Start == itself.Start {
+			taken[name]++
+			i--
+		}
+		if i >= 0 {
 			taken[name]++
 			writeField(s, m.header, m.fields[all[i]], relaxed)
 		}
@@ -108,14 +111,20 @@ func (m *Message) covers(names []string, name string) bool {
 	return n >= len(m.named[name])
 }
 
-// Digest hashes whole fields of a message, relaxed, and behind them one that is signed itself (RFC 8617 section 5.1.1).
-func (m *Message) Digest(h crypto.Hash, whole []message.Field, last message.Field) []byte {
-	s := newSink(h.New(), -1)
-	for _, f := range whole {
-		writeField(s, m.header, f, true)
+// SealDigests returns what the seals of ARC sets sign, each its own set and those before it (RFC 8617 section 5.1.1). A set is the fields of
+// results, message signature and seal.
+func (m *Message) SealDigests(sets ...[3]message.Field) [][]byte {
+	var digests [][]byte
+	before := newSink(sha256.New(), -1)
+	for _, set := range sets {
+		writeField(before, m.header, set[0], true)
+		writeField(before, m.header, set[1], true)
+		s := before.fork()
+		writeSigned(s, m.header, set[2], true)
+		digests = append(digests, s.sum())
+		writeField(before, m.header, set[2], true)
 	}
-	writeSigned(s, m.header, last, true)
-	return s.sum()
+	return digests
 }
 
 // domainName returns a domain as it stands in DNS: A-labels in lower case (RFC 8616 section 4).

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -65,7 +66,7 @@ func (m *Message) Sign(name string, tags Tags, o SignOptions, key Key, extra []s
 	if err != nil {
 		return nil, err
 	}
-	return sign(name, tags, key, func(s *sink) { m.writeHeader(s, names, true) })
+	return sign(name, tags, key, func(s *sink) { m.writeHeader(s, names, message.Field{}, true) })
 }
 
 // scope adds the tags that say what is signed.
@@ -92,7 +93,7 @@ func (m *Message) scope(tags Tags, o SignOptions, extra []string) (Tags, []strin
 	if o.Lifetime > 0 {
 		tags = append(tags, Tag{"x", strconv.FormatInt(o.Time.Add(o.Lifetime).Unix(), 10)})
 	}
-	sum := m.bodySum(bodyKey{true, crypto.SHA256, -1}).sum
+	sum := m.bodySum(bodyKey{true, -1}).sum
 	return append(tags, Tag{"h", strings.Join(names, ":")}, Tag{"bh", base64.StdEncoding.EncodeToString(sum)}), names, nil
 }
 
@@ -127,7 +128,7 @@ func sign(name string, tags Tags, key Key, write func(*sink)) ([]byte, error) {
 		w.tag(t)
 	}
 	w.piece(" ", "b=")
-	s := newSink(crypto.SHA256.New(), -1)
+	s := newSink(sha256.New(), -1)
 	write(s)
 	writeSigned(s, w.line, message.Field{End: len(w.line), Name: []byte(name), Raw: w.line[len(name)+1:]}, true)
 	signature, err := key.Private.Sign(rand.Reader, s.sum(), hash)

@@ -16,15 +16,20 @@ type Tags []Tag
 // Tag is one of them. White space inside of the value stands as it was written, that around it is gone.
 type Tag struct{ Name, Value string }
 
-// ParseTags reads a tag list. An empty place between two semicolons is passed over, as records have them. Bytes above 127 are let pass
-// (RFC 8616); control characters are not, so that what is shown of a tag can't break a line.
-func ParseTags(s string) (Tags, error) {
+// ParseTags reads a tag list. Bytes above 127 are let pass (RFC 8616); control characters are not, so that what is shown of a tag can't break
+// a line.
+func ParseTags(s string) (Tags, error) { return parseTags(s, false) }
+
+// parseTags is ParseTags, which passes over empty places between semicolons, if it is told to, as key records have them.
+func parseTags(s string, gaps bool) (Tags, error) {
 	var tags Tags
-	for spec := range strings.SplitSeq(s, ";") {
+	for rest, more := s, true; more; {
+		var spec string
+		spec, rest, more = strings.Cut(rest, ";")
 		name, value, ok := strings.Cut(spec, "=")
 		name, value = trim(name), trim(value)
 		switch {
-		case !ok && name == "":
+		case !ok && name == "" && (gaps || !more):
 			continue
 		case !ok || !isTagName(name):
 			return nil, errors.New("a tag has no name")

@@ -3,7 +3,7 @@ package dkim
 import (
 	"bytes"
 	"context"
-	"crypto"
+	"crypto/sha256"
 	"slices"
 	"strings"
 	"time"
@@ -229,14 +229,18 @@ func digits(s string) int64 {
 	return 1 << 50
 }
 
-// Check says what became of a signature, with the keys that were found. A seal signs whole fields and itself (RFC 8617 section 5.1.1), the
-// other kinds what their tags say.
-func (m *Message) Check(c *Claim, keys Keys, whole ...message.Field) Signature {
+// Check says what became of a signature, with the keys that were found.
+func (m *Message) Check(c *Claim, keys Keys) Signature {
+	return m.CheckSeal(c, keys, nil)
+}
+
+// CheckSeal is Check for an ARC seal, with what it signs (see SealDigests).
+func (m *Message) CheckSeal(c *Claim, keys Keys, digest []byte) Signature {
 	s := c.signature
 	if s.Result != "" {
 		return s
 	}
-	failure := m.check(c, keys[c.KeyName()], &s, whole)
+	failure := m.check(c, keys[c.KeyName()], &s, digest)
 	if failure == nil {
 		failure = &Failure{Result: Pass}
 	}
@@ -244,20 +248,22 @@ func (m *Message) Check(c *Claim, keys Keys, whole ...message.Field) Signature {
 	return s
 }
 
-func (m *Message) check(c *Claim, found Found, s *Signature, whole []message.Field) *Failure {
-	if found.Failure != nil {
+func (m *Message) check(c *Claim, found Found, s *Signature, digest []byte) *Failure {
+	switch {
+	case found.Failure != nil:
 		return found.Failure
+	case len(found.Records) == 0: // the name was not among those that were looked up
+		return permanent("no key")
 	}
 	var right *Record
 	var first *Failure
-	var digest []byte
 	for i := range found.Records {
 		r := &found.Records[i]
 		failure := r.allows(s.Algorithm, c.at, s.Domain)
 		if failure == nil {
 			if digest == nil {
 				var f *Failure
-				if digest, f = m.digest(c, whole); f != nil {
+				if digest, f = m.digest(c); f != nil {
 					s.Bits, s.Testing = r.bits(), r.Testing
 					return f
 				}
@@ -288,13 +294,10 @@ func (m *Message) check(c *Claim, found Found, s *Signature, whole []message.Fie
 	return nil
 }
 
-func (c *Claim) bodyKey() bodyKey { return bodyKey{c.body, crypto.SHA256, c.length} }
+func (c *Claim) bodyKey() bodyKey { return bodyKey{c.body, c.length} }
 
 // digest hashes what a claim says is signed. A body that is not the one that was signed is told at once.
-func (m *Message) digest(c *Claim, whole []message.Field) ([]byte, *Failure) {
-	if c.kind == ARCSeal {
-		return m.Digest(crypto.SHA256, whole, c.field), nil
-	}
+func (m *Message) digest(c *Claim) ([]byte, *Failure) {
 	body := m.bodySum(c.bodyKey())
 	switch {
 	case c.length > body.total:
@@ -302,8 +305,8 @@ func (m *Message) digest(c *Claim, whole []message.Field) ([]byte, *Failure) {
 	case !bytes.Equal(body.sum, c.bh):
 		return nil, &Failure{Fail, "the body was changed"}
 	}
-	s := newSink(crypto.SHA256.New(), -1)
-	m.writeHeader(s, c.names, c.header)
+	s := newSink(sha256.New(), -1)
+	m.writeHeader(s, c.names, c.field, c.header)
 	writeSigned(s, m.header, c.field, c.header)
 	return s.sum(), nil
 }

@@ -95,6 +95,7 @@ func TestOutcomes(t *testing.T) {
 		{"the version not first", usual, []string{rsaRecord[len("v=DKIM1; "):] + "; v=DKIM1"}, "", "permerror: no key that can be read: the record is of another version"},
 		{"no version", usual, []string{rsaRecord[len("v=DKIM1; "):]}, "", "pass"},
 		{"spaces in the key", usual, []string{strings.Replace(rsaRecord, "MII", "M I\tI", 1)}, "", "pass"},
+		{"empty places", usual, []string{";" + rsaRecord + "; ;"}, "", "pass"},
 		{"no base64", usual, []string{"p=!"}, "", "permerror: no key that can be read: p= is not base64"},
 		{"not a key", usual, []string{"p=YWJj"}, "", "permerror: no key that can be read: the RSA key can't be read"},
 		{"a short Ed25519 key", usual, []string{"k=ed25519; p=YWJj"}, "", "permerror: no key that can be read: the Ed25519 key has not 32 bytes"},
@@ -242,6 +243,42 @@ func TestLookUpsSideBySide(t *testing.T) {
 	clear(asked)
 	if got := v.Verify(ctx, []byte(signed.String())); got[0].Result != TempError {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestNothingPassesWithoutKeys: neither without the look-up, nor as another kind.
+func TestNothingPassesWithoutKeys(t *testing.T) {
+	m := Read([]byte(mustSign(t, plain, SignOptions{Time: noon}, edKey())))
+	f := m.Fields("dkim-signature")[0]
+	keys := zone{}.publish(edKey()).verifier(noon).LookUp(t.Context(), edKey().Name())
+	for _, kind := range []Kind{Plain, ARCMessage, ARCSeal} {
+		if s := m.Check(m.Claim(f, kind, noon), Keys{}); s.Result != PermError {
+			t.Errorf("kind %d without keys: %+v", kind, s)
+		}
+	}
+	if s := m.Check(m.Claim(f, ARCSeal, noon), keys); s.Result != Fail {
+		t.Errorf("as a seal of nothing: %+v", s)
+	}
+}
+
+// TestSignatureOfSignatures: h= names the signatures that were there, and one that was not, which the signature itself is not.
+func TestSignatureOfSignatures(t *testing.T) {
+	once := mustSign(t, plain, SignOptions{Time: noon}, edKey())
+	// As the signer saw it: without the field that it was about to make.
+	fields, err := Read([]byte(once)).Sign("DKIM-Signature", Tags{{"v", "1"}, {"a", ""}, {"c", "relaxed/relaxed"}, {"d", ""}, {"s", ""}}, SignOptions{Time: noon}, rsaKey(),
+		[]string{"dkim-signature"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := signAs(t, rsaKey(), "DKIM-Signature: v=1; a=rsa-sha256; d=example.com; s=r1; h=from:dkim-signature:dkim-signature; bh=?; b=", once)
+	for _, signed := range []string{string(fields) + once, over} {
+		z := zone{}.publish(rsaKey(), edKey())
+		if got := z.verifier(noon).Verify(t.Context(), []byte(signed)); results(got) != "pass; pass" {
+			t.Errorf("%+v", got)
+		}
+		if got := z.verifier(noon).Verify(t.Context(), []byte(strings.Replace(signed, "s=e1", "s=e2", 1))); got[0].Result != Fail {
+			t.Errorf("with another signature changed: %+v", got)
+		}
 	}
 }
 

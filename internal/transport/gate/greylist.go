@@ -39,7 +39,7 @@ type GreylistOptions struct {
 	Log   *slog.Logger
 	// Off says that nobody is put off any more: nothing is asked, and Purge deletes all.
 	Off bool
-	// SPF says whether a client may send for the domain of its reverse-path. See mailauth.Checker.
+	// SPF says whether a client may send for the domain of its reverse-path. See mailauth.SPF.
 	SPF func(ctx context.Context, c mailauth.Client) bool
 	// Exempt are networks that are let in like this machine.
 	Exempt []netip.Prefix
@@ -111,7 +111,7 @@ func (l *Greylist) Pass(ctx context.Context, c mailauth.Client, to message.Addre
 		return fmt.Errorf("greylist: %w", err)
 	case !seen.IsZero():
 		return l.learn(ctx, network, now, seen)
-	case !ofDomain.IsZero() && l.SPF(ctx, c):
+	case !ofDomain.IsZero() && l.permitted(ctx, c):
 		l.vouched.Add(1)
 		l.setFresh(vouched, now)
 		return nil
@@ -127,6 +127,13 @@ func (l *Greylist) Pass(ctx context.Context, c mailauth.Client, to message.Addre
 	l.returned.Add(1)
 	l.Log.InfoContext(ctx, "known from now on, as it came again", "network", network, "from", c.From.String(), "after", now.Sub(first).Round(time.Second))
 	return nil
+}
+
+// permitted asks for SPF, as long as for lists.
+func (l *Greylist) permitted(ctx context.Context, c mailauth.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
+	defer cancel()
+	return l.SPF(ctx, c)
 }
 
 // putOff writes down that the triplet was seen.

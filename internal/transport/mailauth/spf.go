@@ -13,12 +13,9 @@ import (
 	"github.com/pennypost/pennypost/internal/message/dkim"
 )
 
-// Permitted reports whether SPF of the reverse-path's domain permits the client, for who asks before there is a message.
-func (k *Checker) Permitted(ctx context.Context, c Client) bool {
-	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
-	defer cancel()
-	c.Address = c.Address.Unmap().WithZone("")
-	return newLookups(k.Resolver, c.Address).checkSPF(ctx, c.Hello, c.From).Result == dkim.Pass
+// SPF checks the reverse-path of mail that a client would hand in.
+func SPF(ctx context.Context, r Resolver, c Client) Outcome {
+	return newLookups(r, c.Address.Unmap()).checkSPF(ctx, c.Hello, c.From)
 }
 
 // checkSPF checks a sender's domain (RFC 7208): who may send for it, by the word of its owner.

@@ -105,4 +105,7 @@ type Outcome struct {
 	Tells bool
 	// Down says that it was not this message or recipient: nothing can be taken there now, so the others need not try either.
 	Down bool
+	// Ours says that the trouble is this server's own, and so nothing was learned of the destination: whether it is down stays as it
+	// was. It goes with Deferred, and without Down.
+	Ours bool
 }
