@@ -96,3 +96,32 @@ func TestMailToAddressesOfReports(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoSentAReport: what DMARC proves of the sender is kept with the report, and who refuses a message by its policy gets none of its reports.
+func TestWhoSentAReport(t *testing.T) {
+	onBothArrivals(t, func(a *arrivals) {
+		report := func(id string) string {
+			return "From: dmarc@far.example\r\nContent-Type: text/xml\r\n\r\n<feedback><report_metadata><org_name>Far</org_name><report_id>" + id + `</report_id>
+<date_range><begin>1795478400</begin><end>1795564799</end></date_range></report_metadata><policy_published><domain>acme.awsapps.com</domain></policy_published>
+<record><row><source_ip>192.0.2.1</source_ip><count>7</count></row></record></feedback>` + "\r\n"
+		}
+		to := []string{"dmarc-reports@acme.awsapps.com", "tls-reports@other.awsapps.com"}
+		a.verdict = failed(mailauth.PolicyReject)
+		a.Must(a.send(report("forged"), to...))
+		if got := a.Reports.Stats(); got != (intake.Stats{Foreign: 1}) { // of the organisation that does not enforce
+			t.Errorf("the forged one came to %+v", got)
+		}
+		for result, sender := range map[dkim.Result]string{dkim.Pass: "far.example", dkim.None: ""} {
+			a.verdict.DMARC = mailauth.DMARC{Result: result, From: "far.example"}
+			a.Must(a.send(report(string(result)), to...))
+			list, _, err := a.Reports.List(t.Context(), transporttest.Admin, a.Acme.ID, intake.Filter{}, directory.Page{Limit: 1})
+			a.Must(err)
+			if list[0].ReportID != string(result) || list[0].Sender != sender {
+				t.Errorf("the last report is %+v", list[0])
+			}
+		}
+		if got := a.Reports.Stats(); got != (intake.Stats{Kept: 2, Foreign: 3}) {
+			t.Errorf("they came to %+v", got)
+		}
+	})
+}

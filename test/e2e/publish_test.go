@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +23,7 @@ import (
 // TestDomainIsPublished writes what a domain needs into the zone of a real name server, and into one at Route 53, where another
 // provider's records are, and checks it before and after, beside the server and without it.
 func TestDomainIsPublished(t *testing.T) {
+	t.Parallel()
 	const domain = "published.example.com"
 	bind := harness.StartBIND(t, map[string][]string{
 		"example.com": {
@@ -31,7 +34,8 @@ func TestDomainIsPublished(t *testing.T) {
 		"other.example":     {`@ TXT "v=spf1 ip4:192.0.2.0/24 -all"`},
 		"127.in-addr.arpa":  {"1.0.0 PTR mail.pennypost.example."},
 	})
-	file := filepath.Join(t.TempDir(), "pennypost.toml")
+	original := filepath.Join(t.TempDir(), "pennypost.toml")
+	file := original
 	settings := fmt.Sprintf(`dns_resolver = %q
 hostname = "mail.pennypost.example"
 mta_sts = "none"
@@ -90,7 +94,6 @@ secret_file = %q
 	verb(0, "nothing to add", "domain", "publish", domain, "--provider", "ours", "--yes")
 	s.Stop()
 	verb(0, `{"purpose":"dmarc","type":"TXT","name":"_dmarc.`+domain+`",`, "domain", "check", domain, "--json", "--organization", org)
-	s.Start()
 
 	r53 := route53.New(route53.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(blobtest.Moto(t)), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
@@ -112,14 +115,13 @@ secret_file = %q
 	}}}); err != nil {
 		t.Fatal(err)
 	}
-	// DNS, which is the other zone's, tells that all is right there: what is missing here is seen by a server that asks nobody.
-	dead := filepath.Join(t.TempDir(), "dead.toml")
+	// DNS tells that all is right, as BIND has it: who asks a server with an empty zone sees what is missing.
+	blind := filepath.Join(t.TempDir(), "blind.toml")
 	empty := harness.StartBIND(t, map[string][]string{"example.com": nil, "pennypost.example": {"mail A 127.0.0.1"}, "127.in-addr.arpa": {"1.0.0 PTR mail.pennypost.example."}})
-	if err := os.WriteFile(dead, []byte(strings.Replace(settings, bind.Addr, empty.Addr, 1)), 0o600); err != nil {
+	if err := os.WriteFile(blind, []byte(strings.Replace(settings, bind.Addr, empty.Addr, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.Stop()
-	file = dead
+	file = blind
 	verb(1, "left: "+domain+". 3600 IN MX", "domain", "publish", domain, "--provider", "amazon", "--yes")
 	verb(0, "- "+domain+". 60 IN MX 5 mx.other.example.", "domain", "publish", domain, "--provider", "amazon", "--yes", "--replace")
 	listed, err := r53.ListResourceRecordSets(t.Context(), &route53.ListResourceRecordSetsInput{HostedZoneId: zone.HostedZone.Id})
@@ -140,5 +142,43 @@ secret_file = %q
 		if line != "" && line[0] != ';' && !slices.Contains(lines, strings.Replace(line, " 3600 IN", "", 1)) {
 			t.Errorf("not in the zone at Route 53: %s\n%s", line, strings.Join(lines, "\n"))
 		}
+	}
+
+	// Once the domain is proven its files are served; mailauth reads the policy.
+	if err := os.WriteFile(original, []byte(strings.Replace(settings, `"none"`, `"enforce"`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	verb(0, "", "domain", "verify", domain, "--organization", org)
+	fetch := func(host, path string) string {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.Addr("https")+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		answer, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: s.TLS(), DisableKeepAlives: true}}).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s%s: %s %s, %v", host, path, answer.Status, text, err)
+		}
+		return string(text)
+	}
+	if text := fetch("autoconfig."+domain, "/mail/config-v1.1.xml"); !strings.Contains(text, "<port>993</port>") {
+		t.Errorf("the settings of mail programs: %s", text)
+	}
+	const judge = `const { parsePolicy, validateMx } = require("mailauth/lib/mta-sts");
+		const policy = { id: "1", ...parsePolicy(require("fs").readFileSync(0, "utf8")) };
+		const { valid } = validateMx("mail.pennypost.example", policy), other = validateMx("mx.other.example", policy).valid;
+		console.log(policy.version, policy.mode, policy.maxAge, valid, other)`
+	r := harness.Run(t, harness.Command{
+		Name: harness.Tool(t, "node"), Args: []string{"-e", judge}, Dir: filepath.Join(harness.Root(), "test", "js"), Stdin: fetch("mta-sts."+domain, "/.well-known/mta-sts.txt"),
+	})
+	if r.Stdout != "STSv1 enforce 604800 true false\n" {
+		t.Errorf("mailauth reads the policy so: %s", r)
 	}
 }

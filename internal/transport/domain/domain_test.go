@@ -295,6 +295,14 @@ func TestServerName(t *testing.T) {
 		}
 		f.zone.Add(host+". 60 IN A 127.0.0.1", "1.0.0.127.in-addr.arpa. 60 IN PTR "+host+".")
 		look(Right, SPF, DKIM, DKIM, DKIM, DKIM, HostName, Reverse)
+
+		// As an organisation's domain it has the keys of both.
+		f.ok(f.Directory.RegisterDomain(t.Context(), admin, f.acme.ID, host, ""))
+		for range 2 {
+			if d, err = f.Describe(t.Context(), admin, f.acme.ID, host); err != nil || len(d.keys) != 8 {
+				t.Errorf("%d keys, %v", len(d.keys), err)
+			}
+		}
 	})
 }
 

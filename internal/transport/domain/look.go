@@ -13,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/dns"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/route"
 	"github.com/pennypost/pennypost/internal/transport/signing"
@@ -159,14 +160,17 @@ func (c *check) dmarc(ctx context.Context, f *Finding) {
 	default:
 		f.is(Right, "p=reject: mail that fails is refused")
 	}
-	if !mailsTo(r.Aggregate, DMARCReportsTo+"@"+c.d.Name) {
+	if !mailsTo(r.Aggregate, intake.DMARCReports+"@"+c.d.Name) {
 		f.Note += "; reports of others go elsewhere or nowhere (rua)"
 	}
 }
 
 // mailsTo reports whether an address is among URIs.
 func mailsTo(uris []string, address string) bool {
-	return slices.ContainsFunc(uris, func(uri string) bool { return strings.EqualFold(uri, "mailto:"+address) })
+	return slices.ContainsFunc(uris, func(uri string) bool {
+		uri, _, _ = strings.Cut(strings.TrimSpace(uri), "!") // a size may follow
+		return strings.EqualFold(uri, "mailto:"+address)
+	})
 }
 
 func (c *check) tlsReports(ctx context.Context, f *Finding) {
@@ -178,7 +182,7 @@ func (c *check) tlsReports(ctx context.Context, f *Finding) {
 	switch {
 	case !valid || t["rua"] == "":
 		f.is(Inconsistent, "the record does not say where reports go (rua)")
-	case !mailsTo(strings.Split(t["rua"], ","), TLSReportsTo+"@"+c.d.Name):
+	case !mailsTo(strings.Split(t["rua"], ","), intake.TLSReports+"@"+c.d.Name):
 		f.is(Right, "reports of others go elsewhere (rua)")
 	default:
 		f.is(Right, "")
@@ -278,6 +282,9 @@ func orRoot(name string) string {
 	return name
 }
 
+// maxLines is how many lines of a policy are shown.
+const maxLines = 10
+
 // policyFile fetches the policy as a sender does.
 func (c *check) policyFile(ctx context.Context, f *Finding) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
@@ -287,7 +294,8 @@ func (c *check) policyFile(ctx context.Context, f *Finding) {
 	var lookup *net.DNSError
 	switch {
 	case err == nil:
-		f.Found = strings.Fields(strings.ReplaceAll(body, ": ", ":"))
+		f.Found = strings.Split(strings.TrimSpace(body), "\n")
+		f.Found = f.Found[:min(len(f.Found), maxLines)]
 		c.judgePolicy(f, body, p)
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		f.is(Missing, "the name leads nowhere yet")

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/route"
 )
 
@@ -40,12 +41,6 @@ const (
 	Reverse    Purpose = "reverse"
 )
 
-// Where reports are asked to go: DMARCReports and TLSReports at the domain itself, which needs nobody's leave (RFC 7489 section 7.1).
-const (
-	DMARCReportsTo = "dmarc-reports"
-	TLSReportsTo   = "tls-reports"
-)
-
 // records are what the owner of a domain is to publish, in an order that is always the same: what mail needs first.
 func (s *Service) records(d *Description) []Record {
 	at := func(label string) string { return label + "." + d.Name }
@@ -57,8 +52,8 @@ func (s *Service) records(d *Description) []Record {
 	records = append(records, d.dkim()...)
 	records = append(
 		records,
-		Record{DMARC, "TXT", at("_dmarc"), "v=DMARC1;p=quarantine;pct=100;fo=1;rua=mailto:" + DMARCReportsTo + "@" + d.Name, ""},
-		Record{TLSReports, "TXT", at("_smtp._tls"), "v=TLSRPTv1; rua=mailto:" + TLSReportsTo + "@" + d.Name, ""}, // RFC 8460 section 3
+		Record{DMARC, "TXT", at("_dmarc"), "v=DMARC1;p=quarantine;pct=100;fo=1;rua=mailto:" + intake.DMARCReports + "@" + d.Name, ""},
+		Record{TLSReports, "TXT", at("_smtp._tls"), "v=TLSRPTv1; rua=mailto:" + intake.TLSReports + "@" + d.Name, ""}, // RFC 8460 section 3
 		Record{Autodiscover, "CNAME", at("autodiscover"), s.Host, ""},
 		Record{Autoconfig, "CNAME", at("autoconfig"), s.Host, ""},
 	)

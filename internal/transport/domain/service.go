@@ -64,13 +64,14 @@ type Description struct {
 	DKIM    directory.DomainStatus // verified for a test domain, which has no keys
 	Records []Record               // empty for a test domain, which is the server's own
 	keys    []signing.Key
+	lacking bool // its keys are still on their way
 	server  bool // it is the server's own name
 }
 
 // Describe describes a mail domain. It makes the domain's DKIM keys where they are still on their way. Faults: NotFound (Domain).
 func (s *Service) Describe(ctx context.Context, p principal.Principal, org directory.OrgID, name string) (*Description, error) {
 	d, key, err := s.describe(ctx, p, org, name)
-	if err != nil || d.Test || d.keys != nil {
+	if err != nil || !d.lacking {
 		return d, err
 	}
 	if err := s.Keys.Ensure(ctx, key, d.Name); err != nil {
@@ -98,6 +99,15 @@ func (s *Service) describe(ctx context.Context, p principal.Principal, org direc
 		d.DKIM = directory.DomainPending
 		if state != nil {
 			d.DKIM, d.keys = state.Status, state.Keys
+		}
+		d.lacking = len(d.keys) == 0
+		if found.Name == s.Host { // what the server sends itself is signed for the domain too
+			if state, err = s.Keys.StateTx(ctx, tx, signing.Server, s.Host); err != nil {
+				return err
+			}
+			if state != nil {
+				d.keys = append(d.keys, state.Keys...)
+			}
 		}
 		d.Records = s.records(d)
 		return nil

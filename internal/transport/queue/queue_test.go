@@ -564,3 +564,52 @@ func TestListsInPages(t *testing.T) {
 		r.sound()
 	})
 }
+
+// What waited in the first version of the tables is counted, listed and delivered.
+func TestAQueueOfTheFirstVersion(t *testing.T) {
+	fill := func(t *testing.T, d *db.DB) {
+		err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			for i := range 200 {
+				org, id := i%3, i+1000
+				if _, err := tx.Exec(ctx, insertMessage, id, org, "t", "ann@here.example", "", 0, 0, []byte{}, 1, 3, "", 1); err != nil {
+					return err
+				}
+				if _, err := tx.Exec(ctx, insertBody, id, []byte("abc")); err != nil {
+					return err
+				}
+				if _, err := tx.Exec(ctx, insertDelivery, id, id, org, 1, int64(never), int64(never), "bob@there.example", "", 0); err != nil {
+					return err
+				}
+			}
+			for org := range 3 {
+				var id int64
+				if err := tx.QueryRow(ctx, upsertLane, org, "", "there.example", org, 1, 0, 0, "", "", "", 1).Scan(&id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	dbtest.Upgrade(t, Migrations()[:1], Migrations(), fill, func(t *testing.T, d *db.DB) {
+		r := newRig(t, d, Limits{OrganizationMessages: 67})
+		r.sound()
+		list, _, err := r.List(t.Context(), Filter{Organization: 1}, Cursor{}, 100)
+		r.ok(err)
+		err = d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error { return r.RoomTx(ctx, tx, 1, 1) })
+		if len(list) != 67 || !fault.Is(err, fault.Limit, fault.Organization) {
+			t.Errorf("%d entries, and there is room: %v", len(list), err)
+		}
+		c := newCounting(200)
+		r.Courier = c
+		r.start()
+		<-c.all
+		r.stop()
+		r = newRig(t, d, Limits{}) // one that knows of no destination any more
+		r.ok(r.look(t.Context(), lookKinds()))
+		r.sound()
+		r.empty()
+	})
+}

@@ -202,31 +202,35 @@ func TestOurOwnTroubleSaysNothingOfADestination(t *testing.T) {
 	bubble(t, Limits{}, func(t *testing.T, r *rig) {
 		outcome := Outcome{Status: "4.3.0", Ours: true}
 		r.outcome = func(Destination, *Message, Recipient) Outcome { return outcome }
-		r.start()
-		r.send("body", to("a@x.example"))
-		r.pass(time.Second)
+		becomes := func(o Outcome) (offers int) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			outcome = o
+			return len(r.offers)
+		}
 		failures := func() (n int64) {
 			r.ok(r.DB.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
 				return tx.QueryRow(ctx, "SELECT failures FROM queue_destination").Scan(&n)
 			}))
 			return n
 		}
+		r.start()
+		r.send("body", to("a@x.example"))
+		r.pass(time.Second)
 		if n := failures(); n != 0 || r.Stats().Down != 0 {
 			t.Errorf("%d failures of the destination", n)
 		}
-		outcome = down()
+		becomes(down())
 		r.pass(2 * time.Minute)
-		if failures() == 0 {
+		was := failures()
+		if was == 0 {
 			t.Error("it is not down")
 		}
-		was := failures()
-		outcome = Outcome{Status: "4.3.0", Ours: true}
-		n := len(r.offers)
+		before := becomes(Outcome{Status: "4.3.0", Ours: true})
 		r.pass(10 * time.Hour)
-		if got := failures(); got != was || len(r.offers) == n {
-			t.Errorf("%d failures after %d, and %d attempts", got, was, len(r.offers)-n)
+		if n, after := failures(), becomes(Outcome{Result: Delivered}); n != was || after == before {
+			t.Errorf("%d failures after %d, and %d attempts", n, was, after-before)
 		}
-		outcome = Outcome{Result: Delivered}
 		r.pass(10 * time.Hour)
 		r.empty()
 	})

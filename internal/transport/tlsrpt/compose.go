@@ -50,7 +50,7 @@ func (r *Reporter) compose(ctx context.Context, day dayreport.Day, domain string
 	err := r.Counted(ctx, day, domain, func(policy, failure string, sessions int64) error {
 		p := policies[policy]
 		if p == nil {
-			if len(policies) == maxPolicies || policy == "" {
+			if len(policies) == maxPolicies || policy == "" { // it is of too many kinds
 				return nil
 			}
 			p = &counted{text: policy}
