@@ -105,7 +105,7 @@ type Sender struct {
 	Return     queue.Return
 	// RequireTLS and SMTPUTF8 are the parameters of these names (RFC 8689, RFC 6531).
 	RequireTLS, SMTPUTF8 bool
-	// Listed are the DNS lists that have the client.
+	// Listed is Visit's.
 	Listed []string
 }
 
@@ -115,7 +115,7 @@ type Visit interface {
 	// Quiet is how long the client has to wait for its greeting without a word; Spoke returns what one is told that did not.
 	Quiet() time.Duration
 	Spoke() error
-	// Listed are the DNS lists that have the client.
+	// Listed are the lists in DNS, named by the operator as reasons for Junk E-mail, that have the client.
 	Listed() []string
 	// Mail and Recipient let a message and a recipient pass, or not.
 	Mail(user string) error

@@ -140,6 +140,8 @@ type Sender struct {
 	From message.Address
 	// Hello is how the client calls itself.
 	Hello string
+	// Listed are the lists in DNS, named by the operator as reasons for Junk E-mail, that have the client.
+	Listed []string
 	// Size is the size that the sender announced in bytes, 0 where it did not.
 	Size int64
 	// EnvelopeID, Return, RequireTLS and SMTPUTF8 are for who passes the message on, and for who tells the sender of it: see
@@ -147,8 +149,6 @@ type Sender struct {
 	EnvelopeID           string
 	Return               queue.Return
 	RequireTLS, SMTPUTF8 bool
-	// Listed are the DNS lists that have the client of another server.
-	Listed []string
 }
 
 // Transaction is one message on its way in. It belongs to one goroutine.
