@@ -37,6 +37,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/dayreport"
 	"github.com/pennypost/pennypost/internal/transport/domain"
+	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -71,6 +72,9 @@ type core struct {
 	mailauth      *mailauth.Checker
 	domains       *domain.Service
 	signing       *signing.Service
+	strangers     *gate.Gate // who lets in other servers
+	users         *gate.Gate // who lets in users' programs that submit
+	greylist      *gate.Greylist
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
 	spam          *spam.Service
@@ -101,7 +105,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), gate.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
 		),
 		Log: log,
 	})
@@ -229,6 +233,9 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if parts.scanner.Clamd != nil || !parts.scanner.Types.None() {
 		parts.transport.Scanner = parts.scanner
 	}
+	if err := parts.openGates(c, resolver); err != nil {
+		return nil, err
+	}
 	if err := parts.openOutbound(c, resolver, bodies{store, parts.spool}); err != nil {
 		return nil, err
 	}
@@ -237,6 +244,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.audit.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)
 	parts.transport.Handle(parts.jobs)
+	parts.greylist.Handle(parts.jobs)
 	parts.reports.Handle(parts.jobs)
 	parts.domainChecks = job.NewRunner(d, parts.clock, log)
 	parts.directory.Handle(parts.domainChecks)
@@ -314,7 +322,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.jobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.jobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {

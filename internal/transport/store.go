@@ -116,7 +116,7 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 // also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, keeping the
 // reports in it, telling of it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.keep, x.successes(header), x.events(header), x.submission(), x.count(), x.judged())
+	return inOne(enqueue, x.keep, x.successes(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered())
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.

@@ -44,6 +44,8 @@ type Options struct {
 	Signer Signer
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
 	Auth Checker
+	// Greylist puts off servers that were never seen; nil puts nobody off.
+	Greylist Greylist
 	// Judged is told of each message that Auth checked and of what became of it, in the transaction that stores it; of one that is
 	// refused in a transaction of its own. It may be nil.
 	Judged func(ctx context.Context, tx *db.Tx, v *mailauth.Verdict, d mailauth.Disposition) error
@@ -65,6 +67,14 @@ type Signer interface {
 	Sign(ctx context.Context, org int64, domain string, message []byte) (fields []byte, err error)
 	// Seal returns the ARC set that is to stand in front of a message that is passed on, with what was found of it.
 	Seal(ctx context.Context, message []byte, results string, chain arc.Chain) (fields []byte, err error)
+}
+
+// Greylist is package gate's.
+type Greylist interface {
+	// Pass lets a recipient pass, or puts it off: Temporary Client.
+	Pass(ctx context.Context, c mailauth.Client, to message.Address) error
+	// Delivered returns what is to be done in the transaction that stores a message, nil for nothing.
+	Delivered(v *mailauth.Verdict) func(context.Context, *db.Tx) error
 }
 
 // Outbound is package queue's queue.

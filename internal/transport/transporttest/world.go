@@ -26,6 +26,7 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/dayreport"
+	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/spam"
@@ -116,7 +117,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), gate.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
