@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
@@ -71,11 +72,12 @@ type Outbound interface {
 
 // Limits bound one message. Zero values mean the defaults, which are WorkMail's where it has one.
 type Limits struct {
-	Recipients int   // recipients of a message; 500
-	Mailboxes  int   // mailboxes that a message goes to, once groups are resolved; 1,000, which is also the most
-	Received   int   // Received fields that a message arrives with; 50
-	Memory     int64 // bytes of messages that are looked at and stored at the same time; 192 MB
-	Checked    int64 // bytes of large messages whose authenticity is looked up at the same time; 96 MB
+	Recipients int           // recipients of a message; 500
+	Mailboxes  int           // mailboxes that a message goes to, once groups are resolved; 1,000, which is also the most
+	Received   int           // Received fields that a message arrives with; 50
+	Memory     int64         // bytes of messages that are looked at and stored at the same time; 192 MB
+	Checked    int64         // bytes of large messages whose authenticity is looked up at the same time, a quarter of them from one client; 96 MB
+	Wait       time.Duration // how long a message waits for room among those; two minutes
 }
 
 // MaxAdded is how many bytes a message can grow by on its way into a mailbox: the trace, what a submitted message lacked, and
@@ -101,14 +103,18 @@ func (l Limits) withDefaults() Limits {
 	if l.Checked <= 0 {
 		l.Checked = 96 << 20
 	}
+	if l.Wait <= 0 {
+		l.Wait = 2 * time.Minute
+	}
 	return l
 }
 
 // Transport takes messages in. It is safe for concurrent use.
 type Transport struct {
 	Options
-	memory, checking room
-	stats            stats
+	memory   room
+	checking *sharedRoom
+	stats    stats
 }
 
 // New returns a transport.
@@ -117,7 +123,7 @@ func New(o Options) *Transport {
 	if o.Hostname == "" {
 		o.Hostname = "localhost"
 	}
-	return &Transport{Options: o, memory: newRoom(o.Limits.Memory), checking: newRoom(o.Limits.Checked)}
+	return &Transport{Options: o, memory: newRoom(o.Limits.Memory, o.Limits.Wait), checking: newSharedRoom(o.Limits.Checked, o.Limits.Wait)}
 }
 
 // Sender is who sends a message.
