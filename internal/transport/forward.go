@@ -118,6 +118,7 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 	a := about{Sender: m.Sender, From: m.From, MessageID: m.MessageID, Actor: x.actor}
 	e := queue.Envelope{
 		Trace: x.trace, From: x.sender.From, ID: x.sender.EnvelopeID, Return: x.sender.Return, RequireTLS: x.sender.RequireTLS, SMTPUTF8: x.sender.SMTPUTF8,
+		Stranger: !x.sender.Submitted,
 	}
 	return func(ctx context.Context, tx *db.Tx) error {
 		for i, c := range copies {

@@ -226,6 +226,47 @@ func TestWhoseQueueFills(t *testing.T) {
 	})
 }
 
+// TestStrangersFillHalfAQueue: by number and by size, so that users can send however much is passed on.
+func TestStrangersFillHalfAQueue(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Remote("away", "away@old.example", "away@acme.test")
+		pass := func() error {
+			x := outside(s.World, 0)
+			if err := x.Add(t.Context(), asked("away@acme.test")); err != nil {
+				return err
+			}
+			return store(t.Context(), x, simple)
+		}
+		send := func() error {
+			x, err := s.begin(s.ann, "ann@acme.test", "x@far.test")
+			if err != nil {
+				return err
+			}
+			return store(t.Context(), x, "From: ann@acme.test\r\n\r\nx\r\n")
+		}
+		full := func(what string, err error) {
+			t.Helper()
+			if !fault.Is(err, fault.Limit, fault.Organization) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		s.queue.Limits.OrganizationMessages = 4
+		s.Must(pass())
+		s.Must(pass())
+		late := outside(s.World, 0)
+		full("a third one that is passed on", pass())
+		s.queue.Limits.OrganizationMessages, s.queue.Limits.OrganizationBytes = 100, 600
+		full("one that is passed on beyond half of the size", pass())
+		s.queue.Limits.OrganizationBytes = 0
+		add(s.World, late, "away@acme.test")
+		s.queue.Limits.OrganizationMessages = 4
+		full("one whose recipient was accepted before", store(t.Context(), late, simple))
+		s.Must(send())
+		s.Must(send())
+		full("a fifth", send())
+	})
+}
+
 // What another server sent is sealed with what was found of it (RFC 8617), and passed on all the same where that is not possible.
 func TestWhatIsPassedOnIsSealed(t *testing.T) {
 	onBothSending(t, func(s *sending) {

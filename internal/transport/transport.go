@@ -66,7 +66,7 @@ type Signer interface {
 // Outbound is package queue's queue.
 type Outbound interface {
 	Prepare(ctx context.Context, body []byte) (*queue.Prepared, error)
-	RoomTx(ctx context.Context, tx *db.Tx, organization, size int64) error
+	RoomTx(ctx context.Context, tx *db.Tx, organization, size int64, stranger bool) error
 	EnqueueTx(ctx context.Context, tx *db.Tx, p *queue.Prepared, e queue.Envelope, to []queue.Recipient) (queue.ID, error)
 }
 
