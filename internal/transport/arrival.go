@@ -125,9 +125,9 @@ func (x *Transaction) isJunk(org int64) bool {
 	return x.judgement != nil && x.judgement.applied[org] == mailauth.PolicyQuarantine
 }
 
-// folder is where the message goes in the mailboxes of an organisation, and what that is called. Every mailbox has both folders for good.
-func (x *Transaction) folder(org int64) (mailbox.FolderID, string) {
-	if x.isJunk(org) {
+// folder is where the message goes in a mailbox, and what that is called. Every mailbox has both folders for good.
+func (x *Transaction) folder(t target) (mailbox.FolderID, string) {
+	if x.isJunk(t.organization) || x.opinions.Of(t.mailbox).Spam() {
 		return mailbox.JunkID, "Junk E-mail"
 	}
 	return mailbox.InboxID, inboxName
