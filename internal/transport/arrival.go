@@ -33,6 +33,7 @@ func (x *Transaction) authenticate(ctx context.Context, b []byte) error {
 	v := t.Auth.Check(ctx, x.client(), b)
 	policy, d := v.Asked()
 	x.judgement = &judgement{verdict: v, disposition: d, applied: map[int64]mailauth.Policy{}}
+	x.tellFailures()
 	if policy != mailauth.PolicyNone {
 		if err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error { return x.applyTx(ctx, tx, policy) }); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -287,6 +288,45 @@ func TestWhatWaitsForDNSHoldsUpNothingElse(t *testing.T) {
 		a.Must(<-done)
 		a.has(3, 0, 0)
 	})
+}
+
+// TestSlowDNSOfOneClient: its large messages wait for each other and for nobody longer than they may, and others wait only where there
+// is no room at all.
+func TestSlowDNSOfOneClient(t *testing.T) {
+	for room, others := range map[int64]bool{320 << 10: true, 100 << 10: false} {
+		var dns *slow
+		hook := func(o *transport.Options) {
+			dns = &slow{checker{verdict: failed(mailauth.PolicyNone)}, make(chan struct{}), make(chan struct{})}
+			o.Auth, o.Limits.Checked, o.Limits.Wait = dns, room, 100*time.Millisecond
+		}
+		transporttest.OnBoth(t, hook, func(w *transporttest.World) {
+			w.SetQuota(w.User("ann"), 10<<20)
+			large := func(client, subject string) error {
+				p := principal.TheSystem("SMTP")
+				p.Address = netip.MustParseAddr(client)
+				x, err := w.Begin(t.Context(), transport.Sender{Principal: p, From: address("x@far.example")})
+				w.Must(err)
+				add(w, x, annsAddress)
+				m := spool.New(t.TempDir(), 1000)
+				defer m.Close()
+				_, err = m.Write([]byte(trace + "Subject: " + subject + "\r\n\r\n" + strings.Repeat("line\r\n", 13_000)))
+				w.Must(err)
+				return x.Store(t.Context(), m, len(trace))
+			}
+			done := make(chan error)
+			go func() { done <- large("2001:db8::1", "slow") }()
+			<-dns.begun
+			if err := large("2001:db8::2", "hello"); !fault.Is(err, fault.Temporary, fault.Message) {
+				t.Errorf("another of the same client, with room for %d: %v", room, err)
+			}
+			if err := large("192.0.2.2", "hello"); (err == nil) != others || err != nil && !fault.Is(err, fault.Temporary, fault.Message) {
+				t.Errorf("of another client, with room for %d: %v", room, err)
+			}
+			close(dns.end)
+			w.Must(<-done)
+			w.Must(large("2001:db8::2", "hello"))
+		})
+	}
 }
 
 // TestNothingIsStoredThatIsNotJudged: the verdict is counted in the transaction that stores the message.

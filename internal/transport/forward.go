@@ -11,6 +11,7 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/message/dsn"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
@@ -35,12 +36,12 @@ type passage struct {
 
 // forward has the message passed on to addresses of other servers, to which the recipient leads. The reverse-path stays the sender's.
 // For a group that is the expansion of an alias, not of a list with an owner of its own (RFC 3461 section 5.2.7.3): success is told of
-// the group, by us. A stranger hears of failures alone.
+// the group, by us. A stranger hears of nothing, or of failures where it is proven to be whom it says, see tellFailures.
 func (x *Transaction) forward(asked queue.Recipient, r *reach, away []message.Address) {
 	notify, original := asked.Notify, asked.Original
 	switch {
 	case !x.sender.Submitted:
-		notify = queue.OnFailure
+		notify = queue.Never
 	case r.group && notify&queue.OnSuccess != 0:
 		if notify &^= queue.OnSuccess; notify == 0 {
 			notify = queue.Never
@@ -54,6 +55,20 @@ func (x *Transaction) forward(asked queue.Recipient, r *reach, away []message.Ad
 		o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: x.transport.Route})
 	}
 	x.forwards = append(x.forwards, o)
+}
+
+// tellFailures has the reverse-path of another server's message told of failures of what is passed on, where it is proven that the message
+// is of its domain: of a forged one those would hear who have nothing to do with it.
+func (x *Transaction) tellFailures() {
+	v := x.judgement.verdict
+	if v.SPF.Result != dkim.Pass && (v.DMARC.Result != dkim.Pass || v.DMARC.From != message.FoldDomain(x.sender.From.Domain)) {
+		return
+	}
+	for _, o := range x.forwards {
+		for i := range o.to {
+			o.to[i].Notify = queue.OnFailure
+		}
+	}
 }
 
 // copies are what goes to other servers.
@@ -103,6 +118,7 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 	a := about{Sender: m.Sender, From: m.From, MessageID: m.MessageID, Actor: x.actor}
 	e := queue.Envelope{
 		Trace: x.trace, From: x.sender.From, ID: x.sender.EnvelopeID, Return: x.sender.Return, RequireTLS: x.sender.RequireTLS, SMTPUTF8: x.sender.SMTPUTF8,
+		Stranger: !x.sender.Submitted,
 	}
 	return func(ctx context.Context, tx *db.Tx) error {
 		for i, c := range copies {

@@ -1,12 +1,15 @@
 package transport_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/message/dsn"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
@@ -129,7 +132,8 @@ func TestNoticesOfThoseElsewhere(t *testing.T) {
 			t.Errorf("ann hears %q, want %q", told, want)
 		}
 
-		// A stranger hears of the failure, by another server.
+		// A stranger who is proven to be whom it says hears of the failure, by another server.
+		s.Auth = &checker{verdict: mailauth.Verdict{SPF: mailauth.Outcome{Result: dkim.Pass}}}
 		y := outside(s.World, 0)
 		add(s.World, y, "gone@acme.test")
 		s.Must(store(t.Context(), y, simple))
@@ -140,11 +144,52 @@ func TestNoticesOfThoseElsewhere(t *testing.T) {
 	})
 }
 
+// lastQueued keeps the recipients of what was queued last.
+type lastQueued struct {
+	transport.Outbound
+	to []queue.Recipient
+}
+
+func (l *lastQueued) EnqueueTx(ctx context.Context, tx *db.Tx, p *queue.Prepared, e queue.Envelope, to []queue.Recipient) (queue.ID, error) {
+	l.to = to
+	return l.Outbound.EnqueueTx(ctx, tx, p, e, to)
+}
+
+// TestBackscatter: a reverse-path that may be forged is told of nothing that is passed on.
+func TestBackscatter(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Remote("away", "away@old.example", "away@acme.test")
+		seen := &lastQueued{Outbound: s.Queue}
+		s.Queue = seen
+		passes := mailauth.DMARC{Result: dkim.Pass, From: "other.test"}
+		for name, c := range map[string]struct {
+			auth transport.Checker
+			want queue.Notify
+		}{
+			"not checked":                {nil, queue.Never},
+			"nothing passes":             {&checker{verdict: failed(mailauth.PolicyNone)}, queue.Never},
+			"SPF passes":                 {&checker{verdict: mailauth.Verdict{SPF: mailauth.Outcome{Result: dkim.Pass}}}, queue.OnFailure},
+			"SPF could not be looked up": {&checker{verdict: mailauth.Verdict{SPF: mailauth.Outcome{Result: dkim.TempError}}}, queue.Never},
+			"DMARC passes":               {&checker{verdict: mailauth.Verdict{DMARC: passes}}, queue.OnFailure},
+			"DMARC of another passes":    {&checker{verdict: mailauth.Verdict{DMARC: mailauth.DMARC{Result: dkim.Pass, From: "evil.test"}}}, queue.Never},
+		} {
+			s.Auth = c.auth
+			x := outside(s.World, 0)
+			add(s.World, x, "away@acme.test")
+			s.Must(store(t.Context(), x, simple))
+			if seen.to[0].Notify != c.want {
+				t.Errorf("%s: notify is %d, want %d", name, seen.to[0].Notify, c.want)
+			}
+		}
+	})
+}
+
 // A notice for the address here of a mailbox elsewhere goes there.
 func TestANoticeForOneElsewhere(t *testing.T) {
 	onBothSending(t, func(s *sending) {
 		s.Remote("away", "away@old.example", "away@acme.test")
 		defer s.run(t)()
+		s.Auth = &checker{verdict: mailauth.Verdict{SPF: mailauth.Outcome{Result: dkim.Pass}}}
 		x, err := s.Begin(t.Context(), transport.Sender{Principal: principal.TheSystem("SMTP"), From: address("away@acme.test")})
 		s.Must(err)
 		s.Remote("nobody", "nobody@old.example", "nobody@acme.test")
@@ -178,6 +223,47 @@ func TestWhoseQueueFills(t *testing.T) {
 		if len(entries) != 1 || entries[0].Recipient != "away@old.example" {
 			t.Errorf("queued are %+v", entries)
 		}
+	})
+}
+
+// TestStrangersFillHalfAQueue: by number and by size, so that users can send however much is passed on.
+func TestStrangersFillHalfAQueue(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Remote("away", "away@old.example", "away@acme.test")
+		pass := func() error {
+			x := outside(s.World, 0)
+			if err := x.Add(t.Context(), asked("away@acme.test")); err != nil {
+				return err
+			}
+			return store(t.Context(), x, simple)
+		}
+		send := func() error {
+			x, err := s.begin(s.ann, "ann@acme.test", "x@far.test")
+			if err != nil {
+				return err
+			}
+			return store(t.Context(), x, "From: ann@acme.test\r\n\r\nx\r\n")
+		}
+		full := func(what string, err error) {
+			t.Helper()
+			if !fault.Is(err, fault.Limit, fault.Organization) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		s.queue.Limits.OrganizationMessages = 4
+		s.Must(pass())
+		s.Must(pass())
+		late := outside(s.World, 0)
+		full("a third one that is passed on", pass())
+		s.queue.Limits.OrganizationMessages, s.queue.Limits.OrganizationBytes = 100, 600
+		full("one that is passed on beyond half of the size", pass())
+		s.queue.Limits.OrganizationBytes = 0
+		add(s.World, late, "away@acme.test")
+		s.queue.Limits.OrganizationMessages = 4
+		full("one whose recipient was accepted before", store(t.Context(), late, simple))
+		s.Must(send())
+		s.Must(send())
+		full("a fifth", send())
 	})
 }
 

@@ -35,7 +35,7 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 		if remote || err == nil && len(r.away) > 0 {
 			err = x.mayLeaveTx(ctx, tx, x.sender.From, to)
 			if err == nil {
-				err = t.Queue.RoomTx(ctx, tx, cmp.Or(r.organization, x.organization), x.sender.Size)
+				err = t.Queue.RoomTx(ctx, tx, cmp.Or(r.organization, x.organization), x.sender.Size, !x.sender.Submitted)
 			}
 		}
 		if err != nil || x.usage == nil {

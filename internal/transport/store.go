@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
@@ -60,29 +58,13 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 	return x.answerFor(err)
 }
 
-// room is how many bytes of messages may be in memory for one purpose.
-type room struct {
-	*semaphore.Weighted
-	size int64
-}
-
-func newRoom(size int64) room { return room{semaphore.NewWeighted(size), size} }
-
-// hold waits for room for n bytes, in the order of arrival, and returns what gives it back.
-func (r room) hold(ctx context.Context, n int64) (release func(), err error) {
-	n = min(n, r.size)
-	if err := r.Acquire(ctx, n); err != nil {
-		return nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be stored in time")
-	}
-	return func() { r.Release(n) }, nil
-}
-
 // read returns the message once it is examined and its reports are read, and what gives its room in memory back. One that lies in a
 // file takes memory from here on. While it waits for DNS and filters it has room of another kind, so that nothing else waits with it.
+// Faults: Temporary Message (no room in time).
 func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int) (b []byte, release func(), err error) {
 	t, asks := x.transport, x.isExamined()
 	if asks && m.OnDisk() {
-		looked, err := t.checking.hold(ctx, m.Size())
+		looked, err := t.checking.hold(ctx, x.sender.Principal.Address, m.Size())
 		if err != nil {
 			return nil, nil, err
 		}

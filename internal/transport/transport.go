@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
@@ -80,17 +81,18 @@ type Greylist interface {
 // Outbound is package queue's queue.
 type Outbound interface {
 	Prepare(ctx context.Context, body []byte) (*queue.Prepared, error)
-	RoomTx(ctx context.Context, tx *db.Tx, organization, size int64) error
+	RoomTx(ctx context.Context, tx *db.Tx, organization, size int64, stranger bool) error
 	EnqueueTx(ctx context.Context, tx *db.Tx, p *queue.Prepared, e queue.Envelope, to []queue.Recipient) (queue.ID, error)
 }
 
 // Limits bound one message. Zero values mean the defaults, which are WorkMail's where it has one.
 type Limits struct {
-	Recipients int   // recipients of a message; 500
-	Mailboxes  int   // mailboxes that a message goes to, once groups are resolved; 1,000, which is also the most
-	Received   int   // Received fields that a message arrives with; 50
-	Memory     int64 // bytes of messages that are looked at and stored at the same time; 192 MB
-	Checked    int64 // bytes of large messages whose authenticity is looked up at the same time; 96 MB
+	Recipients int           // recipients of a message; 500
+	Mailboxes  int           // mailboxes that a message goes to, once groups are resolved; 1,000, which is also the most
+	Received   int           // Received fields that a message arrives with; 50
+	Memory     int64         // bytes of messages that are looked at and stored at the same time; 192 MB
+	Checked    int64         // bytes of large messages whose authenticity is looked up at the same time, a quarter of them from one client; 96 MB
+	Wait       time.Duration // how long a message waits for room among those; two minutes
 }
 
 // MaxAdded is how many bytes a message can grow by on its way into a mailbox: the trace, what a submitted message lacked, and
@@ -116,14 +118,18 @@ func (l Limits) withDefaults() Limits {
 	if l.Checked <= 0 {
 		l.Checked = 96 << 20
 	}
+	if l.Wait <= 0 {
+		l.Wait = 2 * time.Minute
+	}
 	return l
 }
 
 // Transport takes messages in. It is safe for concurrent use.
 type Transport struct {
 	Options
-	memory, checking room
-	stats            stats
+	memory   room
+	checking *sharedRoom
+	stats    stats
 }
 
 // New returns a transport.
@@ -132,7 +138,7 @@ func New(o Options) *Transport {
 	if o.Hostname == "" {
 		o.Hostname = "localhost"
 	}
-	return &Transport{Options: o, memory: newRoom(o.Limits.Memory), checking: newRoom(o.Limits.Checked)}
+	return &Transport{Options: o, memory: newRoom(o.Limits.Memory, o.Limits.Wait), checking: newSharedRoom(o.Limits.Checked, o.Limits.Wait)}
 }
 
 // Sender is who sends a message.

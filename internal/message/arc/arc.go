@@ -8,19 +8,14 @@ const MaxSets = 50
 
 // Chain is what became of the ARC sets of a message.
 type Chain struct {
-	// Result is None, Pass or Fail; TempError where a key could not be looked up and nothing failed. RFC 8617 section 5.2.1 calls that fail
-	// too; it is told apart so that nobody's chain is ended by a resolver of ours.
+	// Result is None, Pass or Fail; TempError where the next key could not be looked up and nothing had failed. RFC 8617 section 5.2.1
+	// calls that fail too; it is told apart so that nobody's chain is ended by a resolver of ours.
 	Result dkim.Result
 	Reason string // why it did not pass, in a few words
 	// Instance is how many sets the message has; of a chain that is no chain, the highest instance that it names.
 	Instance int
 	// Domains are d= of the seals, the first instance's first.
 	Domains []string
-	// Oldest is oldest-pass (RFC 8617 section 5.2): the lowest instance whose message signature, like all behind it, still passes; 0 if all
-	// do.
-	Oldest int
-	// Results are the authentication results of the last set, as it says them: behind i= and its semicolon, unfolded.
-	Results string
 	// Ended says that the last seal itself has cv=fail: nobody adds to such a chain.
 	Ended bool
 }

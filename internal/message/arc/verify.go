@@ -3,6 +3,7 @@ package arc
 import (
 	"context"
 	"errors"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -28,7 +29,8 @@ var names = [3]string{"arc-authentication-results", "arc-message-signature", "ar
 // maxResults is how many bytes the results of one set can have.
 const maxResults = 64 << 10
 
-// Verify validates the chain of a message (RFC 8617 section 5.2). Keys are looked up side by side.
+// Verify validates the chain of a message (RFC 8617 section 5.2), from its end, up to the first that does not pass: whoever wrote the
+// message chose the names of its keys, and gets a name looked up only with what stands in front of it sealed by a key that was found.
 func Verify(ctx context.Context, v *dkim.Verifier, b []byte) Chain {
 	m := dkim.Read(b)
 	sets, highest, err := collect(m)
@@ -44,8 +46,6 @@ func Verify(ctx context.Context, v *dkim.Verifier, b []byte) Chain {
 		return Chain{Result: dkim.None}
 	}
 	c := Chain{Instance: len(sets)}
-	_, c.Results, _ = strings.Cut(sets[len(sets)-1].fields[results].Value(), ";")
-	c.Results = strings.TrimSpace(c.Results)
 	failure := c.verify(ctx, v, m, sets)
 	if failure == nil {
 		failure = &dkim.Failure{Result: dkim.Pass}
@@ -103,20 +103,16 @@ func instance(f message.Field) int {
 
 // verify carries out the steps of section 5.2 that need the sets.
 func (c *Chain) verify(ctx context.Context, v *dkim.Verifier, m *dkim.Message, sets []set) *dkim.Failure {
-	now := v.Now()
-	signatures, seals := make([]*dkim.Claim, len(sets)), make([]*dkim.Claim, len(sets))
-	fields := make([][3]message.Field, len(sets))
-	var wanted []string
+	now, end := v.Now(), len(sets)-1
+	seals, fields := make([]*dkim.Claim, len(sets)), make([][3]message.Field, len(sets))
 	var failure *dkim.Failure
 	for i, s := range sets {
-		signatures[i], seals[i] = m.Claim(s.fields[signature], dkim.ARCMessage, now), m.Claim(s.fields[seal], dkim.ARCSeal, now)
-		fields[i] = s.fields
-		wanted = append(wanted, signatures[i].KeyName(), seals[i].KeyName())
+		seals[i], fields[i] = m.Claim(s.fields[seal], dkim.ARCSeal, now), s.fields
 		c.Domains = append(c.Domains, seals[i].Domain())
 		validation := seals[i].Tags.Text("cv")
 		_, hasNames := seals[i].Tags.Get("h")
-		switch last := i == len(sets)-1; {
-		case validation == "fail" && last:
+		switch {
+		case validation == "fail" && i == end:
 			c.Ended = true
 			failure = failed("the last seal says that the chain failed")
 		case failure != nil:
@@ -131,35 +127,35 @@ func (c *Chain) verify(ctx context.Context, v *dkim.Verifier, m *dkim.Message, s
 	if failure != nil {
 		return failure
 	}
-	keys := v.LookUp(ctx, wanted...)
-	var temporary *dkim.Failure
-	check := func(s dkim.Signature, what string, i int) {
-		switch {
-		case s.Result == dkim.Pass:
-		case s.Result == dkim.TempError:
-			temporary = &dkim.Failure{Result: dkim.TempError, Reason: s.Reason}
-		case failure == nil:
-			failure = failed(what + " " + strconv.Itoa(i+1) + ": " + s.Reason)
+	keys := dkim.Keys{}
+	find := func(c *dkim.Claim) dkim.Keys {
+		if _, known := keys[c.KeyName()]; !known {
+			maps.Copy(keys, v.LookUp(ctx, c.KeyName()))
 		}
+		return keys
 	}
-	check(m.Check(signatures[len(sets)-1], keys), "message signature", len(sets)-1)
-	digests := m.SealDigests(fields...)
-	for i := len(sets) - 1; i >= 0 && failure == nil; i-- {
-		check(m.CheckSeal(seals[i], keys, digests[i]), "seal", i)
-	}
-	if failure == nil {
-		failure = temporary
-	}
-	if failure != nil {
+	last := m.Claim(sets[end].fields[signature], dkim.ARCMessage, now)
+	if failure := failureOf(m.Check(last, find(last)), "message signature", end); failure != nil {
 		return failure
 	}
-	for i := len(sets) - 2; i >= 0; i-- {
-		if m.Check(signatures[i], keys).Result != dkim.Pass {
-			c.Oldest = i + 2
-			break
+	digests := m.SealDigests(fields...)
+	for i := end; i >= 0; i-- {
+		if failure := failureOf(m.CheckSeal(seals[i], find(seals[i]), digests[i]), "seal", i); failure != nil {
+			return failure
 		}
 	}
 	return nil
+}
+
+// failureOf is what a signature of the i-th set that does not pass means for the chain.
+func failureOf(s dkim.Signature, what string, i int) *dkim.Failure {
+	switch s.Result {
+	case dkim.Pass:
+		return nil
+	case dkim.TempError:
+		return &dkim.Failure{Result: dkim.TempError, Reason: s.Reason}
+	}
+	return failed(what + " " + strconv.Itoa(i+1) + ": " + s.Reason)
 }
 
 func failed(reason string) *dkim.Failure { return &dkim.Failure{Result: dkim.Fail, Reason: reason} }

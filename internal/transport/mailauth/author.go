@@ -14,13 +14,13 @@ const maxAuthors = 10
 const maxFrom = 64 << 10
 
 // authors returns the domains that a header's From names, each once, A-labels in lower case: of all addresses of all such fields,
-// since readers differ in which of several they show. complete is false where they are more than are read. Also what stands in
-// brackets where the field's grammar has no address is taken for one.
+// without dots at the end, since readers differ in which of several they show, and in what they make of dots. complete is false where
+// they are more than are read. Also what stands in brackets where the field's grammar has no address is taken for one.
 func authors(header []byte) (domains []string, complete bool) {
 	complete = true
 	read := 0
 	add := func(domain string) {
-		domain = message.FoldDomain(strings.TrimSpace(domain))
+		domain = strings.TrimRight(message.FoldDomain(strings.TrimRight(strings.TrimSpace(domain), " \t.")), ".")
 		switch {
 		case domain == "" || slices.Contains(domains, domain):
 		case len(domains) == maxAuthors:
@@ -37,9 +37,11 @@ func authors(header []byte) (domains []string, complete bool) {
 			return domains, false
 		}
 		value := f.Value()
-		for _, e := range message.ParseAddressList(value) {
+		list := message.ParseAddressList(value)
+		for _, e := range list {
 			add(e.Domain)
 		}
+		complete = complete && len(list) < message.MaxEntries // which is where it stops
 		for _, domain := range bracketed(value) {
 			add(domain)
 		}

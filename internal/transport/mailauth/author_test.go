@@ -9,22 +9,25 @@ import (
 
 func TestAuthors(t *testing.T) {
 	for header, want := range map[string][]string{
-		"From: a@one.example\r\n":                                    {"one.example"},
-		"from : Ann <a@ONE.example.>\r\n":                            {"one.example"},
-		"From:\r\n Ann\r\n <a@one.example>\r\n":                      {"one.example"},
-		"From: a@one.example, b@two.example, c@one.example\r\n":      {"one.example", "two.example"},
-		"From: a@one.example\r\nX: y\r\nFrom: b@two.example\r\n":     {"one.example", "two.example"},
-		"From: us: a@one.example, b@two.example;\r\n":                {"one.example", "two.example"},
-		"From: ann@b\u00fccher.example\r\n":                          {"xn--bcher-kva.example"},
-		"From: \"a@one.example\" <b@two.example>\r\n":                {"two.example"}, // a name that looks like an address
-		"From: (<a@one.example>) b@two.example\r\n":                  {"two.example"},
-		"From: <a@one.example> <b@two.example>\r\n":                  {"one.example", "two.example"}, // readers differ
-		"From: \"Bank <a@one.example>\r\n":                           {"one.example"},                // the quote never ends
-		"From: ((( <a@one.example>\r\n":                              {"one.example"},
-		"From: <@relay.example:a@one.example>\r\n":                   {"one.example"},
-		"From: <a@one .example>\r\n":                                 {"one.example", "one .example"},
-		"From: Ann\r\n":                                              nil,
-		"From:\r\n":                                                  nil,
+		"From: a@one.example\r\n":                                {"one.example"},
+		"from : Ann <a@ONE.example.>\r\n":                        {"one.example"},
+		"From:\r\n Ann\r\n <a@one.example>\r\n":                  {"one.example"},
+		"From: a@one.example, b@two.example, c@one.example\r\n":  {"one.example", "two.example"},
+		"From: a@one.example\r\nX: y\r\nFrom: b@two.example\r\n": {"one.example", "two.example"},
+		"From: us: a@one.example, b@two.example;\r\n":            {"one.example", "two.example"},
+		"From: ann@b\u00fccher.example\r\n":                      {"xn--bcher-kva.example"},
+		"From: \"a@one.example\" <b@two.example>\r\n":            {"two.example"}, // a name that looks like an address
+		"From: (<a@one.example>) b@two.example\r\n":              {"two.example"},
+		"From: <a@one.example> <b@two.example>\r\n":              {"one.example", "two.example"}, // readers differ
+		"From: \"Bank <a@one.example>\r\n":                       {"one.example"},                // the quote never ends
+		"From: ((( <a@one.example>\r\n":                          {"one.example"},
+		"From: <@relay.example:a@one.example>\r\n":               {"one.example"},
+		"From: <a@one .example>\r\n":                             {"one.example", "one .example"},
+		"From: a@one.example..\r\n":                              {"one.example"},
+		"From: <a@one.example...>, <b@two.example. .>\r\n":       {"one.example", "two.example"},
+		"From: <a@b\u00fccher.example\u3002..>\r\n":              {"xn--bcher-kva.example"},
+		"From: Ann\r\n": nil,
+		"From:\r\n":     nil,
 		"To: a@one.example\r\nResent-From: b@two.example\r\n":        nil,
 		"Subject: x\r\n\r\nFrom: body@one.example\r\n":               nil,
 		"From: =?utf-8?q?a=40one.example?= <b@two.example>\r\n":      {"two.example"},
@@ -42,6 +45,9 @@ func TestAuthors(t *testing.T) {
 	}
 	if got, complete := authors([]byte(many.String())); len(got) != maxAuthors || complete {
 		t.Errorf("%d domains, complete %v", len(got), complete)
+	}
+	if _, complete := authors([]byte("From: " + strings.Repeat("a@b.c,", 10_000) + "d@e.f\r\n")); complete {
+		t.Error("From with an address behind those that are read is complete")
 	}
 	for _, bomb := range []string{"(", "\"", "<", "(\"<", "<@", "a@b,", "<a@b><"} {
 		if _, complete := authors([]byte("From: " + strings.Repeat(bomb, 1<<20/len(bomb)))); complete {

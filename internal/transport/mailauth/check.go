@@ -71,7 +71,7 @@ func (k *Checker) Check(ctx context.Context, c Client, text []byte) *Verdict {
 		walks = make([][]step, len(from))
 		for i, domain := range from {
 			if isDomain(domain) {
-				wait.Go(func() { walks[i] = l.walk(ctx, domain) })
+				wait.Go(func() { walks[i] = l.walkFrom(ctx, domain) })
 			}
 		}
 	}
@@ -109,7 +109,7 @@ func (k *Checker) judge(ctx context.Context, l *lookups, v *Verdict, from []stri
 		case v.Local && !proven:
 			d = DMARC{Result: dkim.TempError, From: domain, Reason: onThisMachine}
 		case v.Local:
-			d = l.checkDMARC(ctx, domain, l.walk(ctx, domain), v.SPF, v.DKIM)
+			d = l.checkDMARC(ctx, domain, l.walkFrom(ctx, domain), v.SPF, v.DKIM)
 			if d.Result == dkim.Fail {
 				d.Result, d.Reason = dkim.TempError, onThisMachine
 			}

@@ -187,6 +187,7 @@ func TestSeveralAuthors(t *testing.T) {
 		"<a@mine.example> <b@strict.example>":                            "fail strict.example",
 		"\"unfinished <b@strict.example>\r\nFrom: a@mine.example":        "fail strict.example",
 		"a@mine.example, us: b@strict.example;":                          "fail strict.example",
+		"b@strict.example..":                                             "fail strict.example",
 		"a@b@strict.example, " + strings.Repeat("x@mine.example,", 2000): "fail strict.example",
 	} {
 		v := w.Check(t.Context(), client("192.0.2.1", "a@mine.example"), []byte(text(from)))

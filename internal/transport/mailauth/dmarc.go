@@ -18,6 +18,18 @@ type step struct {
 	domain string
 	record *Record // nil where there is none
 	err    error   // why it is not known whether there is one
+	absent bool    // the domain that the walk begins at does not exist, and that matters
+}
+
+// walkFrom is walk for a domain that From names: where its policy hangs on that, it also finds out whether the domain exists. That is asked
+// here, beside SPF, because the sender can have SPF take all the time there is.
+func (l *lookups) walkFrom(ctx context.Context, domain string) []step {
+	steps := l.walk(ctx, domain)
+	_, policy, _ := organizational(steps)
+	if policy != nil && policy != &steps[0] && policy.record.NonExistent != policy.record.Subdomains {
+		steps[0].absent = !l.exists(ctx, domain)
+	}
+	return steps
 }
 
 // walk asks for the records of a domain and of those above it (the successor of RFC 7489, "DNS Tree Walk"): itself, then the one of
@@ -107,7 +119,7 @@ type identity struct {
 	strict bool
 }
 
-// checkDMARC judges a message by the wish of a domain that From names. steps are the walk from it.
+// checkDMARC judges a message by the wish of a domain that From names. steps are of walkFrom.
 func (l *lookups) checkDMARC(ctx context.Context, from string, steps []step, spf Outcome, signatures []dkim.Signature) DMARC {
 	d := DMARC{From: from}
 	org, policy, walkErr := organizational(steps)
@@ -124,7 +136,7 @@ func (l *lookups) checkDMARC(ctx context.Context, from string, steps []step, spf
 	d.Policy = d.Record.Policy
 	if policy != &steps[0] {
 		d.Policy = d.Record.Subdomains
-		if d.Record.NonExistent != d.Record.Subdomains && !l.exists(ctx, from) {
+		if steps[0].absent {
 			d.Policy = d.Record.NonExistent
 		}
 	}

@@ -1,12 +1,16 @@
 package mailauth
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	mdns "github.com/miekg/dns"
 
+	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/message/dkim"
 )
 
@@ -130,7 +134,7 @@ func TestAlignment(t *testing.T) {
 				signatures = append(signatures, dkim.Signature{Result: r, Domain: domain})
 			}
 			l := newLookups(w.Resolver, client("192.0.2.1", "").Address)
-			d := l.checkDMARC(t.Context(), c.from, l.walk(t.Context(), c.from), spf, signatures)
+			d := l.checkDMARC(t.Context(), c.from, l.walkFrom(t.Context(), c.from), spf, signatures)
 			if got, want := fmt.Sprint(d.Result, d.Policy, d.SPFAligned, d.DKIMAligned), fmt.Sprint(c.want, c.policy, c.spfIs, c.dkIs); got != want {
 				t.Errorf("%s, want %s: %+v", got, want, d)
 			}
@@ -159,9 +163,47 @@ func TestDMARCWithoutDNS(t *testing.T) {
 			w.publish("x.a.test v=DMARC1;p=reject")
 			w.Fail(c.fails, mdns.TypeTXT, mdns.RcodeServerFailure)
 			l := newLookups(w.Resolver, client("192.0.2.1", "").Address)
-			if d := l.checkDMARC(t.Context(), c.from, l.walk(t.Context(), c.from), c.spf, nil); d.Result != c.want {
+			if d := l.checkDMARC(t.Context(), c.from, l.walkFrom(t.Context(), c.from), c.spf, nil); d.Result != c.want {
 				t.Errorf("%+v, want %s", d, c.want)
 			}
 		})
+	}
+}
+
+// patient does not answer for the sender's domain before it is asked whether the author's exists.
+type patient struct {
+	Resolver
+	asked sync.WaitGroup
+}
+
+func (p *patient) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	if name != "slow.example" {
+		return p.Resolver.LookupTXT(ctx, name)
+	}
+	all := make(chan struct{})
+	go func() { p.asked.Wait(); close(all) }()
+	select {
+	case <-all:
+		return nil, dns.ErrNotFound
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *patient) LookupMX(ctx context.Context, name string) (dns.Answer[dns.MX], error) {
+	p.asked.Done()
+	return p.Resolver.LookupMX(ctx, name)
+}
+
+// TestSlowSPFDoesNotSaveAForger: whether the author's domain exists is asked while the sender's has its time.
+func TestSlowSPFDoesNotSaveAForger(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.test v=DMARC1;p=none;np=reject")
+	p := &patient{Resolver: w.Resolver}
+	p.asked.Add(1)
+	w.Checker = New(Options{Resolver: p, Clock: w.Clock, Timeout: 5 * time.Second})
+	v := w.Check(t.Context(), client("192.0.2.1", "x@slow.example"), []byte(text("ceo@absent.a.test")))
+	if policy, _ := v.Asked(); v.DMARC.Result != dkim.Fail || policy != PolicyReject || v.SPF.Result != dkim.None {
+		t.Errorf("%+v, SPF %+v", v.DMARC, v.SPF)
 	}
 }

@@ -25,7 +25,7 @@ func (q *Queue) EnqueueTx(ctx context.Context, tx *db.Tx, p *Prepared, e Envelop
 	if len(to) == 0 || len(to) > MaxRecipients {
 		return 0, fault.New(fault.Invalid, fault.Message, "a message is queued for 1 to %d recipients, not for %d", MaxRecipients, len(to))
 	}
-	if err := q.RoomTx(ctx, tx, e.Organization, p.size); err != nil {
+	if err := q.RoomTx(ctx, tx, e.Organization, p.size, e.Stranger); err != nil {
 		return 0, err
 	}
 	now := q.Clock.Now()

@@ -23,6 +23,8 @@ type Envelope struct {
 	RequireTLS bool
 	// SMTPUTF8 says that an address or a header field may be beyond ASCII (RFC 6531).
 	SMTPUTF8 bool
+	// Stranger says that another server's client sent it: it has room in half of its organisation's alone (see RoomTx). It is not kept.
+	Stranger bool
 	// About is what who enqueued the message wants back in Options.Record: a few hundred bytes that the queue does not read.
 	About []byte
 }

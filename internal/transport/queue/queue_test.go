@@ -598,7 +598,7 @@ func TestAQueueOfTheFirstVersion(t *testing.T) {
 		r.sound()
 		list, _, err := r.List(t.Context(), Filter{Organization: 1}, Cursor{}, 100)
 		r.ok(err)
-		err = d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error { return r.RoomTx(ctx, tx, 1, 1) })
+		err = d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error { return r.RoomTx(ctx, tx, 1, 1, false) })
 		if len(list) != 67 || !fault.Is(err, fault.Limit, fault.Organization) {
 			t.Errorf("%d entries, and there is room: %v", len(list), err)
 		}

@@ -59,11 +59,15 @@ func (u *usage) set(org, messages, bytes int64, now time.Time) {
 }
 
 // RoomTx returns Limit (Organization) where the queue has no room for a message more of an organisation, of size bytes. Those who enqueue
-// at the same time may pass the limit by what they bring. What the server itself writes (0) has room.
-func (q *Queue) RoomTx(ctx context.Context, tx *db.Tx, organization, size int64) error {
-	l := &q.Limits
-	if organization == 0 || l.OrganizationMessages <= 0 && l.OrganizationBytes <= 0 {
+// at the same time may pass the limit by what they bring. What the server itself writes (0) has room. What a stranger sends has none once
+// half is full, so that users always have the other.
+func (q *Queue) RoomTx(ctx context.Context, tx *db.Tx, organization, size int64, stranger bool) error {
+	mayMessages, mayBytes := q.Limits.OrganizationMessages, q.Limits.OrganizationBytes
+	if organization == 0 || mayMessages <= 0 && mayBytes <= 0 {
 		return nil
+	}
+	if stranger {
+		mayMessages, mayBytes = (mayMessages+1)/2, (mayBytes+1)/2
 	}
 	now := q.Clock.Now()
 	messages, bytes, known := q.usage.get(organization, now)
@@ -74,11 +78,11 @@ func (q *Queue) RoomTx(ctx context.Context, tx *db.Tx, organization, size int64)
 		q.usage.set(organization, messages, bytes, now)
 	}
 	switch {
-	case l.OrganizationMessages > 0 && messages >= l.OrganizationMessages:
+	case mayMessages > 0 && messages >= mayMessages:
 		return fault.New(fault.Limit, fault.Organization, "%d messages of the organization wait for other servers, as many as may; try again later", messages)
-	case l.OrganizationBytes > 0 && bytes+size > l.OrganizationBytes:
+	case mayBytes > 0 && bytes+size > mayBytes:
 		return fault.New(fault.Limit, fault.Organization, "%d MB of the organization's mail wait for other servers, and %d may; try again later",
-			bytes>>20, l.OrganizationBytes>>20)
+			bytes>>20, mayBytes>>20)
 	}
 	return nil
 }
