@@ -14,8 +14,10 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"path/filepath"
+	"strings"
 )
 
 // Config is every setting, and its manual. A field's tags are its key, its default and the line that --help shows.
@@ -105,6 +107,33 @@ type Config struct {
 	// before: mailing lists and forwarders. A failure is then not enforced.
 	ARCTrusted []string `key:"arc_trusted" default:"" help:"domains whose ARC seals are believed, separated by commas"`
 
+	// ExemptNetworks are addresses and networks, separated by commas, that are let in like this machine: no limits of addresses, no
+	// greylisting, no DNS lists. A relay that brings the mail of others belongs here, unless it tells their addresses (TrustedProxies).
+	ExemptNetworks []netip.Prefix `key:"exempt_networks" default:"" help:"addresses or networks whose mail is not limited, greylisted or looked up in dns_lists"`
+	// Greylisting puts off servers that were never seen: they have to come again after five minutes.
+	Greylisting bool `key:"greylisting" default:"false" help:"put off servers that were never seen, true or false"`
+	// DNSLists are zones that list addresses (RFC 5782), separated by commas, each with what becomes of the mail of those who are there:
+	// "zen.spamhaus.org=reject", "bl.example.net=junk".
+	DNSLists []string `key:"dns_lists" default:"" help:"DNS lists to ask about clients, separated by commas: zone=reject or zone=junk"`
+
+	// SpamFilter judges mail from other servers by what users move into and out of Junk E-mail, or as rspamd says.
+	SpamFilter bool `key:"spam_filter" default:"true" help:"learn from what users move to and from Junk E-mail, and sort new mail by it"`
+	// Rspamd is the URL of a worker of rspamd that checks mail; its word then is the filter's. RspamdController is the URL of the worker
+	// that learns what users move to and from Junk E-mail, and RspamdPasswordFile holds its password.
+	Rspamd             string `key:"rspamd" default:"" help:"rspamd to ask about mail from other servers, http://127.0.0.1:11333 (empty: none)"`
+	RspamdController   string `key:"rspamd_controller" default:"" help:"rspamd's controller that learns what users call spam, http://127.0.0.1:11334 (empty: none)"`
+	RspamdPasswordFile string `key:"rspamd_password_file" default:"" help:"file with the password of rspamd's controller"`
+	// RspamdReject is what becomes of mail for which rspamd's action is reject: "junk" or "refuse".
+	RspamdReject string `key:"rspamd_reject" default:"junk" help:"what rspamd's action reject does: junk or refuse"`
+	// Clamd is where clamd listens: unix:/path, or host:port. ClamdDown is what becomes of mail while it doesn't answer: "defer" or
+	// "accept".
+	Clamd     string `key:"clamd" default:"" help:"clamd to look for viruses, unix:/run/clamav/clamd.ctl or host:port (empty: none)"`
+	ClamdDown string `key:"clamd_down" default:"defer" help:"what becomes of mail while clamd does not answer: defer or accept"`
+	// BlockedAttachments are extensions of file names, separated by commas, that attachments can't have; "workmail" stands for those that
+	// WorkMail does not send. BlockedAttachmentsFrom is "users", for what they submit, or "all", for mail from other servers too.
+	BlockedAttachments     []string `key:"blocked_attachments" default:"workmail" help:"extensions of attachments that are refused, separated by commas (workmail: its list; empty: none)"`
+	BlockedAttachmentsFrom string   `key:"blocked_attachments_from" default:"users" help:"whose attachments are looked at: users or all"`
+
 	// PasswordMemoryKiB and PasswordPasses are the cost of a password hash (argon2id, RFC 9106). The defaults are also the
 	// least allowed; a stored hash of another cost is renewed when its user signs in.
 	PasswordMemoryKiB int `key:"password_memory_kib" default:"19456" help:"memory of a password hash in KiB, 19456 at least"`
@@ -138,6 +167,16 @@ type Config struct {
 	LimitDailyUserExternal    int `key:"limit_daily_user_external" default:"0" help:"external recipients of a user a day (0: no limit; WorkMail's is 10000)"`
 	LimitDailyAccountExternal int `key:"limit_daily_account_external" default:"0" help:"external recipients of an account a day (0: no limit; WorkMail's is 100000)"`
 	LimitDailyAccountTest     int `key:"limit_daily_account_test" default:"0" help:"recipients of an account a day from test domains (0: no limit; WorkMail's is 200)"`
+
+	// These hold the clients of smtp to what other servers need: an address, an IPv6 /64. 0 means no limit. Who comes from this machine or
+	// ExemptNetworks is not held to any.
+	LimitAddressConnections int `key:"limit_address_connections" default:"20" help:"connections of an address to smtp at once (0: no limit)"`
+	LimitAddressConnects    int `key:"limit_address_connects" default:"120" help:"new connections of an address to smtp a minute (0: no limit)"`
+	LimitAddressMessages    int `key:"limit_address_messages" default:"300" help:"messages of an address to smtp a minute (0: no limit)"`
+	LimitAddressRecipients  int `key:"limit_address_recipients" default:"1000" help:"recipients of an address to smtp a minute (0: no limit)"`
+	// These hold the users of submission, wherever they are.
+	LimitUserMessages   int `key:"limit_user_messages" default:"0" help:"messages that a user submits a minute (0: no limit)"`
+	LimitUserRecipients int `key:"limit_user_recipients" default:"0" help:"recipients of what a user submits a minute (0: no limit)"`
 
 	// AuditRetentionDays is how long the audit trail is kept.
 	AuditRetentionDays int `key:"audit_retention_days" default:"365" help:"days that the audit trail is kept"`
@@ -197,6 +236,24 @@ type Function struct {
 	// SecretFile holds a secret that is sent as "Authorization: Bearer …", by which the endpoint knows the server. It is read
 	// at the start; space around it doesn't count. Empty means that none is sent.
 	SecretFile string `toml:"secret_file"`
+}
+
+// DNSList is one of DNSLists.
+type DNSList struct {
+	Zone   string
+	Reject bool // otherwise mail goes to Junk E-mail
+}
+
+// ReadDNSLists reads DNSLists.
+func (c *Config) ReadDNSLists() (lists []DNSList, err error) {
+	for _, text := range c.DNSLists {
+		zone, action, _ := strings.Cut(text, "=")
+		if !isHostname(zone) || !strings.Contains(zone, ".") || action != "reject" && action != "junk" {
+			return nil, fmt.Errorf("%q is not of the form zone=reject or zone=junk", text)
+		}
+		lists = append(lists, DNSList{zone, action == "reject"})
+	}
+	return lists, nil
 }
 
 // SecretKeyPath is the file of the key that seals secrets.

@@ -173,6 +173,12 @@ func TestRefused(t *testing.T) {
 		{"dns_resolver", "192.0.2.53", []string{"--dns-resolver", "host:port"}},
 		{"dns_resolver", "192.0.2.53:53 trust", []string{"--dns-resolver", "192.0.2.53:53 trust"}},
 		{"arc_trusted", "lists.example, local", []string{"--arc-trusted", `"local" is not a domain`}},
+		{"greylisting", "yes", []string{"--greylisting", `"yes" is neither true nor false`}},
+		{"dns_lists", "zen.spamhaus.org=reject, bl.example", []string{"--dns-lists", `"bl.example" is not of the form zone=reject or zone=junk`}},
+		{"dns_lists", "bl.example=drop", []string{"--dns-lists"}},
+		{"dns_lists", "local=junk", []string{"--dns-lists"}},
+		{"exempt_networks", "relay.example", []string{"--exempt-networks"}},
+		{"limit_address_connects", "-1", []string{"--limit-address-connects"}},
 		{"trusted_proxies", "192.0.2.0/33", []string{"--trusted-proxies", "192.0.2.0/33"}},
 		{"data", "", []string{"--data"}},
 	} {
@@ -215,6 +221,23 @@ func TestAccepted(t *testing.T) {
 	}
 	if got := c.TrustedProxies[0].String(); got != "10.0.0.0/8" {
 		t.Errorf("the network is %s", got)
+	}
+}
+
+func TestWhoMayComeIsRead(t *testing.T) {
+	c, err := Load(Sources{File: file(t, "greylisting = true\ndns_lists = ['Zen.example.org=reject', 'bl.example=junk']\nexempt_networks = '192.0.2.0/24'\nlimit_user_messages = 5\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists, err := c.ReadDNSLists()
+	if want := []DNSList{{"zen.example.org", true}, {"bl.example", false}}; err != nil || !reflect.DeepEqual(lists, want) {
+		t.Errorf("%v, %v", lists, err)
+	}
+	if !c.Greylisting || len(c.ExemptNetworks) != 1 || c.LimitUserMessages != 5 || c.LimitAddressConnections != 20 {
+		t.Errorf("%+v", c)
+	}
+	if c, err = Load(Sources{}); err != nil || c.Greylisting || len(c.DNSLists) != 0 || c.LimitUserMessages != 0 || c.LimitUserRecipients != 0 {
+		t.Errorf("what is off until it is set: %+v, %v", c, err)
 	}
 }
 

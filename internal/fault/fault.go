@@ -78,6 +78,7 @@ const (
 	Message      Subject = "message"
 	Token        Subject = "token"     // a page or idempotency token
 	Allowance    Subject = "allowance" // what a user or an account may send in a day
+	Client       Subject = "client"    // the program or server at the other end
 )
 
 // Error is an expected failure of a core verb.

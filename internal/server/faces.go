@@ -33,10 +33,10 @@ func (s *Server) newFaces() (faces, error) {
 	}
 	mail := smtp.Config{
 		Hostname: s.config.Hostname, Begin: smtp.Over(c.transport), TLS: s.certs.Config(), Clock: c.clock, Log: s.log, SpoolDir: c.spool,
-		Limits: smtp.Limits{Message: s.config.MaxMessage()},
+		Limits: smtp.Limits{Message: s.config.MaxMessage()}, Admit: smtp.Past(c.strangers),
 	}
 	submission := mail
-	submission.Authenticate = smtp.Through(c.door)
+	submission.Authenticate, submission.Admit = smtp.Through(c.door), smtp.Past(c.users)
 	page, err := s.newWeb()
 	if err != nil {
 		return faces{}, err

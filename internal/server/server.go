@@ -17,6 +17,7 @@ import (
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/config"
 	certs "github.com/pennypost/pennypost/internal/tls"
+	"github.com/pennypost/pennypost/internal/transport/gate"
 )
 
 // stopTimeout is how long requests and sessions may take to end once the server stops.
@@ -92,8 +93,12 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeMirrors(w, s.core.organizations.Mirrors()) })
 	s.metrics.countRetention(s.core.organizations, s.core.mailboxes)
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeInbound(w, s.core.mailauth.Stats(), s.core.transport.Stats()) })
+	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeHygiene(w, s.core.spam.Stats(), s.core.scanner.Stats()) })
 	s.metrics.countSigning(s.core.signing)
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeReports(w, s.core.reports.Stats()) })
+	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) {
+		writeGates(w, map[string]gate.Stats{"smtp": s.core.strangers.Stats(), "submission": s.core.users.Stats()}, s.core.greylist.Stats())
+	})
 	if o := s.core.outbound; o.courier != nil {
 		s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeOutbound(w, o.queue.Stats(), o.courier.Stats()) })
 	}

@@ -91,23 +91,24 @@ func TestNothingBeforeTLSAndSignIn(t *testing.T) {
 
 func TestRefusedSignIns(t *testing.T) {
 	for name, exchange := range map[string]string{
-		"wrong password":      "C: AUTH PLAIN " + b64("\x00ann@example.com\x00wrong") + "\nS: 535 5.7.8",
-		"unknown user":        "C: AUTH PLAIN " + b64("\x00bob@example.com\x00wrong") + "\nS: 535 5.7.8",
-		"for another":         "C: AUTH PLAIN " + b64("bob@example.com\x00ann@example.com\x00secret") + "\nS: 535 5.7.8",
-		"cancelled PLAIN":     "C: AUTH PLAIN\nS: 334\nC: *\nS: 501 5.7.0",
-		"cancelled LOGIN":     "C: AUTH LOGIN\nS: 334\nC: " + b64("ann@example.com") + "\nS: 334\nC: *\nS: 501 5.7.0",
-		"not base64":          "C: AUTH PLAIN !!!\nS: 501 5.5.2",
-		"base64 with a tail":  "C: AUTH PLAIN " + annPlain + " x\nS: 501 5.5.2",
-		"empty response":      "C: AUTH PLAIN =\nS: 501 5.5.2",
-		"no name":             "C: AUTH PLAIN " + b64("\x00\x00secret") + "\nS: 501 5.5.2",
-		"too many NULs":       "C: AUTH PLAIN " + b64("\x00a\x00b\x00c") + "\nS: 501 5.5.2",
-		"empty LOGIN":         "C: AUTH LOGIN =\nS: 334\nC:\nS: 501 5.5.2",
-		"unknown mechanism":   "C: AUTH CRAM-MD5\nS: 504 5.5.4",
-		"no mechanism":        "C: AUTH\nS: 504 5.5.4",
-		"response too long":   "C: AUTH PLAIN\nS: 334\nC: " + strings.Repeat("A", authLimit) + "\nS: 500 5.5.6",
-		"bare LF in response": "C: AUTH PLAIN\nS: 334\nC> \"abcd\\n\"\nS: 500 5.5.2",
-		"server trouble":      "C: AUTH PLAIN " + b64("\x00broken\x00x") + "\nS= 454 4.7.0 sign-in is not possible now; try again later",
-		"queue full":          "C: AUTH PLAIN " + b64("\x00busy\x00x") + "\nS: 454 4.7.0",
+		"wrong password":       "C: AUTH PLAIN " + b64("\x00ann@example.com\x00wrong") + "\nS: 535 5.7.8",
+		"unknown user":         "C: AUTH PLAIN " + b64("\x00bob@example.com\x00wrong") + "\nS: 535 5.7.8",
+		"for another":          "C: AUTH PLAIN " + b64("bob@example.com\x00ann@example.com\x00secret") + "\nS: 535 5.7.8",
+		"cancelled PLAIN":      "C: AUTH PLAIN\nS: 334\nC: *\nS: 501 5.7.0",
+		"cancelled LOGIN":      "C: AUTH LOGIN\nS: 334\nC: " + b64("ann@example.com") + "\nS: 334\nC: *\nS: 501 5.7.0",
+		"not base64":           "C: AUTH PLAIN !!!\nS: 501 5.5.2",
+		"base64 with a tail":   "C: AUTH PLAIN " + annPlain + " x\nS: 501 5.5.2",
+		"empty response":       "C: AUTH PLAIN =\nS: 501 5.5.2",
+		"no name":              "C: AUTH PLAIN " + b64("\x00\x00secret") + "\nS: 501 5.5.2",
+		"too many NULs":        "C: AUTH PLAIN " + b64("\x00a\x00b\x00c") + "\nS: 501 5.5.2",
+		"empty LOGIN":          "C: AUTH LOGIN =\nS: 334\nC:\nS: 501 5.5.2",
+		"unknown mechanism":    "C: AUTH CRAM-MD5\nS: 504 5.5.4",
+		"no mechanism":         "C: AUTH\nS: 504 5.5.4",
+		"response too long":    "C: AUTH PLAIN\nS: 334\nC: " + strings.Repeat("A", authLimit) + "\nS: 500 5.5.6",
+		"a long line, no AUTH": "C: NOOP " + strings.Repeat("A", commandLimit) + "\nS: 500 5.5.2",
+		"bare LF in response":  "C: AUTH PLAIN\nS: 334\nC> \"abcd\\n\"\nS: 500 5.5.2",
+		"server trouble":       "C: AUTH PLAIN " + b64("\x00broken\x00x") + "\nS= 454 4.7.0 sign-in is not possible now; try again later",
+		"queue full":           "C: AUTH PLAIN " + b64("\x00busy\x00x") + "\nS: 454 4.7.0",
 	} {
 		t.Run(name, func(t *testing.T) {
 			submission(t, nil).play(secured + exchange + "\nC: MAIL FROM:<ann@example.com>\nS: 530\nC: AUTH PLAIN " + annPlain + "\nS: 235")
@@ -129,25 +130,6 @@ func TestWhoDoesNotSignInIsNotWaitedFor(t *testing.T) {
 			return
 		}
 	}
-}
-
-func TestCommandsBehindSTARTTLSAreForgotten(t *testing.T) {
-	ts := submission(t, nil)
-	ts.play(`
-		S: 220
-		C: EHLO client.test
-		S* 250
-		C: STARTTLS
-		C: EHLO injected.test
-		C: NONSENSE
-		C: QUIT
-		S: 220 2.0.0
-		TLS
-		# nothing injected is answered, and nothing of before is remembered
-		C: MAIL FROM:<ann@example.com>
-		S: 503 5.5.1 say EHLO first
-		C: NOOP
-		S: 250`)
 }
 
 func TestSTARTTLSForgetsAMessage(t *testing.T) {

@@ -24,6 +24,8 @@ type Config struct {
 	// Authenticate lets a user in. Where it is nil the server is for mail from other servers and offers no AUTH; where it is
 	// set nothing is taken before AUTH, and no secret before TLS. See Through.
 	Authenticate func(ctx context.Context, username, password string, from netip.Addr) (*SignIn, error)
+	// Admit lets a client in before it is greeted, or says why not; nil lets everybody in. See Past.
+	Admit func(ctx context.Context, from netip.Addr) (Visit, error)
 	// TLS is for STARTTLS and implicit TLS. Where it is nil neither is offered.
 	TLS   *tls.Config
 	Clock clock.Clock
@@ -41,7 +43,6 @@ type Config struct {
 type Limits struct {
 	Message     int64 // bytes of a message; 40 MB (41,943,040)
 	Connections int   // in all; 1,000
-	PerAddress  int   // from one address (an IPv6 /64); 50
 	Errors      int   // commands refused for their form or order before the connection is closed; 20
 	Refused     int   // recipients refused before the connection is closed; 500
 	SignIns     int   // failed sign-ins before the connection is closed; 3
@@ -66,7 +67,6 @@ func (c Config) withDefaults() Config {
 	l, t := &c.Limits, &c.Timeouts
 	setDefault(&l.Message, 40<<20)
 	setDefault(&l.Connections, 1000)
-	setDefault(&l.PerAddress, 50)
 	setDefault(&l.Errors, 20)
 	setDefault(&l.Refused, 500)
 	setDefault(&l.SignIns, 3)
@@ -105,6 +105,25 @@ type Sender struct {
 	Return     queue.Return
 	// RequireTLS and SMTPUTF8 are the parameters of these names (RFC 8689, RFC 6531).
 	RequireTLS, SMTPUTF8 bool
+	// Listed is Visit's.
+	Listed []string
+}
+
+// Visit is a client that was let in, and is asked about what it does. user is empty for other servers. Expected failures are
+// *fault.Error.
+type Visit interface {
+	// Quiet is how long the client has to wait for its greeting without a word; Spoke returns what one is told that did not.
+	Quiet() time.Duration
+	Spoke() error
+	// Listed are the lists in DNS, named by the operator as reasons for Junk E-mail, that have the client.
+	Listed() []string
+	// Mail and Recipient let a message and a recipient pass, or not.
+	Mail(user string) error
+	Recipient(user string) error
+	// Answered is told what became of a recipient, before the client is; it may take its time. An error ends the session.
+	Answered(ctx context.Context, user string, err error) error
+	// Close ends the visit. It is called once.
+	Close()
 }
 
 // Transaction is one message on its way in. Expected failures are *fault.Error.

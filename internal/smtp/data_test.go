@@ -44,14 +44,35 @@ func TestSmuggling(t *testing.T) {
 	}
 }
 
-func TestNULDoesNotHideTheEndOfALine(t *testing.T) {
+// A NUL is text like any other: it neither hides the end of a line nor makes one.
+func TestSmugglingByNUL(t *testing.T) {
+	for end, text := range map[string]string{"\r\n.\x00\r\n": "\r\n\x00\r\n", "\r\n\x00.\r\n": "\r\n\x00.\r\n", "\r\x00\n.\r\x00\n": ""} {
+		ts := serve(t, nil)
+		c := ts.play(begun + "C: DATA\nS: 354")
+		if _, err := io.WriteString(c.conn, "first"+end+smuggled); err != nil {
+			t.Fatal(err)
+		}
+		if text == "" {
+			c.play("S: 554 5.6.0")
+			ts.wantBodies()
+			continue
+		}
+		c.play("S: 250 2.0.0")
+		ts.wantBodies("first" + text + strings.TrimSuffix(smuggled, ".\r\n"))
+	}
+}
+
+// The end of a message is where it is however the network cuts it up.
+func TestSmugglingInPieces(t *testing.T) {
 	ts := serve(t, nil)
 	c := ts.play(begun + "C: DATA\nS: 354")
-	if _, err := io.WriteString(c.conn, "first\r\n.\x00\r\n"+smuggled); err != nil {
-		t.Fatal(err)
+	for _, piece := range []string{"first\r", "\n.", "\n", "MAIL FROM:<forged@example.com>\r", "\n", ".", "\r", "\nNOOP\r", "\n"} {
+		if _, err := io.WriteString(c.conn, piece); err != nil {
+			t.Fatal(err)
+		}
 	}
-	c.play("S: 250 2.0.0")
-	ts.wantBodies("first\r\n\x00\r\n" + strings.TrimSuffix(smuggled, ".\r\n"))
+	c.play("S: 554 5.6.0\nS: 250 2.0.0 nothing done")
+	ts.wantBodies()
 }
 
 // CR CR LF is a line that ends, with a CR in it: the dot behind it is the end, as it is for every other server.

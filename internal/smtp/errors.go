@@ -44,6 +44,8 @@ func codeOf(k fault.Kind, s fault.Subject) (code int, enhanced string) {
 		switch s {
 		case fault.Message: // too many Received fields
 			return 554, "5.4.6"
+		case fault.Client: // too fast
+			return 450, "4.7.1"
 		case fault.Organization: // too much waits in the queue
 			return 452, "4.3.1"
 		case fault.Allowance: // as SES answers; 4.5.3 would ask for the rest in another message at once
@@ -61,6 +63,9 @@ func codeOf(k fault.Kind, s fault.Subject) (code int, enhanced string) {
 	case fault.Denied:
 		return 550, "5.7.1"
 	case fault.Conflict, fault.Temporary:
+		if s == fault.Client { // one that is not known yet
+			return 451, "4.7.1"
+		}
 		return 451, "4.3.0"
 	case fault.DirectoryDown:
 		return 451, "4.4.3"

@@ -36,7 +36,14 @@ func TestEveryFaultHasAReply(t *testing.T) {
 		subject fault.Subject
 		want    string
 	}{
-		{fault.Limit, fault.Message, "554 5.4.6"}, {fault.Limit, fault.Allowance, "454 4.7.1"}, {fault.Invalid, fault.Message, "554 5.6.0"}, {fault.Invalid, fault.None, "501 5.5.4"}, {fault.NotFound, fault.Mailbox, "550 5.2.1"},
+		{fault.Limit, fault.Client, "450 4.7.1"},
+		{fault.Temporary, fault.Client, "451 4.7.1"},
+		{fault.Denied, fault.Client, "550 5.7.1"},
+		{fault.Limit, fault.Message, "554 5.4.6"},
+		{fault.Limit, fault.Allowance, "454 4.7.1"},
+		{fault.Invalid, fault.Message, "554 5.6.0"},
+		{fault.Invalid, fault.None, "501 5.5.4"},
+		{fault.NotFound, fault.Mailbox, "550 5.2.1"},
 	} {
 		if r := replyTo(fault.New(c.kind, c.subject, "x")); fmt.Sprintf("%d %s", r.code, r.enhanced) != c.want {
 			t.Errorf("%v %s is %v, want %s", c.kind, c.subject, r, c.want)

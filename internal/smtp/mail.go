@@ -72,6 +72,13 @@ func (c *session) mailFrom(args string) {
 		sender.Principal = c.signIn.Principal
 	}
 	sender.Principal.Address = c.remote
+	if c.visit != nil {
+		if err := c.visit.Mail(c.user()); err != nil {
+			c.fail("MAIL", err)
+			return
+		}
+		sender.Listed = c.visit.Listed()
+	}
 	core, err := c.cfg.Begin(c.srv.ctx, sender)
 	if err != nil {
 		c.fail("MAIL", err)
@@ -108,16 +115,37 @@ func (c *session) rcptTo(args string) {
 		c.protocolError(refusal.code, refusal.enhanced, refusal.text)
 		return
 	}
-	if err := c.mail.core.Add(c.srv.ctx, to); err != nil {
-		if c.refused++; c.refused > c.cfg.Limits.Refused {
-			c.hangUp("4.7.0", "refused too many recipients")
-			return
-		}
-		c.fail("RCPT", err)
+	if err := c.add(to); err != nil {
+		c.refuseRecipient(err)
 		return
 	}
 	c.mail.recipients = append(c.mail.recipients, cmd.path)
 	c.sayf(250, "2.1.5", "recipient taken")
+}
+
+// add asks whether there may be another recipient, and for this one.
+func (c *session) add(to queue.Recipient) error {
+	if c.visit != nil {
+		if err := c.visit.Recipient(c.user()); err != nil {
+			return err
+		}
+	}
+	return c.mail.core.Add(c.srv.ctx, to)
+}
+
+// refuseRecipient answers for a recipient that was not taken, at once or later.
+func (c *session) refuseRecipient(err error) {
+	if c.refused++; c.refused > c.cfg.Limits.Refused {
+		c.hangUp("4.7.0", "refused too many recipients")
+		return
+	}
+	if c.visit != nil {
+		if tired := c.visit.Answered(c.ctx, c.user(), err); tired != nil {
+			c.hangUp("4.7.0", replyTo(tired).text)
+			return
+		}
+	}
+	c.fail("RCPT", err)
 }
 
 // fail answers with what the core said, and logs what it must not say.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -23,7 +22,6 @@ type Server struct {
 	draining  bool
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
-	byAddress map[netip.Prefix]int
 }
 
 // New returns a server. It panics where the configuration lacks what no server can do without.
@@ -34,7 +32,7 @@ func New(c Config) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Server{
 		cfg: c.withDefaults(), ctx: ctx, cancel: cancel,
-		listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}, byAddress: map[netip.Prefix]int{},
+		listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{},
 	}
 }
 
@@ -72,7 +70,6 @@ func (s *Server) Serve(l net.Listener, implicitTLS bool) error {
 // start gives a connection its session, or refuses it where there are too many.
 func (s *Server) start(conn net.Conn, implicitTLS bool) {
 	c := newSession(s, conn)
-	network := networkOf(c.remote)
 	s.mu.Lock()
 	full := ""
 	switch {
@@ -80,33 +77,27 @@ func (s *Server) start(conn net.Conn, implicitTLS bool) {
 		full = "the server is shutting down"
 	case len(s.sessions) >= s.cfg.Limits.Connections:
 		full = "too many connections, try again later"
-	case s.byAddress[network] >= s.cfg.Limits.PerAddress:
-		full = "too many connections from your address, try again later"
 	}
 	if full == "" {
 		s.sessions[c] = struct{}{}
-		s.byAddress[network]++
 	}
 	s.wg.Add(1)
 	s.mu.Unlock()
 	go func() {
 		defer s.wg.Done()
 		if full != "" {
-			c.refuse(full, implicitTLS)
+			c.refuse("4.3.2", full, implicitTLS)
 			return
 		}
-		defer s.ended(c, network)
+		defer s.ended(c)
 		c.run(implicitTLS)
 	}()
 }
 
-func (s *Server) ended(c *session, network netip.Prefix) {
+func (s *Server) ended(c *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, c)
-	if s.byAddress[network]--; s.byAddress[network] == 0 {
-		delete(s.byAddress, network)
-	}
 }
 
 func (s *Server) isDraining() bool {
@@ -146,16 +137,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 	<-done
 	return ctx.Err()
-}
-
-// networkOf is what connections are counted by: an IPv4 address, or the /64 that one IPv6 customer has.
-func networkOf(a netip.Addr) netip.Prefix {
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits) // the zero prefix for the zero address, which is right
-	return p
 }
 
 // tlsServer returns conn's TLS side after the handshake.

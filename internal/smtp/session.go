@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
 )
 
@@ -21,6 +23,10 @@ type session struct {
 	remote netip.Addr
 	id     string
 	begun  time.Time
+	// ctx ends when the session is interrupted: for what it waits for that is no message.
+	ctx    context.Context
+	cancel context.CancelFunc
+	visit  Visit // nil where everybody is let in
 
 	secure   bool   // under TLS
 	tlsText  string // for Received
@@ -46,6 +52,7 @@ func newSession(srv *Server, conn net.Conn) *session {
 		srv: srv, cfg: &srv.cfg, raw: conn, wire: newWire(conn, srv.cfg.Timeouts.Write),
 		id: id.UUID()[:13], begun: time.Now(), signedIn: make(chan struct{}),
 	}
+	c.ctx, c.cancel = context.WithCancel(srv.ctx)
 	if ap, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
 		c.remote = ap.Addr().Unmap().WithZone("")
 	}
@@ -55,13 +62,22 @@ func newSession(srv *Server, conn net.Conn) *session {
 // submission reports whether this is a server for users.
 func (c *session) submission() bool { return c.cfg.Authenticate != nil }
 
+// user is the id of who has signed in; empty for nobody.
+func (c *session) user() string {
+	if c.signIn == nil {
+		return ""
+	}
+	return c.signIn.Principal.ID
+}
+
 // refuse answers a connection that has no place here, and closes it.
-func (c *session) refuse(why string, implicitTLS bool) {
+func (c *session) refuse(enhanced, why string, implicitTLS bool) {
+	defer c.cancel()
 	defer c.raw.Close()
 	if implicitTLS { // a handshake for a refusal would cost more than a session
 		return
 	}
-	c.sayf(421, "4.3.2", "%s %s", c.cfg.Hostname, why)
+	c.sayf(421, enhanced, "%s %s", c.cfg.Hostname, why)
 	_ = c.wire.out.Flush()
 }
 
@@ -73,6 +89,7 @@ func (c *session) interrupt(code int, enhanced, text string, inMessageToo bool) 
 	}
 	c.mu.Unlock()
 	c.wire.interrupt(inMessageToo)
+	c.cancel()
 }
 
 func (c *session) interruption() reply {
@@ -89,7 +106,7 @@ func (c *session) run(implicitTLS bool) {
 			c.cfg.Log.Error("a session failed", "session", c.id, "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	if implicitTLS && !c.startTLS() {
+	if !c.admitted(implicitTLS) || implicitTLS && !c.startTLS() {
 		return
 	}
 	c.say(reply{220, "", c.cfg.Hostname + " ESMTP ready"})
@@ -108,6 +125,41 @@ func (c *session) run(implicitTLS bool) {
 			return
 		}
 	}
+}
+
+// admitted asks whether the client may come in, and waits until it may be greeted.
+func (c *session) admitted(implicitTLS bool) bool {
+	if c.cfg.Admit == nil {
+		return true
+	}
+	visit, err := c.cfg.Admit(c.ctx, c.remote)
+	if err != nil {
+		why := "has a problem; try again later"
+		if f := fault.As(err); f != nil {
+			why = f.Message
+		} else {
+			c.cfg.Log.Error("a client could not be let in", "session", c.id, "remote", c.remote, "error", err)
+		}
+		c.refuse("4.7.0", why, implicitTLS)
+		return false
+	}
+	c.visit = visit
+	quiet := visit.Quiet()
+	if quiet <= 0 || implicitTLS { // under TLS the client speaks first
+		return true
+	}
+	c.wire.expectCommand(quiet, time.Time{})
+	_, err = c.wire.in.Peek(1)
+	var timeout net.Error
+	switch {
+	case err == nil:
+		c.say(reply{554, "5.5.1", c.cfg.Hostname + " " + visit.Spoke().Error()})
+		return false
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return true
+	}
+	c.lost(err)
+	return false
 }
 
 // signInBy is when a client of submission must have signed in; zero for others.
@@ -150,6 +202,10 @@ func (c *session) end() {
 	}
 	_ = c.raw.Close()
 	close(c.signedIn)
+	c.cancel()
+	if c.visit != nil {
+		c.visit.Close()
+	}
 	if c.signIn != nil {
 		c.signIn.Close()
 	}

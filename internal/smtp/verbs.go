@@ -53,8 +53,22 @@ func (c *session) command(line string) {
 	case "HELP":
 		c.sayf(214, "2.0.0", "RFC 5321 describes the commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS AUTH")
 	default:
+		if isForeign(verb) {
+			c.hangUp("4.7.0", "heard another protocol than SMTP")
+			return
+		}
 		c.protocolError(500, "5.5.1", "the command is not known here")
 	}
+}
+
+// isForeign reports whether a verb is of HTTP, or begins a header field: a browser that was made to post mail, or a message whose DATA was
+// refused. Lines behind it may be text that only looks like commands.
+func isForeign(verb string) bool {
+	switch verb {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PRI":
+		return true
+	}
+	return strings.HasSuffix(verb, ":")
 }
 
 // brings reports whether a command brings a message forward; the others may not go on for ever.

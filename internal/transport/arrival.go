@@ -30,7 +30,7 @@ type judgement struct {
 func (x *Transaction) authenticate(ctx context.Context, b []byte) error {
 	t := x.transport
 	started := time.Now()
-	v := t.Auth.Check(ctx, mailauth.Client{Address: x.sender.Principal.Address, Hello: x.sender.Hello, From: x.sender.From}, b)
+	v := t.Auth.Check(ctx, x.client(), b)
 	policy, d := v.Asked()
 	x.judgement = &judgement{verdict: v, disposition: d, applied: map[int64]mailauth.Policy{}}
 	if policy != mailauth.PolicyNone {
@@ -48,6 +48,27 @@ func (x *Transaction) authenticate(ctx context.Context, b []byte) error {
 		t.stats.quarantined.Add(1)
 	}
 	return nil
+}
+
+// client is who brings a message from another server.
+func (x *Transaction) client() mailauth.Client {
+	return mailauth.Client{Address: x.sender.Principal.Address, Hello: x.sender.Hello, From: x.sender.From}
+}
+
+// pass asks the greylist for a recipient.
+func (x *Transaction) pass(ctx context.Context, to message.Address) error {
+	if x.sender.Submitted || x.transport.Greylist == nil {
+		return nil
+	}
+	return x.transport.Greylist.Pass(ctx, x.client(), to)
+}
+
+// delivered returns what tells the greylist; nil where there is nothing to tell.
+func (x *Transaction) delivered() func(context.Context, *db.Tx) error {
+	if x.judgement == nil || x.transport.Greylist == nil {
+		return nil
+	}
+	return x.transport.Greylist.Delivered(x.judgement.verdict)
 }
 
 // applyTx finds the organisations that do what the author's domain asks for.
@@ -121,12 +142,12 @@ func (x *Transaction) policyApplied(org int64, about mailEvent) []any {
 
 // isJunk reports whether the message goes to the Junk E-mail folders of an organisation's recipients.
 func (x *Transaction) isJunk(org int64) bool {
-	return x.judgement != nil && x.judgement.applied[org] == mailauth.PolicyQuarantine
+	return len(x.sender.Listed) > 0 || x.judgement != nil && x.judgement.applied[org] == mailauth.PolicyQuarantine
 }
 
-// folder is where the message goes in the mailboxes of an organisation, and what that is called. Every mailbox has both folders for good.
-func (x *Transaction) folder(org int64) (mailbox.FolderID, string) {
-	if x.isJunk(org) {
+// folder is where the message goes in a mailbox, and what that is called. Every mailbox has both folders for good.
+func (x *Transaction) folder(t target) (mailbox.FolderID, string) {
+	if x.isJunk(t.organization) || x.opinions.Of(t.mailbox).Spam() {
 		return mailbox.JunkID, "Junk E-mail"
 	}
 	return mailbox.InboxID, inboxName

@@ -19,7 +19,8 @@ import (
 // Add accepts a recipient, or refuses it and leaves the transaction as it was: Denied Address (mail from outside for
 // somebody outside, or of a test domain), NotFound Address, State Address (nobody can receive there), Unsupported Address (it
 // leads to another server, and nothing goes there), OverQuota and State Mailbox, Limit Address (too many), Limit
-// Organization (too much of it waits for other servers), Limit Allowance (too many of a day, see Daily), TooLarge Message. Each mailbox gets one copy, however many recipients lead to it.
+// Organization (too much of it waits for other servers), Limit Allowance (too many of a day, see Daily), TooLarge Message, Temporary Client (see
+// Greylist). Each mailbox gets one copy, however many recipients lead to it.
 func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	t, to := x.transport, asked.Address
 	if len(x.accepted) >= t.Limits.Recipients {
@@ -67,6 +68,9 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 		if fault.KindOf(err) == fault.OverQuota {
 			x.tellFull(ctx, accepted)
 		}
+		return err
+	}
+	if err := x.pass(ctx, to); err != nil {
 		return err
 	}
 	for _, target := range r.targets {

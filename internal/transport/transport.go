@@ -17,6 +17,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
+	"github.com/pennypost/pennypost/internal/transport/spam"
 )
 
 // Options is what a Transport stands on, and its limits. All but Audit, Hostname, Limits, Daily and what stands below them are needed.
@@ -43,9 +44,15 @@ type Options struct {
 	Signer Signer
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
 	Auth Checker
+	// Greylist puts off servers that were never seen; nil puts nobody off.
+	Greylist Greylist
 	// Judged is told of each message that Auth checked and of what became of it, in the transaction that stores it; of one that is
 	// refused in a transaction of its own. It may be nil.
 	Judged func(ctx context.Context, tx *db.Tx, v *mailauth.Verdict, d mailauth.Disposition) error
+	// Scanner refuses mail for what it holds, also what users submit; nil refuses none.
+	Scanner Scanner
+	// Spam judges mail from other servers; nil takes all of it for none.
+	Spam Filter
 }
 
 // Checker is package mailauth's.
@@ -60,6 +67,14 @@ type Signer interface {
 	Sign(ctx context.Context, org int64, domain string, message []byte) (fields []byte, err error)
 	// Seal returns the ARC set that is to stand in front of a message that is passed on, with what was found of it.
 	Seal(ctx context.Context, message []byte, results string, chain arc.Chain) (fields []byte, err error)
+}
+
+// Greylist is package gate's.
+type Greylist interface {
+	// Pass lets a recipient pass, or puts it off: Temporary Client.
+	Pass(ctx context.Context, c mailauth.Client, to message.Address) error
+	// Delivered returns what is to be done in the transaction that stores a message, nil for nothing.
+	Delivered(v *mailauth.Verdict) func(context.Context, *db.Tx) error
 }
 
 // Outbound is package queue's queue.
@@ -130,6 +145,8 @@ type Sender struct {
 	From message.Address
 	// Hello is how the client calls itself.
 	Hello string
+	// Listed are the lists in DNS, named by the operator as reasons for Junk E-mail, that have the client.
+	Listed []string
 	// Size is the size that the sender announced in bytes, 0 where it did not.
 	Size int64
 	// EnvelopeID, Return, RequireTLS and SMTPUTF8 are for who passes the message on, and for who tells the sender of it: see
@@ -158,6 +175,7 @@ type Transaction struct {
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of the events that are told of the message
 	judgement    *judgement        // nil where the message is not checked
+	opinions     *spam.Judgement   // nil where the message is not judged
 }
 
 // recipient is one who was accepted.

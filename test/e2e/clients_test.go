@@ -73,6 +73,17 @@ func TestSwaks(t *testing.T) {
 		{"a wrong NOTIFY", []string{"--server", s.Addr("smtp"), "--from", "x@example.com", "--to", "bob@swaks.awsapps.com> NOTIFY=SOMETIMES ORCPT=rfc822;bob@swaks.awsapps.com"}, 24, "<** 501 5.5.4"},
 		{"REQUIRETLS", []string{"--server", s.Addr("smtp"), "--tls", "--from", "x@example.com> REQUIRETLS ENVID=QQ314159"}, 0, "<~  250"},
 		{"REQUIRETLS in the clear", []string{"--server", s.Addr("smtp"), "--from", "x@example.com> REQUIRETLS ENVID=QQ314159"}, 23, "<** 555 5.5.4"},
+		{"SIZE", []string{"--server", s.Addr("smtp"), "--from", "x@example.com> SIZE=41943041 ENVID=QQ314159"}, 23, "<** 552 5.3.4"},
+		{"8BITMIME", []string{"--server", s.Addr("smtp"), "--from", "x@example.com> BODY=8BITMIME ENVID=QQ314159"}, 0, "<-  250"},
+		{"BINARYMIME", []string{"--server", s.Addr("smtp"), "--from", "x@example.com> BODY=BINARYMIME ENVID=QQ314159"}, 23, "<** 501 5.5.4"},
+		{"SMTPUTF8", []string{"--server", s.Addr("smtp"), "--from", "ä@example.com> SMTPUTF8 ENVID=QQ314159"}, 0, "<-  250"},
+		{"beyond ASCII without SMTPUTF8", []string{"--server", s.Addr("smtp"), "--from", "ä@example.com"}, 23, "<** 553 5.6.7"},
+		{"an unknown parameter", []string{"--server", s.Addr("smtp"), "--from", "x@example.com> BY=1;R ENVID=QQ314159"}, 23, "<** 555 5.5.4"},
+		{"nobody", []string{"--server", s.Addr("smtp"), "--from", "x@example.com", "--to", "nobody@swaks.awsapps.com"}, 24, "<** 550 5.1.1"},
+		{"no address", []string{"--server", s.Addr("smtp"), "--from", "x@example.com", "--to", "bob@@swaks.awsapps.com"}, 24, "<** 501 5.1.3"},
+		{"another's address", []string{"--server", s.Addr("submissions"), "--tls-on-connect", "--auth", "PLAIN", "--auth-user", "ann", "--auth-password", password, "--from", "bob@swaks.awsapps.com"}, 23, "<~* 550 5.7.1"},
+		{"submission without sign-in", []string{"--server", s.Addr("submission"), "--tls"}, 23, "<~* 530 5.7.0"},
+		{"submission without TLS", []string{"--server", s.Addr("submission")}, 23, "<** 530 5.7.0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{"--to", "bob@swaks.awsapps.com", "--from", "ann@swaks.awsapps.com", "--h-Subject", c.name}, c.args...)
