@@ -80,6 +80,9 @@ type Config struct {
 	// Outbound is how mail for other servers leaves: "mx" brings it to the servers that its domains name in DNS, "off" refuses
 	// it when it is submitted, anything else names a table [gateway.NAME] of the file, which takes all of it (a smart host).
 	Outbound string `key:"outbound" default:"mx" help:"how mail leaves: mx (by DNS), off, or the name of a [gateway.NAME] that takes all"`
+	// SPFInclude is the domain whose SPF record lists the addresses of the gateway that Outbound names, such as amazonses.com: the SPF
+	// records that domains are asked to publish include it.
+	SPFInclude string `key:"spf_include" default:"" help:"domain whose SPF record has the gateway's addresses, such as amazonses.com"`
 	// OutboundNetworks are addresses and networks, separated by commas, beside the public internet, where other servers may be.
 	// Who writes a message chooses its domain, and whose domain it is where its MX leads: what is listed here is open to all of them.
 	OutboundNetworks []netip.Prefix `key:"outbound_networks" default:"" help:"addresses or networks, beside the public internet, that mail may be brought to"`

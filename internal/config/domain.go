@@ -54,6 +54,9 @@ func (c *Config) checkDomains() (faults []error) {
 	if !slices.Contains([]string{"testing", "enforce", "none"}, c.MTASTS) {
 		faults = append(faults, fmt.Errorf("%s: %q is none of testing, enforce, none", c.Origin["mta_sts"], c.MTASTS))
 	}
+	if c.SPFInclude != "" && (!isHostname(strings.ReplaceAll(c.SPFInclude, "_", "x")) || !strings.Contains(c.SPFInclude, ".")) {
+		faults = append(faults, fmt.Errorf("%s: %q is no domain", c.Origin["spf_include"], c.SPFInclude))
+	}
 	if _, err := c.publicPorts(); err != nil {
 		faults = append(faults, fmt.Errorf("%s: %w", c.Origin["public_ports"], err))
 	}

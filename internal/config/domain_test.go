@@ -67,6 +67,8 @@ func TestDomainSettings(t *testing.T) {
 		"half a key":         {provider("kind = 'route53'", "access_key_id = 'AKIA'"), "go together"},
 		"another's setting":  {provider("kind = 'route53'", key), "key_name does not go with"},
 		"unknown":            {provider("kind = 'route53'", "zone = 'x'"), "there is no setting"},
+		"spf":                {"spf_include = '_spf.amazonses.com'\n", ""},
+		"odd spf":            {"spf_include = 'include:amazonses.com'\n", "is no domain"},
 		"odd mode":           {"mta_sts = 'report'\n", "is none of testing"},
 		"short":              {"mta_sts_max_age = 60\n", "is not between"},
 	} {

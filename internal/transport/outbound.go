@@ -63,6 +63,8 @@ type notice struct {
 	to message.Address
 	// deputy gets it where to is of a group, whose members did not send what it is about; zero where nobody does.
 	deputy message.Address
+	// members says that a group's members get it: it is about nothing that one of them may have sent.
+	members bool
 	// since is when what it is about happened: a mailbox that is full is asked again for patience from then on.
 	since      time.Time
 	trace      string
@@ -76,18 +78,27 @@ const patience = 14 * 24 * time.Hour
 // sendNotice makes a notice durable in one transaction with done. Where nobody can be told, done happens alone.
 func (t *Transport) sendNotice(ctx context.Context, n *notice, done func(context.Context, *db.Tx) error) error {
 	var r *directory.Recipient
-	var away reach
+	var there reach
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		away = reach{}
-		if r, err = t.recipientTx(ctx, tx, n.to); err == nil && r.Entity.Role == directory.RoleRemote && r.Entity.State == directory.Enabled {
-			err = t.awayTx(ctx, tx, n.to, &r.Entity, &away)
+		there = reach{}
+		r, err = t.recipientTx(ctx, tx, n.to)
+		if err != nil || r.Entity.State != directory.Enabled {
+			return err
 		}
-		return err
+		switch e := &r.Entity; {
+		case e.Kind == directory.KindGroup && n.members:
+			return t.membersTx(ctx, tx, n.to, e, &there)
+		case e.Role == directory.RoleRemote:
+			return t.awayTx(ctx, tx, n.to, e, &there)
+		case e.Mailbox != 0:
+			there.targets = []target{{mailbox.ID(e.Mailbox), n.to.String(), e.OrgKey}}
+		}
+		return nil
 	})
 	switch {
 	case err != nil && fault.Is(err, fault.NotFound, fault.Domain):
-		return t.queueNotice(ctx, n, done)
-	case err != nil && (fault.KindOf(err) == fault.NotFound || fault.Is(err, fault.Unsupported, fault.Address)):
+		return t.queueNotice(ctx, n, []message.Address{n.to}, nil, done)
+	case err != nil && (fault.KindOf(err) == fault.NotFound || fault.Is(err, fault.Unsupported, fault.Address) || fault.Is(err, fault.State, fault.Address)):
 		return t.giveUp(ctx, n, err, done)
 	case err != nil:
 		return err
@@ -95,16 +106,40 @@ func (t *Transport) sendNotice(ctx context.Context, n *notice, done func(context
 		deputy := *n
 		deputy.to, deputy.deputy = n.deputy, message.Address{}
 		return t.sendNotice(ctx, &deputy, done)
-	case len(away.away) > 0:
-		there := *n
-		there.to = away.away[0]
-		return t.queueNotice(ctx, &there, done)
-	case r.Entity.State != directory.Enabled || r.Entity.Mailbox == 0:
+	case len(there.targets)+len(there.away) == 0:
 		return t.giveUp(ctx, n, nil, done)
 	}
-	prefix := "Return-Path: <>\r\nDelivered-To: " + n.to.String() + "\r\n"
-	_, err = t.Mailboxes.DeliverWith(ctx, content.Message(n.text, mailbox.Source{Bytes: n.text}), done,
-		mailbox.Target{Mailbox: mailbox.ID(r.Entity.Mailbox), Prefix: []byte(prefix)})
+	return t.deliverNotice(ctx, n, &there, done)
+}
+
+// deliverNotice stores a notice in mailboxes, and queues it for those on other servers. Of several mailboxes, those that can't take it do
+// without.
+func (t *Transport) deliverNotice(ctx context.Context, n *notice, to *reach, done func(context.Context, *db.Tx) error) error {
+	var targets []mailbox.Target
+	var without error
+	for _, m := range to.targets {
+		if len(to.targets)+len(to.away) > 1 {
+			err := t.Mailboxes.CheckRoom(ctx, m.mailbox, int64(len(n.text)))
+			switch kind := fault.KindOf(err); {
+			case err == nil:
+			case kind == fault.OverQuota || kind == fault.State || kind == fault.NotFound:
+				t.Log.WarnContext(ctx, "a notice does not reach a member of a group", "to", m.address, "trace", n.trace, "error", err)
+				without = err
+				continue
+			default:
+				return err
+			}
+		}
+		prefix := "Return-Path: <>\r\nDelivered-To: " + m.address + "\r\n"
+		targets = append(targets, mailbox.Target{Mailbox: m.mailbox, Prefix: []byte(prefix)})
+	}
+	switch {
+	case len(to.away) > 0 && (t.Queue != nil || len(targets) == 0):
+		return t.queueNotice(ctx, n, to.away, targets, done)
+	case len(targets) == 0:
+		return t.giveUp(ctx, n, without, done)
+	}
+	_, err := t.Mailboxes.DeliverWith(ctx, content.Message(n.text, mailbox.Source{Bytes: n.text}), done, targets...)
 	full := fault.Is(err, fault.OverQuota, fault.Mailbox) && t.Clock.Now().Sub(n.since) > patience
 	if full || fault.Is(err, fault.State, fault.Mailbox) || fault.Is(err, fault.NotFound, fault.Mailbox) {
 		return t.giveUp(ctx, n, err, done)
@@ -112,7 +147,8 @@ func (t *Transport) sendNotice(ctx context.Context, n *notice, done func(context
 	return err
 }
 
-func (t *Transport) queueNotice(ctx context.Context, n *notice, done func(context.Context, *db.Tx) error) error {
+// queueNotice queues a notice for addresses on other servers, and stores it in mailboxes.
+func (t *Transport) queueNotice(ctx context.Context, n *notice, to []message.Address, here []mailbox.Target, done func(context.Context, *db.Tx) error) error {
 	if t.Queue == nil {
 		return t.giveUp(ctx, n, nil, done)
 	}
@@ -124,14 +160,24 @@ func (t *Transport) queueNotice(ctx context.Context, n *notice, done func(contex
 	if err != nil {
 		return err
 	}
-	err = t.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		recipients := []queue.Recipient{{Address: n.to, Notify: queue.Never, Route: t.Route}}
-		e := queue.Envelope{Trace: n.trace, RequireTLS: n.requireTLS, SMTPUTF8: !n.to.IsASCII()}
+	var recipients []queue.Recipient
+	utf8 := false
+	for _, a := range to {
+		recipients = append(recipients, queue.Recipient{Address: a, Notify: queue.Never, Route: t.Route})
+		utf8 = utf8 || !a.IsASCII()
+	}
+	enqueue := func(ctx context.Context, tx *db.Tx) error {
+		e := queue.Envelope{Trace: n.trace, RequireTLS: n.requireTLS, SMTPUTF8: utf8}
 		if _, err := t.Queue.EnqueueTx(ctx, tx, prepared, e, recipients); err != nil {
 			return err
 		}
 		return done(ctx, tx)
-	})
+	}
+	if len(here) == 0 {
+		err = t.DB.Write(ctx, enqueue)
+	} else {
+		_, err = t.Mailboxes.DeliverWith(ctx, content.Message(n.text, mailbox.Source{Bytes: n.text}), enqueue, here...)
+	}
 	if err != nil {
 		prepared.Discard(context.WithoutCancel(ctx))
 		return fmt.Errorf("queue a notice: %w", err)

@@ -66,7 +66,7 @@ func (t *Transport) Send(ctx context.Context, m *dayreport.Mail, done func(conte
 			return done(ctx, tx)
 		})
 	}
-	return t.sendNotice(ctx, &notice{to: to, since: t.Clock.Now(), trace: m.ID, text: b.Bytes()}, done)
+	return t.sendNotice(ctx, &notice{to: to, members: true, since: t.Clock.Now(), trace: m.ID, text: b.Bytes()}, done)
 }
 
 // base64Lines encodes b in lines of 76 characters (RFC 2045 section 6.8).

@@ -11,6 +11,7 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message/dkim"
+	"github.com/pennypost/pennypost/internal/transport/dayreport"
 	"github.com/pennypost/pennypost/internal/transport/dmarcrpt"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
@@ -70,6 +71,30 @@ func TestReportsOfTwoServers(t *testing.T) {
 			if one := r.Records[0]; one.Source != "192.0.2.9" || one.Disposition != "reject" || one.EnvelopeFrom != "evil.test" || r.Policy.Policy != "reject" {
 				t.Errorf("%s has the report %+v", domain, r)
 			}
+		}
+	})
+}
+
+// TestReportsToAGroup: a report that is wanted at a group here comes to its members, here and elsewhere, but those who can't take it.
+func TestReportsToAGroup(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Group("watch", s.ann, s.bob, s.Remote("away", "away@old.example"))
+		s.Group("locals", s.ann, s.bob)
+		s.SetQuota(s.ann, 1)
+		defer s.run(t)()
+		for i, to := range []string{"watch@acme.awsapps.com", "locals@acme.awsapps.com"} {
+			done := 0
+			m := &dayreport.Mail{ID: "id", From: "postmaster@mail.acme.test", To: to, Subject: "report", ContentType: "multipart/mixed"}
+			s.Must(s.Send(t.Context(), m, func(context.Context, *db.Tx) error { done++; return nil }))
+			if got := s.Inbox(s.bob); len(got) != i+1 || !strings.Contains(got[i].Text, "Subject: report") || done == 0 {
+				t.Errorf("%s: done is %d, bob has %+v", to, done, got)
+			}
+		}
+		if envelope, _, _ := strings.Cut(<-s.far.taken, "> "); envelope != "<" {
+			t.Errorf("away's has the reverse-path %s", envelope)
+		}
+		if n := len(s.Inbox(s.ann)); n != 0 {
+			t.Errorf("ann has %d", n)
 		}
 	})
 }

@@ -31,7 +31,12 @@ const (
 func Read(b []byte) (*Report, error) {
 	inner := xml.NewDecoder(bytes.NewReader(b))
 	inner.Strict = false
+	declared := false
 	inner.CharsetReader = func(charset string, rest io.Reader) (io.Reader, error) {
+		if declared { // each would copy all that follows
+			return nil, errors.New("its encoding is declared twice")
+		}
+		declared = true
 		text, err := io.ReadAll(rest)
 		return strings.NewReader(message.DecodeCharset(charset, text)), err
 	}

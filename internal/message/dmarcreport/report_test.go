@@ -151,6 +151,7 @@ func TestOddReports(t *testing.T) {
 			text:  strings.NewReplacer("UTF-8", "ISO-8859-1", "<org_name>google.com", "<org_name>caf\xe9").Replace(good),
 			holds: func(r *Report) bool { return r.Organization == "café" },
 		},
+		"two encodings":          {text: strings.Repeat(`<?xml version="1.0" encoding="latin1"?>`, 2) + good, refuse: "declared twice"},
 		"extensions":             {text: strings.Replace(good, "</policy_published>", "</policy_published><extension><x:y xmlns:x='z'>1</x:y></extension>", 1)},
 		"a domain of capitals":   {text: strings.Replace(good, "<domain>example.com", "<domain>Example.COM.", 1)},
 		"a record of no address": {text: strings.Replace(good, "192.0.2.10", "x", 1), holds: func(r *Report) bool { return len(r.Records) == 1 }},
@@ -187,6 +188,17 @@ func TestOddReports(t *testing.T) {
 		case r.Policy.Domain != "example.com" || c.holds != nil && !c.holds(r):
 			t.Errorf("%s is %+v", name, r)
 		}
+	}
+}
+
+// TestManyEncodings: each declaration of an encoding would copy what follows, so that the time was the square of the size.
+func TestManyEncodings(t *testing.T) {
+	bomb := bytes.Repeat([]byte(`<?xml version="1.0" encoding="latin1"?>`), 400)
+	if n := testing.AllocsPerRun(1, func() { _, _ = Read(bomb) }); n > 100 {
+		t.Errorf("a document with many encodings takes %.0f allocations", n)
+	}
+	if _, err := Read(bomb); err == nil || !strings.Contains(err.Error(), "declared twice") {
+		t.Errorf("read: %v", err)
 	}
 }
 
@@ -236,6 +248,7 @@ func FuzzRead(f *testing.F) {
 		f.Add(sample(f, name))
 	}
 	f.Add(written(f, whole()))
+	f.Add(bytes.Repeat([]byte(`<?xml version="1.0" encoding="latin1"?>`), 100))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := Read(b)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"io"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -80,13 +81,19 @@ func TestOddReports(t *testing.T) {
 			text:  strings.Replace(google, `"summary"`, `"failure-details":[`+strings.Repeat("{},", maxFailures)+`{}],"summary"`, 1),
 			holds: func(r *Report) bool { return len(r.Policies[0].Failures) == maxFailures },
 		},
-		"too many of them": {text: strings.Replace(google, `"summary"`, `"failure-details":[`+strings.Repeat("{},", maxObjects)+`{}],"summary"`, 1), refuse: "objects"},
-		"too many bytes":   {text: google + strings.Repeat(" ", maxBytes), refuse: "bytes"},
-		"no id":            {text: strings.Replace(google, "2026-11-24T00:00:00Z_example.com", " ", 1), refuse: "no id"},
-		"no time":          {text: strings.Replace(google, `"start-datetime":"2026-11-24T00:00:00Z",`, "", 1), refuse: "no time"},
-		"no policy":        {text: google[:strings.Index(google, "[")] + "[]}", refuse: "no policy"},
-		"another thing":    {text: `{"a":1}`, refuse: "who reports"},
-		"half of it":       {text: google[:len(google)/2], refuse: "unexpected end"},
+		"many hosts":        {text: strings.Replace(google, `["mail`, `[`+strings.Repeat(`"x",`, maxStrings)+`"mail`, 1), holds: func(r *Report) bool { return len(r.Policies[0].Policy.MX) == maxStrings }},
+		"no list":           {text: strings.Replace(google, `"mx-host":["mail.example.com"]`, `"mx-host":null,"x":[{}]`, 1), holds: func(r *Report) bool { return r.Policies[0].Policy.MX == nil }},
+		"other letters":     {text: strings.Replace(google, `"policies"`, `"Policies"`, 1)},
+		"numbers for hosts": {text: strings.Replace(google, `["mail.example.com"]`, `[1]`, 1), refuse: "cannot unmarshal"},
+		"a number":          {text: strings.Replace(google, `["mail.example.com"]`, `1`, 1), refuse: "is no list"},
+		"something behind":  {text: google + "{}", refuse: "follows"},
+		"no end":            {text: google[:len(google)-1], refuse: "unexpected EOF"},
+		"too many bytes":    {text: google + strings.Repeat(" ", maxBytes), refuse: "bytes"},
+		"no id":             {text: strings.Replace(google, "2026-11-24T00:00:00Z_example.com", " ", 1), refuse: "no id"},
+		"no time":           {text: strings.Replace(google, `"start-datetime":"2026-11-24T00:00:00Z",`, "", 1), refuse: "no time"},
+		"no policy":         {text: google[:strings.Index(google, "[")] + "[]}", refuse: "no policy"},
+		"another thing":     {text: `{"a":1}`, refuse: "who reports"},
+		"half of it":        {text: google[:len(google)/2], refuse: "unexpected EOF"},
 	} {
 		r, err := Read([]byte(c.text))
 		switch {
@@ -94,8 +101,26 @@ func TestOddReports(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.refuse) {
 				t.Errorf("%s: %v, want %q", name, err, c.refuse)
 			}
-		case err != nil || !c.holds(r):
+		case err != nil || c.holds != nil && !c.holds(r):
 			t.Errorf("%s is %+v (%v)", name, r, err)
+		}
+	}
+}
+
+// TestLongLists: what a report is read into does not grow with items that are left out, or are none.
+func TestLongLists(t *testing.T) {
+	for name, text := range map[string]string{
+		"numbers for policies": `{"policies":[0` + strings.Repeat(",0", maxBytes/2-20) + `]}`,
+		"numbers for failures": `{"policies":[{"failure-details":[0` + strings.Repeat(",0", maxBytes/2-40) + `]}]}`,
+		"policies":             `{"policies":[{}` + strings.Repeat(",{}", maxBytes/3-20) + `]}`,
+	} {
+		var before, after runtime.MemStats
+		b := []byte(text)
+		runtime.ReadMemStats(&before)
+		_, err := Read(b)
+		runtime.ReadMemStats(&after)
+		if used := (after.TotalAlloc - before.TotalAlloc) >> 20; err == nil || used > 100 {
+			t.Errorf("%s: %d MB, %v", name, used, err)
 		}
 	}
 }
@@ -103,6 +128,7 @@ func TestOddReports(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(google))
 	f.Add([]byte(microsoft))
+	f.Add([]byte(`{"policies":[0,0,{}],"x":null}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := Read(b)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -16,8 +17,16 @@ import (
 const (
 	// maxWaiting is how many kinds of things are counted in memory; those beyond are dropped and logged.
 	maxWaiting = 10_000
+	// maxWaitingBytes is how many bytes of texts those have.
+	maxWaitingBytes = 16 << 20
+	// maxTexts is how many bytes policy and detail may have together; what has more is counted like what is of too many kinds.
+	maxTexts = 8 << 10
 	// maxRows is how many kinds of things are told apart of a domain on a day; those beyond are counted together.
 	maxRows = 5000
+	// maxDay bounds the bytes of a day, of all domains. Then nothing new is told apart, and no domain is new.
+	maxDay = 256 << 20
+	// rowBytes is what a row takes at most beside its texts.
+	rowBytes = 1 << 10
 	// linger is how long counts wait in memory.
 	linger = time.Minute
 	// batch is how many rows are written or deleted at once.
@@ -45,7 +54,9 @@ type Reporter struct {
 
 	mu      sync.Mutex
 	waiting map[counter]int64
+	bytes   int64 // of its texts
 	dropped int64
+	kept    map[Day]int64 // bytes in the table
 }
 
 // counter is what is counted together.
@@ -54,9 +65,11 @@ type counter struct {
 	domain, policy, detail string
 }
 
+func (c *counter) size() int64 { return int64(len(c.domain) + len(c.policy) + len(c.detail)) }
+
 // New returns a Reporter.
 func New(o Options) *Reporter {
-	return &Reporter{Options: o, waiting: map[counter]int64{}}
+	return &Reporter{Options: o, waiting: map[counter]int64{}, kept: map[Day]int64{}}
 }
 
 // Today is the day of the clock.
@@ -65,14 +78,24 @@ func (r *Reporter) Today() Day { return DayOf(r.Clock.Now()) }
 // Count counts something of today: what has the same policy and detail is counted together. It does not wait; what it counts is durable
 // about a minute later.
 func (r *Reporter) Count(domain, policy, detail string) {
-	c := counter{r.Today(), domain, policy, detail}
+	if len(policy)+len(detail) > maxTexts {
+		policy, detail = "", ""
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, known := r.waiting[c]; !known && len(r.waiting) >= maxWaiting {
-		r.dropped++
-		return
+	r.wait(counter{r.Today(), domain, policy, detail}, 1)
+}
+
+// wait adds n to what is counted in memory, under mu.
+func (r *Reporter) wait(c counter, n int64) {
+	if _, known := r.waiting[c]; !known {
+		if len(r.waiting) >= maxWaiting || r.bytes+c.size() > maxWaitingBytes {
+			r.dropped += n
+			return
+		}
+		r.bytes += c.size()
 	}
-	r.waiting[c]++
+	r.waiting[c] += n
 }
 
 // Run makes what was counted durable until ctx ends, and what is left then. It returns nil then.
@@ -90,12 +113,12 @@ func (r *Reporter) Run(ctx context.Context) error {
 func (r *Reporter) Flush(ctx context.Context) error {
 	r.mu.Lock()
 	counted, dropped := r.waiting, r.dropped
-	r.waiting, r.dropped = map[counter]int64{}, 0
+	r.waiting, r.bytes, r.dropped = map[counter]int64{}, 0, 0
 	r.mu.Unlock()
 	if dropped > 0 {
 		r.Log.WarnContext(ctx, "what is to be reported was not counted: it is of too many kinds", "kind", r.Kind, "count", dropped)
 	}
-	var err error
+	err := r.measure(ctx, counted)
 	for len(counted) > 0 && err == nil {
 		part := make(map[counter]int64, min(batch, len(counted)))
 		for c, n := range counted {
@@ -116,13 +139,35 @@ func (r *Reporter) Flush(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for c, n := range counted {
-		if _, known := r.waiting[c]; !known && len(r.waiting) >= maxWaiting {
-			r.dropped += n
-			continue
-		}
-		r.waiting[c] += n
+		r.wait(c, n)
 	}
 	return fmt.Errorf("write what is to be reported: %w", err)
+}
+
+const measureDay = `SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(domain) + LENGTH(policy) + LENGTH(detail)), 0) AS BIGINT) FROM day_count WHERE kind = $1 AND day = $2`
+
+// measure finds out, once for each day, how much of it is in the table.
+func (r *Reporter) measure(ctx context.Context, counted map[counter]int64) error {
+	for c := range counted {
+		r.mu.Lock()
+		_, known := r.kept[c.day]
+		r.mu.Unlock()
+		if known {
+			continue
+		}
+		var rows, texts int64
+		err := r.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+			return tx.QueryRow(ctx, measureDay, r.Kind, int64(c.day)).Scan(&rows, &texts)
+		})
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		maps.DeleteFunc(r.kept, func(d Day, _ int64) bool { return d < c.day-1 })
+		r.kept[c.day] = rows*rowBytes + texts
+		r.mu.Unlock()
+	}
+	return nil
 }
 
 const (
@@ -132,14 +177,26 @@ const (
 	countRows   = `SELECT COUNT(*) FROM day_count WHERE kind = $1 AND day = $2 AND domain = $3`
 )
 
-// addTx adds counts to the tables. Once a domain has maxRows of a day, others are counted as one.
+// addTx adds counts to the tables. Once a domain has maxRows of a day, or the day is full, others are counted as one.
 func (r *Reporter) addTx(ctx context.Context, tx *db.Tx, part map[counter]int64) error {
 	type domainDay struct {
 		day    Day
 		domain string
 	}
 	rows := map[domainDay]int{}
+	r.mu.Lock()
+	kept := maps.Clone(r.kept)
+	r.mu.Unlock()
+	added := map[Day]int64{}
+	var dropped int64
 	for c, n := range part {
+		raised, err := tx.Exec(ctx, raiseAmount, r.Kind, int64(c.day), c.domain, hashOf(c), n)
+		if err != nil {
+			return err
+		}
+		if raised > 0 {
+			continue
+		}
 		of := domainDay{c.day, c.domain}
 		count, known := rows[of]
 		if !known {
@@ -148,21 +205,31 @@ func (r *Reporter) addTx(ctx context.Context, tx *db.Tx, part map[counter]int64)
 			}
 			rows[of] = count
 		}
-		if count >= maxRows {
-			raised, err := tx.Exec(ctx, raiseAmount, r.Kind, int64(c.day), c.domain, hashOf(c), n)
-			if err != nil {
-				return err
-			}
-			if raised > 0 {
-				continue
-			}
+		full := kept[c.day]+added[c.day] >= maxDay
+		if full && count == 0 {
+			dropped += n
+			continue
+		}
+		if full || count >= maxRows {
 			c.policy, c.detail = "", ""
 		}
 		if _, err := tx.Exec(ctx, addAmount, r.Kind, int64(c.day), c.domain, hashOf(c), c.policy, c.detail, n); err != nil {
 			return err
 		}
-		rows[of]++ // or it was there, and a few more are counted as one
+		if full || count >= maxRows {
+			continue // one row a domain
+		}
+		added[c.day] += rowBytes + c.size()
+		rows[of]++
 	}
+	tx.OnCommit(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for day, n := range added {
+			r.kept[day] += n
+		}
+		r.dropped += dropped
+	})
 	return nil
 }
 

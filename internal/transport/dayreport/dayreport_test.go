@@ -226,6 +226,56 @@ func TestMemoryIsBounded(t *testing.T) {
 	if len(f.waiting) != maxWaiting || f.dropped != 5 {
 		t.Errorf("%d wait, %d were dropped", len(f.waiting), f.dropped)
 	}
+	// So are the texts: each, and all.
+	f = newFixture(t, nil)
+	f.Count("a.wants", strings.Repeat("p", maxTexts), "d")
+	f.Count("a.wants", "p", strings.Repeat("d", maxTexts))
+	if n := f.waiting[counter{f.Today(), "a.wants", "", ""}]; n != 2 || len(f.waiting) != 1 {
+		t.Errorf("%d of %d are counted without their texts", n, len(f.waiting))
+	}
+	for i := range maxWaiting / 2 {
+		f.Count("a.wants", fmt.Sprintf("%0*d", maxTexts, i), "")
+	}
+	if f.bytes > maxWaitingBytes || len(f.waiting) < maxWaitingBytes/maxTexts-5 || f.dropped == 0 {
+		t.Errorf("%d with %d bytes wait, %d were dropped", len(f.waiting), f.bytes, f.dropped)
+	}
+}
+
+// TestADayIsBounded: once much was counted on a day, of however many domains, no domain is new, and nothing new is told apart.
+func TestADayIsBounded(t *testing.T) {
+	onBoth(t, func(f *fixture) {
+		count := func(domain, detail string) {
+			f.Count(domain, "p", detail)
+			f.must(f.Flush(t.Context()))
+		}
+		count("a.wants", "1")
+		count("b.wants", "1")
+		before := f.kept[f.Today()]
+		if before != 2*(rowBytes+int64(len("a.wants"+"p"+"1"))) {
+			t.Errorf("two rows have %d bytes", before)
+		}
+		count("a.wants", "1") // there already
+		// As after a restart.
+		f.kept = map[Day]int64{}
+		count("a.wants", "1")
+		if f.kept[f.Today()] != before {
+			t.Errorf("they have %d bytes", f.kept[f.Today()])
+		}
+		f.kept[f.Today()] = maxDay
+		for _, detail := range []string{"1", "2", "3"} {
+			count("a.wants", detail)
+			count("c.wants", detail)
+		}
+		f.wantRows(3, 0, 0)
+		made, err := f.build(t.Context(), f.Today(), "a.wants")
+		f.must(err)
+		if string(made.Body) != "p/1=4 /=2 " {
+			t.Errorf("counted are %s", made.Body)
+		}
+		f.clock.Advance(aDay)
+		count("c.wants", "1")
+		f.wantRows(4, 0, 0)
+	})
 }
 
 func TestCountsSurviveAFailure(t *testing.T) {

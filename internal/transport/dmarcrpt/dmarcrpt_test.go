@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -189,6 +190,7 @@ func TestWhatIsNotCounted(t *testing.T) {
 	for name, change := range map[string]func(v *mailauth.Verdict){
 		"no record":          func(v *mailauth.Verdict) { v.DMARC.Record, v.DMARC.Result = nil, dkim.None },
 		"nobody to tell":     func(v *mailauth.Verdict) { v.DMARC.Record.Aggregate = nil },
+		"nobody to mail to":  func(v *mailauth.Verdict) { v.DMARC.Record.Aggregate = []string{"https://far.example/", "mailto:x"} },
 		"from this machine":  func(v *mailauth.Verdict) { v.Local = true },
 		"no client":          func(v *mailauth.Verdict) { v.Client.Address = netip.Addr{} },
 		"DNS did not answer": func(v *mailauth.Verdict) { v.DMARC.Result = dkim.TempError },
@@ -241,6 +243,27 @@ func TestTooManyKinds(t *testing.T) {
 	f.judged(v, quarantined)
 	if r := f.report("far.example"); len(r.Records[0].DKIMResults) != maxSignatures || len(r.Records[0].DKIMResults[1].Domain) > 256 {
 		t.Errorf("the report is %+v", r)
+	}
+}
+
+// TestLongURIs: what a domain's owner writes into its record is bounded before it is kept.
+func TestLongURIs(t *testing.T) {
+	f := newFixture(t, dbtest.SQLite(t, slices.Concat(job.Migrations(), dayreport.Migrations())))
+	rua := []string{"mailto:a@far.example?subject=" + strings.Repeat("x", 60_000), "mailto:b@far.example!" + strings.Repeat("0", 60_000) + "9m"}
+	for i := range 20 {
+		rua = append(rua, fmt.Sprintf("mailto:c%d@far.example?subject=%s", i, strings.Repeat("x", 500)))
+	}
+	f.judged(verdict(rua...), quarantined)
+	f.must(f.Flush(t.Context()))
+	f.must(f.Counted(t.Context(), f.Today(), "far.example", func(policy, _ string, _ int64) error {
+		if len(policy) > 2*maxURIs || !strings.Contains(policy, "c2@") {
+			t.Errorf("%d bytes are kept: %.200s", len(policy), policy)
+		}
+		return nil
+	}))
+	f.report("far.example")
+	if got := f.to(); !slices.Equal(got, []string{"c0@far.example", "c1@far.example"}) {
+		t.Errorf("reports go to %q", got)
 	}
 }
 

@@ -25,6 +25,8 @@ const (
 	// maxAsked is how many addresses of a record are looked at, maxDestinations how many of them get the report.
 	maxAsked        = 10
 	maxDestinations = 2
+	// maxURIs is how many bytes those that are looked at have together: whoever owns a domain chooses them, and they are kept with each count.
+	maxURIs = 2 << 10
 )
 
 // build makes the report of a domain; nil where nobody wants it.
@@ -164,6 +166,9 @@ func contains(list []string, a message.Address) bool {
 // 6.2). The zero address is of what is no such URI.
 func destination(uri string) (a message.Address, limit int64) {
 	uri = strings.TrimSpace(uri)
+	if !dayreport.IsURI(uri) {
+		return message.Address{}, 0
+	}
 	if at := strings.LastIndexByte(uri, '!'); at >= 0 {
 		n, ok := size(uri[at+1:])
 		if !ok {
@@ -239,6 +244,20 @@ func (r *Reporter) external(ctx context.Context, domain, uri string, a message.A
 		return nil, nil
 	}
 	return []string{uri}, nil
+}
+
+// wanted returns those of a record's URIs that a report can go to, as many as are looked at.
+func wanted(rua []string) (out []string) {
+	room := maxURIs
+	for _, uri := range rua {
+		a, _ := destination(uri)
+		if a.IsZero() || len(uri) > room || len(out) == maxAsked {
+			continue
+		}
+		room -= len(uri)
+		out = append(out, uri)
+	}
+	return out
 }
 
 // agreement reads a record by which a host takes reports for others, and its rua.

@@ -57,7 +57,7 @@ type published struct {
 const maxSignatures = 10
 
 // Judged counts a message that was checked, with what was done to it, once tx is committed. It is transport.Options.Judged. Where the domain
-// wants no reports, or its record was not found out, or the client is this machine, nothing is counted.
+// wants no reports by mail, or its record was not found out, or the client is this machine, nothing is counted.
 func (r *Reporter) Judged(_ context.Context, tx *db.Tx, v *mailauth.Verdict, done mailauth.Disposition) error {
 	d := &v.DMARC
 	if done.Applied == "" {
@@ -67,7 +67,11 @@ func (r *Reporter) Judged(_ context.Context, tx *db.Tx, v *mailauth.Verdict, don
 	if !decided || d.Record == nil || len(d.Record.Aggregate) == 0 || d.Domain == "" || v.Local || !v.Client.Address.IsValid() {
 		return nil
 	}
-	policy, detail := encode(policyOf(d)), encode(recordOf(v, done))
+	published := policyOf(d)
+	if len(published.Aggregate) == 0 {
+		return nil
+	}
+	policy, detail := encode(published), encode(recordOf(v, done))
 	tx.OnCommit(func() { r.Count(d.Domain, policy, detail) })
 	return nil
 }
@@ -79,7 +83,7 @@ func policyOf(d *mailauth.DMARC) published {
 			Domain: d.Domain, Policy: string(r.Policy), Subdomains: string(r.Subdomains), NonExistent: string(r.NonExistent),
 			DKIM: alignment(r.StrictDKIM), SPF: alignment(r.StrictSPF), FailureOptions: mailreport.Text(r.FailureOptions), Testing: "n",
 		},
-		Aggregate: r.Aggregate[:min(len(r.Aggregate), maxAsked)],
+		Aggregate: wanted(r.Aggregate),
 	}
 	if r.Testing {
 		p.Testing = "y"

@@ -106,6 +106,9 @@ func (c *check) beside() []Finding {
 	default:
 		more = append(more, Finding{Record: Record{MTASTS, "TXT", "_mta-sts." + c.d.Name, "", ""}})
 	}
+	if c.Way == Gateway && c.Include == "" {
+		more = append(more, Finding{Record: Record{SPF, "TXT", c.d.Name, "", ""}})
+	}
 	more = append(more, Finding{Record: Record{HostName, "A/AAAA", c.Host, "", ""}})
 	if c.Way == Direct {
 		for _, a := range c.addresses {

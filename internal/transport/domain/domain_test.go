@@ -247,6 +247,9 @@ func TestCheckOfOtherWays(t *testing.T) {
 	for way, note := range map[Way]string{Gateway: "by a gateway", Nowhere: "no mail leaves"} {
 		onBoth(t, func(c *Config) { c.Way, c.STS.Mode = way, route.STSNone }, func(f *fixture) {
 			f.publish()
+			if slices.ContainsFunc(f.describe().Records, func(r Record) bool { return r.Purpose == SPF }) == (way == Gateway) {
+				t.Errorf("way %d: the records are %v", way, f.describe().Records)
+			}
 			f.zone.Remove(shop+".", mdns.TypeTXT)
 			f.zone.Add(shop+`. 60 IN TXT "v=spf1 include:gateway.example -all"`, `gateway.example. 60 IN TXT "v=spf1 ip4:192.0.2.99 -all"`)
 			look := func(want Status, words string) {
@@ -266,6 +269,55 @@ func TestCheckOfOtherWays(t *testing.T) {
 			f.zone.Remove("_mta-sts."+shop+".", mdns.TypeTXT)
 			f.zone.Add("_mta-sts." + shop + `. 60 IN TXT "` + f.stsRecord() + `"`)
 			look(Right, "is withdrawn: remove")
+		})
+	}
+}
+
+// TestGatewaysSPF: the record has the addresses of the gateway where it is known who lists them. Otherwise there is none, and the check says why.
+func TestGatewaysSPF(t *testing.T) {
+	for _, c := range []struct {
+		way                     Way
+		include, record, server string
+		published               string
+		status                  Status
+		note                    string
+	}{
+		{Gateway, "", "", "", "", Missing, "setting spf_include"},
+		{Gateway, "Gateway.example", "v=spf1 include:gateway.example ~all", "v=spf1 include:gateway.example -all", "", Missing, ""},
+		{Gateway, "gateway.example", "v=spf1 include:gateway.example ~all", "v=spf1 include:gateway.example -all", "v=spf1 ip4:192.0.2.7 include:Gateway.example -all", Right, ""},
+		{Gateway, "gateway.example", "v=spf1 include:gateway.example ~all", "v=spf1 include:gateway.example -all", "v=spf1 ip4:192.0.2.99 -all", Right, "see that the record includes its addresses"},
+		{Direct, "gateway.example", "v=spf1 a:mail.host.example include:gateway.example ~all", "v=spf1 a include:gateway.example -all", "", Missing, ""},
+	} {
+		onBoth(t, func(o *Config) { o.Way, o.Include = c.way, c.include }, func(f *fixture) {
+			spf := func(d *Description) (value string) {
+				for _, r := range d.Records {
+					if r.Purpose == SPF {
+						value += r.Value
+					}
+				}
+				return value
+			}
+			server, err := f.Server(t.Context())
+			f.ok(err)
+			if got := spf(f.describe()); got != c.record || spf(server) != c.server {
+				t.Errorf("%+v: the records are %q, and the server's %q", c, got, spf(server))
+			}
+			f.zone.Add(`gateway.example. 60 IN TXT "v=spf1 ip4:192.0.2.99 -all"`)
+			if c.published != "" {
+				f.zone.Add(shop + `. 60 IN TXT "` + c.published + `"`)
+			}
+			n := 0
+			for _, found := range f.check() {
+				if found.Purpose != SPF {
+					continue
+				}
+				if n++; found.Status != c.status || !strings.Contains(found.Note, c.note) || c.note == "" && found.Note != "" {
+					t.Errorf("%+v: found is %+v", c, found)
+				}
+			}
+			if n != 1 {
+				t.Errorf("%+v: SPF is looked at %d times", c, n)
+			}
 		})
 	}
 }

@@ -47,8 +47,8 @@ func (s *Service) records(d *Description) []Record {
 	records := []Record{
 		{Ownership, d.Proof.Type, d.Proof.Hostname, d.Proof.Value, ""},
 		{MX, "MX", d.Name, "10 " + s.Host, ""},
-		{SPF, "TXT", d.Name, "v=spf1 a:" + s.Host + " ~all", ""}, // RFC 7208 section 5.3
 	}
+	records = append(records, s.spfRecord(d.Name, "a:"+s.Host, "~all")...) // RFC 7208 section 5.3
 	records = append(records, d.dkim()...)
 	records = append(
 		records,
@@ -79,6 +79,22 @@ func (s *Service) records(d *Description) []Record {
 		records = append(records, Record{Services, "SRV", at(service.label), value, ""})
 	}
 	return records
+}
+
+// spfRecord lists who sends: the server itself, as own says, and the addresses of whom Include names. Mail that leaves by a gateway comes from
+// its addresses alone: where they are not known there is no record.
+func (s *Service) spfRecord(name, own, rest string) []Record {
+	terms := []string{"v=spf1"}
+	if s.Way != Gateway {
+		terms = append(terms, own)
+	}
+	if s.Include != "" {
+		terms = append(terms, "include:"+s.Include)
+	}
+	if len(terms) == 1 {
+		return nil
+	}
+	return []Record{{SPF, "TXT", name, strings.Join(append(terms, rest), " "), ""}}
 }
 
 func (d *Description) dkim() (records []Record) {

@@ -32,7 +32,7 @@ const (
 	Nowhere            // none leaves
 )
 
-// Config is what a Service is made of. All are required.
+// Config is what a Service is made of. All but Include are required.
 type Config struct {
 	DB        *db.DB
 	Directory *directory.Service
@@ -44,6 +44,7 @@ type Config struct {
 	Ports     Ports
 	STS       STS
 	Way       Way
+	Include   string // the domain whose SPF record lists a gateway's addresses; empty where it is not known
 }
 
 // Service knows what domains publish. It is safe for concurrent use.
@@ -54,7 +55,7 @@ type Service struct {
 
 // New returns a Service.
 func New(c Config) *Service {
-	c.Host = directory.Fold(c.Host)
+	c.Host, c.Include = directory.Fold(c.Host), directory.Fold(c.Include)
 	return &Service{Config: c}
 }
 
@@ -131,6 +132,6 @@ func (s *Service) Server(ctx context.Context) (*Description, error) {
 	if state != nil {
 		d.DKIM, d.keys = state.Status, state.Keys
 	}
-	d.Records = append([]Record{{SPF, "TXT", s.Host, "v=spf1 a -all", ""}}, d.dkim()...) // RFC 7208 section 2.3
+	d.Records = append(s.spfRecord(s.Host, "a", "-all"), d.dkim()...) // RFC 7208 section 2.3
 	return d, nil
 }

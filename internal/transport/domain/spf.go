@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/pennypost/pennypost/internal/message"
@@ -15,6 +16,9 @@ import (
 func (c *check) spf(ctx context.Context, f *Finding) {
 	text, ok := c.versioned(ctx, f, "v=spf1", "SPF")
 	if !ok {
+		if f.Value == "" && f.Status == Missing {
+			f.Note = "mail leaves by a gateway whose addresses the server does not know: name the domain whose SPF record has them (setting spf_include)"
+		}
 		return
 	}
 	var wrong []string
@@ -33,6 +37,8 @@ func (c *check) spf(ctx context.Context, f *Finding) {
 		}
 	}
 	switch {
+	case c.Way == Gateway && c.Include != "" && slices.Contains(strings.Fields(strings.ToLower(text)), "include:"+c.Include):
+		f.is(Right, "")
 	case c.Way == Gateway:
 		f.is(Right, "mail leaves by a gateway: see that the record includes its addresses")
 	case c.Way == Nowhere:

@@ -28,6 +28,10 @@ const (
 	// maxDayReports and maxDayBytes are how many reports, and how many bytes of them, a domain gets in a day; the rest is dropped.
 	maxDayReports = 1000
 	maxDayBytes   = 16 << 20
+	// maxDayUnproven and maxDayUnprovenBytes are the share in it of reports whose sender is not proven, so that who forges them displaces none
+	// that is.
+	maxDayUnproven      = 100
+	maxDayUnprovenBytes = 1 << 20
 	// maxBody is how many packed bytes of a report are kept; its last records are left out.
 	maxBody = 512 << 10
 	// patience is how long a message waits for others to be read. Its sender tries again.

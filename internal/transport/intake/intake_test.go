@@ -71,10 +71,15 @@ func (b *box) address(s string) (found *intake.Address) {
 	return found
 }
 
-// receive takes a message in for acme.test.
+// receive takes a message of far.test in for acme.test.
 func (b *box) receive(documents ...string) {
 	b.T.Helper()
-	keep, err := b.Receive(b.T.Context(), mail(documents...), "far.test", []intake.Address{*b.address("dmarc-reports@acme.test")})
+	b.receiveFrom("far.test", documents...)
+}
+
+func (b *box) receiveFrom(sender string, documents ...string) {
+	b.T.Helper()
+	keep, err := b.Receive(b.T.Context(), mail(documents...), sender, []intake.Address{*b.address("dmarc-reports@acme.test")})
 	b.Must(err)
 	b.Write(keep)
 }
@@ -199,6 +204,35 @@ func TestADayIsBounded(t *testing.T) {
 		b.Clock.Advance(25 * time.Hour)
 		b.receive(dmarc("d1", "acme.test", day.Unix()))
 		b.want(intake.Stats{Kept: 2, Excess: 1})
+	})
+}
+
+// TestForgedReportsDisplaceNone: whoever forges reports leaves room for those whose sender is proven.
+func TestForgedReportsDisplaceNone(t *testing.T) {
+	onBoth(t, func(b *box) {
+		multiply := func(n int, size string) {
+			b.Write(func(ctx context.Context, tx *db.Tx) error {
+				_, err := tx.Exec(ctx, `INSERT INTO mail_report (id, organization, domain, kind, hash, reporter, report, contact, sender, begins, ends, received, total, failed, size, body)
+				WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+				SELECT received + i, organization, domain, kind, CAST(received + i AS TEXT), reporter, report, contact, sender, begins, ends, received, total, failed, `+size+`, body
+				FROM (SELECT * FROM mail_report ORDER BY received DESC LIMIT 1) AS newest, n`, int64(n))
+				return err
+			})
+		}
+		b.receiveFrom("", dmarc("d0", "acme.test", day.Unix()))
+		multiply(98, "size")
+		b.receiveFrom("", dmarc("d1", "acme.test", day.Unix()))
+		b.receiveFrom("", dmarc("d2", "acme.test", day.Unix()))
+		b.want(intake.Stats{Kept: 2, Excess: 1})
+		b.receive(dmarc("d2", "acme.test", day.Unix()))
+		b.want(intake.Stats{Kept: 3, Excess: 1})
+		b.Clock.Advance(25 * time.Hour)
+		b.receiveFrom("", dmarc("d3", "acme.test", day.Unix()))
+		multiply(1, "1048576 - 2 * size")
+		b.receiveFrom("", dmarc("d4", "acme.test", day.Unix()), dmarc("d5", "acme.test", day.Unix()))
+		b.want(intake.Stats{Kept: 5, Excess: 2})
+		b.receive(dmarc("d5", "acme.test", day.Unix()))
+		b.want(intake.Stats{Kept: 6, Excess: 2})
 	})
 }
 

@@ -173,6 +173,7 @@ func unpack(body []byte) (*stored, error) {
 
 const (
 	keptToday  = `SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM mail_report WHERE organization = $1 AND domain = $2 AND received > $3`
+	unproven   = ` AND sender = ''`
 	keepReport = `INSERT INTO mail_report
 		(id, organization, domain, kind, hash, reporter, report, contact, sender, begins, ends, received, total, failed, size, body)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (organization, hash) DO NOTHING`
@@ -199,11 +200,11 @@ func (b *Box) keepTx(ctx context.Context, tx *db.Tx, r *received, a Address) err
 		b.Log.InfoContext(ctx, "a report is on a domain that is not the organization's", "organization", a.Organization, "domains", r.domains, "from", r.Sender)
 		return nil
 	}
-	var n, size int64
-	if err := tx.QueryRow(ctx, keptToday, a.Key, domain, r.Received.Add(-24*time.Hour).UnixMicro()).Scan(&n, &size); err != nil {
-		return fmt.Errorf("count the reports of a day: %w", err)
+	room, err := roomTx(ctx, tx, r, a, domain)
+	if err != nil {
+		return err
 	}
-	if n >= maxDayReports || size+int64(len(r.body)) > maxDayBytes {
+	if !room {
 		became(excess)
 		b.Log.WarnContext(ctx, "a domain gets more reports than are kept of a day", "domain", domain, "from", r.Sender)
 		return nil
@@ -219,6 +220,23 @@ func (b *Box) keepTx(ctx context.Context, tx *db.Tx, r *received, a Address) err
 	}
 	became(kept)
 	return nil
+}
+
+// roomTx reports whether a domain can get one more report that day.
+func roomTx(ctx context.Context, tx *db.Tx, r *received, a Address, domain string) (bool, error) {
+	within := func(which string, reports, bytes int64) (bool, error) {
+		var n, size int64
+		if err := tx.QueryRow(ctx, which, a.Key, domain, r.Received.Add(-24*time.Hour).UnixMicro()).Scan(&n, &size); err != nil {
+			return false, fmt.Errorf("count the reports of a day: %w", err)
+		}
+		return n < reports && size+int64(len(r.body)) <= bytes, nil
+	}
+	if r.Sender == "" {
+		if room, err := within(keptToday+unproven, maxDayUnproven, maxDayUnprovenBytes); err != nil || !room {
+			return room, err
+		}
+	}
+	return within(keptToday, maxDayReports, maxDayBytes)
 }
 
 // domainTx returns the organisation's domain that a report is on or below; empty where there is none. One on TLS may be on a host (DANE): it

@@ -31,6 +31,6 @@ CREATE TABLE mail_report (
 CREATE UNIQUE INDEX mail_report_once ON mail_report (organization, hash);
 CREATE INDEX mail_report_list ON mail_report (organization, id);
 CREATE INDEX mail_report_domain ON mail_report (organization, domain, id);
-CREATE INDEX mail_report_day ON mail_report (organization, domain, received, size);
+CREATE INDEX mail_report_day ON mail_report (organization, domain, received, sender, size);
 CREATE INDEX mail_report_age ON mail_report (received);
 `
