@@ -25,8 +25,8 @@
 //
 // # Training
 //
-// package mailbox tells of what users do in the transaction that does it. A row waits for a job, which reads the message and counts it
-// once, whatever is done how often: what it was counted as before is taken back. Copies of a message are one message.
+// package mailbox tells of what users do in the transaction that does it. A row waits for a job, which reads the message, wherever it is by
+// then, and counts it once, whatever is done how often: what it was counted as before is taken back. Copies of a message are one message.
 //
 // Few users ever move a message out of Junk E-mail, and Bayes without ham knows nothing. So a user who calls messages spam is taken to
 // have said the opposite of those that were read and left outside of Junk E-mail and Deleted Items for a day: as many as there are of

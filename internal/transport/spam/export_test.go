@@ -12,7 +12,7 @@ func (s *Service) Train(ctx context.Context, box mailbox.ID) error {
 	return s.train(ctx, job.Job{Kind: trainKind, Key: box.String()})
 }
 
-// Tokens, SenderOf, SenderIn and Forget are the service's own.
+// Tokens are those of a message.
 func (s *Service) Tokens(b []byte) []int64 { return s.tokens(b) }
 
 var (

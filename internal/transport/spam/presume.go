@@ -51,7 +51,11 @@ func (s *Service) presume(ctx context.Context, box mailbox.ID) error {
 	}
 	looked := 0
 	for _, f := range list.Folders {
-		if f.Use != mailbox.Inbox && f.Use != mailbox.NoUse || f.Kind != mailbox.Mail || f.Messages == 0 {
+		switch f.Use {
+		case mailbox.Drafts, mailbox.Sent, mailbox.Trash, mailbox.JunkMail:
+			continue
+		}
+		if f.Kind != mailbox.Mail || f.Messages == 0 {
 			continue
 		}
 		if looked++; looked > presumeFrom || want == 0 {
