@@ -128,7 +128,7 @@ var standings = map[string]standing{
 	"DescribeEmailMonitoringConfiguration": {},
 	"DeleteEmailMonitoringConfiguration":   {effect: "no events any more", tests: []string{"internal/transport/events_test.go#TestEvents"}},
 
-	"PutInboundDmarcSettings":      {tests: []string{theSDKs}, waits: "stored for the check of arriving mail, which the transport does not make yet"},
+	"PutInboundDmarcSettings":      {effect: "mail that fails the policy of its author's domain is refused, or is in Junk E-mail; or is delivered", tests: []string{"test/e2e/inbound_test.go#TestInboundAuthentication", "internal/transport/arrival_test.go#TestDMARCRefuses"}},
 	"DescribeInboundDmarcSettings": {},
 
 	"CreateImpersonationRole":               {effect: "its tokens act for whom its rules allow", tests: []string{roleTest + "TestWhatATokenMay"}, waits: ews},

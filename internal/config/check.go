@@ -75,6 +75,11 @@ func (c *Config) check() []error {
 			wrong("dns_resolver", "%v", err)
 		}
 	}
+	for _, domain := range c.ARCTrusted {
+		if !isHostname(domain) || !strings.Contains(domain, ".") {
+			wrong("arc_trusted", "%q is not a domain", domain)
+		}
+	}
 	for _, arn := range slices.Sorted(maps.Keys(c.Functions)) {
 		if err := c.Functions[arn].check(arn); err != nil {
 			faults = append(faults, fmt.Errorf("function.%q: %w", arn, err))

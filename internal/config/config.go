@@ -86,6 +86,10 @@ type Config struct {
 	// DKIMRotationDays is how long a DKIM key signs before the next one does, if that is in DNS. A change holds for the keys that are there.
 	DKIMRotationDays int `key:"dkim_rotation_days" default:"180" help:"days after which the next DKIM key signs, 30 at least (0: never)"`
 
+	// ARCTrusted are domains, separated by commas, that seal mail they pass on (RFC 8617) and whose word is taken that it passed DMARC
+	// before: mailing lists and forwarders. A failure is then not enforced.
+	ARCTrusted []string `key:"arc_trusted" default:"" help:"domains whose ARC seals are believed, separated by commas"`
+
 	// PasswordMemoryKiB and PasswordPasses are the cost of a password hash (argon2id, RFC 9106). The defaults are also the
 	// least allowed; a stored hash of another cost is renewed when its user signs in.
 	PasswordMemoryKiB int `key:"password_memory_kib" default:"19456" help:"memory of a password hash in KiB, 19456 at least"`

@@ -172,6 +172,7 @@ func TestRefused(t *testing.T) {
 		{"test_domain_suffix", "local", []string{"two labels"}},
 		{"dns_resolver", "192.0.2.53", []string{"--dns-resolver", "host:port"}},
 		{"dns_resolver", "192.0.2.53:53 trust", []string{"--dns-resolver", "192.0.2.53:53 trust"}},
+		{"arc_trusted", "lists.example, local", []string{"--arc-trusted", `"local" is not a domain`}},
 		{"trusted_proxies", "192.0.2.0/33", []string{"--trusted-proxies", "192.0.2.0/33"}},
 		{"data", "", []string{"--data"}},
 	} {

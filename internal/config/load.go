@@ -231,6 +231,12 @@ func set(field reflect.Value, text string) error {
 			}
 			*p = append(*p, prefix)
 		}
+	case *[]string:
+		for part := range strings.SplitSeq(text, ",") {
+			if part = strings.ToLower(strings.TrimSpace(part)); part != "" {
+				*p = append(*p, part)
+			}
+		}
 	default:
 		panic(fmt.Sprintf("config: no parser for a field of type %s", field.Type()))
 	}

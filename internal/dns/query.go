@@ -69,19 +69,27 @@ func (r *Resolver) LookupPTR(ctx context.Context, addr netip.Addr) (Answer[strin
 	return lookup(ctx, r, name, mdns.TypePTR, func(rr *mdns.PTR) (string, bool) { return fold(rr.Ptr), true })
 }
 
+// LookupIPv4 returns the IPv4 addresses of name.
+func (r *Resolver) LookupIPv4(ctx context.Context, name string) (Answer[netip.Addr], error) {
+	return lookup(ctx, r, name, mdns.TypeA, func(rr *mdns.A) (netip.Addr, bool) {
+		a, ok := netip.AddrFromSlice(rr.A)
+		return a.Unmap(), ok
+	})
+}
+
+// LookupIPv6 returns the IPv6 addresses of name.
+func (r *Resolver) LookupIPv6(ctx context.Context, name string) (Answer[netip.Addr], error) {
+	return lookup(ctx, r, name, mdns.TypeAAAA, func(rr *mdns.AAAA) (netip.Addr, bool) { return netip.AddrFromSlice(rr.AAAA) })
+}
+
 // LookupAddresses returns the IPv6 and IPv4 addresses of name, IPv6 first. Where the look-up of one kind fails those of the other
 // are returned.
 func (r *Resolver) LookupAddresses(ctx context.Context, name string) (Answer[netip.Addr], error) {
 	var four, six Answer[netip.Addr]
 	var fourErr, sixErr error
 	var both sync.WaitGroup
-	both.Go(func() {
-		four, fourErr = lookup(ctx, r, name, mdns.TypeA, func(rr *mdns.A) (netip.Addr, bool) {
-			a, ok := netip.AddrFromSlice(rr.A)
-			return a.Unmap(), ok
-		})
-	})
-	six, sixErr = lookup(ctx, r, name, mdns.TypeAAAA, func(rr *mdns.AAAA) (netip.Addr, bool) { return netip.AddrFromSlice(rr.AAAA) })
+	both.Go(func() { four, fourErr = r.LookupIPv4(ctx, name) })
+	six, sixErr = r.LookupIPv6(ctx, name)
 	both.Wait()
 	switch {
 	case sixErr != nil && fourErr != nil:

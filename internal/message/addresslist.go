@@ -231,3 +231,22 @@ func addrSpec(words []listWord) (local, domain string) {
 	}
 	return l.String(), d.String()
 }
+
+// Closing returns where the quoted string or the comment that begins at i ends, -1 where it does not (RFC 5322 sections
+// 3.2.2 and 3.2.4: comments can hold comments).
+func Closing(s string, i int) int {
+	quoted, depth := s[i] == '"', 1
+	for i++; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\':
+			i++
+		case quoted && c == '"', !quoted && c == ')':
+			if depth--; depth == 0 {
+				return i
+			}
+		case !quoted && c == '(':
+			depth++
+		}
+	}
+	return -1
+}

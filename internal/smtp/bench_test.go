@@ -15,17 +15,24 @@ import (
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/policy"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
 
 // BenchmarkDeliver measures whole deliveries, from MAIL to the last 250, over the real core on SQLite with its syncs; told ones have
-// their events sent to a log group.
+// their events sent to a log group, checked ones their authenticity looked at.
 func BenchmarkDeliver(b *testing.B) {
 	for _, clients := range []int{1, 16} {
 		for _, size := range []int{4 << 10, 64 << 10} {
 			b.Run(fmt.Sprintf("c%d-%dk", clients, size>>10), func(b *testing.B) { benchmarkDeliver(b, transporttest.OnSQLite(b), clients, size) })
 		}
+		b.Run(fmt.Sprintf("c%d-4k-checked", clients), func(b *testing.B) {
+			w := transporttest.OnSQLite(b)
+			w.Transport.Auth = mailauth.New(mailauth.Options{Resolver: dns.New("127.0.0.1:1"), Clock: clock.System{}}) // nobody is asked of mail from here
+			benchmarkDeliver(b, w, clients, 4<<10)
+		})
 		b.Run(fmt.Sprintf("c%d-4k-told", clients), func(b *testing.B) {
 			w := transporttest.OnSQLite(b)
 			told := audit.New(w.DB, clock.System{}, audit.Config{

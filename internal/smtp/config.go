@@ -96,6 +96,8 @@ type Sender struct {
 	Submitted bool
 	// From is the reverse-path; zero for "<>".
 	From message.Address
+	// Hello is what the client said in EHLO or HELO.
+	Hello string
 	// Size is what SIZE announced, 0 where it did not.
 	Size int64
 	// EnvelopeID and Return are ENVID, as it was given, and RET (RFC 3461).

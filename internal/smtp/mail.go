@@ -65,7 +65,7 @@ func (c *session) mailFrom(args string) {
 		return
 	}
 	sender := Sender{
-		Submitted: c.submission(), From: cmd.path, Size: params.size, Principal: principal.TheSystem("SMTP"),
+		Submitted: c.submission(), From: cmd.path, Hello: c.hello, Size: params.size, Principal: principal.TheSystem("SMTP"),
 		EnvelopeID: params.envelopeID, Return: params.ret, RequireTLS: params.requireTLS, SMTPUTF8: params.smtpUTF8,
 	}
 	if c.signIn != nil {

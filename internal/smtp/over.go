@@ -12,7 +12,7 @@ import (
 func Over(t *transport.Transport) func(context.Context, Sender) (Transaction, error) {
 	return func(ctx context.Context, s Sender) (Transaction, error) {
 		return t.Begin(ctx, transport.Sender{
-			Principal: s.Principal, Submitted: s.Submitted, From: s.From, Size: s.Size,
+			Principal: s.Principal, Submitted: s.Submitted, From: s.From, Hello: s.Hello, Size: s.Size,
 			EnvelopeID: s.EnvelopeID, Return: s.Return, RequireTLS: s.RequireTLS, SMTPUTF8: s.SMTPUTF8,
 		})
 	}

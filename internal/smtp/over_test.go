@@ -7,9 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
 
@@ -68,6 +71,54 @@ func TestInboundOverTheCore(t *testing.T) {
 		if len(got) != 1 || !strings.HasPrefix(got[0].Text, "Return-Path: <sender@other.test>\r\nDelivered-To: Ann+tag@ACME.awsapps.com\r\nReceived: from client.test") ||
 			!strings.HasSuffix(got[0].Text, "+0000\r\nSubject: hello\r\n\r\nbody\r\n") {
 			t.Errorf("ann has %+v", got)
+		}
+	})
+}
+
+// forged finds that every message is not from strict.example, which asks that it is refused.
+type forged struct{ client mailauth.Client }
+
+func (f *forged) Check(_ context.Context, c mailauth.Client, _ []byte) *mailauth.Verdict {
+	f.client = c
+	return &mailauth.Verdict{Client: c, DMARC: mailauth.DMARC{
+		Result: dkim.Fail, From: "strict.example", Domain: "strict.example", Policy: mailauth.PolicyReject, Record: &mailauth.Record{Policy: mailauth.PolicyReject},
+	}}
+}
+
+// TestAForgedMessageIsRefused with 550 where all recipients' organisations enforce DMARC, and taken where one does not, for its users.
+func TestAForgedMessageIsRefused(t *testing.T) {
+	checker := &forged{}
+	transporttest.OnBoth(t, func(o *transport.Options) { o.Auth = checker }, func(w *transporttest.World) {
+		ann, lax := w.User("ann"), w.Organization("lax")
+		lea := w.UserOf(lax, "lea")
+		w.Write(func(ctx context.Context, tx *db.Tx) error { return w.Policy.EnforceDMARCTx(ctx, tx, lax, false) })
+		const message = "C: DATA\nS: 354\nC: From: x@strict.example\nC:\nC: .\n"
+		real(w, nil).play(`
+			S: 220
+			C: EHLO client.test
+			S* 250
+			C: MAIL FROM:<x@evil.example>
+			S: 250
+			C: RCPT TO:<ann@acme.awsapps.com>
+			S: 250
+			` + message + `
+			S: 550 5.7.1 DMARC: strict.example
+			C: MAIL FROM:<x@evil.example>
+			S: 250
+			C: RCPT TO:<ann@acme.awsapps.com>
+			S: 250
+			C: RCPT TO:<lea@lax.awsapps.com>
+			S: 250
+			` + message + `
+			S: 250
+			C: QUIT
+			S: 221
+			END`)
+		if a, l := len(w.Inbox(ann)), len(w.InboxOf(lax, lea)); a != 0 || l != 1 {
+			t.Errorf("ann has %d messages, lea %d", a, l)
+		}
+		if c := checker.client; c.Hello != "client.test" || !c.Address.IsLoopback() || c.From.Domain != "evil.example" {
+			t.Errorf("the client was %+v", c)
 		}
 	})
 }

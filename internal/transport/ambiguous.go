@@ -1,6 +1,10 @@
 package transport
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/pennypost/pennypost/internal/message"
+)
 
 // ambiguous reports whether a reader of mail could take a list of addresses to name others than message.ParseAddressList
 // finds in it. That makes the best of everything, as a reader must; where a message says who it is from, another reader's
@@ -14,7 +18,7 @@ func ambiguous(list string) bool {
 		c := list[i]
 		switch {
 		case c == '"' || c == '(':
-			end := closing(list, i)
+			end := message.Closing(list, i)
 			if end < 0 || c == '"' && brackets == 2 {
 				return true
 			}
@@ -49,23 +53,4 @@ func namesOne(name, address string) bool {
 		return strings.Count(name, "@") <= 1
 	}
 	return strings.Count(address, "@") <= 1 && (!strings.Contains(name, "@") || strings.EqualFold(strings.TrimSpace(name), address))
-}
-
-// closing returns where the quoted string or the comment that begins at i ends, -1 where it does not (RFC 5322 sections
-// 3.2.2 and 3.2.4: comments can hold comments).
-func closing(s string, i int) int {
-	quoted, depth := s[i] == '"', 1
-	for i++; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\\':
-			i++
-		case quoted && c == '"', !quoted && c == ')':
-			if depth--; depth == 0 {
-				return i
-			}
-		case !quoted && c == '(':
-			depth++
-		}
-	}
-	return -1
 }

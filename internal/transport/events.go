@@ -17,7 +17,7 @@ import (
 )
 
 // mailRecord is what a log group is told of one event of a message; the trace is the same for all events of the message. The
-// names are WorkMail's. Verdicts on spam, SPF, DKIM and DMARC are left out until something here makes them.
+// names are WorkMail's. The verdict on spam is left out until something here makes it.
 type mailRecord struct {
 	Event   mailEvent `json:"event"`
 	TraceID string    `json:"traceId"`
@@ -28,13 +28,19 @@ type mailEvent struct {
 	Recipients []string `json:"recipients,omitempty"`
 	Recipient  string   `json:"recipient,omitempty"`
 	// Sender is set only for mail that is sent on behalf of From.
-	Sender    string   `json:"sender,omitempty"`
-	From      string   `json:"from,omitempty"`
-	Subject   *string  `json:"subject,omitempty"`
-	MessageID string   `json:"messageId,omitempty"`
-	Timestamp string   `json:"messageTimestamp,omitempty"`
-	Folder    string   `json:"folder,omitempty"`
-	Bounced   *bounced `json:"bouncedRecipient,omitempty"`
+	Sender    string  `json:"sender,omitempty"`
+	From      string  `json:"from,omitempty"`
+	Subject   *string `json:"subject,omitempty"`
+	MessageID string  `json:"messageId,omitempty"`
+	// The verdicts are PASS, FAIL, GRAY or PROCESSING_FAILED; DMARCPolicy and Policy are NONE, QUARANTINE or REJECT.
+	DKIM        string   `json:"dkimVerdict,omitempty"`
+	DMARC       string   `json:"dmarcVerdict,omitempty"`
+	DMARCPolicy string   `json:"dmarcPolicy,omitempty"` // of one that failed
+	SPF         string   `json:"spfVerdict,omitempty"`
+	Timestamp   string   `json:"messageTimestamp,omitempty"`
+	Folder      string   `json:"folder,omitempty"`
+	Policy      string   `json:"policy,omitempty"`
+	Bounced     *bounced `json:"bouncedRecipient,omitempty"`
 }
 
 type bounced struct {
@@ -74,16 +80,23 @@ func (x *Transaction) watchTx(ctx context.Context, tx *db.Tx, key int64, org dir
 
 // events returns what tells that the message is stored, in the transaction that stores it; nil where nobody is told.
 func (x *Transaction) events(header []byte) func(context.Context, *db.Tx) error {
+	return x.tell(header, x.eventsOf)
+}
+
+// tell returns what tells each organisation that wants to know of its mail the events that of gives; nil where nobody is told.
+func (x *Transaction) tell(header []byte, of func(org int64, about mailEvent) []any) func(context.Context, *db.Tx) error {
 	told := map[int64][]any{}
 	var about mailEvent
 	for _, org := range slices.Sorted(maps.Keys(x.watched)) {
 		if x.watched[org].group == "" {
 			continue
 		}
-		if len(told) == 0 {
+		if about.Subject == nil {
 			about = describe(header)
 		}
-		told[org] = x.eventsOf(org, about)
+		if events := of(org, about); len(events) > 0 {
+			told[org] = events
+		}
 	}
 	if len(told) == 0 {
 		return nil
@@ -115,11 +128,14 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 		received := about
 		received.Name, received.Recipients = "ORGANIZATION_EMAIL_RECEIVED", here
 		received.Timestamp = x.transport.Clock.Now().Format("2006-01-02T15:04:05.000Z07:00")
+		received.describeVerdict(x.judgement)
 		add(received)
 	}
+	events = append(events, x.policyApplied(org, about)...)
 	for _, t := range x.targets {
 		if t.organization == org {
-			add(mailEvent{Name: "MAILBOX_EMAIL_DELIVERED", Recipient: t.address, Folder: inboxName})
+			_, folder := x.folder(org)
+			add(mailEvent{Name: "MAILBOX_EMAIL_DELIVERED", Recipient: t.address, Folder: folder})
 		}
 	}
 	return events

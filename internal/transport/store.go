@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -16,10 +17,13 @@ import (
 // that is on disk. m begins with the
 // trace that the face put there, traceLength bytes. On an error nothing is stored: Invalid Message, Denied Address (a
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
-// recipients of a day, see Daily), TooLarge Message, OverQuota Mailbox, Temporary.
+// recipients of a day, see Daily), Denied Message (see authenticate), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
 	if len(x.targets)+len(x.remote) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
+	}
+	if err := x.authenticate(ctx, m, traceLength); err != nil {
+		return err
 	}
 	// A message in a file takes memory from here on; so many at a time, in the order of arrival.
 	weight := min(m.Size(), x.transport.Limits.Memory)
@@ -39,6 +43,8 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 			x.transport.tellDenied(x.sender.Principal, err)
 			return err
 		}
+	} else {
+		b = x.transport.withoutForged(b, traceLength)
 	}
 	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
 	if err != nil {
@@ -61,18 +67,18 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 // also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, telling
 // of it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	var all []func(context.Context, *db.Tx) error
-	for _, do := range []func(context.Context, *db.Tx) error{enqueue, x.successes(header), x.events(header), x.submission(), x.count()} {
-		if do != nil {
-			all = append(all, do)
-		}
-	}
-	if len(all) == 0 {
+	return inOne(enqueue, x.successes(header), x.events(header), x.submission(), x.count(), x.judged())
+}
+
+// inOne returns what does all that is not nil, one after the other; nil where that is nothing.
+func inOne(do ...func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
+	do = slices.DeleteFunc(do, func(fn func(context.Context, *db.Tx) error) bool { return fn == nil })
+	if len(do) == 0 {
 		return nil
 	}
 	return func(ctx context.Context, tx *db.Tx) error {
-		for _, do := range all {
-			if err := do(ctx, tx); err != nil {
+		for _, fn := range do {
+			if err := fn(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -93,13 +99,14 @@ func (x *Transaction) count() func(context.Context, *db.Tx) error {
 	return func(ctx context.Context, tx *db.Tx) error { return t.countTx(ctx, tx, shares, now) }
 }
 
-// mailboxTargets gives each mailbox its own lines in front of the message: where answers about its delivery go, and the
-// address that led here (RFC 5321 section 4.4).
+// mailboxTargets gives each mailbox its own lines in front of the message: where answers about its delivery go, the address that led
+// here (RFC 5321 section 4.4), and what was found out about it. The results stand there and not in the body, which thus is not copied.
 func (x *Transaction) mailboxTargets() []mailbox.Target {
-	returnPath := "Return-Path: <" + x.sender.From.String() + ">\r\n"
+	returnPath, results := "Return-Path: <"+x.sender.From.String()+">\r\n", x.results()
 	targets := make([]mailbox.Target, len(x.targets))
 	for i, t := range x.targets {
-		targets[i] = mailbox.Target{Mailbox: t.mailbox, Prefix: []byte(returnPath + "Delivered-To: " + t.address + "\r\n")}
+		targets[i] = mailbox.Target{Mailbox: t.mailbox, Prefix: []byte(returnPath + "Delivered-To: " + t.address + "\r\n" + results)}
+		targets[i].Folder, _ = x.folder(t.organization)
 	}
 	return targets
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
 )
 
 // originators are the fields of a submitted message that say who it is from.
@@ -74,7 +75,7 @@ func (x *Transaction) submit(ctx context.Context, b []byte, traceLength int) ([]
 	if s.addSender {
 		out = append(out, "Sender: "+senderOf(actor)+"\r\n"...)
 	}
-	out = append(out, message.WithoutFields(header, remove...)...)
+	out = append(out, mailauth.WithoutResults(message.WithoutFields(header, remove...), t.Hostname)...)
 	return append(out, b[headerEnd:]...), nil
 }
 

@@ -15,10 +15,11 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
-// Options is what a Transport stands on, and its limits. All but Audit, Hostname, Limits, Daily and the last three are needed.
+// Options is what a Transport stands on, and its limits. All but Audit, Hostname, Limits, Daily and what stands below them are needed.
 type Options struct {
 	DB        *db.DB
 	Directory *directory.Service
@@ -38,6 +39,11 @@ type Options struct {
 	Route string
 	// Signer signs what goes into the queue; nil leaves it unsigned.
 	Signer Signer
+	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
+	Auth Checker
+	// Judged is told of each message that Auth checked and of what became of it, in the transaction that stores it; of one that is
+	// refused in a transaction of its own. It may be nil.
+	Judged func(ctx context.Context, tx *db.Tx, v *mailauth.Verdict, d mailauth.Disposition) error
 }
 
 // Signer is package signing's Service.
@@ -45,6 +51,11 @@ type Signer interface {
 	// Sign returns the fields that are to stand in front of the message, for a domain of the organisation with the key, 0 for the
 	// server's own; none for a domain that is not signed for.
 	Sign(ctx context.Context, org int64, domain string, message []byte) (fields []byte, err error)
+}
+
+// Checker is package mailauth's.
+type Checker interface {
+	Check(ctx context.Context, c mailauth.Client, message []byte) *mailauth.Verdict
 }
 
 // Outbound is package queue's queue.
@@ -59,6 +70,7 @@ type Limits struct {
 	Mailboxes  int   // mailboxes that a message goes to, once groups are resolved; 1,000, which is also the most
 	Received   int   // Received fields that a message arrives with; 50
 	Memory     int64 // bytes of messages that are looked at and stored at the same time; 192 MB
+	Checked    int64 // bytes of large messages whose authenticity is looked up at the same time; 96 MB
 }
 
 // MaxAdded is how many bytes a message can grow by on its way into a mailbox: the trace, what a submitted message lacked, and
@@ -81,13 +93,17 @@ func (l Limits) withDefaults() Limits {
 	if l.Memory <= 0 {
 		l.Memory = 192 << 20
 	}
+	if l.Checked <= 0 {
+		l.Checked = 96 << 20
+	}
 	return l
 }
 
 // Transport takes messages in. It is safe for concurrent use.
 type Transport struct {
 	Options
-	memory *semaphore.Weighted
+	memory, checking *semaphore.Weighted
+	stats            stats
 }
 
 // New returns a transport.
@@ -96,7 +112,7 @@ func New(o Options) *Transport {
 	if o.Hostname == "" {
 		o.Hostname = "localhost"
 	}
-	return &Transport{Options: o, memory: semaphore.NewWeighted(o.Limits.Memory)}
+	return &Transport{Options: o, memory: semaphore.NewWeighted(o.Limits.Memory), checking: semaphore.NewWeighted(o.Limits.Checked)}
 }
 
 // Sender is who sends a message.
@@ -107,6 +123,8 @@ type Sender struct {
 	Submitted bool
 	// From is the reverse-path, the zero address for messages that nobody wants an answer to.
 	From message.Address
+	// Hello is how the client calls itself.
+	Hello string
 	// Size is the size that the sender announced in bytes, 0 where it did not.
 	Size int64
 	// EnvelopeID, Return, RequireTLS and SMTPUTF8 are for who passes the message on, and for who tells the sender of it: see
@@ -130,6 +148,7 @@ type Transaction struct {
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of the events that are told of the message
+	judgement    *judgement        // nil where the message is not checked
 }
 
 // recipient is one who was accepted.

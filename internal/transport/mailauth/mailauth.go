@@ -47,8 +47,9 @@ type DMARC struct {
 	Policy Policy
 	// SPFAligned and DKIMAligned say by what it passes.
 	SPFAligned, DKIMAligned bool
-	// Tested says that the owner asks for less than Policy this time: t=y, or pct of RFC 7489.
+	// Tested says that the owner is only trying the policy out, and nothing is to be done: t=y, or pct=0 of RFC 7489.
 	Tested bool
+	Reason string // why there is no better result, in a few words
 }
 
 // Record is a DMARC record.
@@ -57,8 +58,9 @@ type Record struct {
 	StrictDKIM, StrictSPF           bool     // adkim=s, aspf=s
 	Percent                         int      // pct, 100 without
 	Testing                         bool     // t=y
-	Aggregate                       []string // rua, as URIs
+	Aggregate                       []string // rua, as URIs, some with a size: mailto:a@example.com!10m
 	FailureOptions                  string   // fo
+	PublicSuffix                    string   // psd: y, n, or u where it is not said
 }
 
 // Verdict is what became of all checks of a message.
@@ -69,5 +71,28 @@ type Verdict struct {
 	SPF, Hello Outcome
 	DKIM       []dkim.Signature // empty for a message that is not signed
 	ARC        arc.Chain
-	DMARC      DMARC
+	// DMARC is of the author's domain; where From names several, of the one that fares worst.
+	DMARC DMARC
+	// Vouched is the trusted sealer whose word on how the message fared before it was passed on makes up for a failure of DMARC; empty
+	// for none.
+	Vouched string
+	// Local says that the client is on this machine, so that its address proves nothing and disproves nothing.
+	Local bool
 }
+
+// Disposition is what was done with a message because of its verdict, in the words of aggregate reports (RFC 7489 appendix C).
+type Disposition struct {
+	// Applied is the strictest policy that was applied for a recipient: with PolicyReject the message was refused, or dropped for
+	// some of its recipients.
+	Applied Policy
+	// Override says why less was applied than the domain's owner asks for: OverrideLocal or OverrideTest; empty where
+	// nothing less was.
+	Override string
+	Comment  string // on Override
+}
+
+// The reasons for which less is applied, as reports write them.
+const (
+	OverrideLocal = "local_policy"     // the recipients' organisations don't enforce, or a trusted sealer vouches
+	OverrideTest  = "policy_test_mode" // of the successor of RFC 7489; in its own words this is "other"
+)

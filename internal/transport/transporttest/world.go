@@ -274,21 +274,27 @@ type Message struct {
 // Inbox returns the messages in the inbox of an entity of acme.
 func (w *World) Inbox(id directory.EntityID) []Message {
 	w.T.Helper()
-	return w.inbox(w.Owner(id))
+	return w.folder(w.Owner(id), mailbox.InboxID)
+}
+
+// Junk returns the messages in the Junk E-mail folder of an entity of acme.
+func (w *World) Junk(id directory.EntityID) []Message {
+	w.T.Helper()
+	return w.folder(w.Owner(id), mailbox.JunkID)
 }
 
 // InboxOf returns the messages in the inbox of an entity of an organisation.
 func (w *World) InboxOf(o *directory.Organization, id directory.EntityID) []Message {
 	w.T.Helper()
-	return w.inbox(mailbox.Owner{Org: mailbox.OrgKey(o.Key), Entity: string(id)})
+	return w.folder(mailbox.Owner{Org: mailbox.OrgKey(o.Key), Entity: string(id)}, mailbox.InboxID)
 }
 
-func (w *World) inbox(o mailbox.Owner) (messages []Message) {
+func (w *World) folder(o mailbox.Owner, folder mailbox.FolderID) (messages []Message) {
 	w.T.Helper()
 	ctx := w.T.Context()
 	box, err := w.Mailboxes.ByOwner(ctx, o)
 	w.Must(err)
-	for it, err := range w.Mailboxes.Fetch(ctx, box.ID, mailbox.InboxID, mailbox.AllUIDs(), mailbox.WantMeta|mailbox.WantBody, 0) {
+	for it, err := range w.Mailboxes.Fetch(ctx, box.ID, folder, mailbox.AllUIDs(), mailbox.WantMeta|mailbox.WantBody, 0) {
 		w.Must(err)
 		c, err := w.Mailboxes.Open(ctx, it)
 		w.Must(err)

@@ -1,0 +1,203 @@
+package transport
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/dkim"
+	"github.com/pennypost/pennypost/internal/spool"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
+)
+
+// judgement is what was found out about a message from another server, and what becomes of it therefore.
+type judgement struct {
+	verdict     *mailauth.Verdict
+	disposition mailauth.Disposition
+	// applied is what the author's domain asks for, by the organisations of recipients that do it.
+	applied map[int64]mailauth.Policy
+}
+
+// authenticate finds out whether a message from another server is from whom it says, and what the recipients' organisations make of
+// that: who refuses it gets none, and where all do the sender is told (Denied Message). What a user submits is not asked.
+func (x *Transaction) authenticate(ctx context.Context, m *spool.Spool, traceLength int) error {
+	t := x.transport
+	if t.Auth == nil || x.sender.Submitted {
+		return nil
+	}
+	if m.OnDisk() { // it takes memory from here on, until its look-ups are answered: so many at a time, and nothing else waits for them
+		weight := min(m.Size(), t.Limits.Checked)
+		if err := t.checking.Acquire(ctx, weight); err != nil {
+			return fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be checked in time")
+		}
+		defer t.checking.Release(weight)
+	}
+	b, err := m.Bytes()
+	if err != nil {
+		return err
+	}
+	b = b[traceLength:]
+	started := time.Now()
+	v := t.Auth.Check(ctx, mailauth.Client{Address: x.sender.Principal.Address, Hello: x.sender.Hello, From: x.sender.From}, b)
+	policy, d := v.Asked()
+	x.judgement = &judgement{verdict: v, disposition: d, applied: map[int64]mailauth.Policy{}}
+	if policy != mailauth.PolicyNone {
+		if err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error { return x.applyTx(ctx, tx, policy) }); err != nil {
+			return err
+		}
+	}
+	t.Log.InfoContext(ctx, "checked", "remote", x.sender.Principal.Address, "from", x.sender.From.String(), "author", v.DMARC.From, "iprev", v.IPRev.Result,
+		"spf", v.SPF.Result, "dkim", v.Signed(), "arc", v.ARC.Result, "dmarc", v.DMARC.Result, "policy", policy, "applied", x.judgement.disposition.Applied,
+		"took", time.Since(started))
+	switch x.judgement.disposition.Applied {
+	case mailauth.PolicyReject:
+		return x.drop(ctx, b)
+	case mailauth.PolicyQuarantine:
+		t.stats.quarantined.Add(1)
+	}
+	return nil
+}
+
+// applyTx finds the organisations that do what the author's domain asks for.
+func (x *Transaction) applyTx(ctx context.Context, tx *db.Tx, policy mailauth.Policy) error {
+	j := x.judgement
+	clear(j.applied)
+	j.disposition = mailauth.Disposition{Applied: mailauth.PolicyNone, Override: mailauth.OverrideLocal, Comment: "the recipient does not enforce DMARC"}
+	asked := map[int64]bool{}
+	for _, r := range x.accepted {
+		if r.organization == 0 || asked[r.organization] {
+			continue
+		}
+		asked[r.organization] = true
+		enforced, err := x.transport.Policy.EnforcesDMARCTx(ctx, tx, r.organization)
+		if err != nil {
+			return err
+		}
+		if enforced {
+			j.applied[r.organization] = policy
+			j.disposition = mailauth.Disposition{Applied: policy}
+		}
+	}
+	return nil
+}
+
+// drop takes a message from the recipients whose organisations refuse it, or refuses it where that is all.
+func (x *Transaction) drop(ctx context.Context, text []byte) error {
+	t, j := x.transport, x.judgement
+	refuses := func(org int64) bool { return j.applied[org] == mailauth.PolicyReject }
+	var dropped []string
+	for _, r := range x.accepted {
+		if refuses(r.organization) {
+			dropped = append(dropped, r.address)
+		}
+	}
+	if len(dropped) < len(x.accepted) {
+		t.Log.InfoContext(ctx, "dropped for some recipients by the DMARC policy of its author's domain", "author", j.verdict.DMARC.From,
+			"from", x.sender.From.String(), "recipients", dropped)
+		x.targets = slices.DeleteFunc(x.targets, func(target target) bool { return refuses(target.organization) })
+		t.stats.dropped.Add(1)
+		return nil
+	}
+	if told := inOne(x.tell(text, x.policyApplied), x.judged()); told != nil {
+		if err := t.DB.Write(ctx, told); err != nil { // the refusal stands even where it can't be told
+			t.Log.ErrorContext(ctx, "a refusal is not told", "error", err)
+		}
+	}
+	t.stats.refused.Add(1)
+	return fault.New(fault.Denied, fault.Message, "%s", j.verdict.Refusal())
+}
+
+// judged returns what tells Options.Judged; nil where there is nothing to tell.
+func (x *Transaction) judged() func(context.Context, *db.Tx) error {
+	j, tell := x.judgement, x.transport.Judged
+	if j == nil || tell == nil {
+		return nil
+	}
+	return func(ctx context.Context, tx *db.Tx) error { return tell(ctx, tx, j.verdict, j.disposition) }
+}
+
+// policyApplied is the event of what was done with the message for an organisation's recipients by the wish of its author's domain.
+func (x *Transaction) policyApplied(org int64, about mailEvent) []any {
+	if x.judgement == nil || x.judgement.applied[org] == "" {
+		return nil
+	}
+	policy := strings.ToUpper(string(x.judgement.applied[org]))
+	return []any{mailRecord{mailEvent{Name: "DMARC_POLICY_APPLIED", Recipients: addresses(x.accepted, org), From: about.From, Policy: policy}, x.trace}}
+}
+
+// isJunk reports whether the message goes to the Junk E-mail folders of an organisation's recipients.
+func (x *Transaction) isJunk(org int64) bool {
+	return x.judgement != nil && x.judgement.applied[org] == mailauth.PolicyQuarantine
+}
+
+// folder is where the message goes in the mailboxes of an organisation, and what that is called. Every mailbox has both folders for good.
+func (x *Transaction) folder(org int64) (mailbox.FolderID, string) {
+	if x.isJunk(org) {
+		return mailbox.JunkID, "Junk E-mail"
+	}
+	return mailbox.InboxID, inboxName
+}
+
+// results is the field that tells what was found out; empty for what was not checked.
+func (x *Transaction) results() string {
+	if x.judgement == nil {
+		return ""
+	}
+	return x.judgement.verdict.Field(x.transport.Hostname)
+}
+
+// withoutForged returns the message without results of checks that it says are this server's. b begins with the server's trace.
+func (t *Transport) withoutForged(b []byte, traceLength int) []byte {
+	end := traceLength + message.HeaderEnd(b[traceLength:])
+	header := b[traceLength:end]
+	clean := mailauth.WithoutResults(header, t.Hostname)
+	if len(clean) == len(header) {
+		return b
+	}
+	return slices.Concat(b[:traceLength], clean, b[end:])
+}
+
+// describeVerdict puts the verdicts on a message into its event, in the words of SES.
+func (e *mailEvent) describeVerdict(j *judgement) {
+	if j == nil {
+		return
+	}
+	v := j.verdict
+	e.DKIM, e.SPF, e.DMARC = verdictOf(v.Signed()), verdictOf(v.SPF.Result), verdictOf(v.DMARC.Result)
+	if v.DMARC.Result == dkim.Fail {
+		e.DMARCPolicy = strings.ToUpper(string(v.DMARC.Policy))
+	}
+}
+
+func verdictOf(r dkim.Result) string {
+	switch r {
+	case dkim.Pass:
+		return "PASS"
+	case dkim.Fail, dkim.Policy, mailauth.SoftFail:
+		return "FAIL"
+	case dkim.TempError, dkim.PermError:
+		return "PROCESSING_FAILED"
+	}
+	return "GRAY"
+}
+
+// stats counts messages.
+type stats struct{ refused, dropped, quarantined atomic.Uint64 }
+
+// Stats are how many messages from other servers met the enforcement of DMARC since the start.
+type Stats struct {
+	Refused     uint64 // by all of their recipients
+	Dropped     uint64 // for some of them
+	Quarantined uint64
+}
+
+// Stats returns what was counted.
+func (t *Transport) Stats() Stats {
+	return Stats{t.stats.refused.Load(), t.stats.dropped.Load(), t.stats.quarantined.Load()}
+}
