@@ -13,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 )
 
@@ -26,6 +27,7 @@ type API struct {
 	Center        *identity.Center
 	Exports       *export.Service
 	Availability  *availability.Service
+	Flow          *flow.Service
 	Queue         *manage.Queue // nil: its operations are not built
 	Pages         *Pages
 }
@@ -50,6 +52,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.retentionHandlers(),
 		a.exportHandlers(),
 		a.availabilityHandlers(),
+		a.mailFlowHandlers(),
 		a.queueHandlers(),
 	)
 }

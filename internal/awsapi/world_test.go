@@ -44,6 +44,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 	"github.com/pennypost/pennypost/internal/transport/queue/queuetest"
 )
@@ -96,7 +97,7 @@ func inBoth(t *testing.T, fn func(w *world)) {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), flow.Migrations())
 }
 
 func newWorld(t *testing.T, d *db.DB) *world {
@@ -139,6 +140,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	w.impersonation = identity.NewImpersonation(w.policy, records, secret.Ephemeral(), clock.System{}, log)
 	w.api = &awsapi.API{
 		Directory: w.directory, Organizations: w.life, Policy: w.policy, Exports: w.exports, Impersonation: w.impersonation, Center: w.center,
+		Flow:         flow.New(flow.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
 		Availability: w.available, Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},
 		Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
 	}

@@ -35,6 +35,7 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
@@ -65,6 +66,7 @@ type core struct {
 	transport     *transport.Transport
 	signing       *signing.Service
 	mailauth      *mailauth.Checker
+	flow          *flow.Service
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
 	spool         string        // directory of large messages on their way in
@@ -91,7 +93,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), tlsrpt.Migrations(), signing.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), tlsrpt.Migrations(), signing.Migrations(), flow.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
 		),
 		Log: log,
 	})
@@ -200,8 +202,13 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 			if err != nil || n == limit {
 				return n, err
 			}
-			more, err := migration.EraseTx(ctx, tx, o, limit-n)
-			return n + more, err
+			for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){parts.flow.EraseTx, migration.EraseTx} {
+				more, err := erase(ctx, tx, o, limit-n)
+				if n += more; err != nil || n == limit {
+					return n, err
+				}
+			}
+			return n, nil
 		},
 	})
 	parts.migration = migration.New(migration.Config{
@@ -211,9 +218,10 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.door = identity.NewDoor(parts.directory, parts.policy, parts.center, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.impersonation = identity.NewImpersonation(parts.policy, parts.audit, parts.root, parts.clock, log)
 	parts.mailauth = mailauth.New(mailauth.Options{Resolver: resolver, Clock: parts.clock, Trusted: c.ARCTrusted})
+	parts.flow = flow.New(flow.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Signer: parts.signing, Auth: parts.mailauth,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Signer: parts.signing, Rules: parts.flow, Auth: parts.mailauth,
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
@@ -315,7 +323,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
 		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
-		c.mailImport.Check, c.signing.Check,
+		c.mailImport.Check, c.signing.Check, c.flow.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

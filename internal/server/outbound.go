@@ -16,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/dns"
+	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/transport/courier"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -70,7 +71,7 @@ func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blo
 		Port: uint16(settings.OutboundPort), Shuffle: rand.Shuffle, Report: o.reports.Report,
 	})
 	way := courier.Options{
-		Routes: o.router, Dialer: dialer, Hello: settings.Hostname, Clock: c.clock, Log: c.log, Gateways: gateways, Report: o.reports.Report,
+		Routes: o.router, Dialer: dialer, Hello: settings.Hostname, Clock: c.clock, Log: c.log, Gateways: gateways, Find: c.organizationGateway, Report: o.reports.Report,
 	}
 	if _, ok := gateways[settings.Outbound]; ok {
 		c.transport.Route = settings.Outbound
@@ -82,6 +83,25 @@ func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blo
 	o.queue = queue.New(options)
 	c.transport.Queue, c.queue, c.outbound = o.queue, o.queue, o
 	return nil
+}
+
+// implicitTLS is the port at which gateways of organisations speak TLS from the first byte (RFC 8314).
+const implicitTLS = 465
+
+// organizationGateway finds the gateway of an organisation. Its address is the organisation's word, so it is reached by the guarded dialer.
+func (c *core) organizationGateway(ctx context.Context, route string) (*courier.Gateway, string, error) {
+	g, err := c.flow.Gateway(ctx, route)
+	if fault.Is(err, fault.NotFound, fault.Resource) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	made := &courier.Gateway{Host: g.Host, Port: g.Port, Username: g.Username, Secret: g.Password}
+	if g.Port == implicitTLS {
+		made.Security = courier.ImplicitTLS
+	}
+	return made, fmt.Sprintf("%s#%d", route, g.Revision), nil
 }
 
 // runOutbound brings mail to other servers until ctx ends.

@@ -90,17 +90,16 @@ func (x *Transaction) applyTx(ctx context.Context, tx *db.Tx, policy mailauth.Po
 // drop takes a message from the recipients whose organisations refuse it, or refuses it where that is all.
 func (x *Transaction) drop(ctx context.Context, text []byte) error {
 	t, j := x.transport, x.judgement
-	refuses := func(org int64) bool { return j.applied[org] == mailauth.PolicyReject }
 	var dropped []string
 	for _, r := range x.accepted {
-		if refuses(r.organization) {
+		if x.refuses(r.organization) {
 			dropped = append(dropped, r.address)
 		}
 	}
 	if len(dropped) < len(x.accepted) {
 		t.Log.InfoContext(ctx, "dropped for some recipients by the DMARC policy of its author's domain", "author", j.verdict.DMARC.From,
 			"from", x.sender.From.String(), "recipients", dropped)
-		x.targets = slices.DeleteFunc(x.targets, func(target target) bool { return refuses(target.organization) })
+		x.targets = slices.DeleteFunc(x.targets, func(target target) bool { return x.refuses(target.organization) })
 		t.stats.dropped.Add(1)
 		return nil
 	}
@@ -131,14 +130,15 @@ func (x *Transaction) policyApplied(org int64, about mailEvent) []any {
 	return []any{mailRecord{mailEvent{Name: "DMARC_POLICY_APPLIED", Recipients: addresses(x.accepted, org), From: about.From, Policy: policy}, x.trace}}
 }
 
-// isJunk reports whether the message goes to the Junk E-mail folders of an organisation's recipients.
-func (x *Transaction) isJunk(org int64) bool {
-	return x.judgement != nil && x.judgement.applied[org] == mailauth.PolicyQuarantine
+// isJunk reports whether the message goes to the Junk E-mail folder of a mailbox. A rule that lets no verdict on spam do that doesn't
+// overrule the wish of the author's domain: From, which the rule is for, is what was forged then.
+func (x *Transaction) isJunk(t target) bool {
+	return t.junk || x.judgement != nil && x.judgement.applied[t.organization] == mailauth.PolicyQuarantine
 }
 
-// folder is where the message goes in the mailboxes of an organisation, and what that is called. Every mailbox has both folders for good.
-func (x *Transaction) folder(org int64) (mailbox.FolderID, string) {
-	if x.isJunk(org) {
+// folder is where the message goes in a mailbox, and what that is called. Every mailbox has both folders for good.
+func (x *Transaction) folder(t target) (mailbox.FolderID, string) {
+	if x.isJunk(t) {
 		return mailbox.JunkID, "Junk E-mail"
 	}
 	return mailbox.InboxID, inboxName

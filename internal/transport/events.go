@@ -41,6 +41,15 @@ type mailEvent struct {
 	Folder      string   `json:"folder,omitempty"`
 	Policy      string   `json:"policy,omitempty"`
 	Bounced     *bounced `json:"bouncedRecipient,omitempty"`
+	RuleName    string   `json:"ruleName,omitempty"`
+	RuleType    string   `json:"ruleType,omitempty"` // INBOUND_RULE or OUTBOUND_RULE
+	// RuleActions has the one action of a rule, and for whom.
+	RuleActions []ruleAction `json:"ruleActions,omitempty"`
+}
+
+type ruleAction struct {
+	Action     string   `json:"action"`
+	Recipients []string `json:"recipients"`
 }
 
 type bounced struct {
@@ -117,8 +126,9 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 	add := func(e mailEvent) { events = append(events, mailRecord{e, x.trace}) }
 	if org == x.organization {
 		add(mailEvent{Name: "OUTGOING_EMAIL_SUBMITTED", Recipients: addresses(x.accepted, 0), Sender: about.Sender, From: about.From, Subject: about.Subject})
-		for _, a := range x.accepted {
-			if a.organization == 0 { // the queue tells when another server has it
+		for i := range x.accepted {
+			a := &x.accepted[i]
+			if a.organization == 0 || !a.stays() { // the queue tells when another server has it
 				continue
 			}
 			add(mailEvent{Name: "OUTGOING_EMAIL_SENT", Recipient: a.address, Sender: about.Sender, From: about.From, MessageID: about.MessageID})
@@ -132,9 +142,10 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 		add(received)
 	}
 	events = append(events, x.policyApplied(org, about)...)
+	events = append(events, x.ruleEvents(org, about)...)
 	for _, t := range x.targets {
 		if t.organization == org {
-			_, folder := x.folder(org)
+			_, folder := x.folder(t)
 			add(mailEvent{Name: "MAILBOX_EMAIL_DELIVERED", Recipient: t.address, Folder: folder})
 		}
 	}

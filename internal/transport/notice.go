@@ -52,7 +52,7 @@ func (t *Transport) tell(ctx context.Context, d *dsn.Notice, n *notice, done fun
 	return t.sendNotice(ctx, n, done)
 }
 
-// successKind are the jobs that tell senders of mailboxes that took their messages.
+// successKind are the jobs that tell senders of mailboxes that took their messages, and of rules that did not let them.
 const successKind = "delivered-notice"
 
 // success is what such a job needs.
@@ -65,6 +65,9 @@ type success struct {
 	Actor      string            `json:"actor,omitempty"` // as in about
 	Header     []byte            `json:"header"`          // of the message, cut
 	To         []queue.Recipient `json:"to"`
+	// Failure, where it is not empty, is why they do not get it, and Status its code.
+	Failure string `json:"failure,omitempty"`
+	Status  string `json:"status,omitempty"`
 }
 
 // maxNoticeHeader is how much of a header a notice of success brings back.
@@ -73,10 +76,16 @@ const maxNoticeHeader = 8 << 10
 // successes returns what orders a notice for the recipients here whose sender wants to hear of success, in the transaction that
 // stores the message, whose header is given; nil where nobody does (RFC 3461 section 5.2.1).
 func (x *Transaction) successes(header []byte) func(context.Context, *db.Tx) error {
-	s := success{From: x.sender.From, EnvelopeID: x.sender.EnvelopeID, RequireTLS: x.sender.RequireTLS, Actor: x.actor, Arrived: x.transport.Clock.Now(), To: x.Succeeded()}
-	if len(s.To) == 0 || s.From.IsZero() {
+	to := x.Succeeded()
+	if len(to) == 0 {
 		return nil
 	}
+	return x.order(header, success{To: to})
+}
+
+// order returns what orders a notice.
+func (x *Transaction) order(header []byte, s success) func(context.Context, *db.Tx) error {
+	s.From, s.EnvelopeID, s.RequireTLS, s.Actor, s.Arrived = x.sender.From, x.sender.EnvelopeID, x.sender.RequireTLS, x.actor, x.transport.Clock.Now()
 	if x.trace == "" {
 		x.trace = id.UUID()
 	}
@@ -102,7 +111,11 @@ func (t *Transport) tellSuccess(ctx context.Context, j job.Job) error {
 		Original: bytes.NewReader(s.Header), Size: int64(len(s.Header)),
 	}
 	for _, r := range s.To {
-		d.Recipients = append(d.Recipients, dsn.Recipient{Address: r.Address, Original: r.Original, Action: dsn.Delivered, Status: "2.1.5"})
+		told := dsn.Recipient{Address: r.Address, Original: r.Original, Action: dsn.Delivered, Status: "2.1.5"}
+		if s.Failure != "" {
+			told.Action, told.Status, told.Reply = dsn.Failed, s.Status, s.Failure
+		}
+		d.Recipients = append(d.Recipients, told)
 	}
 	deputy, _ := message.ParseAddress(s.Actor) // there is none of what has no actor
 	n := &notice{deputy: deputy, since: s.Arrived, trace: s.Trace, requireTLS: s.RequireTLS}

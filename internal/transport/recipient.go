@@ -40,7 +40,7 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	if err != nil {
 		return err
 	}
-	added := targets[:0]
+	var added []target
 	for _, target := range targets {
 		if !x.reached[target.mailbox] {
 			added = append(added, target)
@@ -64,10 +64,13 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 		x.reached[target.mailbox] = true
 	}
 	x.targets = append(x.targets, added...)
+	accepted.targets = targets
+	if i := slices.IndexFunc(x.accepted, func(r recipient) bool { return r.address == accepted.address }); i >= 0 {
+		accepted.targets = x.accepted[i].targets // named again and again, a group takes no more memory
+	}
 	x.accepted = append(x.accepted, accepted)
-	if remote && !slices.ContainsFunc(x.remote, func(r queue.Recipient) bool { return r.Address == to }) {
-		asked.Route = t.Route
-		x.remote = append(x.remote, asked)
+	if remote {
+		x.addRemote(asked, t.Route)
 	}
 	if x.usage != nil {
 		*x.usage = used
@@ -122,7 +125,7 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 	case e.Mailbox == 0:
 		return nil, 0, fault.New(fault.State, fault.Address, "%s has no mailbox", to)
 	}
-	return []target{{mailbox.ID(e.Mailbox), to.String(), e.OrgKey}}, e.OrgKey, nil
+	return []target{{mailbox: mailbox.ID(e.Mailbox), address: to.String(), organization: e.OrgKey}}, e.OrgKey, nil
 }
 
 // membersTx returns the mailboxes of everybody in a group, and in the groups in it, once. Members who are disabled get
@@ -146,7 +149,7 @@ func (t *Transport) membersTx(ctx context.Context, tx *db.Tx, to message.Address
 	var targets []target
 	for i := range users {
 		if u := &users[i]; u.Mailbox != 0 {
-			targets = append(targets, target{mailbox.ID(u.Mailbox), u.Email, u.OrgKey})
+			targets = append(targets, target{mailbox: mailbox.ID(u.Mailbox), address: u.Email, organization: u.OrgKey})
 		}
 	}
 	if len(targets) == 0 {

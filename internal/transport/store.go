@@ -17,7 +17,7 @@ import (
 // that is on disk. m begins with the
 // trace that the face put there, traceLength bytes. On an error nothing is stored: Invalid Message, Denied Address (a
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
-// recipients of a day, see Daily), Denied Message (see authenticate), TooLarge Message, OverQuota Mailbox, Temporary.
+// recipients of a day, see Daily), Denied Message (see authenticate and applyRules), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
 	if len(x.targets)+len(x.remote) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
@@ -46,13 +46,17 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 	} else {
 		b = x.transport.withoutForged(b, traceLength)
 	}
+	if err := x.applyRules(ctx, b[traceLength:]); err != nil {
+		return err
+	}
 	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
 	if err != nil {
 		return err
 	}
-	if also := x.also(b[traceLength:], enqueue); len(x.targets) > 0 {
+	switch also := x.also(b[traceLength:], enqueue); {
+	case len(x.targets) > 0:
 		_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), also, x.mailboxTargets()...)
-	} else {
+	case also != nil:
 		err = x.transport.DB.Write(ctx, also)
 	}
 	if err != nil {
@@ -67,7 +71,7 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 // also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, telling
 // of it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.successes(header), x.events(header), x.submission(), x.count(), x.judged())
+	return inOne(enqueue, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.judged())
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.
@@ -106,7 +110,7 @@ func (x *Transaction) mailboxTargets() []mailbox.Target {
 	targets := make([]mailbox.Target, len(x.targets))
 	for i, t := range x.targets {
 		targets[i] = mailbox.Target{Mailbox: t.mailbox, Prefix: []byte(returnPath + "Delivered-To: " + t.address + "\r\n" + results)}
-		targets[i].Folder, _ = x.folder(t.organization)
+		targets[i].Folder, _ = x.folder(t)
 	}
 	return targets
 }

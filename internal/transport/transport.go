@@ -15,6 +15,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
@@ -39,6 +40,8 @@ type Options struct {
 	Route string
 	// Signer signs what goes into the queue; nil leaves it unsigned.
 	Signer Signer
+	// Rules are the mail flow rules of organisations; nil for none.
+	Rules Rules
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
 	Auth Checker
 	// Judged is told of each message that Auth checked and of what became of it, in the transaction that stores it; of one that is
@@ -155,7 +158,10 @@ type Transaction struct {
 type recipient struct {
 	asked        queue.Recipient // what the sender said of it; groups and aliases don't change that
 	address      string
-	organization int64 // 0 for one on another server
+	organization int64    // 0 for one on another server
+	targets      []target // all that the address leads to, also those that others lead to
+	// rules are those that applied: of the sender's organisation, then of the recipient's.
+	rules []*flow.Rule
 }
 
 // target is a mailbox that the message goes to, and the address that led there.
@@ -163,6 +169,8 @@ type target struct {
 	mailbox      mailbox.ID
 	address      string
 	organization int64
+	// junk says that it goes to the Junk E-mail folder by a rule, neverJunk that a verdict on spam doesn't bring it there.
+	junk, neverJunk bool
 }
 
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
@@ -204,8 +212,8 @@ func (x *Transaction) Succeeded() (list []queue.Recipient) {
 	if x.sender.From.IsZero() || !x.sender.Submitted {
 		return nil
 	}
-	for _, r := range x.accepted {
-		if r.asked.Notify&queue.OnSuccess != 0 && r.organization != 0 { // of this server
+	for i := range x.accepted {
+		if r := &x.accepted[i]; r.asked.Notify&queue.OnSuccess != 0 && r.organization != 0 && r.stays() { // of this server
 			list = append(list, r.asked)
 		}
 	}

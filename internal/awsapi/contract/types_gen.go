@@ -1657,6 +1657,104 @@ type S3Reference struct {
 	ObjectVersion *string
 }
 
+// CreateInboundMailFlowRuleInput is what CreateInboundMailFlowRule is called with.
+type CreateInboundMailFlowRuleInput struct {
+	OrganizationId    string
+	Name              string
+	Action            InboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+}
+
+// CreateInboundMailFlowRuleOutput is what CreateInboundMailFlowRule answers.
+type CreateInboundMailFlowRuleOutput struct{}
+
+// CreateOutboundMailFlowRuleInput is what CreateOutboundMailFlowRule is called with.
+type CreateOutboundMailFlowRuleInput struct {
+	OrganizationId    string
+	Name              string
+	Action            OutboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	SmtpGatewayName   *string
+}
+
+// CreateOutboundMailFlowRuleOutput is what CreateOutboundMailFlowRule answers.
+type CreateOutboundMailFlowRuleOutput struct{}
+
+// CreateSmtpGatewayInput is what CreateSmtpGateway is called with.
+type CreateSmtpGatewayInput struct {
+	OrganizationId string
+	Name           string
+	Host           string
+	Port           int32
+	Username       *string
+	Password       *string
+}
+
+// CreateSmtpGatewayOutput is what CreateSmtpGateway answers.
+type CreateSmtpGatewayOutput struct{}
+
+// DeleteInboundMailFlowRuleInput is what DeleteInboundMailFlowRule is called with.
+type DeleteInboundMailFlowRuleInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DeleteInboundMailFlowRuleOutput is what DeleteInboundMailFlowRule answers.
+type DeleteInboundMailFlowRuleOutput struct{}
+
+// DeleteOutboundMailFlowRuleInput is what DeleteOutboundMailFlowRule is called with.
+type DeleteOutboundMailFlowRuleInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DeleteOutboundMailFlowRuleOutput is what DeleteOutboundMailFlowRule answers.
+type DeleteOutboundMailFlowRuleOutput struct{}
+
+// DeleteSmtpGatewayInput is what DeleteSmtpGateway is called with.
+type DeleteSmtpGatewayInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DeleteSmtpGatewayOutput is what DeleteSmtpGateway answers.
+type DeleteSmtpGatewayOutput struct{}
+
+// DescribeInboundMailFlowRuleInput is what DescribeInboundMailFlowRule is called with.
+type DescribeInboundMailFlowRuleInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DescribeInboundMailFlowRuleOutput is what DescribeInboundMailFlowRule answers.
+type DescribeInboundMailFlowRuleOutput struct {
+	Name              *string
+	Action            InboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	DateCreated       *time.Time
+	DateModified      *time.Time
+}
+
+// DescribeOutboundMailFlowRuleInput is what DescribeOutboundMailFlowRule is called with.
+type DescribeOutboundMailFlowRuleInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DescribeOutboundMailFlowRuleOutput is what DescribeOutboundMailFlowRule answers.
+type DescribeOutboundMailFlowRuleOutput struct {
+	Name              *string
+	Action            OutboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	SmtpGatewayName   *string
+	DateCreated       *time.Time
+	DateModified      *time.Time
+}
+
 // DescribeQueueInput is what DescribeQueue is called with.
 type DescribeQueueInput struct{}
 
@@ -1665,6 +1763,22 @@ type DescribeQueueOutput struct {
 	Waiting    int64
 	Held       int64
 	OldestDate *time.Time
+}
+
+// DescribeSmtpGatewayInput is what DescribeSmtpGateway is called with.
+type DescribeSmtpGatewayInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DescribeSmtpGatewayOutput is what DescribeSmtpGateway answers.
+type DescribeSmtpGatewayOutput struct {
+	Name         *string
+	Host         *string
+	Port         int32
+	Username     *string
+	DateCreated  *time.Time
+	DateModified *time.Time
 }
 
 // DropQueuedMessagesInput is what DropQueuedMessages is called with.
@@ -1706,6 +1820,54 @@ type HoldQueuedMessagesOutput struct {
 	Count int64
 }
 
+// InboundMailFlowAction is one of the values below; empty is absent.
+type InboundMailFlowAction string
+
+// The values of InboundMailFlowAction.
+const (
+	InboundMailFlowActionDrop            InboundMailFlowAction = "DROP"
+	InboundMailFlowActionBounce          InboundMailFlowAction = "BOUNCE"
+	InboundMailFlowActionMoveToJunk      InboundMailFlowAction = "MOVE_TO_JUNK"
+	InboundMailFlowActionDefault         InboundMailFlowAction = "DEFAULT"
+	InboundMailFlowActionBypassSpamCheck InboundMailFlowAction = "BYPASS_SPAM_CHECK"
+)
+
+// InboundMailFlowRule is a structure of the service Pennypost.
+type InboundMailFlowRule struct {
+	Name              *string
+	Action            InboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	DateCreated       *time.Time
+	DateModified      *time.Time
+}
+
+// ListInboundMailFlowRulesInput is what ListInboundMailFlowRules is called with.
+type ListInboundMailFlowRulesInput struct {
+	OrganizationId string
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// ListInboundMailFlowRulesOutput is what ListInboundMailFlowRules answers.
+type ListInboundMailFlowRulesOutput struct {
+	Rules     []InboundMailFlowRule
+	NextToken *string
+}
+
+// ListOutboundMailFlowRulesInput is what ListOutboundMailFlowRules is called with.
+type ListOutboundMailFlowRulesInput struct {
+	OrganizationId string
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// ListOutboundMailFlowRulesOutput is what ListOutboundMailFlowRules answers.
+type ListOutboundMailFlowRulesOutput struct {
+	Rules     []OutboundMailFlowRule
+	NextToken *string
+}
+
 // ListQueuedMessagesInput is what ListQueuedMessages is called with.
 type ListQueuedMessagesInput struct {
 	OrganizationId string
@@ -1718,6 +1880,19 @@ type ListQueuedMessagesInput struct {
 type ListQueuedMessagesOutput struct {
 	Messages  []QueuedMessage
 	NextToken *string
+}
+
+// ListSmtpGatewaysInput is what ListSmtpGateways is called with.
+type ListSmtpGatewaysInput struct {
+	OrganizationId string
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// ListSmtpGatewaysOutput is what ListSmtpGateways answers.
+type ListSmtpGatewaysOutput struct {
+	SmtpGateways []SmtpGateway
+	NextToken    *string
 }
 
 // MessageEvent is a structure of the service Pennypost.
@@ -1751,6 +1926,28 @@ const (
 	MessageEventTypeDropped    MessageEventType = "DROPPED"
 	MessageEventTypeSenderTold MessageEventType = "SENDER_TOLD"
 )
+
+// OutboundMailFlowAction is one of the values below; empty is absent.
+type OutboundMailFlowAction string
+
+// The values of OutboundMailFlowAction.
+const (
+	OutboundMailFlowActionDrop               OutboundMailFlowAction = "DROP"
+	OutboundMailFlowActionBounce             OutboundMailFlowAction = "BOUNCE"
+	OutboundMailFlowActionDefault            OutboundMailFlowAction = "DEFAULT"
+	OutboundMailFlowActionRouteToSmtpGateway OutboundMailFlowAction = "ROUTE_TO_SMTP_GATEWAY"
+)
+
+// OutboundMailFlowRule is a structure of the service Pennypost.
+type OutboundMailFlowRule struct {
+	Name              *string
+	Action            OutboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	SmtpGatewayName   *string
+	DateCreated       *time.Time
+	DateModified      *time.Time
+}
 
 // QueuedMessage is a structure of the service Pennypost.
 type QueuedMessage struct {
@@ -1813,3 +2010,77 @@ type RetryQueuedMessagesInput struct {
 type RetryQueuedMessagesOutput struct {
 	Count int64
 }
+
+// SmtpGateway is a structure of the service Pennypost.
+type SmtpGateway struct {
+	Name         *string
+	Host         *string
+	Port         int32
+	Username     *string
+	DateCreated  *time.Time
+	DateModified *time.Time
+}
+
+// TestInboundMailFlowRulesInput is what TestInboundMailFlowRules is called with.
+type TestInboundMailFlowRulesInput struct {
+	OrganizationId string
+	Sender         string
+	Recipient      string
+}
+
+// TestInboundMailFlowRulesOutput is what TestInboundMailFlowRules answers.
+type TestInboundMailFlowRulesOutput struct {
+	Action   InboundMailFlowAction
+	RuleName *string
+}
+
+// TestOutboundMailFlowRulesInput is what TestOutboundMailFlowRules is called with.
+type TestOutboundMailFlowRulesInput struct {
+	OrganizationId string
+	Sender         string
+	Recipient      string
+}
+
+// TestOutboundMailFlowRulesOutput is what TestOutboundMailFlowRules answers.
+type TestOutboundMailFlowRulesOutput struct {
+	Action   OutboundMailFlowAction
+	RuleName *string
+}
+
+// UpdateInboundMailFlowRuleInput is what UpdateInboundMailFlowRule is called with.
+type UpdateInboundMailFlowRuleInput struct {
+	OrganizationId    string
+	Name              string
+	Action            InboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+}
+
+// UpdateInboundMailFlowRuleOutput is what UpdateInboundMailFlowRule answers.
+type UpdateInboundMailFlowRuleOutput struct{}
+
+// UpdateOutboundMailFlowRuleInput is what UpdateOutboundMailFlowRule is called with.
+type UpdateOutboundMailFlowRuleInput struct {
+	OrganizationId    string
+	Name              string
+	Action            OutboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	SmtpGatewayName   *string
+}
+
+// UpdateOutboundMailFlowRuleOutput is what UpdateOutboundMailFlowRule answers.
+type UpdateOutboundMailFlowRuleOutput struct{}
+
+// UpdateSmtpGatewayInput is what UpdateSmtpGateway is called with.
+type UpdateSmtpGatewayInput struct {
+	OrganizationId string
+	Name           string
+	Host           string
+	Port           int32
+	Username       *string
+	Password       *string
+}
+
+// UpdateSmtpGatewayOutput is what UpdateSmtpGateway answers.
+type UpdateSmtpGatewayOutput struct{}

@@ -24,7 +24,9 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
@@ -49,6 +51,7 @@ type World struct {
 	Directory *directory.Service
 	Policy    *policy.Service
 	Mailboxes *mailbox.Store
+	Flow      *flow.Service
 	Acme      *directory.Organization
 }
 
@@ -111,7 +114,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), flow.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
@@ -123,8 +126,10 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 	w.Directory = directory.New(directory.Config{DB: d, Audit: w.Audit, Clock: w.Clock, Feed: w.Feed, Log: log})
 	w.Policy = policy.New(w.Directory, w.Clock)
 	w.Mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: &memoryBlobs{m: map[string][]byte{}}, Feed: w.Feed, Clock: w.Clock, Log: log})
+	w.Flow = flow.New(flow.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
 	o := transport.Options{
-		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
+		Rules: w.Flow,
+		DB:    d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
 	}
 	if change != nil {
 		change(&o)
