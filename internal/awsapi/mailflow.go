@@ -2,6 +2,7 @@ package awsapi
 
 import (
 	"context"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -32,14 +33,38 @@ func (a *API) mailFlowHandlers() []contract.Handler {
 	}
 }
 
+// lambdaOf is the function of an input; nil for none.
+func lambdaOf(in *contract.MailFlowLambda) *flow.Lambda {
+	if in == nil {
+		return nil
+	}
+	l := &flow.Lambda{ARN: in.LambdaArn, Synchronous: in.InvocationType == contract.MailFlowInvocationTypeSynchronous, Fallback: flow.Action(in.FallbackAction)}
+	if in.TimeoutMinutes != nil {
+		l.Timeout = time.Duration(*in.TimeoutMinutes) * time.Minute
+	}
+	return l
+}
+
+func lambda(l *flow.Lambda) *contract.MailFlowLambda {
+	if l == nil {
+		return nil
+	}
+	out := &contract.MailFlowLambda{LambdaArn: l.ARN, InvocationType: contract.MailFlowInvocationTypeAsynchronous}
+	if l.Synchronous {
+		minutes := int32(l.Timeout / time.Minute)
+		out.InvocationType, out.FallbackAction, out.TimeoutMinutes = contract.MailFlowInvocationTypeSynchronous, contract.MailFlowFallbackAction(l.Fallback), &minutes
+	}
+	return out
+}
+
 func (a *API) createInboundMailFlowRule(ctx context.Context, p principal.Principal, in *contract.CreateInboundMailFlowRuleInput) (*contract.CreateInboundMailFlowRuleOutput, error) {
 	return &contract.CreateInboundMailFlowRuleOutput{}, a.Flow.CreateRule(ctx, p, directory.OrgID(in.OrganizationId),
-		flow.Rule{Direction: flow.Inbound, Name: in.Name, Action: flow.Action(in.Action), Senders: in.SenderPatterns, Recipients: in.RecipientPatterns})
+		flow.Rule{Direction: flow.Inbound, Name: in.Name, Action: flow.Action(in.Action), Senders: in.SenderPatterns, Recipients: in.RecipientPatterns, Lambda: lambdaOf(in.Lambda)})
 }
 
 func (a *API) updateInboundMailFlowRule(ctx context.Context, p principal.Principal, in *contract.UpdateInboundMailFlowRuleInput) (*contract.UpdateInboundMailFlowRuleOutput, error) {
 	return &contract.UpdateInboundMailFlowRuleOutput{}, a.Flow.UpdateRule(ctx, p, directory.OrgID(in.OrganizationId),
-		flow.Rule{Direction: flow.Inbound, Name: in.Name, Action: flow.Action(in.Action), Senders: in.SenderPatterns, Recipients: in.RecipientPatterns})
+		flow.Rule{Direction: flow.Inbound, Name: in.Name, Action: flow.Action(in.Action), Senders: in.SenderPatterns, Recipients: in.RecipientPatterns, Lambda: lambdaOf(in.Lambda)})
 }
 
 func (a *API) deleteInboundMailFlowRule(ctx context.Context, p principal.Principal, in *contract.DeleteInboundMailFlowRuleInput) (*contract.DeleteInboundMailFlowRuleOutput, error) {
@@ -49,7 +74,7 @@ func (a *API) deleteInboundMailFlowRule(ctx context.Context, p principal.Princip
 func inboundRule(r *flow.Rule) contract.InboundMailFlowRule {
 	return contract.InboundMailFlowRule{
 		Name: always(r.Name), Action: contract.InboundMailFlowAction(r.Action), SenderPatterns: r.Senders, RecipientPatterns: r.Recipients,
-		DateCreated: when(r.Created), DateModified: when(r.Modified),
+		Lambda: lambda(r.Lambda), DateCreated: when(r.Created), DateModified: when(r.Modified),
 	}
 }
 
@@ -85,12 +110,14 @@ func (a *API) testInboundMailFlowRules(ctx context.Context, p principal.Principa
 func (a *API) createOutboundMailFlowRule(ctx context.Context, p principal.Principal, in *contract.CreateOutboundMailFlowRuleInput) (*contract.CreateOutboundMailFlowRuleOutput, error) {
 	return &contract.CreateOutboundMailFlowRuleOutput{}, a.Flow.CreateRule(ctx, p, directory.OrgID(in.OrganizationId), flow.Rule{
 		Direction: flow.Outbound, Name: in.Name, Action: flow.Action(in.Action), Senders: in.SenderPatterns, Recipients: in.RecipientPatterns, Gateway: text(in.SmtpGatewayName),
+		Lambda: lambdaOf(in.Lambda),
 	})
 }
 
 func (a *API) updateOutboundMailFlowRule(ctx context.Context, p principal.Principal, in *contract.UpdateOutboundMailFlowRuleInput) (*contract.UpdateOutboundMailFlowRuleOutput, error) {
 	return &contract.UpdateOutboundMailFlowRuleOutput{}, a.Flow.UpdateRule(ctx, p, directory.OrgID(in.OrganizationId), flow.Rule{
 		Direction: flow.Outbound, Name: in.Name, Action: flow.Action(in.Action), Senders: in.SenderPatterns, Recipients: in.RecipientPatterns, Gateway: text(in.SmtpGatewayName),
+		Lambda: lambdaOf(in.Lambda),
 	})
 }
 
@@ -101,7 +128,7 @@ func (a *API) deleteOutboundMailFlowRule(ctx context.Context, p principal.Princi
 func outboundRule(r *flow.Rule) contract.OutboundMailFlowRule {
 	return contract.OutboundMailFlowRule{
 		Name: always(r.Name), Action: contract.OutboundMailFlowAction(r.Action), SenderPatterns: r.Senders, RecipientPatterns: r.Recipients,
-		SmtpGatewayName: some(r.Gateway), DateCreated: when(r.Created), DateModified: when(r.Modified),
+		SmtpGatewayName: some(r.Gateway), Lambda: lambda(r.Lambda), DateCreated: when(r.Created), DateModified: when(r.Modified),
 	}
 }
 

@@ -115,6 +115,27 @@ func (s *story) mailFlow() {
 		for _, name := range []string{"some", "some", "many-0", "many-1", "many-2"} {
 			w.own(d.remove, in("Name", name), nil, "")
 		}
+		ask := rule("ask", "RUN_LAMBDA", everybody)
+		w.own(d.create, ask, nil, contract.InvalidParameterException)
+		for i, function := range []map[string]any{
+			{"LambdaArn": noFunction, "InvocationType": "SYNCHRONOUS", "FallbackAction": "BOUNCE", "TimeoutMinutes": 240},
+			{"LambdaArn": noFunction, "InvocationType": "ASYNCHRONOUS"},
+			{"LambdaArn": noFunction, "InvocationType": "SYNCHRONOUS"},
+			{"LambdaArn": noFunction, "InvocationType": "SYNCHRONOUS", "FallbackAction": "DROP", "TimeoutMinutes": 241},
+			{"LambdaArn": noFunction, "InvocationType": "ASYNCHRONOUS", "TimeoutMinutes": 1},
+		} {
+			if ask["Lambda"] = function; i > 1 {
+				w.own(d.update, ask, nil, contract.InvalidParameterException)
+				continue
+			}
+			w.own([]*contract.Op{d.create, d.update}[i], ask, nil, "")
+			var told struct{ Lambda map[string]any }
+			if w.own(d.describe, in("Name", "ask"), &told, ""); fmt.Sprint(told.Lambda) != fmt.Sprint(function) {
+				w.t.Errorf("the function is %v, want %v", told.Lambda, function)
+			}
+			w.own(d.list, in(), &list, "")
+		}
+		w.own(d.remove, in("Name", "ask"), nil, "")
 		w.own(d.remove, in("Name", ""), nil, contract.InvalidParameterException)
 		w.own(d.update, rule("FIRST", d.action, everybody), nil, "")
 		w.own(d.list, in(), &list, "")

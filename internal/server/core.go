@@ -73,6 +73,7 @@ type core struct {
 	door          *identity.Door
 	impersonation *identity.Impersonation
 	jobs          *job.Runner
+	functionJobs  *job.Runner // waits for functions
 	domainChecks  *job.Runner // waits for DNS, which may not answer: nobody else's work waits behind it
 	keyJobs       *job.Runner // waits for DNS, and makes DKIM keys
 	retention     *job.Runner // may have many mailboxes to go through
@@ -218,7 +219,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.door = identity.NewDoor(parts.directory, parts.policy, parts.center, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.impersonation = identity.NewImpersonation(parts.policy, parts.audit, parts.root, parts.clock, log)
 	parts.mailauth = mailauth.New(mailauth.Options{Resolver: resolver, Clock: parts.clock, Trusted: c.ARCTrusted})
-	parts.flow = flow.New(flow.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
+	parts.flow = flow.New(flow.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Functions: functions, Dialer: parts.dialer})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
 		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Signer: parts.signing, Rules: parts.flow, Auth: parts.mailauth,
@@ -233,6 +234,8 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.audit.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)
 	parts.transport.Handle(parts.jobs)
+	parts.functionJobs = job.NewRunner(d, parts.clock, log)
+	parts.transport.HandleFunctions(parts.functionJobs)
 	parts.domainChecks = job.NewRunner(d, parts.clock, log)
 	parts.directory.Handle(parts.domainChecks)
 	parts.keyJobs = job.NewRunner(d, parts.clock, log)
@@ -298,7 +301,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.jobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {

@@ -18,6 +18,7 @@ import (
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/courier"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
@@ -49,9 +50,9 @@ type outbound struct {
 func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blobs bodies) error {
 	options := queue.Options{DB: c.db, Blobs: blobs, Clock: c.clock, Log: c.log, Teller: c.transport, Record: c.transport.Record}
 	if settings.Outbound == "off" {
-		options.Courier = keeper{}
+		options.Courier = transport.Functions{Transport: c.transport, Next: keeper{}}
 		c.outbound = &outbound{queue: queue.New(options)}
-		c.queue = c.outbound.queue
+		c.transport.Holding, c.queue = c.outbound.queue, c.outbound.queue
 		return nil
 	}
 	gateways, err := gatewaysOf(settings)
@@ -79,9 +80,9 @@ func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blo
 	if o.courier, err = courier.New(way); err != nil {
 		return err
 	}
-	options.Courier = o.courier
+	options.Courier = transport.Functions{Transport: c.transport, Next: o.courier}
 	o.queue = queue.New(options)
-	c.transport.Queue, c.queue, c.outbound = o.queue, o.queue, o
+	c.transport.Queue, c.transport.Holding, c.queue, c.outbound = o.queue, o.queue, o.queue, o
 	return nil
 }
 

@@ -133,7 +133,7 @@ func (x *Transaction) policyApplied(org int64, about mailEvent) []any {
 // isJunk reports whether the message goes to the Junk E-mail folder of a mailbox. A rule that lets no verdict on spam do that doesn't
 // overrule the wish of the author's domain: From, which the rule is for, is what was forged then.
 func (x *Transaction) isJunk(t target) bool {
-	return t.junk || x.judgement != nil && x.judgement.applied[t.organization] == mailauth.PolicyQuarantine
+	return t.junk || x.resumed != nil && x.resumed.Quarantined || x.judgement != nil && x.judgement.applied[t.organization] == mailauth.PolicyQuarantine
 }
 
 // folder is where the message goes in a mailbox, and what that is called. Every mailbox has both folders for good.
@@ -146,6 +146,9 @@ func (x *Transaction) folder(t target) (mailbox.FolderID, string) {
 
 // results is the field that tells what was found out; empty for what was not checked.
 func (x *Transaction) results() string {
+	if x.resumed != nil {
+		return x.resumed.Results
+	}
 	if x.judgement == nil {
 		return ""
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
@@ -130,6 +131,8 @@ type about struct {
 	MessageID    string          `json:"messageId,omitempty"`
 	// Actor is an address of the user who submitted the message, whoever it is from.
 	Actor string `json:"actor,omitempty"`
+	// Held is of a message that waits for a function.
+	Held *held `json:"held,omitempty"`
 }
 
 func (a *about) read(e *queue.Envelope) error {
@@ -145,6 +148,9 @@ func (a *about) read(e *queue.Envelope) error {
 // Record tells an organisation's log group that another server took a message, or will not, in the transaction that notes it. It is
 // queue.Options.Record.
 func (t *Transport) Record(ctx context.Context, tx *db.Tx, e queue.Event) error {
+	if strings.HasPrefix(e.Recipient.Route, functionRoute) { // nothing left
+		return nil
+	}
 	if e.Envelope.Organization == 0 || len(e.Envelope.About) == 0 || t.Audit == nil || !t.Audit.Ships() {
 		return nil
 	}

@@ -55,19 +55,28 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 	if x.trace == "" {
 		x.trace = id.UUID()
 	}
-	m := describe(header)
-	a := about{Organization: directory.OrgID(x.sender.Principal.Organization), Sender: m.Sender, From: m.From, MessageID: m.MessageID, Actor: x.actor}
-	e := queue.Envelope{
-		Organization: x.organization, Trace: x.trace, From: x.sender.From,
-		ID: x.sender.EnvelopeID, Return: x.sender.Return, RequireTLS: x.sender.RequireTLS, SMTPUTF8: x.sender.SMTPUTF8,
-	}
-	if e.About, err = json.Marshal(a); err != nil {
+	e := x.envelope(x.organization)
+	if e.About, err = json.Marshal(x.about(header)); err != nil {
 		return nil, nil, err
 	}
 	return func(ctx context.Context, tx *db.Tx) error {
 		_, err := t.Queue.EnqueueTx(ctx, tx, prepared, e, x.remote)
 		return err
 	}, func() { prepared.Discard(context.WithoutCancel(ctx)) }, nil
+}
+
+// about is what is kept of the message with the header in the queue.
+func (x *Transaction) about(header []byte) about {
+	m := describe(header)
+	return about{Organization: directory.OrgID(x.sender.Principal.Organization), Sender: m.Sender, From: m.From, MessageID: m.MessageID, Actor: x.actor}
+}
+
+// envelope is the message's in the queue, as an organisation's.
+func (x *Transaction) envelope(org int64) queue.Envelope {
+	return queue.Envelope{
+		Organization: org, Trace: x.trace, From: x.sender.From,
+		ID: x.sender.EnvelopeID, Return: x.sender.Return, RequireTLS: x.sender.RequireTLS, SMTPUTF8: x.sender.SMTPUTF8,
+	}
 }
 
 // sign returns a message with the signatures of its authors' domains in front. Faults: Temporary Message.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -17,6 +18,8 @@ type Rules interface {
 	// Known returns what is in memory, false where something is not; SetTx reads it.
 	Known(d flow.Direction, orgs ...int64) (map[int64]*flow.Set, bool)
 	SetTx(ctx context.Context, tx *db.Tx, org int64, d flow.Direction) (*flow.Set, error)
+	// Call calls a function, for as long as that may take. Errors that are faults may be shown to administrators.
+	Call(ctx context.Context, arn string, e *flow.Event) ([]byte, error)
 }
 
 // blocked is what senders are told of a message that a rule bounces.
@@ -29,17 +32,17 @@ const (
 // header, recipient by recipient. Where all of a message from another server bounces, it is refused: Denied Message.
 func (x *Transaction) applyRules(ctx context.Context, header []byte) error {
 	out, in, err := x.matchers(ctx, header)
-	if err != nil || out == nil && len(in) == 0 {
+	if err != nil || out == nil && len(in) == 0 && x.resumed == nil {
 		return err
 	}
 	bounced := 0
 	for i := range x.accepted {
 		r := &x.accepted[i]
-		action := flow.Default
 		if out != nil {
-			action = r.apply(out.Rule(r.asked.Address))
+			r.apply(out.Rule(r.asked.Address))
 		}
-		if m := in[r.organization]; m != nil && action == flow.Default && !x.refuses(r.organization) {
+		action := r.acted() // or what a function decided
+		if m := in[r.organization]; m != nil && action == flow.Default && !r.lost && !x.refuses(r.organization) {
 			action = r.apply(m.Rule(r.asked.Address))
 		}
 		if action == flow.RouteToSMTP && x.transport.Queue == nil {
@@ -53,7 +56,7 @@ func (x *Transaction) applyRules(ctx context.Context, header []byte) error {
 				"from", x.sender.From.String(), "recipient", r.address)
 		}
 	}
-	if bounced == len(x.accepted) && !x.sender.Submitted {
+	if bounced == len(x.accepted) && !x.sender.Submitted && x.resumed == nil {
 		if told := x.tell(header, x.ruleEvents); told != nil {
 			if err := x.transport.DB.Write(ctx, told); err != nil { // the refusal stands even where it can't be told
 				x.transport.Log.ErrorContext(ctx, "a refusal is not told", "error", err)
@@ -72,10 +75,13 @@ func (x *Transaction) matchers(ctx context.Context, header []byte) (out *flow.Ma
 		return nil, nil, nil
 	}
 	var senders, receivers []int64
-	if x.sender.Submitted {
+	if x.sender.Submitted && x.resumed == nil {
 		senders = append(senders, x.organization)
 	}
 	for _, r := range x.accepted {
+		if x.resumed != nil && x.resumed.Direction == flow.Inbound {
+			break
+		}
 		if r.organization != 0 && !slices.Contains(receivers, r.organization) {
 			receivers = append(receivers, r.organization)
 		}
@@ -129,7 +135,7 @@ func (r *recipient) apply(rule *flow.Rule) flow.Action {
 		return flow.Default
 	}
 	r.rules = append(r.rules, rule)
-	return rule.Action
+	return rule.Effect()
 }
 
 // acted is what the rules make of the message for the recipient: the last that applied says it.
@@ -137,16 +143,16 @@ func (r *recipient) acted() flow.Action {
 	if len(r.rules) == 0 {
 		return flow.Default
 	}
-	return r.rules[len(r.rules)-1].Action
+	return r.rules[len(r.rules)-1].Effect()
 }
 
 // stays reports whether the message goes where it would without rules.
 func (r *recipient) stays() bool {
 	switch r.acted() {
-	case flow.Drop, flow.Bounce, flow.RouteToSMTP:
+	case flow.Drop, flow.Bounce, flow.RouteToSMTP, flow.RunLambda:
 		return false
 	}
-	return true
+	return !r.lost
 }
 
 // redirect settles anew who gets the message, once rules were applied.
@@ -205,16 +211,16 @@ func (x *Transaction) ruleEvents(org int64, _ mailEvent) (events []any) {
 			if !known {
 				n, at[k] = len(events), len(events)
 				kind := map[flow.Direction]string{flow.Inbound: "INBOUND_RULE", flow.Outbound: "OUTBOUND_RULE"}[rule.Direction]
-				e := mailEvent{Name: "RULE_APPLIED", RuleName: rule.Name, RuleType: kind, RuleActions: []ruleAction{{Action: string(rule.Action)}}}
-				events = append(events, mailRecord{e, x.trace})
+				events = append(events, mailRecord{mailEvent{Name: "RULE_APPLIED", RuleName: rule.Name, RuleType: kind}, x.trace})
 			}
-			to := &events[n].(mailRecord).Event.RuleActions[0]
-			to.Recipients = append(to.Recipients, r.address)
+			e := events[n].(mailRecord)
+			e.Event.addAction(string(rule.Action), r.address)
+			events[n] = e
 		}
 	}
 	for i := range x.accepted {
 		r := &x.accepted[i]
-		if r.acted() != flow.Bounce {
+		if r.acted() != flow.Bounce && !r.lost {
 			continue
 		}
 		name := "OUTGOING_EMAIL_BOUNCED"
@@ -225,7 +231,7 @@ func (x *Transaction) ruleEvents(org int64, _ mailEvent) (events []any) {
 		} else if x.organization != org {
 			continue
 		}
-		events = append(events, mailRecord{mailEvent{Name: name, Bounced: &bounced{Address: r.address, Reason: blocked, Status: blockedStatus}}, x.trace})
+		events = append(events, mailRecord{mailEvent{Name: name, Bounced: &bounced{Address: r.address, Reason: cmp.Or(r.failure, blocked), Status: cmp.Or(r.status, blockedStatus)}}, x.trace})
 	}
 	return events
 }
@@ -233,19 +239,36 @@ func (x *Transaction) ruleEvents(org int64, _ mailEvent) (events []any) {
 // bounces returns what orders a notice for the recipients whom a rule bounces the message for, in the transaction that stores it; nil
 // where nobody is to be told: who wants that not, or who did not send the message, by what was found out.
 func (x *Transaction) bounces(header []byte) func(context.Context, *db.Tx) error {
-	if x.sender.From.IsZero() || x.judgement != nil && !believable(x.judgement.verdict) {
+	if x.sender.From.IsZero() || x.forged() {
 		return nil
 	}
-	var to []queue.Recipient
+	type reason struct{ failure, status string }
+	var reasons []reason
+	to := map[reason][]queue.Recipient{}
 	for i := range x.accepted {
-		if r := &x.accepted[i]; r.acted() == flow.Bounce && (r.asked.Notify == 0 || r.asked.Notify&queue.OnFailure != 0) {
-			to = append(to, r.asked)
+		r := &x.accepted[i]
+		if r.acted() != flow.Bounce && !r.lost || r.asked.Notify != 0 && r.asked.Notify&queue.OnFailure == 0 {
+			continue
 		}
+		k := reason{cmp.Or(r.failure, blocked), cmp.Or(r.status, blockedStatus)}
+		if to[k] == nil {
+			reasons = append(reasons, k)
+		}
+		to[k] = append(to[k], r.asked)
 	}
-	if len(to) == 0 {
-		return nil
+	var orders []func(context.Context, *db.Tx) error
+	for _, k := range reasons {
+		orders = append(orders, x.order(header, success{To: to[k], Failure: k.failure, Status: k.status}))
 	}
-	return x.order(header, success{To: to, Failure: blocked, Status: blockedStatus})
+	return inOne(orders...)
+}
+
+// forged reports whether something says that the message is not from its sender, who is therefore not told of it.
+func (x *Transaction) forged() bool {
+	if x.resumed != nil {
+		return x.resumed.Forged
+	}
+	return x.judgement != nil && !believable(x.judgement.verdict)
 }
 
 // believable reports whether the sender of a message may be told of it: nothing says that it is another's.

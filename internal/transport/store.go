@@ -49,11 +49,21 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 	if err := x.applyRules(ctx, b[traceLength:]); err != nil {
 		return err
 	}
+	return x.finish(ctx, b, traceLength, nil)
+}
+
+// finish stores the message, once all is decided, with what else is to be done in that transaction, which may be nil.
+func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) error {
 	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
 	if err != nil {
 		return err
 	}
-	switch also := x.also(b[traceLength:], enqueue); {
+	hold, release, err := x.hold(ctx, b, traceLength)
+	if err != nil {
+		discard()
+		return err
+	}
+	switch also := inOne(done, hold, x.also(b[traceLength:], enqueue)); {
 	case len(x.targets) > 0:
 		_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), also, x.mailboxTargets()...)
 	case also != nil:
@@ -61,6 +71,7 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 	}
 	if err != nil {
 		discard()
+		release()
 	}
 	if len(x.accepted) == 1 && fault.Is(err, fault.OverQuota, fault.Mailbox) {
 		x.tellFull(ctx, x.accepted[0])
@@ -71,7 +82,7 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 // also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, telling
 // of it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.judged())
+	return inOne(enqueue, x.successes(header), x.bounces(header), x.calls(header), x.events(header), x.submission(), x.count(), x.judged())
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.

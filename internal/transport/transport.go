@@ -38,6 +38,8 @@ type Options struct {
 	// Queue takes messages for other servers; nil refuses them. Route is the gateway that takes them all; empty for where DNS leads.
 	Queue Outbound
 	Route string
+	// Holding takes messages that functions decide on. It is the queue, also where no mail leaves; nil refuses such messages for now.
+	Holding Outbound
 	// Signer signs what goes into the queue; nil leaves it unsigned.
 	Signer Signer
 	// Rules are the mail flow rules of organisations; nil for none.
@@ -152,6 +154,7 @@ type Transaction struct {
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of the events that are told of the message
 	judgement    *judgement        // nil where the message is not checked
+	resumed      *held             // nil unless a function decided on the message
 }
 
 // recipient is one who was accepted.
@@ -162,6 +165,10 @@ type recipient struct {
 	targets      []target // all that the address leads to, also those that others lead to
 	// rules are those that applied: of the sender's organisation, then of the recipient's.
 	rules []*flow.Rule
+	// failure and its status are what the sender is told where that is something else than of a rule that bounces.
+	failure, status string
+	// lost is one who can't get the message any more after a function decided; added is one whom that function added.
+	lost, added bool
 }
 
 // target is a mailbox that the message goes to, and the address that led there.

@@ -3116,6 +3116,7 @@ var shapeCreateInboundMailFlowRuleInput = &schema.Shape{
 		{Name: "Action", Shape: shapeInboundMailFlowAction, Required: true},
 		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns, Required: true},
 		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns, Required: true},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
 	},
 }
 
@@ -3134,6 +3135,7 @@ var shapeCreateOutboundMailFlowRuleInput = &schema.Shape{
 		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns, Required: true},
 		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns, Required: true},
 		{Name: "SmtpGatewayName", Shape: shapeMailFlowName},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
 	},
 }
 
@@ -3219,6 +3221,7 @@ var shapeDescribeInboundMailFlowRuleOutput = &schema.Shape{
 		{Name: "Action", Shape: shapeInboundMailFlowAction},
 		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns},
 		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
 		{Name: "DateCreated", Shape: shapeTimestamp},
 		{Name: "DateModified", Shape: shapeTimestamp},
 	},
@@ -3242,6 +3245,7 @@ var shapeDescribeOutboundMailFlowRuleOutput = &schema.Shape{
 		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns},
 		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns},
 		{Name: "SmtpGatewayName", Shape: shapeMailFlowName},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
 		{Name: "DateCreated", Shape: shapeTimestamp},
 		{Name: "DateModified", Shape: shapeTimestamp},
 	},
@@ -3344,7 +3348,7 @@ var shapeHoldQueuedMessagesOutput = &schema.Shape{
 var shapeInboundMailFlowAction = &schema.Shape{
 	Name: "InboundMailFlowAction",
 	Type: schema.String,
-	Enum: []string{"DROP", "BOUNCE", "MOVE_TO_JUNK", "DEFAULT", "BYPASS_SPAM_CHECK"},
+	Enum: []string{"DROP", "BOUNCE", "MOVE_TO_JUNK", "DEFAULT", "BYPASS_SPAM_CHECK", "RUN_LAMBDA"},
 }
 
 var shapeInboundMailFlowRule = &schema.Shape{
@@ -3355,6 +3359,7 @@ var shapeInboundMailFlowRule = &schema.Shape{
 		{Name: "Action", Shape: shapeInboundMailFlowAction},
 		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns},
 		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
 		{Name: "DateCreated", Shape: shapeTimestamp},
 		{Name: "DateModified", Shape: shapeTimestamp},
 	},
@@ -3450,6 +3455,37 @@ var shapeMailFlowAddress = &schema.Shape{
 	Max:  schema.Bound(512),
 }
 
+var shapeMailFlowFallbackAction = &schema.Shape{
+	Name: "MailFlowFallbackAction",
+	Type: schema.String,
+	Enum: []string{"DROP", "BOUNCE", "MOVE_TO_JUNK", "DEFAULT", "BYPASS_SPAM_CHECK"},
+}
+
+var shapeMailFlowInvocationType = &schema.Shape{
+	Name: "MailFlowInvocationType",
+	Type: schema.String,
+	Enum: []string{"SYNCHRONOUS", "ASYNCHRONOUS"},
+}
+
+var shapeMailFlowLambda = &schema.Shape{
+	Name: "MailFlowLambda",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "LambdaArn", Shape: shapeMailFlowLambdaArn, Required: true},
+		{Name: "InvocationType", Shape: shapeMailFlowInvocationType, Required: true},
+		{Name: "FallbackAction", Shape: shapeMailFlowFallbackAction},
+		{Name: "TimeoutMinutes", Shape: shapeMailFlowTimeout},
+	},
+}
+
+var shapeMailFlowLambdaArn = &schema.Shape{
+	Name:    "MailFlowLambdaArn",
+	Type:    schema.String,
+	Min:     schema.Bound(49),
+	Max:     schema.Bound(256),
+	Pattern: schema.NewPattern(`arn:aws:lambda:[a-z]{2}-[a-z]+-\d{1}:\d{12}:function:[a-zA-Z0-9\-_\.]+(:(\$LATEST|[a-zA-Z0-9\-_]+))?`),
+}
+
 var shapeMailFlowName = &schema.Shape{
 	Name:    "MailFlowName",
 	Type:    schema.String,
@@ -3471,6 +3507,14 @@ var shapeMailFlowPatterns = &schema.Shape{
 	Min:     schema.Bound(1),
 	Max:     schema.Bound(250),
 	Element: shapeMailFlowPattern,
+}
+
+var shapeMailFlowTimeout = &schema.Shape{
+	Name:     "MailFlowTimeout",
+	Type:     schema.Integer,
+	Min:      schema.Bound(0),
+	Max:      schema.Bound(240),
+	Nullable: true,
 }
 
 var shapeMessageEvent = &schema.Shape{
@@ -3506,7 +3550,7 @@ var shapeMessageEvents = &schema.Shape{
 var shapeOutboundMailFlowAction = &schema.Shape{
 	Name: "OutboundMailFlowAction",
 	Type: schema.String,
-	Enum: []string{"DROP", "BOUNCE", "DEFAULT", "ROUTE_TO_SMTP_GATEWAY"},
+	Enum: []string{"DROP", "BOUNCE", "DEFAULT", "ROUTE_TO_SMTP_GATEWAY", "RUN_LAMBDA"},
 }
 
 var shapeOutboundMailFlowRule = &schema.Shape{
@@ -3518,6 +3562,7 @@ var shapeOutboundMailFlowRule = &schema.Shape{
 		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns},
 		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns},
 		{Name: "SmtpGatewayName", Shape: shapeMailFlowName},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
 		{Name: "DateCreated", Shape: shapeTimestamp},
 		{Name: "DateModified", Shape: shapeTimestamp},
 	},
@@ -3752,6 +3797,7 @@ var shapeUpdateInboundMailFlowRuleInput = &schema.Shape{
 		{Name: "Action", Shape: shapeInboundMailFlowAction, Required: true},
 		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns, Required: true},
 		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns, Required: true},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
 	},
 }
 
@@ -3770,6 +3816,7 @@ var shapeUpdateOutboundMailFlowRuleInput = &schema.Shape{
 		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns, Required: true},
 		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns, Required: true},
 		{Name: "SmtpGatewayName", Shape: shapeMailFlowName},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
 	},
 }
 

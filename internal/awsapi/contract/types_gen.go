@@ -1664,6 +1664,7 @@ type CreateInboundMailFlowRuleInput struct {
 	Action            InboundMailFlowAction
 	SenderPatterns    []string
 	RecipientPatterns []string
+	Lambda            *MailFlowLambda
 }
 
 // CreateInboundMailFlowRuleOutput is what CreateInboundMailFlowRule answers.
@@ -1677,6 +1678,7 @@ type CreateOutboundMailFlowRuleInput struct {
 	SenderPatterns    []string
 	RecipientPatterns []string
 	SmtpGatewayName   *string
+	Lambda            *MailFlowLambda
 }
 
 // CreateOutboundMailFlowRuleOutput is what CreateOutboundMailFlowRule answers.
@@ -1734,6 +1736,7 @@ type DescribeInboundMailFlowRuleOutput struct {
 	Action            InboundMailFlowAction
 	SenderPatterns    []string
 	RecipientPatterns []string
+	Lambda            *MailFlowLambda
 	DateCreated       *time.Time
 	DateModified      *time.Time
 }
@@ -1751,6 +1754,7 @@ type DescribeOutboundMailFlowRuleOutput struct {
 	SenderPatterns    []string
 	RecipientPatterns []string
 	SmtpGatewayName   *string
+	Lambda            *MailFlowLambda
 	DateCreated       *time.Time
 	DateModified      *time.Time
 }
@@ -1830,6 +1834,7 @@ const (
 	InboundMailFlowActionMoveToJunk      InboundMailFlowAction = "MOVE_TO_JUNK"
 	InboundMailFlowActionDefault         InboundMailFlowAction = "DEFAULT"
 	InboundMailFlowActionBypassSpamCheck InboundMailFlowAction = "BYPASS_SPAM_CHECK"
+	InboundMailFlowActionRunLambda       InboundMailFlowAction = "RUN_LAMBDA"
 )
 
 // InboundMailFlowRule is a structure of the service Pennypost.
@@ -1838,6 +1843,7 @@ type InboundMailFlowRule struct {
 	Action            InboundMailFlowAction
 	SenderPatterns    []string
 	RecipientPatterns []string
+	Lambda            *MailFlowLambda
 	DateCreated       *time.Time
 	DateModified      *time.Time
 }
@@ -1895,6 +1901,35 @@ type ListSmtpGatewaysOutput struct {
 	NextToken    *string
 }
 
+// MailFlowFallbackAction is one of the values below; empty is absent.
+type MailFlowFallbackAction string
+
+// The values of MailFlowFallbackAction.
+const (
+	MailFlowFallbackActionDrop            MailFlowFallbackAction = "DROP"
+	MailFlowFallbackActionBounce          MailFlowFallbackAction = "BOUNCE"
+	MailFlowFallbackActionMoveToJunk      MailFlowFallbackAction = "MOVE_TO_JUNK"
+	MailFlowFallbackActionDefault         MailFlowFallbackAction = "DEFAULT"
+	MailFlowFallbackActionBypassSpamCheck MailFlowFallbackAction = "BYPASS_SPAM_CHECK"
+)
+
+// MailFlowInvocationType is one of the values below; empty is absent.
+type MailFlowInvocationType string
+
+// The values of MailFlowInvocationType.
+const (
+	MailFlowInvocationTypeSynchronous  MailFlowInvocationType = "SYNCHRONOUS"
+	MailFlowInvocationTypeAsynchronous MailFlowInvocationType = "ASYNCHRONOUS"
+)
+
+// MailFlowLambda is a structure of the service Pennypost.
+type MailFlowLambda struct {
+	LambdaArn      string
+	InvocationType MailFlowInvocationType
+	FallbackAction MailFlowFallbackAction
+	TimeoutMinutes *int32
+}
+
 // MessageEvent is a structure of the service Pennypost.
 type MessageEvent struct {
 	Date      *time.Time
@@ -1936,6 +1971,7 @@ const (
 	OutboundMailFlowActionBounce             OutboundMailFlowAction = "BOUNCE"
 	OutboundMailFlowActionDefault            OutboundMailFlowAction = "DEFAULT"
 	OutboundMailFlowActionRouteToSmtpGateway OutboundMailFlowAction = "ROUTE_TO_SMTP_GATEWAY"
+	OutboundMailFlowActionRunLambda          OutboundMailFlowAction = "RUN_LAMBDA"
 )
 
 // OutboundMailFlowRule is a structure of the service Pennypost.
@@ -1945,6 +1981,7 @@ type OutboundMailFlowRule struct {
 	SenderPatterns    []string
 	RecipientPatterns []string
 	SmtpGatewayName   *string
+	Lambda            *MailFlowLambda
 	DateCreated       *time.Time
 	DateModified      *time.Time
 }
@@ -2054,6 +2091,7 @@ type UpdateInboundMailFlowRuleInput struct {
 	Action            InboundMailFlowAction
 	SenderPatterns    []string
 	RecipientPatterns []string
+	Lambda            *MailFlowLambda
 }
 
 // UpdateInboundMailFlowRuleOutput is what UpdateInboundMailFlowRule answers.
@@ -2067,6 +2105,7 @@ type UpdateOutboundMailFlowRuleInput struct {
 	SenderPatterns    []string
 	RecipientPatterns []string
 	SmtpGatewayName   *string
+	Lambda            *MailFlowLambda
 }
 
 // UpdateOutboundMailFlowRuleOutput is what UpdateOutboundMailFlowRule answers.

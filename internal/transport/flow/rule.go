@@ -30,14 +30,15 @@ const (
 	Default     Action = "DEFAULT"
 	BypassSpam  Action = "BYPASS_SPAM_CHECK"
 	RouteToSMTP Action = "ROUTE_TO_SMTP_GATEWAY"
+	RunLambda   Action = "RUN_LAMBDA"
 )
 
 // actions of a direction, the most restrictive first.
 func (d Direction) actions() []Action {
 	if d == Outbound {
-		return []Action{Drop, Bounce, Default, RouteToSMTP}
+		return []Action{Drop, Bounce, Default, RouteToSMTP, RunLambda}
 	}
-	return []Action{Drop, Bounce, MoveToJunk, Default, BypassSpam}
+	return []Action{Drop, Bounce, MoveToJunk, Default, BypassSpam, RunLambda}
 }
 
 // Rule is a mail flow rule.
@@ -48,9 +49,55 @@ type Rule struct {
 	// Senders and Recipients are patterns: an address, "example.com", "*.example.com" (its subdomains and itself) or "*".
 	Senders, Recipients []string
 	// Gateway is the name of the SMTP gateway that RouteToSMTP sends mail through.
-	Gateway           string
+	Gateway string
+	// Lambda is what RunLambda calls.
+	Lambda            *Lambda
 	Created, Modified time.Time
 }
+
+// Lambda is a function that is called for mail: an endpoint of the server's configuration, by the ARN of a Lambda function.
+type Lambda struct {
+	ARN string
+	// Synchronous functions decide. They are asked again and again until Timeout, whole minutes, is over; then Fallback is what
+	// becomes of the message. Other functions are told of messages.
+	Synchronous bool
+	Timeout     time.Duration
+	Fallback    Action
+}
+
+// Effect is what a rule does with the message itself.
+func (r *Rule) Effect() Action {
+	if r.Action == RunLambda && !r.Lambda.Synchronous {
+		return Default
+	}
+	return r.Action
+}
+
+func (r *Rule) checkLambda() error {
+	l := r.Lambda
+	switch {
+	case (r.Action == RunLambda) != (l != nil):
+		return invalid("a rule has a function if and only if its action is %s", RunLambda)
+	case l == nil:
+	case l.ARN == "" || len(l.ARN) > maxARN:
+		return invalid("a function is named by its ARN, of at most %d characters", maxARN)
+	case !l.Synchronous && (l.Fallback != "" || l.Timeout != 0):
+		return invalid("an asynchronous function decides nothing: there is no fallback, and no timeout")
+	case !l.Synchronous:
+	case !slices.Equal(r.Recipients, []string{"*"}):
+		return invalid("a synchronous function decides for all recipients: their only pattern is *")
+	case !r.Direction.decides(l.Fallback):
+		return invalid("%q is not an action to fall back on", l.Fallback)
+	case l.Timeout < 0 || l.Timeout > maxTimeout || l.Timeout%time.Minute != 0:
+		return invalid("the timeout of a synchronous function is 0 to %d minutes", maxTimeout/time.Minute)
+	}
+	return nil
+}
+
+const (
+	maxARN     = 256
+	maxTimeout = 240 * time.Minute
+)
 
 const (
 	maxName         = 64
@@ -74,8 +121,10 @@ func (r Rule) check() (Rule, error) {
 	if r.Senders, err = checkPatterns("sender", r.Senders); err != nil {
 		return r, err
 	}
-	r.Recipients, err = checkPatterns("recipient", r.Recipients)
-	return r, err
+	if r.Recipients, err = checkPatterns("recipient", r.Recipients); err != nil {
+		return r, err
+	}
+	return r, r.checkLambda()
 }
 
 // checkName returns a name of a rule or a gateway without what is around it.

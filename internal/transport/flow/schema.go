@@ -7,7 +7,7 @@ func Migrations() []db.Migration {
 	return []db.Migration{{Version: 5700, Name: "mail flow rules and SMTP gateways", SQL: tables}}
 }
 
-// The keys of names are the names without case. Patterns stand one on a line; counts are theirs. The password is sealed under the root
+// The function, its fallback and its timeout in minutes are of RunLambda. The keys of names are the names without case. Patterns stand one on a line; counts are theirs. The password is sealed under the root
 // key; revision is another one whenever something about a gateway changes, so that no connection to what it was is used again.
 const tables = `
 CREATE TABLE flow_rule (
@@ -17,6 +17,10 @@ CREATE TABLE flow_rule (
   name TEXT NOT NULL,
   action TEXT NOT NULL,
   gateway_key TEXT {{.CollateC}} NOT NULL,
+  function TEXT NOT NULL,
+  synchronous BIGINT NOT NULL,
+  timeout BIGINT NOT NULL,
+  fallback TEXT NOT NULL,
   senders TEXT NOT NULL,
   recipients TEXT NOT NULL,
   sender_count BIGINT NOT NULL,

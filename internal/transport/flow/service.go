@@ -10,8 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message"
@@ -19,28 +21,36 @@ import (
 	"github.com/pennypost/pennypost/internal/secret"
 )
 
-// Options is what a Service stands on. All are required.
+// Options is what a Service stands on. All but Functions, and Dialer where there are none, are required.
 type Options struct {
 	DB        *db.DB
 	Directory *directory.Service
 	Clock     clock.Clock
 	Root      *secret.Key // seals passwords
+	// Functions are the endpoints that stand for Lambda functions, by ARN. Dialer makes all connections to them.
+	Functions map[string]availability.Function
+	Dialer    Dialer
 }
 
 // Service keeps the rules and SMTP gateways of all organisations. It is safe for concurrent use.
 type Service struct {
 	Options
-	memory memory
+	memory    memory
+	functions map[string]functionClient
 }
 
 // New returns the service.
 func New(o Options) *Service {
-	return &Service{Options: o, memory: memory{sets: map[setKey]*Set{}}}
+	s := &Service{Options: o, memory: memory{sets: map[setKey]*Set{}}, functions: map[string]functionClient{}}
+	for arn, f := range o.Functions {
+		s.functions[arn] = functionClient{f, o.Dialer.Client(dial.HTTPOptions{Timeout: FunctionTimeout, MaxBody: maxAnswer, TLS: f.TLS})}
+	}
+	return s
 }
 
 const (
 	ruleColumns = `name, action, COALESCE((SELECT g.name FROM flow_gateway g WHERE g.organization = r.organization AND g.name_key = r.gateway_key), ''),
-		senders, recipients, created, modified`
+		senders, recipients, created, modified, function, synchronous, timeout, fallback`
 
 	selectRule  = `SELECT ` + ruleColumns + ` FROM flow_rule r WHERE organization = $1 AND direction = $2 AND name_key = $3`
 	selectRules = `SELECT ` + ruleColumns + ` FROM flow_rule r WHERE organization = $1 AND direction = $2 AND name_key > $3 ORDER BY name_key LIMIT $4`
@@ -48,10 +58,10 @@ const (
 	countPatterns = `SELECT COALESCE(SUM(sender_count), 0), COALESCE(SUM(recipient_count), 0) FROM flow_rule WHERE organization = $1`
 
 	insertRule = `INSERT INTO flow_rule (organization, direction, name_key, name, action, gateway_key, senders, recipients, sender_count, recipient_count,
-		created, modified) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)`
+		created, modified, function, synchronous, timeout, fallback) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14, $15)`
 
 	updateRule = `UPDATE flow_rule SET name = $4, action = $5, gateway_key = $6, senders = $7, recipients = $8, sender_count = $9, recipient_count = $10,
-		modified = $11 WHERE organization = $1 AND direction = $2 AND name_key = $3`
+		modified = $11, function = $12, synchronous = $13, timeout = $14, fallback = $15 WHERE organization = $1 AND direction = $2 AND name_key = $3`
 
 	deleteRule = `DELETE FROM flow_rule WHERE organization = $1 AND direction = $2 AND name_key = $3`
 
@@ -122,8 +132,17 @@ func (s *Service) changeRule(ctx context.Context, p principal.Principal, org dir
 }
 
 func (s *Service) writeTx(ctx context.Context, tx *db.Tx, statement string, org int64, r *Rule) error {
+	var l Lambda
+	if r.Lambda != nil {
+		l = *r.Lambda
+	}
+	var synchronous int64
+	if l.Synchronous {
+		synchronous = 1
+	}
 	_, err := tx.Exec(ctx, statement, org, int64(r.Direction), directory.Fold(r.Name), r.Name, string(r.Action), directory.Fold(r.Gateway),
-		strings.Join(r.Senders, "\n"), strings.Join(r.Recipients, "\n"), int64(len(r.Senders)), int64(len(r.Recipients)), s.Clock.Now().UnixMicro())
+		strings.Join(r.Senders, "\n"), strings.Join(r.Recipients, "\n"), int64(len(r.Senders)), int64(len(r.Recipients)), s.Clock.Now().UnixMicro(),
+		l.ARN, synchronous, int64(l.Timeout/time.Minute), string(l.Fallback))
 	if err != nil {
 		return fmt.Errorf("store the mail flow rule %q: %w", r.Name, err)
 	}
@@ -259,8 +278,13 @@ func rulesTx(ctx context.Context, tx *db.Tx, d Direction, query string, args ...
 func scanRule(from interface{ Scan(...any) error }) (*Rule, error) {
 	var r Rule
 	var senders, recipients string
-	var created, modified int64
-	err := from.Scan(&r.Name, &r.Action, &r.Gateway, &senders, &recipients, &created, &modified)
+	var l Lambda
+	var created, modified, synchronous, timeout int64
+	err := from.Scan(&r.Name, &r.Action, &r.Gateway, &senders, &recipients, &created, &modified, &l.ARN, &synchronous, &timeout, &l.Fallback)
+	if r.Action == RunLambda {
+		l.Synchronous, l.Timeout = synchronous != 0, time.Duration(timeout)*time.Minute
+		r.Lambda = &l
+	}
 	r.Senders, r.Recipients = strings.Split(senders, "\n"), strings.Split(recipients, "\n")
 	r.Created, r.Modified = time.UnixMicro(created).UTC(), time.UnixMicro(modified).UTC()
 	return &r, err
