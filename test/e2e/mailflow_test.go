@@ -5,16 +5,61 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/pennypost/pennypost/internal/dns/dnstest"
 	"github.com/pennypost/pennypost/test/harness"
 )
+
+// TestOrganizationGateway sends what an outbound rule is for through an organisation's own gateway, whose certificate must be from an authority
+// that the system trusts, and whose address the operator must allow where it is in a private network.
+func TestOrganizationGateway(t *testing.T) {
+	postfix := harness.StartPostfix(t, "theirs.example", harness.FreeAddress(t), "bob")
+	host, _, err := net.SplitHostPort(postfix.SMTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for networks, works := range map[string]bool{"127.0.0.0/8": true, "": false} {
+		s := harness.Start(t, harness.Options{
+			Env: []string{"SSL_CERT_FILE=" + postfix.CAFile}, Flags: []string{"--dns-resolver", dnstest.New(t).Address, "--outbound-networks", networks},
+		})
+		org := company(t, s, "ours", "ours.example", "ann")
+		for _, args := range [][]string{
+			{"create-smtp-gateway", "--name", "Relay", "--host", host, "--port", portOf(t, postfix.SMTP)},
+			{
+				"create-outbound-mail-flow-rule", "--name", "out", "--action", "ROUTE_TO_SMTP_GATEWAY", "--sender-patterns", "*",
+				"--recipient-patterns", "*.theirs.example", "--smtp-gateway-name", "relay",
+			},
+		} {
+			r := harness.Run(t, harness.Command{Name: harness.Tool(t, "aws"), Env: s.Exports(), Args: slices.Concat([]string{"pennypost", args[0], "--organization-id", org}, args[1:])})
+			if r.Status != 0 {
+				t.Fatal(r)
+			}
+		}
+		before := len(postfix.Messages(t, "bob"))
+		if err := handIn(t, s, "ann@ours.example", "Subject: by rule\r\n\r\n.\r\n", "bob@theirs.example"); err != nil {
+			t.Fatal(err)
+		}
+		if works {
+			harness.Eventually(t, "Postfix has the message", func() bool { return len(postfix.Messages(t, "bob")) == before+1 })
+			continue
+		}
+		harness.Eventually(t, "ann has a notice", func() bool {
+			return strings.Join(s.IMAP("ann@ours.example", password).Subjects("INBOX", "ALL"), ",") == "Not delivered: by rule"
+		})
+		if len(postfix.Messages(t, "bob")) != before {
+			t.Error("the message went to an address that is not allowed")
+		}
+	}
+}
 
 // mailFunction is an HTTPS server that is called as a Lambda function.
 type mailFunction struct {
