@@ -51,6 +51,7 @@ type load struct {
 	// run measures it once on one server. An error is a failure of the server, which the other loads outlive.
 	run   func(ctx context.Context, b *bench, t *target, round int) error
 	api   bool // only Pennypost has a face for it
+	relay bool // of mail for other servers, which some take, and one takes nothing else
 	large bool // it works on the large mailbox
 	// calm waits a little first: Dovecot reads a whole Maildir again at every look while its last change is seconds old.
 	calm bool
@@ -83,8 +84,10 @@ func (b *bench) setup(ctx context.Context) error {
 			s, err = peer.NewMaddy(ctx, b.maddy, dir, cert)
 		case "maddy-full":
 			s, err = peer.NewMaddyFull(ctx, b.maddy, dir, cert)
+		case "postfix":
+			s, err = peer.NewPostfix(ctx, dir, cert)
 		default:
-			err = fmt.Errorf("no such peer: %q; there are dovecot, maddy and maddy-full", name)
+			err = fmt.Errorf("no such peer: %q; there are dovecot, maddy, maddy-full and postfix", name)
 		}
 		if err != nil {
 			return err
@@ -144,7 +147,7 @@ func (b *bench) rounds(ctx context.Context) error {
 		for i, l := range list {
 			for turn := range b.targets {
 				t := b.targets[(turn+i+round)%len(b.targets)]
-				if _, own := t.own(); l.api && !own {
+				if !t.takes(l) {
 					continue
 				}
 				b.say("round %d of %d: %s, %s", round+1, b.scale.rounds, l.name, t.Name())
@@ -163,6 +166,12 @@ func (b *bench) rounds(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// takes reports whether a load is of what the server does.
+func (t *target) takes(l load) bool {
+	_, own := t.own()
+	return own || !l.api && l.relay == (t.relay() != nil)
 }
 
 // selected are the loads that were asked for, and the filling of the large mailbox if one of them works on it.

@@ -98,3 +98,14 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+func TestCountSyncs(t *testing.T) {
+	text := `17 fdatasync(8 <unfinished ...>
+18 fsync(9) = 0
+17 <... fdatasync resumed>) = 0
+19 +++ exited with 0 +++
+`
+	if n := countSyncs([]byte(text)); n != 2 {
+		t.Errorf("%d syncs, want 2", n)
+	}
+}

@@ -9,6 +9,7 @@ const (
 	sectionUsers    = "New users"
 	sectionDelivery = "Delivery"
 	sectionIMAP     = "IMAP"
+	sectionRelay    = "Mail for other servers"
 	sectionIdle     = "Start, memory, notification"
 )
 
@@ -21,6 +22,7 @@ func loads() []load {
 		[]load{{name: "new-user-c1", run: newUsers}},
 		deliveryLoads(),
 		imapLoads(),
+		relayLoads(),
 		[]load{{name: "memory", run: memory}, {name: "idle", run: idle}},
 	)
 }

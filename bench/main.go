@@ -1,7 +1,7 @@
-// Command bench measures Pennypost, on SQLite and on PostgreSQL, beside Dovecot and maddy: the same loads, on the same
+// Command bench measures Pennypost, on SQLite and on PostgreSQL, beside Dovecot, maddy and Postfix: the same loads, on the same
 // machine, in the same minutes, load by load in turn, together with what the disk and the bare storage engines can do.
 //
-//	go run ./bench [-quick] [-engines sqlite,postgres] [-peers dovecot,maddy,maddy-full] [-run REGEXP] [-rounds N] [-o FILE]
+//	go run ./bench [-quick] [-engines sqlite,postgres] [-peers dovecot,maddy,maddy-full,postfix] [-run REGEXP] [-rounds N] [-o FILE]
 //
 // It prints tables in Markdown; with -o it also writes them to FILE.md, and every sample to FILE.json. All load stays on
 // loopback, every part of it is bounded in count and time, and what it starts and writes is gone at the end. It exits 1
@@ -73,7 +73,11 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	short := flags.Bool("quick", false, "do little: about three minutes, too little to publish")
 	engines := flags.String("engines", "sqlite,postgres", "databases to measure Pennypost on, separated by commas; empty to measure the peers alone")
-	peers := flags.String("peers", "dovecot,maddy,maddy-full", "servers to measure beside Pennypost, separated by commas; empty for none")
+	beside := "dovecot,maddy,maddy-full"
+	if os.Getuid() == 0 { // as Postfix must be started
+		beside += ",postfix"
+	}
+	peers := flags.String("peers", beside, "servers to measure beside Pennypost, separated by commas; empty for none. postfix is one for root alone")
 	only := flags.String("run", "", "measure only loads whose name matches this `regexp`")
 	rounds := flags.Int("rounds", 0, "how often to do everything (default 3, quick 1)")
 	output := flags.String("o", "", "also write `FILE`.md and FILE.json")

@@ -10,8 +10,8 @@ type scale struct {
 	calls   int           // API calls per client, without a password
 	hashes  int           // users created with a password, over all clients
 	users   int           // made as each server offers it
-	small   int           // deliveries of 4 KB by one connection; by 16, three times as many
-	large   int           // deliveries of 64 KB by one connection; by 16, three times as many
+	small   int           // deliveries of 4 KB by one connection; by 16 and 64, three times as many
+	large   int           // deliveries of 64 KB by one connection; by 16 and 64, three times as many
 	mailbox int           // messages in the large mailbox
 	single  int           // commands that touch one message, or none
 	appends int           // by one connection; by 16, three times as many

@@ -22,7 +22,15 @@ type conn struct {
 
 // dial opens a connection, over TLS when config is not nil, and finishes the handshake.
 func dial(ctx context.Context, address string, config *tls.Config, buffer int) (*conn, error) {
+	return dialFrom(ctx, nil, address, config, buffer)
+}
+
+// dialFrom is dial from an address of this machine, nil for any.
+func dialFrom(ctx context.Context, from net.IP, address string, config *tls.Config, buffer int) (*conn, error) {
 	d := net.Dialer{Timeout: patience}
+	if from != nil {
+		d.LocalAddr = &net.TCPAddr{IP: from}
+	}
 	c, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err

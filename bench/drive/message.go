@@ -22,12 +22,13 @@ type Maker struct {
 	size  int
 	texts [bodies]string
 	run   string
+	from  string
 }
 
 // NewMaker makes a Maker of messages of exactly size bytes (at least 1,024). run must differ between Makers whose
 // messages shall differ.
 func NewMaker(size int, run string) *Maker {
-	m := &Maker{size: size, run: run}
+	m := &Maker{size: size, run: run, from: Sender}
 	random := rand.New(rand.NewPCG(uint64(size), 26))
 	words := make([]string, 4000)
 	for i := range words {
@@ -56,6 +57,12 @@ func NewMaker(size int, run string) *Maker {
 	return m
 }
 
+// From makes the messages be from an address. It returns the Maker.
+func (m *Maker) From(address string) *Maker {
+	m.from = address
+	return m
+}
+
 // Append adds message i, addressed to recipient, to b.
 func (m *Maker) Append(b []byte, i int, recipient string) []byte {
 	begin := len(b)
@@ -63,10 +70,10 @@ func (m *Maker) Append(b []byte, i int, recipient string) []byte {
 	if i%RareEvery == 0 {
 		rare = " " + Needle
 	}
-	b = fmt.Appendf(b, "Message-ID: <%s.%d@elsewhere.example>\r\nDate: %s\r\nFrom: \"Ada Example\" <sender@elsewhere.example>\r\n"+
+	b = fmt.Appendf(b, "Message-ID: <%s.%d@elsewhere.example>\r\nDate: %s\r\nFrom: \"Ada Example\" <%s>\r\n"+
 		"To: <%s>\r\nSubject: Note %d of %s%s\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nNumber %d%s.\r\n",
 		m.run, i, time.Unix(1_760_000_000+int64(i), 0).UTC().Format("Mon, 02 Jan 2006 15:04:05 +0000"),
-		recipient, i, m.run, rare, i, rare)
+		m.from, recipient, i, m.run, rare, i, rare)
 	room := m.size - (len(b) - begin) - len("\r\n")
 	b = append(b, m.texts[i%bodies][:room]...)
 	if b[len(b)-1] == '\r' { // cut inside a line end

@@ -3,8 +3,11 @@ package drive
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 )
 
@@ -12,8 +15,12 @@ import (
 type Delivery struct {
 	c    *conn
 	lmtp bool
+	from string // the reverse-path
 	out  []byte
 }
+
+// Sender is whose messages are handed in, unless something else is said.
+const Sender = "sender@elsewhere.example"
 
 // DialDelivery connects in the clear and greets; nothing secret is sent. The server must offer PIPELINING.
 func DialDelivery(ctx context.Context, address string, lmtp bool) (*Delivery, error) {
@@ -21,8 +28,30 @@ func DialDelivery(ctx context.Context, address string, lmtp bool) (*Delivery, er
 	if err != nil {
 		return nil, err
 	}
-	d := &Delivery{c: c, lmtp: lmtp}
+	d := &Delivery{c: c, lmtp: lmtp, from: Sender}
 	if err := d.greet(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return d, nil
+}
+
+// clients is how many connections come from one address: servers limit that.
+const clients = 40
+
+// DialSubmission connects over TLS as the n-th client and signs in as the sender, unless the password is empty.
+func DialSubmission(ctx context.Context, n int, address string, config *tls.Config, from, password string) (*Delivery, error) {
+	c, err := dialFrom(ctx, net.IPv4(127, 0, 0, byte(2+n/clients)), address, config, 4096)
+	if err != nil {
+		return nil, err
+	}
+	d := &Delivery{c: c, from: from}
+	if err = d.greet(); err == nil && password != "" {
+		secret := base64.StdEncoding.EncodeToString([]byte("\x00" + from + "\x00" + password))
+		if err = c.send([]byte("AUTH PLAIN " + secret + "\r\n")); err == nil {
+			_, err = d.expect('2')
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return d, nil
@@ -55,7 +84,7 @@ func (d *Delivery) Deliver(recipient string, message []byte) error {
 	if err := d.c.begin(); err != nil {
 		return err
 	}
-	d.out = append(d.out[:0], "MAIL FROM:<sender@elsewhere.example>\r\nRCPT TO:<"...)
+	d.out = append(append(append(d.out[:0], "MAIL FROM:<"...), d.from...), ">\r\nRCPT TO:<"...)
 	d.out = append(d.out, recipient...)
 	d.out = append(d.out, ">\r\nDATA\r\n"...)
 	if err := d.c.send(d.out); err != nil {

@@ -28,7 +28,12 @@ type Pennypost struct {
 	process  *process
 	// Organization is that of the users with mailboxes.
 	Organization string
+	// submission is where mail for others is handed in, next where it goes.
+	submission, next string
 }
+
+// relayDomain is the domain of the user whose mail goes to other servers: that from a test domain stays here.
+const relayDomain = "relay.example"
 
 // NewPennypost prepares a server on an empty directory; with a cluster, on a new database of it with the directory's name.
 func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate, cluster *Postgres) (*Pennypost, error) {
@@ -44,7 +49,7 @@ func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate, cl
 	if p.version, err = p.who.run(ctx, dir, program, "version"); err != nil {
 		return nil, err
 	}
-	for _, address := range []*string{&p.api.Address, &p.endpoint.Delivery, &p.endpoint.IMAPS} {
+	for _, address := range []*string{&p.api.Address, &p.endpoint.Delivery, &p.endpoint.IMAPS, &p.submission, &p.next} {
 		if *address, err = freeAddress(); err != nil {
 			return nil, err
 		}
@@ -55,9 +60,19 @@ func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate, cl
 		}
 	}
 	p.endpoint.TLS = trust(cert.cert)
-	p.cert, p.key, err = cert.write(dir)
-	return p, err
+	if p.cert, p.key, err = cert.write(dir); err != nil {
+		return nil, err
+	}
+	return p, os.WriteFile(p.settings(), fmt.Appendf(nil, `outbound = "next"
+limit_queue_messages = 0
+limit_queue_mb = 0
+[gateway.next]
+address = %q
+tls = "none"
+`, p.next), 0o600)
 }
+
+func (p *Pennypost) settings() string { return filepath.Join(p.dir, "settings.toml") }
 
 // Name is how the tables call it.
 func (p *Pennypost) Name() string {
@@ -102,7 +117,57 @@ func (p *Pennypost) Setup(ctx context.Context) error {
 	if p.Organization, p.endpoint.Domain, err = p.NewOrganization(ctx, "bench"); err != nil {
 		return err
 	}
-	return makeUsers(ctx, p, 4) // two hashes run at a time
+	if err := makeUsers(ctx, p, 4); err != nil { // two hashes run at a time
+		return err
+	}
+	if _, err := p.verb(ctx, "domain", "verify", relayDomain, "--organization", p.Organization); err != nil {
+		return err
+	}
+	c, err := drive.DialAPI(ctx, p.api)
+	if err != nil {
+		return err
+	}
+	return errors.Join(apiUsers{c, p, nil}.makeUser("relay", p.From()), c.Close())
+}
+
+// verb runs the command line beside the server.
+func (p *Pennypost) verb(ctx context.Context, args ...string) (string, error) {
+	return p.who.run(ctx, p.dir, p.program, append(args, "--data", p.Data(), "--database-url", p.url)...)
+}
+
+// From is a user of its own domain.
+func (p *Pennypost) From() string { return "relay@" + relayDomain }
+
+// Next is where its gateway is.
+func (p *Pennypost) Next() string { return p.next }
+
+// Submit signs in as that user.
+func (p *Pennypost) Submit(ctx context.Context, n int) (*drive.Delivery, error) {
+	return drive.DialSubmission(ctx, n, p.submission, p.endpoint.TLS, p.From(), Password)
+}
+
+// Flush makes everything due.
+func (p *Pennypost) Flush(ctx context.Context) error {
+	_, err := p.verb(ctx, "queue", "retry", "--all")
+	return err
+}
+
+// Clear drops everything, if there is anything.
+func (p *Pennypost) Clear(ctx context.Context) error {
+	_, err := p.verb(ctx, "queue", "drop", "--all")
+	if err != nil && strings.HasSuffix(err.Error(), ": 0 dropped") {
+		return nil
+	}
+	return err
+}
+
+// Roots are it and its PostgreSQL.
+func (p *Pennypost) Roots() []int {
+	roots := []int{p.process.cmd.Process.Pid}
+	if p.cluster != nil {
+		roots = append(roots, p.cluster.process.cmd.Process.Pid)
+	}
+	return roots
 }
 
 // NewUsers makes two calls of the API a user.
@@ -119,6 +184,10 @@ type apiUsers struct {
 
 func (u apiUsers) Do(i int) error {
 	name := u.name(i)
+	return u.makeUser(name, u.p.endpoint.Address(name))
+}
+
+func (u apiUsers) makeUser(name, email string) error {
 	var user struct{ UserId string }
 	if err := u.Make("CreateUser", map[string]string{
 		"OrganizationId": u.p.Organization, "Name": name, "DisplayName": name, "Password": Password,
@@ -126,7 +195,7 @@ func (u apiUsers) Do(i int) error {
 		return err
 	}
 	return u.Make("RegisterToWorkMail", map[string]string{
-		"OrganizationId": u.p.Organization, "EntityId": user.UserId, "Email": u.p.endpoint.Address(name),
+		"OrganizationId": u.p.Organization, "EntityId": user.UserId, "Email": email,
 	}, nil)
 }
 
@@ -161,9 +230,9 @@ func (p *Pennypost) NewOrganization(ctx context.Context, alias string) (id, doma
 
 // Start starts it.
 func (p *Pennypost) Start(ctx context.Context) (time.Duration, error) {
-	c := p.who.command(context.WithoutCancel(ctx), p.dir, p.program, "serve", "--data", p.Data(),
+	c := p.who.command(context.WithoutCancel(ctx), p.dir, p.program, "serve", "--data", p.Data(), "--config", p.settings(),
 		"--http", p.api.Address, "--smtp", p.endpoint.Delivery, "--imaps", p.endpoint.IMAPS,
-		"--database-url", p.url, "--https", "", "--submission", "", "--submissions", "", "--imap", "",
+		"--database-url", p.url, "--https", "", "--submission", "", "--submissions", p.submission, "--imap", "",
 		"--tls-cert", p.cert, "--tls-key", p.key)
 	begin := time.Now()
 	var err error

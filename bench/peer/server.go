@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pennypost/pennypost/bench/drive"
@@ -38,6 +39,35 @@ type Server interface {
 	// NewUsers opens a client that makes users with the given local parts and everybody's password, who can sign in and
 	// receive mail: by what the server offers an administrator, beside the running server.
 	NewUsers(ctx context.Context, name func(i int) string) (drive.Worker, error)
+}
+
+// Relay is a server that keeps mail for other servers and passes it on to one place.
+type Relay interface {
+	Server
+	// Submit connects as the n-th client of a sender to hand in mail for others, over TLS.
+	Submit(ctx context.Context, n int) (*drive.Delivery, error)
+	// From is the sender.
+	From() string
+	// Next is where the mail goes, a port of loopback that nobody listens on unless a load does.
+	Next() string
+	// Flush has all that waits tried at once. Clear takes it away.
+	Flush(ctx context.Context) error
+	Clear(ctx context.Context) error
+	// Roots are the processes that, with their descendants, write what is kept.
+	Roots() []int
+}
+
+// Descendants are the processes and all their descendants.
+func Descendants(roots []int) ([]int, error) {
+	children, err := processTree()
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(roots)
+	for i := 0; i < len(all); i++ {
+		all = append(all, children[all[i]]...)
+	}
+	return all, nil
 }
 
 // Endpoint is where a server is spoken to.

@@ -109,24 +109,6 @@ func printKeys(out io.Writer, keys []server.KeyInfo) error {
 	return w.Flush()
 }
 
-func domainCommand(load loader) *cobra.Command {
-	cmd := group("domain", "Mail domains")
-	var organization *string
-	verify := &cobra.Command{
-		Use:   "verify DOMAIN",
-		Short: "Vouch that a domain is its organization's, where DNS can't prove it",
-		Args:  cobra.ExactArgs(1),
-	}
-	organization = verify.Flags().String("organization", "", "id of the organization (m-…)")
-	if err := verify.MarkFlagRequired("organization"); err != nil {
-		panic("pennypost: " + err.Error()) // the flag was added in the line above
-	}
-	cmd.AddCommand(operate(verify, load, func(ctx context.Context, o *server.Operator, _ io.Writer, args []string) error {
-		return o.VerifyDomain(ctx, server.DomainRef{Organization: *organization, Domain: args[0]})
-	}))
-	return cmd
-}
-
 func checkCommand(load loader) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",

@@ -13,12 +13,14 @@ import (
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 )
 
 // API carries out the operations of WorkMail, and our own, by calling the core. Each handler turns an input into one call, and
-// what the call returns into an output; it decides nothing. All fields but Queue are required.
+// what the call returns into an output; it decides nothing. All fields but Queue and Reports are required.
 type API struct {
 	Directory     *directory.Service
 	Organizations *organization.Service
@@ -28,7 +30,9 @@ type API struct {
 	Exports       *export.Service
 	Availability  *availability.Service
 	Flow          *flow.Service
+	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
+	Reports       *intake.Box   // nil: its operations are not built
 	Pages         *Pages
 }
 
@@ -54,6 +58,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.availabilityHandlers(),
 		a.mailFlowHandlers(),
 		a.queueHandlers(),
+		a.reportHandlers(),
 	)
 }
 

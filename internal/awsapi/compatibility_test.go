@@ -102,7 +102,7 @@ var standings = map[string]standing{
 
 	"RegisterMailDomain":      {effect: "proven by DNS, then it receives mail; unproven it does not", tests: []string{"test/e2e/domain_test.go#TestDomainIsProvenByDNS"}},
 	"DeregisterMailDomain":    {effect: "the domain is unknown", tests: []string{theSDKs}},
-	"GetMailDomain":           {effect: "the record that it hands out proves the domain", tests: []string{"test/e2e/domain_test.go#TestDomainIsProvenByDNS"}, waits: "DKIM records: signing is not built yet"},
+	"GetMailDomain":           {effect: "the records that it hands out prove the domain and the keys of its mail", tests: []string{"test/e2e/domain_test.go#TestDomainIsProvenByDNS"}},
 	"ListMailDomains":         {},
 	"UpdateDefaultMailDomain": {effect: "GetMailDomain tells the new default", tests: []string{theStory}},
 

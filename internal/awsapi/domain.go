@@ -2,10 +2,12 @@ package awsapi
 
 import (
 	"context"
+	"slices"
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/domain"
 )
 
 func (a *API) domainHandlers() []contract.Handler {
@@ -26,23 +28,20 @@ func (a *API) deregisterMailDomain(ctx context.Context, p principal.Principal, i
 	return &contract.DeregisterMailDomainOutput{}, a.Directory.DeregisterDomain(ctx, p, directory.OrgID(in.OrganizationId), in.DomainName)
 }
 
-// getMailDomain calls the signing of mail (DKIM) verified for the test domain only: until mail leaves this server, nothing
-// is signed for others and there is nothing to verify.
+// getMailDomain leaves out the SRV records: the API knows CNAME, A and MX, clients TXT too, and scripts write each record that they
+// get into a zone.
 func (a *API) getMailDomain(ctx context.Context, p principal.Principal, in *contract.GetMailDomainInput) (*contract.GetMailDomainOutput, error) {
-	d, err := a.Directory.GetDomain(ctx, p, directory.OrgID(in.OrganizationId), in.DomainName)
+	d, err := a.Domains.Describe(ctx, p, directory.OrgID(in.OrganizationId), in.DomainName)
 	if err != nil {
 		return nil, err
 	}
-	dkim := contract.DnsRecordVerificationStatusPending
-	if d.Test {
-		dkim = contract.DnsRecordVerificationStatusVerified
-	}
+	records := slices.DeleteFunc(d.Records, func(r domain.Record) bool { return r.Type == "SRV" })
 	return &contract.GetMailDomainOutput{
-		Records: each(d.Records, func(r *directory.DNSRecord) contract.DnsRecord {
-			return contract.DnsRecord{Type: &r.Type, Hostname: &r.Hostname, Value: &r.Value}
+		Records: each(records, func(r *domain.Record) contract.DnsRecord {
+			return contract.DnsRecord{Type: &r.Type, Hostname: &r.Name, Value: &r.Value}
 		}),
 		IsTestDomain: d.Test, IsDefault: d.Default, OwnershipVerificationStatus: contract.DnsRecordVerificationStatus(d.Status.String()),
-		DkimVerificationStatus: dkim,
+		DkimVerificationStatus: contract.DnsRecordVerificationStatus(d.DKIM.String()),
 	}, nil
 }
 

@@ -95,6 +95,7 @@ func settle(w *world, alias string) *settlement {
 	for range 2 {
 		w.queue.Add(s.queued(w))
 	}
+	s.report = w.receiveReports(s.org, s.domain, 0)
 	must(w, w.RegisterMailDomain, &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")})
 	w.prove(must(w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &org, DomainName: str(alias + ".example")}))
 	return s
@@ -255,6 +256,8 @@ func foreignValues(member string, there *settlement) map[string]string {
 		return map[string]string{there.token: "unknown-token"}
 	case "TraceId":
 		return map[string]string{there.trace: "no-such-trace"}
+	case "ReportId":
+		return map[string]string{there.report: "7777"}
 	}
 	return nil
 }
@@ -268,6 +271,8 @@ func foreignFilters(filter string, there queue.Entry) map[string]string {
 		return map[string]string{there.Trace: "no-such-trace"}
 	case "From":
 		return map[string]string{there.From: "nobody@nowhere.awsapps.com"}
+	case "DomainName":
+		return map[string]string{strings.TrimSuffix(there.Trace, "-trace") + ".awsapps.com": "nowhere.awsapps.com"}
 	case "Recipient":
 		return map[string]string{there.Recipient: "nobody@far.example"}
 	case "Domain":

@@ -19,6 +19,7 @@ type scene struct {
 	retention                    string // a policy's id
 	job                          string // an export
 	trace                        string // of a queued message
+	report                       string // of another mail system
 }
 
 // inputs makes an input with the required members of an operation, which name what is in the scene.
@@ -57,6 +58,9 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 	known["S3BucketName"], known["S3Prefix"] = "bucket", "fresh"
 	if s.job != "" {
 		known["JobId"] = s.job
+	}
+	if known["ReportId"] = s.report; s.report == "" {
+		known["ReportId"] = "7777"
 	}
 	if known["TraceId"] = s.trace; s.trace == "" {
 		known["TraceId"] = "no-such-trace"

@@ -72,6 +72,8 @@ func (p *pool) draw(t *rapid.T, name string, shape *schema.Shape) any {
 		return rapid.Bool().Draw(t, name)
 	case schema.Integer:
 		return rapid.IntRange(limit(shape.Min, 0), limit(shape.Max, 100_000)).Draw(t, name)
+	case schema.Timestamp:
+		return rapid.Int64Range(0, 1<<32).Draw(t, name)
 	default:
 		return p.drawString(t, name, shape)
 	}

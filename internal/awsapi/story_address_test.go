@@ -85,8 +85,15 @@ func (s *story) domains() {
 		w.t.Errorf("the test domain is %+v", d)
 	}
 	d = get("ACME.example")
-	if d.IsTestDomain || d.IsDefault || d.OwnershipVerificationStatus != types.DnsRecordVerificationStatusPending || len(d.Records) == 0 {
+	if d.IsTestDomain || d.IsDefault || d.OwnershipVerificationStatus != types.DnsRecordVerificationStatusPending || d.DkimVerificationStatus != types.DnsRecordVerificationStatusPending {
 		w.t.Errorf("the new domain is %+v", d)
+	}
+	kinds := map[string]int{}
+	for _, r := range d.Records {
+		kinds[*r.Type]++
+	}
+	if len(kinds) != 3 || kinds["MX"] != 1 || kinds["CNAME"] != 3 || kinds["TXT"] != 9 {
+		w.t.Errorf("the new domain's records are %+v", d.Records)
 	}
 	setDefault := func(name string) *workmail.UpdateDefaultMailDomainInput {
 		return &workmail.UpdateDefaultMailDomainInput{OrganizationId: &s.org, DomainName: &name}
@@ -96,7 +103,7 @@ func (s *story) domains() {
 	refused[*types.MailDomainNotFoundException](w, w.GetMailDomain, &workmail.GetMailDomainInput{OrganizationId: &s.org, DomainName: str("elsewhere.example")})
 
 	w.prove(d)
-	if d = get("acme.example"); d.OwnershipVerificationStatus != types.DnsRecordVerificationStatusVerified {
+	if d = get("acme.example"); d.OwnershipVerificationStatus != types.DnsRecordVerificationStatusVerified || d.DkimVerificationStatus != types.DnsRecordVerificationStatusVerified {
 		w.t.Fatalf("the proven domain is %+v", d)
 	}
 	must(w, w.UpdateDefaultMailDomain, setDefault("acme.example"))

@@ -38,6 +38,7 @@ func TestEveryOperation(t *testing.T) {
 		s.mailFlow()
 		s.outbound()
 		s.everyEventHasItsType()
+		s.mailReports()
 		s.goneOrganizations()
 		s.externalDirectories()
 		s.interoperability()

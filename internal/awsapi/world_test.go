@@ -3,6 +3,10 @@ package awsapi_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"io"
@@ -44,9 +48,13 @@ import (
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
+	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 	"github.com/pennypost/pennypost/internal/transport/queue/queuetest"
+	"github.com/pennypost/pennypost/internal/transport/route"
+	"github.com/pennypost/pennypost/internal/transport/signing"
 )
 
 // world is the core with the face on it, reached by the AWS SDK without a network, in a bubble that knows when all wait.
@@ -64,7 +72,9 @@ type world struct {
 	life      *organization.Service
 	exports   *export.Service
 	mailboxes *mailbox.Store
+	signing   *signing.Service
 	queue     *queuetest.Queue
+	reports   *intake.Box
 	audit     *audit.Log
 	keys      map[string]string // policy by key id; the secret is the id again
 	zone      *zone
@@ -97,8 +107,13 @@ func inBoth(t *testing.T, fn func(w *world)) {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), flow.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), flow.Migrations(), signing.Migrations(), intake.Migrations())
 }
+
+const hostname = "mail.pennypost.example"
+
+// anRSAKey is that of all domains: making one takes time.
+var anRSAKey = sync.OnceValues(func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 1024) })
 
 func newWorld(t *testing.T, d *db.DB) *world {
 	t.Helper()
@@ -113,6 +128,22 @@ func newWorld(t *testing.T, d *db.DB) *world {
 		DB: d, Audit: records, Clock: clock.System{}, Feed: notices, Log: log, Resolver: w.zone,
 		Limits:   directory.Limits{Aliases: 3, Domains: 4, Tags: 50, Organizations: 6},
 		External: map[string]directory.Directory{externalID: w.external, exchangeID: &externalDirectory{}},
+		Registered: func(ctx context.Context, tx *db.Tx, org int64, name string) error {
+			return w.signing.RegisteredTx(ctx, tx, org, name)
+		},
+		Deregistered: func(ctx context.Context, tx *db.Tx, org int64, name string) error {
+			return w.signing.DeregisteredTx(ctx, tx, org, name)
+		},
+	})
+	w.signing = signing.New(signing.Options{
+		DB: d, Directory: w.directory, Audit: records, Clock: clock.System{}, Log: log, Root: secret.Ephemeral(), Resolver: w.zone, Hostname: hostname,
+		Generate: func(a signing.Algorithm) (crypto.Signer, error) {
+			if a == signing.RSA {
+				return anRSAKey()
+			}
+			_, key, err := ed25519.GenerateKey(rand.Reader)
+			return key, err
+		},
 	})
 	w.policy = policy.New(w.directory, clock.System{})
 	w.center = identity.NewCenter(identity.CenterConfig{
@@ -135,13 +166,19 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	}
 	w.life = organization.New(organization.Config{
 		DB: d, Directory: w.directory, Policy: w.policy, Center: w.center, Availability: w.available, Mailboxes: w.mailboxes, Exports: w.exports, Audit: records, Clock: clock.System{}, Log: log,
-		Account: "111122223333", Region: "eu-west-1",
+		Account: "111122223333", Region: "eu-west-1", EraseTx: intake.EraseTx,
 	})
 	w.impersonation = identity.NewImpersonation(w.policy, records, secret.Ephemeral(), clock.System{}, log)
+	w.reports = intake.New(intake.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Log: log})
 	w.api = &awsapi.API{
 		Directory: w.directory, Organizations: w.life, Policy: w.policy, Exports: w.exports, Impersonation: w.impersonation, Center: w.center,
-		Flow:         flow.New(flow.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
-		Availability: w.available, Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},
+		Availability: w.available,
+		Domains: domain.New(domain.Config{
+			DB: d, Directory: w.directory, Keys: w.signing, Clock: clock.System{}, Host: hostname, STS: domain.STS{Mode: route.STSTesting},
+			Ports: domain.Ports{HTTPS: 443, IMAPS: 993},
+		}),
+		Flow:    flow.New(flow.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
+		Reports: w.reports, Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},
 		Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
 	}
 	w.front = awsapi.New(awsapi.Options{
@@ -199,6 +236,7 @@ func (w *world) startJobs() (stop func()) {
 	w.life.HandleRetention(runner)
 	w.directory.Handle(runner)
 	w.exports.Handle(runner)
+	w.signing.Handle(runner)
 	ctx, cancel := context.WithCancel(w.ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- runner.Run(ctx) }()
@@ -232,7 +270,7 @@ func (w *world) check() {
 func (w *world) inspect() {
 	w.t.Helper()
 	err := w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
-		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.available.Check, w.life.Check, w.exports.Check} {
+		for _, check := range []func(context.Context, *db.Tx) ([]string, error){w.directory.Check, w.policy.Check, w.center.Check, w.available.Check, w.life.Check, w.exports.Check, w.reports.Check} {
 			faults, err := check(ctx, tx)
 			if err != nil {
 				return err

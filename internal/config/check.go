@@ -95,6 +95,7 @@ func (c *Config) check() []error {
 		{"limit_aliases", c.LimitAliases, 1, math.MaxInt32},
 		{"limit_domains", c.LimitDomains, 1, math.MaxInt32},
 		{"limit_tags", c.LimitTags, 1, math.MaxInt32},
+		{"mta_sts_max_age", c.MTASTSMaxAge, 3600, 31557600},
 		{"recoverable_days", c.RecoverableDays, 1, 3650},
 		{"limit_availability", c.LimitAvailability, 1, math.MaxInt32},
 		{"limit_mailbox_mb", c.LimitMailboxMB, 1, 1 << 30},
@@ -109,6 +110,7 @@ func (c *Config) check() []error {
 	faults = append(faults, c.checkIdentityCenters()...)
 	faults = append(faults, c.checkLogGroups()...)
 	faults = append(faults, c.checkOutbound()...)
+	faults = append(faults, c.checkDomains()...)
 	return append(faults, c.checkDirectories()...)
 }
 

@@ -313,7 +313,7 @@ func TestFunctions(t *testing.T) {
 func TestLimitsHaveBounds(t *testing.T) {
 	for key, bad := range map[string]string{
 		"password_memory_kib": "19455", "password_passes": "1", "limit_aliases": "0", "limit_domains": "0", "limit_tags": "0", "limit_availability": "0",
-		"limit_mailbox_mb": "0", "limit_message_mb": "1025", "limit_recipients": "x", "limit_users": "-1", "limit_organizations": "1.5",
+		"limit_mailbox_mb": "0", "limit_message_mb": "1025", "limit_recipients": "x", "limit_users": "-1", "limit_queue_mb": "-1", "limit_organizations": "1.5",
 		"limit_daily_user_external": "-1", "limit_daily_account_external": "x", "limit_daily_account_test": "2.5", "recoverable_days": "0",
 		"dkim_rotation_days": "29",
 	} {
@@ -340,5 +340,16 @@ func TestDailyLimits(t *testing.T) {
 	})
 	if err != nil || c.LimitDailyUserExternal != 10000 || c.LimitDailyAccountExternal != 100000 || c.LimitDailyAccountTest != 200 {
 		t.Errorf("set to %d, %d, %d (%v)", c.LimitDailyUserExternal, c.LimitDailyAccountExternal, c.LimitDailyAccountTest, err)
+	}
+}
+
+func TestYesOrNo(t *testing.T) {
+	for text, want := range map[string]bool{"": true, "dmarc_reports = true": true, "dmarc_reports = false": false, "dmarc_reports = 'false'": false} {
+		if c, err := Load(Sources{File: file(t, text+"\n")}); err != nil || c.DMARCReports != want {
+			t.Errorf("%q: %v, %v", text, c, err)
+		}
+	}
+	if _, err := Load(Sources{File: file(t, "dmarc_reports = 'maybe'\n")}); err == nil || !strings.Contains(err.Error(), "neither true nor false") {
+		t.Errorf("maybe: %v", err)
 	}
 }

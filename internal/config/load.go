@@ -220,6 +220,12 @@ func set(field reflect.Value, text string) error {
 			return fmt.Errorf("%q is not a whole number of 0 or more", text)
 		}
 		*p = n
+	case *bool:
+		yes, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		*p = yes
 	case *[]netip.Prefix:
 		for part := range strings.SplitSeq(text, ",") {
 			if part = strings.TrimSpace(part); part == "" {

@@ -57,7 +57,7 @@ func (d *Dialer) control(_ context.Context, _, address string, _ syscall.RawConn
 		return err
 	}
 	addr := at.Addr().Unmap().WithZone("")
-	if public(addr) || slices.ContainsFunc(d.allowed, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+	if Public(addr) || slices.ContainsFunc(d.allowed, func(p netip.Prefix) bool { return p.Contains(addr) }) {
 		return nil
 	}
 	return &Refused{addr}
@@ -98,8 +98,9 @@ var specialWithin = []netip.Prefix{
 	netip.MustParsePrefix("3fff::/20"),     // documentation
 }
 
-// public reports whether addr is an ordinary address on the internet.
-func public(addr netip.Addr) bool {
+// Public reports whether addr is an ordinary address on the internet.
+func Public(addr netip.Addr) bool {
+	addr = addr.Unmap()
 	within := func(p netip.Prefix) bool { return p.Contains(addr) }
 	if addr.Is4() {
 		return !slices.ContainsFunc(special, within)

@@ -27,7 +27,7 @@ func TestWhichAddressesArePublic(t *testing.T) {
 		"::": false, "::1": false, "fe80::1": false, "fc00::1": false, "fd00:ec2::254": false, "ff02::1": false, "64:ff9b::7f00:1": false,
 		"64:ff9b:1::1": false, "2001::1": false, "2001:db8::1": false, "2002:7f00:1::": false, "::ffff:127.0.0.1": false, "::7f00:1": false,
 	} {
-		if got := public(netip.MustParseAddr(address).Unmap()); got != want {
+		if got := Public(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s is public: %v, want %v", address, got, want)
 		}
 	}

@@ -42,7 +42,7 @@ func (s *Service) CreateAliasTx(ctx context.Context, tx *db.Tx, o *Organization,
 	if err != nil {
 		return err
 	}
-	held, err := s.mayHoldTx(ctx, tx, o, e, a)
+	held, err := s.mayHoldTx(ctx, tx, o, e, a, false)
 	if err != nil || held {
 		return err
 	}
@@ -64,9 +64,15 @@ func (s *Service) lockEnabledTx(ctx context.Context, tx *db.Tx, o *Organization,
 	return e, e.enabled()
 }
 
-// mayHoldTx reports whether e has the address already; if not, it returns a fault unless e may take it.
-func (s *Service) mayHoldTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, a Address) (held bool, err error) {
-	if err := s.usableDomainTx(ctx, tx, o, a.Domain); err != nil {
+// mayHoldTx reports whether e has the address already; if not, it returns a fault unless e may take it, as its primary one where
+// that is said.
+func (s *Service) mayHoldTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, a Address, primary bool) (held bool, err error) {
+	if primary && e.Role == RoleRemote {
+		err = s.elsewhereTx(ctx, tx, o, a)
+	} else {
+		err = s.usableDomainTx(ctx, tx, o, a.Domain)
+	}
+	if err != nil {
 		return false, err
 	}
 	var holder int64
@@ -80,6 +86,23 @@ func (s *Service) mayHoldTx(ctx context.Context, tx *db.Tx, o *Organization, e *
 		return false, addressTaken(a)
 	}
 	return true, nil
+}
+
+// elsewhereTx returns Unsupported (Address) unless the address is in a domain that is not served here: the primary address of a
+// REMOTE_USER says where its mailbox is, and mail for a domain of ours comes back to us.
+func (s *Service) elsewhereTx(ctx context.Context, tx *db.Tx, o *Organization, a Address) error {
+	here, err := s.IsLocalDomainTx(ctx, tx, a.Domain)
+	if err == nil && !here {
+		_, err = domainTx(ctx, tx, o, a.Domain) // one that is registered is about to be ours
+		if here = err == nil; fault.Is(err, fault.NotFound, fault.Domain) {
+			err = nil
+		}
+	}
+	if err == nil && here {
+		err = fault.New(fault.Unsupported, fault.Address, "the mailbox of a REMOTE_USER is on another server, and %s is a domain of this one: "+
+			"give the address that the mailbox has there as the primary one, and addresses in domains of the organization as aliases", a.Domain)
+	}
+	return err
 }
 
 func addressTaken(a Address) error {
@@ -189,7 +212,7 @@ func addressesTx(ctx context.Context, tx *db.Tx, entity int64, after string, lim
 }
 
 // SetPrimaryAddress makes an address, new or an alias of the same entity, the primary one; the old one becomes an alias.
-// Faults are those of CreateAlias, and those of the external directory.
+// Faults are those of CreateAlias, those of the external directory, and Unsupported (Address) for a REMOTE_USER's in a domain of ours.
 func (s *Service) SetPrimaryAddress(ctx context.Context, p principal.Principal, org OrgID, ident, email string) error {
 	a, err := ParseAddress(email)
 	if err != nil {
@@ -243,7 +266,7 @@ func (s *Service) mayBecomePrimaryTx(ctx context.Context, tx *db.Tx, o *Organiza
 	if err := e.enabled(); err != nil {
 		return false, err
 	}
-	if held, err = s.mayHoldTx(ctx, tx, o, e, a); err != nil || held {
+	if held, err = s.mayHoldTx(ctx, tx, o, e, a, true); err != nil || held {
 		return held, err
 	}
 	return false, s.roomForAliasTx(ctx, tx, e)

@@ -20,7 +20,8 @@ var consistency = []struct{ fault, query string }{
 	{"address without an enabled entity", `SELECT a.address FROM address a LEFT JOIN entity e ON e.key = a.entity
 		WHERE e.key IS NULL OR e.state <> 1 OR e.organization <> a.organization OR e.kind <> a.kind`},
 	{"address outside of the organization's domains", `SELECT a.address FROM address a
-		LEFT JOIN domain d ON d.organization = a.organization AND d.name = a.domain WHERE d.name IS NULL`},
+		LEFT JOIN domain d ON d.organization = a.organization AND d.name = a.domain
+		LEFT JOIN entity e ON e.key = a.entity AND e.role = 4 WHERE d.name IS NULL AND e.key IS NULL`},
 	{"member without a group or a user", `SELECT m.group_name FROM member m LEFT JOIN entity g ON g.key = m.group_key
 		LEFT JOIN entity e ON e.key = m.member WHERE g.key IS NULL OR e.key IS NULL OR g.kind <> 2 OR e.kind = 3
 		OR g.organization <> e.organization OR g.name_key <> m.group_name`},

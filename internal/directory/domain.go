@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -50,9 +51,12 @@ func scanDomain(row scanner) (*domainRow, error) {
 
 // domainTx reads a domain of an organisation, NotFound (Domain) where it has none of that name.
 func domainTx(ctx context.Context, tx *db.Tx, o *Organization, name string) (*domainRow, error) {
-	d, err := scanDomain(tx.QueryRow(ctx, domainByName, o.Key, Fold(name)))
+	d, err := (*domainRow)(nil), sql.ErrNoRows
+	if storable(name) {
+		d, err = scanDomain(tx.QueryRow(ctx, domainByName, o.Key, Fold(name)))
+	}
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, fault.New(fault.NotFound, fault.Domain, "domain %s is not registered in this organization; register it first", name)
+		return nil, fault.New(fault.NotFound, fault.Domain, "domain %s is not registered in this organization; register it first", strings.ToValidUTF8(name, "\uFFFD"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read domain %s: %w", name, err)
@@ -192,32 +196,80 @@ func (s *Service) DeregisterDomainTx(ctx context.Context, tx *db.Tx, o *Organiza
 // GetDomain describes a mail domain. Faults: NotFound (Domain).
 func (s *Service) GetDomain(ctx context.Context, p principal.Principal, org OrgID, name string) (*Domain, error) {
 	var found *Domain
-	err := s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {
-		d, err := domainTx(ctx, tx, o, name)
-		if err != nil {
-			return err
-		}
-		found = &Domain{Name: d.name, Status: d.status, Test: d.test, Default: d.name == o.DefaultDomain, Records: s.records(d)}
-		return nil
+	err := s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) (err error) {
+		found, err = s.DomainTx(ctx, tx, o, name)
+		return err
 	})
 	return found, err
+}
+
+// DomainTx is GetDomain in a transaction.
+func (s *Service) DomainTx(ctx context.Context, tx *db.Tx, o *Organization, name string) (*Domain, error) {
+	d, err := domainTx(ctx, tx, o, name)
+	if err != nil {
+		return nil, err
+	}
+	described := d.describe(o)
+	return &described, nil
+}
+
+func (d *domainRow) describe(o *Organization) Domain {
+	described := Domain{Name: d.name, Status: d.status, Test: d.test, Default: d.name == o.DefaultDomain, Vouched: d.vouched}
+	if !d.test {
+		described.Proof = DNSRecord{"TXT", proofHost + d.name, d.token}
+	}
+	return described
 }
 
 // proofHost is the label of the TXT record that proves a domain.
 const proofHost = "_pennypost."
 
-// records are what the owner of a domain is to publish; nothing for a test domain, which is the server's own.
-func (s *Service) records(d *domainRow) []DNSRecord {
-	if d.test {
-		return []DNSRecord{}
+// maxHolders is how many organisations DomainHolder tells of.
+const maxHolders = 10
+
+const domainHolders = `SELECT o.id, d.status FROM domain d JOIN organization o ON o.key = d.organization
+	WHERE d.name = $1 AND o.state = 'Active' ORDER BY o.id LIMIT $2`
+
+// DomainHolder finds the organisation that has proven a domain, else the only one that has registered it. It is for operators, who
+// may look into all. Faults: NotFound (Domain), Invalid where several have registered it.
+func (s *Service) DomainHolder(ctx context.Context, p principal.Principal, name string) (OrgID, error) {
+	if p.Kind != principal.Operator {
+		return "", fault.New(fault.Denied, fault.None, "only an operator may ask whose a domain is")
 	}
-	return []DNSRecord{
-		{"TXT", proofHost + d.name, d.token},
-		{"MX", d.name, "10 " + s.mailHost},
-		{"CNAME", "autodiscover." + d.name, s.mailHost},
-		{"TXT", d.name, "v=spf1 a:" + s.mailHost + " ~all"}, // RFC 7208 section 5.3
-		{"TXT", "_dmarc." + d.name, "v=DMARC1;p=quarantine;pct=100;fo=1"},
+	var holders []string
+	err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		holders = nil
+		if !storable(name) {
+			return nil
+		}
+		rows, err := tx.Query(ctx, domainHolders, Fold(name), maxHolders)
+		if err != nil {
+			return fmt.Errorf("find domain %s: %w", name, err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id string
+			var status DomainStatus
+			if err := rows.Scan(&id, &status); err != nil {
+				return fmt.Errorf("find domain %s: %w", name, err)
+			}
+			holders = append(holders, id)
+			if status == DomainVerified {
+				holders = []string{id}
+				break
+			}
+		}
+		return rows.Err()
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case len(holders) == 0:
+		return "", fault.New(fault.NotFound, fault.Domain, "no organization has registered the domain %s", strings.ToValidUTF8(name, "\uFFFD"))
+	case len(holders) > 1:
+		return "", fault.New(fault.Invalid, fault.Domain, "several organizations have registered the domain %s: name one of %s", name, strings.Join(holders, ", "))
 	}
+	return OrgID(holders[0]), nil
 }
 
 // ListDomains lists mail domains by name. Faults: Invalid (Token).
@@ -238,7 +290,7 @@ func (s *Service) ListDomains(ctx context.Context, p principal.Principal, org Or
 			if err != nil {
 				return fmt.Errorf("list domains: %w", err)
 			}
-			domains = append(domains, Domain{Name: d.name, Status: d.status, Test: d.test, Default: d.name == o.DefaultDomain, Records: s.records(d)})
+			domains = append(domains, d.describe(o))
 		}
 		return rows.Err()
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/principal"
 )
 
 // zone answers from a table: no entry is a certain no, an error is none.
@@ -30,7 +31,7 @@ func (z zone) LookupTXT(_ context.Context, name string) ([]string, error) {
 }
 
 func TestDomains(t *testing.T) {
-	onBothWith(t, Config{MailHost: "mx.host.example", Limits: Limits{Domains: 3}}, func(f *fixture) {
+	onBothWith(t, Config{Limits: Limits{Domains: 3}}, func(f *fixture) {
 		register := func(name string) error { return f.RegisterDomain(f.ctx, admin, f.org.ID, name, "") }
 		f.ok(register("Shop.Example"))
 		f.ok(register("shop.example"))
@@ -38,15 +39,12 @@ func TestDomains(t *testing.T) {
 		if d.Name != "shop.example" || d.Status != DomainPending || d.Test || d.Default {
 			f.t.Errorf("described as %+v", d)
 		}
-		token := d.Records[0]
+		token := d.Proof
 		if token.Type != "TXT" || token.Hostname != "_pennypost.shop.example" || len(token.Value) != 44 {
 			f.t.Errorf("proof %+v", token)
 		}
-		if !slices.Contains(d.Records, DNSRecord{"MX", "shop.example", "10 mx.host.example"}) {
-			f.t.Errorf("records %+v", d.Records)
-		}
 		test := must(f.GetDomain(f.ctx, admin, f.org.ID, "acme.awsapps.com"))(f.t)
-		if !test.Test || !test.Default || test.Status != DomainVerified {
+		if !test.Test || !test.Default || test.Status != DomainVerified || test.Proof != (DNSRecord{}) {
 			f.t.Errorf("test domain %+v", test)
 		}
 		_, err := f.GetDomain(f.ctx, admin, f.org.ID, "unknown.example")
@@ -57,9 +55,31 @@ func TestDomains(t *testing.T) {
 		f.ok(register("second.example"))
 		f.wantFault(register("third.example"), fault.Limit, fault.Domain)
 
+		operator := principal.Principal{Kind: principal.Operator}
+		other := f.organization("other")
+		holder := func(name string, want OrgID) {
+			f.t.Helper()
+			if got := must(f.DomainHolder(f.ctx, operator, name))(f.t); got != want {
+				f.t.Errorf("%s is %s's", name, got)
+			}
+		}
+		holder("Shop.example", f.org.ID)
+		for _, name := range []string{"shop.example", "second.example"} {
+			f.ok(f.RegisterDomain(f.ctx, admin, other.ID, name, ""))
+		}
+		_, err = f.DomainHolder(f.ctx, operator, "second.example")
+		f.wantFault(err, fault.Invalid, fault.Domain)
+		for _, nobodys := range []string{"unknown.example", "\x00", "\xff"} {
+			_, err = f.DomainHolder(f.ctx, operator, nobodys)
+			f.wantFault(err, fault.NotFound, fault.Domain)
+		}
+		_, err = f.DomainHolder(f.ctx, admin, "shop.example")
+		f.wantFault(err, fault.Denied, fault.None)
+
 		f.wantFault(f.SetDefaultDomain(f.ctx, admin, f.org.ID, "shop.example"), fault.State, fault.Domain)
 		f.wantFault(f.SetDefaultDomain(f.ctx, admin, f.org.ID, "unknown.example"), fault.NotFound, fault.Domain)
 		f.ok(f.VouchForDomain(f.ctx, admin, f.org.ID, "shop.example"))
+		holder("shop.example", f.org.ID) // who proved it, not who claims it
 		f.ok(f.SetDefaultDomain(f.ctx, admin, f.org.ID, "SHOP.example"))
 		f.ok(f.SetDefaultDomain(f.ctx, admin, f.org.ID, "shop.example"))
 
@@ -117,8 +137,8 @@ func TestDomainProof(t *testing.T) {
 		other := f.organization("other")
 		f.ok(f.RegisterDomain(f.ctx, admin, f.org.ID, name, ""))
 		f.ok(f.RegisterDomain(f.ctx, admin, other.ID, name, ""))
-		mine := must(f.GetDomain(f.ctx, admin, f.org.ID, name))(f.t).Records[0].Value
-		theirs := must(f.GetDomain(f.ctx, admin, other.ID, name))(f.t).Records[0].Value
+		mine := must(f.GetDomain(f.ctx, admin, f.org.ID, name))(f.t).Proof.Value
+		theirs := must(f.GetDomain(f.ctx, admin, other.ID, name))(f.t).Proof.Value
 		if mine == theirs {
 			f.t.Fatal("two organisations have one token")
 		}
@@ -167,7 +187,7 @@ func TestDomainProof(t *testing.T) {
 			f.t.Errorf("after 73 hours: %s", late.Status)
 		}
 		f.ok(f.RegisterDomain(f.ctx, admin, f.org.ID, "late.example", "")) // begins anew
-		z["_pennypost.late.example"] = []string{late.Records[0].Value}
+		z["_pennypost.late.example"] = []string{late.Proof.Value}
 		f.ok(f.checkDomain(f.ctx, f.org.Key, "late.example"))
 		if got := must(f.GetDomain(f.ctx, admin, f.org.ID, "late.example"))(f.t).Status; got != DomainVerified {
 			f.t.Errorf("proven late: %s", got)

@@ -78,7 +78,7 @@ const (
 	RoleUser   Role = 1
 	RoleShared Role = 2 // RESOURCE: an Exchange resource seen as a user; never given by us
 	RoleSystem Role = 3 // SYSTEM_USER: came with an external directory
-	RoleRemote Role = 4 // REMOTE_USER: an address book entry whose mailbox is elsewhere
+	RoleRemote Role = 4 // REMOTE_USER: its mailbox is elsewhere, where its primary address leads
 )
 
 // String returns the role in the words of the API.

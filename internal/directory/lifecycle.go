@@ -36,16 +36,17 @@ func (s *Service) LockByKeyTx(ctx context.Context, tx *db.Tx, key int64) (*Entit
 	return s.lockTx(ctx, tx, &Entity{Key: key})
 }
 
-// MayTakeTx returns NotFound or State (Domain), or Exists (Address), unless a locked entity without addresses may take a.
+// MayTakeTx returns NotFound or State (Domain), Unsupported (Address) for a REMOTE_USER, or Exists (Address), unless a locked entity
+// without addresses may take a as its primary one.
 func (s *Service) MayTakeTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, a Address) error {
-	_, err := s.mayHoldTx(ctx, tx, o, e, a)
+	_, err := s.mayHoldTx(ctx, tx, o, e, a, true)
 	return err
 }
 
 const enableEntity = `UPDATE entity SET state = 1, email = $2, enabled = $3, mailbox = $4, mailbox_provisioned = $5 WHERE key = $1`
 
 // EnableTx makes a locked, disabled entity ENABLED with the primary address a and brings back the aliases it had when it was
-// disabled, as far as they are free. mailbox is what package mailbox calls its mailbox, 0 for a group; provisioned says that
+// disabled, as far as they are free. mailbox is what package mailbox calls its mailbox, 0 for a group or a REMOTE_USER; provisioned says that
 // it is a new one. Faults: NotFound and State (Domain), Exists (Address).
 func (s *Service) EnableTx(ctx context.Context, tx *db.Tx, o *Organization, e *Entity, a Address, mailbox int64, provisioned bool) error {
 	if err := s.MayTakeTx(ctx, tx, o, e, a); err != nil {
@@ -90,7 +91,7 @@ func (s *Service) restoreAliasesTx(ctx context.Context, tx *db.Tx, o *Organizati
 		if err != nil || a.Key == primary.Key || room == 0 {
 			continue
 		}
-		held, err := s.mayHoldTx(ctx, tx, o, e, a)
+		held, err := s.mayHoldTx(ctx, tx, o, e, a, false)
 		if fault.As(err) != nil || held {
 			continue // somebody else has it now, or the domain is gone
 		}

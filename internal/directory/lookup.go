@@ -69,6 +69,27 @@ func recipientTx(ctx context.Context, tx *db.Tx, domainKey, addressKey string) (
 	return &r, nil
 }
 
+// DomainOrganizationTx returns the active organisation that has proven the domain. Faults: NotFound (Domain).
+func (s *Service) DomainOrganizationTx(ctx context.Context, tx *db.Tx, domain string) (*Organization, error) {
+	none := fault.New(fault.NotFound, fault.Domain, "domain %s is not served here", domain)
+	if !storable(domain) {
+		return nil, none
+	}
+	var owner int64
+	err := tx.QueryRow(ctx, domainOwner, Fold(domain)).Scan(&owner)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, none
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find domain %s: %w", domain, err)
+	}
+	o, err := s.OrganizationByKeyTx(ctx, tx, owner)
+	if err == nil && o.State != OrgActive {
+		return nil, none
+	}
+	return o, err
+}
+
 // IsLocalDomainTx reports whether an active organisation has proven the domain.
 func (s *Service) IsLocalDomainTx(ctx context.Context, tx *db.Tx, domain string) (bool, error) {
 	if !storable(domain) {

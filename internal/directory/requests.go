@@ -87,8 +87,9 @@ type Domain struct {
 	Status  DomainStatus
 	Test    bool // the organisation's domain under the server's own suffix
 	Default bool
-	// Records are what the owner of the domain is to publish.
-	Records []DNSRecord
+	Vouched bool // verified by an operator's word, whatever DNS says
+	// Proof is what its owner publishes to prove it; zero for a test domain, which is the server's own.
+	Proof DNSRecord
 }
 
 // DNSRecord is one record to publish.

@@ -52,8 +52,6 @@ type Config struct {
 	HashCost HashCost
 	// TestDomainSuffix is a domain name; empty means DefaultTestDomainSuffix.
 	TestDomainSuffix string
-	// MailHost is the host name that MX and autodiscover records are to point to; empty means "localhost".
-	MailHost string
 	// Remember is how long a disabled entity's aliases, a deleted entity's row and their mailboxes are kept; zero means
 	// 30 days.
 	Remember time.Duration
@@ -82,7 +80,6 @@ type Service struct {
 	resolver Resolver
 	limits   Limits
 	suffix   string
-	mailHost string
 	remember time.Duration
 	own      *own
 	external map[string]Directory
@@ -96,7 +93,7 @@ type Service struct {
 func New(c Config) *Service {
 	s := &Service{
 		db: c.DB, audit: c.Audit, clock: c.Clock, feed: c.Feed, log: c.Log, resolver: c.Resolver,
-		limits: c.Limits.withDefaults(), suffix: Fold(c.TestDomainSuffix), mailHost: c.MailHost, remember: c.Remember,
+		limits: c.Limits.withDefaults(), suffix: Fold(c.TestDomainSuffix), remember: c.Remember,
 		own: &own{hasher: NewHasher(c.HashCost)}, external: c.External, registered: c.Registered, deregistered: c.Deregistered,
 	}
 	if s.registered == nil {
@@ -110,9 +107,6 @@ func New(c Config) *Service {
 	}
 	if s.suffix == "" {
 		s.suffix = DefaultTestDomainSuffix
-	}
-	if s.mailHost == "" {
-		s.mailHost = "localhost"
 	}
 	if s.remember <= 0 {
 		s.remember = DefaultRemember

@@ -42,6 +42,34 @@ type TLSA struct {
 	Data                      []byte
 }
 
+// SRV is a host that offers a service (RFC 2782). Target is empty in the record that says that none does.
+type SRV struct {
+	Target                 string
+	Port, Priority, Weight uint16
+}
+
+// LookupSRV returns the hosts that offer a service, such as "_imaps._tcp.example.com", in no order.
+func (r *Resolver) LookupSRV(ctx context.Context, name string) (Answer[SRV], error) {
+	return lookup(ctx, r, name, mdns.TypeSRV, func(rr *mdns.SRV) (SRV, bool) {
+		return SRV{fold(rr.Target), rr.Port, rr.Priority, rr.Weight}, true
+	})
+}
+
+// FindZone returns the zone that name is in: the name, or the nearest above it, that has an SOA record.
+func (r *Resolver) FindZone(ctx context.Context, name string) (string, error) {
+	for at := fold(name); at != ""; _, at, _ = strings.Cut(at, ".") {
+		// An alias of a name at the top of its zone is in another zone.
+		a, err := lookup(ctx, r, at, mdns.TypeSOA, func(*mdns.SOA) (struct{}, bool) { return struct{}{}, true })
+		if err == nil && a.Name == at {
+			return at, nil
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("find the zone of %s: %w", name, ErrNotFound)
+}
+
 // LookupMX returns the hosts that take mail for name, in no order.
 func (r *Resolver) LookupMX(ctx context.Context, name string) (Answer[MX], error) {
 	return lookup(ctx, r, name, mdns.TypeMX, func(rr *mdns.MX) (MX, bool) { return MX{fold(rr.Mx), rr.Preference}, true })

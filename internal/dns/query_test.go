@@ -31,6 +31,9 @@ func TestLookups(t *testing.T) {
 		"_25._tcp.mx1.signed.example. 60 IN TLSA 3 1 1 00ff",
 		"1.2.0.192.in-addr.arpa. 60 IN PTR mx1.signed.example.",
 		"loop.example. 60 IN CNAME loop.example.",
+		"_imaps._tcp.signed.example. 60 IN SRV 1 2 993 Mail.Signed.Example.", "_pop3._tcp.signed.example. 60 IN SRV 0 0 0 .",
+		"plain.example. 60 IN SOA ns.plain.example. x. 1 1 1 1 1", "sub.plain.example. 60 IN SOA ns.plain.example. x. 1 1 1 1 1",
+		"www.sub.plain.example. 60 IN CNAME signed.example.", "signed.example. 60 IN SOA ns.plain.example. x. 1 1 1 1 1",
 	)
 	r, ctx := New(s.Address), t.Context()
 	check := func(what string, got any, err error, want any) {
@@ -58,6 +61,21 @@ func TestLookups(t *testing.T) {
 	check("TLSA", tlsa, err, Answer[TLSA]{[]TLSA{{3, 1, 1, []byte{0, 0xff}}}, "_25._tcp.mx1.signed.example", true})
 	ptr, err := r.LookupPTR(ctx, netip.MustParseAddr("::ffff:192.0.2.1"))
 	check("PTR", ptr, err, Answer[string]{[]string{"mx1.signed.example"}, "1.2.0.192.in-addr.arpa", false})
+
+	srv, err := r.LookupSRV(ctx, "_imaps._tcp.signed.example")
+	check("SRV", srv, err, Answer[SRV]{[]SRV{{"mail.signed.example", 993, 1, 2}}, "_imaps._tcp.signed.example", true})
+	srv, err = r.LookupSRV(ctx, "_pop3._tcp.signed.example")
+	check("SRV of no service", srv, err, Answer[SRV]{[]SRV{{}}, "_pop3._tcp.signed.example", true})
+	for name, want := range map[string]string{
+		"plain.example": "plain.example", "a.b.Plain.Example.": "plain.example", "x.sub.plain.example": "sub.plain.example",
+		"www.sub.plain.example": "sub.plain.example",
+	} {
+		zone, err := r.FindZone(ctx, name)
+		check("the zone of "+name, zone, err, want)
+	}
+	if zone, err := r.FindZone(ctx, "absent.example"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a name in no zone: %q, %v", zone, err)
+	}
 
 	if _, err := r.LookupMX(ctx, "mx1.signed.example"); !errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoName) {
 		t.Errorf("a name without MX: %v", err)

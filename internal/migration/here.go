@@ -261,7 +261,7 @@ func (s *Service) entityItemsTx(ctx context.Context, tx *db.Tx, w *directory.Who
 	for _, delegate := range w.Delegates {
 		items = append(items, NewItem(KindDelegate, Pair(id, string(delegate)), Nothing{}))
 	}
-	if w.State == directory.Enabled && w.Kind != directory.KindGroup {
+	if w.State == directory.Enabled && w.Kind != directory.KindGroup && w.Role != directory.RoleRemote {
 		megabytes, err := s.organizations.QuotaTx(ctx, tx, &w.Entity)
 		if err != nil {
 			return nil, err

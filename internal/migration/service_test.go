@@ -143,7 +143,7 @@ func TestWhatCannotBeMade(t *testing.T) {
 			{migration.KindTag, "aws:x", "reserved"},
 			{migration.KindAlias, "one@" + other.domain, "not registered in this organization"},
 			{migration.KindUser, "user-2", "reserved"},
-			{migration.KindRegistration, "user-4", "its mailbox is not here"},
+			{migration.KindRegistration, "user-4", "is on another server"},
 			{migration.KindQuota, "user-3", "no mailbox to use"},
 			{migration.KindQuota, "user-4", "not between 1 and"},
 			{migration.KindMember, "nobody/user-1", "does not exist"},

@@ -11,7 +11,7 @@ import (
 )
 
 // Check compares entities with mailboxes: every enabled user and resource has an open one, every other one that is kept is
-// closed. It returns a line per find and reads every entity.
+// closed; a REMOTE_USER has none. It returns a line per find and reads every entity.
 func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
 	var after int64
 	for {
@@ -21,7 +21,7 @@ func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err er
 		}
 		for i := range entities {
 			e := &entities[i]
-			if e.Kind == directory.KindGroup {
+			if e.Kind == directory.KindGroup || e.Role == directory.RoleRemote && e.State == directory.Enabled {
 				continue
 			}
 			why, err := s.wrong(ctx, tx, e)

@@ -60,7 +60,7 @@ func TestDomainIsVerifiedByTheJob(t *testing.T) {
 		w.wantFault(w.Register(w.ctx, admin, org, "ann", "ann@shop.example"), fault.State, fault.Domain)
 		d, err := w.directory.GetDomain(w.ctx, admin, org, "shop.example")
 		w.ok(err)
-		z.set(d.Records[0].Hostname, d.Records[0].Value)
+		z.set(d.Proof.Hostname, d.Proof.Value)
 		w.pass(2 * time.Minute)
 		w.until("the domain is verified", func() bool { return status() == directory.DomainVerified })
 		w.register(org, ann, "ann@shop.example")

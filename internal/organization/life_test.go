@@ -177,7 +177,8 @@ func TestRegisterRefusals(t *testing.T) {
 			{"ben", "ben@pending.example", fault.State, fault.Domain},
 			{"nobody", "x@acme.awsapps.com", fault.NotFound, fault.Entity},
 			{"ann@acme.awsapps.com", "x@acme.awsapps.com", fault.NotFound, fault.Entity}, // ids and names only
-			{string(remote), "far@acme.awsapps.com", fault.Unsupported, fault.Entity},
+			{string(remote), "far@acme.awsapps.com", fault.Unsupported, fault.Address},
+			{string(remote), "far@pending.example", fault.Unsupported, fault.Address},
 			{"ben", "b en@acme.awsapps.com", fault.Invalid, fault.Address},
 			{"ben", "amazonjournaling@acme.awsapps.com", fault.Invalid, fault.Address},
 		} {
@@ -190,6 +191,34 @@ func TestRegisterRefusals(t *testing.T) {
 		if n := w.mailboxCount(); n != 1 {
 			t.Errorf("refusals left %d mailboxes, want ann's", n)
 		}
+	})
+}
+
+// A REMOTE_USER is registered with an address elsewhere, and may have aliases here.
+func TestARemoteUserHasNoMailboxHere(t *testing.T) {
+	inBoth(t, func(w *world) {
+		org := w.acme()
+		far, err := w.directory.CreateUser(w.ctx, admin, org, directory.NewUser{Name: "far", DisplayName: "far", Role: directory.RoleRemote})
+		w.ok(err)
+		for range 2 {
+			w.register(org, far, "far@elsewhere.example")
+			w.ok(w.directory.CreateAlias(w.ctx, admin, org, far, "far@acme.awsapps.com"))
+			w.wantFault(w.directory.CreateAlias(w.ctx, admin, org, far, "far@other.example"), fault.NotFound, fault.Domain)
+			w.wantFault(w.directory.SetPrimaryAddress(w.ctx, admin, org, string(far), "other@acme.awsapps.com"), fault.Unsupported, fault.Address)
+			w.wantFault(w.SetQuota(w.ctx, admin, org, string(far), 5), fault.State, fault.Entity)
+			e := w.describe(org, far)
+			if e.State != directory.Enabled || e.Email != "far@elsewhere.example" || e.Mailbox != 0 || !e.MailboxProvisioned.IsZero() || w.mailboxCount() != 0 {
+				t.Errorf("registered as %+v with %d mailboxes", e, w.mailboxCount())
+			}
+			w.check()
+			w.ok(w.Deregister(w.ctx, admin, org, string(far)))
+		}
+		ann := w.user(org, "ann")
+		w.register(org, ann, "ann@acme.awsapps.com")
+		w.ok(w.Deregister(w.ctx, admin, org, string(ann)))
+		role := directory.RoleRemote
+		w.ok(w.directory.UpdateUser(w.ctx, admin, org, string(ann), directory.UserChange{Role: &role}))
+		w.wantFault(w.Register(w.ctx, admin, org, string(ann), "ann@elsewhere.example"), fault.Unsupported, fault.Entity)
 	})
 }
 

@@ -79,6 +79,9 @@ func (s *Service) SetQuotaTx(ctx context.Context, tx *db.Tx, o *directory.Organi
 	if err != nil {
 		return "", err
 	}
+	if e.Role == directory.RoleRemote {
+		return "", fault.New(fault.State, fault.Entity, "%s is a REMOTE_USER, whose mailbox is on another server", e.ID)
+	}
 	if e.State != directory.Enabled {
 		return "", fault.New(fault.State, fault.Entity, "%s is in state %s and has no mailbox to use; register it to WorkMail first", e.ID, e.State)
 	}

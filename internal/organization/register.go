@@ -2,6 +2,7 @@ package organization
 
 import (
 	"context"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -11,10 +12,10 @@ import (
 )
 
 // Register gives a user, group or resource, named by id or name, its primary address and makes it ENABLED; users and
-// resources get a mailbox, or the one they had within the last 30 days. Registering again with the same address changes
+// resources get a mailbox, or the one they had within the last 30 days, but a REMOTE_USER, whose address says where its mailbox is. Registering again with the same address changes
 // nothing. Faults: Invalid (Address), NotFound (Entity), State (Entity) for a deleted one, AlreadyRegistered with another
-// address, Unsupported (Entity) for a user whose mailbox is elsewhere, NotFound and State (Domain), Exists (Address), those of
-// an external directory.
+// address, Unsupported (Entity) for a SYSTEM_USER, and for a REMOTE_USER whose own mailbox is still kept, Unsupported (Address) for
+// one with an address in a domain of ours, NotFound and State (Domain), Exists (Address), those of an external directory.
 func (s *Service) Register(ctx context.Context, p principal.Principal, org directory.OrgID, ident, email string) error {
 	how := directory.Narrow{NoAddress: true}
 	a, err := directory.ParseAddress(email)
@@ -47,7 +48,11 @@ func (s *Service) mayRegisterTx(ctx context.Context, tx *db.Tx, o *directory.Org
 	case e.State == directory.Enabled:
 		return false, fault.New(fault.AlreadyRegistered, fault.Entity,
 			"%s is registered with the address %s; use UpdatePrimaryEmailAddress to change it", e.ID, e.Email)
-	case e.Kind == directory.KindUser && e.Role != directory.RoleUser:
+	case e.Role == directory.RoleRemote && e.Mailbox != 0:
+		return false, fault.New(fault.Unsupported, fault.Entity,
+			"user %s was a USER, and the mailbox it had is kept for %d days: register it after that, or delete it and make another REMOTE_USER",
+			e.ID, s.directory.Remember()/(24*time.Hour))
+	case e.Kind == directory.KindUser && e.Role != directory.RoleUser && e.Role != directory.RoleRemote:
 		return false, fault.New(fault.Unsupported, fault.Entity, "user %s has the role %s: its mailbox is not here", e.ID, e.Role)
 	}
 	return false, s.directory.MayTakeTx(ctx, tx, o, e, a)
@@ -61,7 +66,7 @@ func (s *Service) registerTx(ctx context.Context, tx *db.Tx, o *directory.Organi
 		box  int64
 		made bool
 	)
-	if e.Kind != directory.KindGroup {
+	if e.Kind != directory.KindGroup && e.Role != directory.RoleRemote {
 		id, isNew, err := s.openTx(ctx, tx, e)
 		if err != nil {
 			return err

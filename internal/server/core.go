@@ -35,12 +35,14 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/dayreport"
+	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
 	"github.com/pennypost/pennypost/internal/transport/signing"
-	"github.com/pennypost/pennypost/internal/transport/tlsrpt"
 )
 
 // core is everything below the faces, wired.
@@ -64,8 +66,10 @@ type core struct {
 	organizations *organization.Service
 	migration     *migration.Service
 	transport     *transport.Transport
-	signing       *signing.Service
+	reports       *intake.Box // those of others
 	mailauth      *mailauth.Checker
+	domains       *domain.Service
+	signing       *signing.Service
 	flow          *flow.Service
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
@@ -94,7 +98,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), tlsrpt.Migrations(), signing.Migrations(), flow.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), signing.Migrations(), flow.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
 		),
 		Log: log,
 	})
@@ -136,7 +140,6 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		DB:       d, Audit: parts.audit, Clock: parts.clock, Feed: parts.feed, Log: log,
 		Resolver:         resolver,
 		TestDomainSuffix: c.TestDomainSuffix,
-		MailHost:         c.Hostname,
 		HashCost:         directory.HashCost{MemoryKiB: uint32(c.PasswordMemoryKiB), Passes: uint32(c.PasswordPasses)},
 		Limits: directory.Limits{
 			Aliases: c.LimitAliases, Domains: c.LimitDomains, Tags: c.LimitTags,
@@ -198,19 +201,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability, Mailboxes: parts.mailboxes, Exports: parts.exports, Audit: parts.audit,
 		Clock: parts.clock, Log: log, Account: c.AccountID, Region: c.Region,
 		MailboxMB: int64(c.LimitMailboxMB), MirrorEvery: time.Duration(c.DirectorySeconds) * time.Second,
-		EraseTx: func(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (int, error) {
-			n, err := parts.signing.EraseTx(ctx, tx, o, limit)
-			if err != nil || n == limit {
-				return n, err
-			}
-			for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){parts.flow.EraseTx, migration.EraseTx} {
-				more, err := erase(ctx, tx, o, limit-n)
-				if n += more; err != nil || n == limit {
-					return n, err
-				}
-			}
-			return n, nil
-		},
+		EraseTx: parts.eraseAboveTx,
 	})
 	parts.migration = migration.New(migration.Config{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Center: parts.center, Availability: parts.availability,
@@ -218,11 +209,12 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.door = identity.NewDoor(parts.directory, parts.policy, parts.center, parts.audit, parts.feed, parts.clock, log, identity.Limits{})
 	parts.impersonation = identity.NewImpersonation(parts.policy, parts.audit, parts.root, parts.clock, log)
+	parts.reports = intake.New(intake.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Log: log})
 	parts.mailauth = mailauth.New(mailauth.Options{Resolver: resolver, Clock: parts.clock, Trusted: c.ARCTrusted})
 	parts.flow = flow.New(flow.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Functions: functions, Dialer: parts.dialer})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Signer: parts.signing, Rules: parts.flow, Auth: parts.mailauth,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow,
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
@@ -230,12 +222,14 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := parts.openOutbound(c, resolver, bodies{store, parts.spool}); err != nil {
 		return nil, err
 	}
+	parts.openDomains(c, resolver)
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)
 	parts.transport.Handle(parts.jobs)
 	parts.functionJobs = job.NewRunner(d, parts.clock, log)
 	parts.transport.HandleFunctions(parts.functionJobs)
+	parts.reports.Handle(parts.jobs)
 	parts.domainChecks = job.NewRunner(d, parts.clock, log)
 	parts.directory.Handle(parts.domainChecks)
 	parts.keyJobs = job.NewRunner(d, parts.clock, log)
@@ -247,6 +241,17 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.mirrors = job.NewRunner(d, parts.clock, log)
 	parts.organizations.HandleMirrors(parts.mirrors)
 	return parts, nil
+}
+
+// eraseAboveTx removes up to limit rows that packages which know organisations from above keep of one that is being deleted.
+func (c *core) eraseAboveTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (n int, err error) {
+	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, c.flow.EraseTx} {
+		more, err := erase(ctx, tx, o, limit-n)
+		if n += more; err != nil || n == limit {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 func exportBuckets(buckets map[string]config.ExportBucket) map[string]export.Bucket {
@@ -301,7 +306,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -326,7 +331,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
 		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
-		c.mailImport.Check, c.signing.Check, c.flow.Check,
+		c.mailImport.Check, c.signing.Check, c.reports.Check, c.flow.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

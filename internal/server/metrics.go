@@ -91,8 +91,11 @@ func (m *metrics) countPages(h http.Handler) http.Handler {
 		c := &countedAnswer{ResponseWriter: w, status: http.StatusOK}
 		h.ServeHTTP(c, r)
 		page := "sign-in" // and what is below it
-		if r.URL.Path == web.PasswordPath {
+		switch {
+		case r.URL.Path == web.PasswordPath:
 			page = "set-password"
+		case web.ServesFile(r):
+			page = "domain-file"
 		}
 		m.set.GetOrCreateCounter(fmt.Sprintf(`pennypost_page_requests_total{code="%d",page=%q}`, c.status, page)).Inc()
 	})

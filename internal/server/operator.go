@@ -47,12 +47,6 @@ type keyPage struct {
 // keyPageSize is how many access keys are listed at once.
 const keyPageSize = 500
 
-// DomainRef names a domain of an organisation.
-type DomainRef struct {
-	Organization string `json:"organization"` // "m-…"
-	Domain       string `json:"domain"`
-}
-
 // importPage asks for what an organisation is here.
 type importPage struct {
 	Organization string `json:"organization"`
@@ -97,9 +91,6 @@ func (c *core) operatorVerbs() map[string]verb {
 			key, err := c.keys.Lookup(ctx, r.ID)
 			return AccessKey{key.ID, key.Secret}, err
 		}),
-		"domain-verify": typed(func(ctx context.Context, r DomainRef) (nothing, error) {
-			return nothing{}, c.directory.VouchForDomain(ctx, operator, directory.OrgID(r.Organization), r.Domain)
-		}),
 		"import-here": typed(func(ctx context.Context, r importPage) (migration.Page, error) {
 			return c.migration.Here(ctx, operator, r.Organization, r.After)
 		}),
@@ -111,7 +102,9 @@ func (c *core) operatorVerbs() map[string]verb {
 		}),
 	}
 	c.importVerbs(verbs)
+	c.domainVerbs(verbs)
 	c.queueVerbs(verbs)
+	c.reportVerbs(verbs)
 	return verbs
 }
 
@@ -217,11 +210,6 @@ func (o *Operator) Keys(ctx context.Context) ([]KeyInfo, error) {
 // RevokeKey ends an access key for good, from the next request on.
 func (o *Operator) RevokeKey(ctx context.Context, id string) error {
 	return o.do(ctx, "key-revoke", keyRef{id}, &nothing{})
-}
-
-// VerifyDomain vouches for a domain where DNS can't.
-func (o *Operator) VerifyDomain(ctx context.Context, r DomainRef) error {
-	return o.do(ctx, "domain-verify", r, &nothing{})
 }
 
 // Check returns one line for each inconsistency of the store, or an error when it could not look.

@@ -20,6 +20,7 @@ import (
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/courier"
+	"github.com/pennypost/pennypost/internal/transport/dmarcrpt"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
 	"github.com/pennypost/pennypost/internal/transport/tlsrpt"
@@ -43,12 +44,14 @@ type outbound struct {
 	courier *courier.Courier // nil where none leaves
 	router  *route.Router
 	reports *tlsrpt.Reporter
+	dmarc   *dmarcrpt.Reporter
 	jobs    *job.Runner // of reports, which wait for others' servers
 }
 
 // openOutbound wires it on the transport.
 func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blobs bodies) error {
 	options := queue.Options{DB: c.db, Blobs: blobs, Clock: c.clock, Log: c.log, Teller: c.transport, Record: c.transport.Record}
+	options.Limits.OrganizationMessages, options.Limits.OrganizationBytes = int64(settings.LimitQueueMessages), int64(settings.LimitQueueMB)<<20
 	if settings.Outbound == "off" {
 		options.Courier = transport.Functions{Transport: c.transport, Next: keeper{}}
 		c.outbound = &outbound{queue: queue.New(options)}
@@ -67,12 +70,20 @@ func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blo
 		Organization: settings.Hostname, Contact: postmaster, From: postmaster, Random: rand.Int64N,
 	})
 	o.reports.Handle(o.jobs)
+	o.dmarc = dmarcrpt.New(dmarcrpt.Options{
+		DB: c.db, Clock: c.clock, Log: c.log, Resolver: resolver, Mailer: c.transport, Organizational: c.mailauth.Organizational,
+		Organization: settings.Hostname, From: postmaster, Generator: "Pennypost", Random: rand.Int64N,
+	})
+	o.dmarc.Handle(o.jobs)
+	if settings.DMARCReports {
+		c.transport.Judged = o.dmarc.Judged
+	}
 	o.router = route.New(route.Options{
 		DB: c.db, Clock: c.clock, Log: c.log, Resolver: resolver, Dialer: dialer, Names: []string{settings.Hostname},
-		Port: uint16(settings.OutboundPort), Shuffle: rand.Shuffle, Report: o.reports.Report,
+		Port: uint16(settings.OutboundPort), Shuffle: rand.Shuffle, Report: o.reports.Session,
 	})
 	way := courier.Options{
-		Routes: o.router, Dialer: dialer, Hello: settings.Hostname, Clock: c.clock, Log: c.log, Gateways: gateways, Find: c.organizationGateway, Report: o.reports.Report,
+		Routes: o.router, Dialer: dialer, Hello: settings.Hostname, Clock: c.clock, Log: c.log, Gateways: gateways, Find: c.organizationGateway, Report: o.reports.Session,
 	}
 	if _, ok := gateways[settings.Outbound]; ok {
 		c.transport.Route = settings.Outbound
@@ -112,7 +123,8 @@ func (c *core) runOutbound(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
-		c.outbound.queue.Run, c.outbound.router.Run, c.outbound.reports.Start, c.outbound.reports.Run, c.outbound.jobs.Run,
+		c.outbound.queue.Run, c.outbound.router.Run, c.outbound.reports.Start, c.outbound.reports.Run, c.outbound.dmarc.Start,
+		c.outbound.dmarc.Run, c.outbound.jobs.Run,
 	} {
 		g.Go(func() error { return part(ctx) })
 	}

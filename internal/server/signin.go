@@ -22,7 +22,7 @@ func (s *Server) newWeb() (*web.Handler, error) {
 		providers[arn] = p
 	}
 	return web.New(web.Config{
-		Door: s.core.door, Center: s.core.center, Directory: s.core.directory, Providers: providers,
+		Door: s.core.door, Center: s.core.center, Directory: s.core.directory, Domains: s.core.domains, Providers: providers,
 		Dialer: s.core.dialer, Root: s.core.root, Clock: s.core.clock, Log: s.log,
 	}), nil
 }

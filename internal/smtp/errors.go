@@ -44,6 +44,8 @@ func codeOf(k fault.Kind, s fault.Subject) (code int, enhanced string) {
 		switch s {
 		case fault.Message: // too many Received fields
 			return 554, "5.4.6"
+		case fault.Organization: // too much waits in the queue
+			return 452, "4.3.1"
 		case fault.Allowance: // as SES answers; 4.5.3 would ask for the rest in another message at once
 			return 454, "4.7.1"
 		}

@@ -164,7 +164,7 @@ func TestSubmissionOverTheCore(t *testing.T) {
 			C: MAIL FROM:<ann@acme.awsapps.com>
 			S: 250
 			C: RCPT TO:<friend@elsewhere.test>
-			S: 550 5.7.1 friend@elsewhere.test is on another server
+			S: 550 5.7.1 mail for friend@elsewhere.test goes to another server
 			C: RCPT TO:<bob@acme.awsapps.com>
 			S: 250
 			C: DATA

@@ -12,7 +12,7 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dkim"
-	"github.com/pennypost/pennypost/internal/spool"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 )
 
@@ -25,24 +25,10 @@ type judgement struct {
 }
 
 // authenticate finds out whether a message from another server is from whom it says, and what the recipients' organisations make of
-// that: who refuses it gets none, and where all do the sender is told (Denied Message). What a user submits is not asked.
-func (x *Transaction) authenticate(ctx context.Context, m *spool.Spool, traceLength int) error {
+// that: who refuses it gets none, and where all do the sender is told (Denied Message). b is the message without the
+// server's trace.
+func (x *Transaction) authenticate(ctx context.Context, b []byte) error {
 	t := x.transport
-	if t.Auth == nil || x.sender.Submitted {
-		return nil
-	}
-	if m.OnDisk() { // it takes memory from here on, until its look-ups are answered: so many at a time, and nothing else waits for them
-		weight := min(m.Size(), t.Limits.Checked)
-		if err := t.checking.Acquire(ctx, weight); err != nil {
-			return fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be checked in time")
-		}
-		defer t.checking.Release(weight)
-	}
-	b, err := m.Bytes()
-	if err != nil {
-		return err
-	}
-	b = b[traceLength:]
 	started := time.Now()
 	v := t.Auth.Check(ctx, mailauth.Client{Address: x.sender.Principal.Address, Hello: x.sender.Hello, From: x.sender.From}, b)
 	policy, d := v.Asked()
@@ -100,6 +86,8 @@ func (x *Transaction) drop(ctx context.Context, text []byte) error {
 		t.Log.InfoContext(ctx, "dropped for some recipients by the DMARC policy of its author's domain", "author", j.verdict.DMARC.From,
 			"from", x.sender.From.String(), "recipients", dropped)
 		x.targets = slices.DeleteFunc(x.targets, func(target target) bool { return x.refuses(target.organization) })
+		x.forwards = slices.DeleteFunc(x.forwards, func(o outgoing) bool { return x.refuses(o.organization) })
+		x.reports = slices.DeleteFunc(x.reports, func(a intake.Address) bool { return x.refuses(a.Key) })
 		t.stats.dropped.Add(1)
 		return nil
 	}
@@ -155,7 +143,8 @@ func (x *Transaction) results() string {
 	return x.judgement.verdict.Field(x.transport.Hostname)
 }
 
-// withoutForged returns the message without results of checks that it says are this server's. b begins with the server's trace.
+// withoutForged returns the message without results of checks that it says are this server's. b begins with the server's trace, which
+// moves towards the body then: a large message is not copied, and what stood in b is there no more.
 func (t *Transport) withoutForged(b []byte, traceLength int) []byte {
 	end := traceLength + message.HeaderEnd(b[traceLength:])
 	header := b[traceLength:end]
@@ -163,7 +152,10 @@ func (t *Transport) withoutForged(b []byte, traceLength int) []byte {
 	if len(clean) == len(header) {
 		return b
 	}
-	return slices.Concat(b[:traceLength], clean, b[end:])
+	start := end - len(clean) - traceLength
+	copy(b[start:], b[:traceLength])
+	copy(b[start+traceLength:end], clean)
+	return b[start:]
 }
 
 // describeVerdict puts the verdicts on a message into its event, in the words of SES.

@@ -57,6 +57,7 @@ func onBothArrivals(t *testing.T, fn func(a *arrivals)) {
 	hook := func(o *transport.Options) {
 		a.checker, a.judged, a.refuse = &checker{}, nil, nil
 		o.Auth = a.checker
+		o.Limits.Memory, o.Limits.Checked = 100<<10, 100<<10 // one large message
 		o.Judged = func(_ context.Context, tx *db.Tx, v *mailauth.Verdict, d mailauth.Disposition) error {
 			if a.refuse != nil {
 				return a.refuse
@@ -243,6 +244,51 @@ func TestResultsInTheHeader(t *testing.T) {
 	})
 }
 
+// slow checks what says so until it is let go.
+type slow struct {
+	checker
+	begun, end chan struct{}
+}
+
+func (s *slow) Check(ctx context.Context, c mailauth.Client, text []byte) *mailauth.Verdict {
+	if strings.Contains(string(text), "Subject: slow") {
+		close(s.begun)
+		<-s.end
+	}
+	return s.checker.Check(ctx, c, text)
+}
+
+// TestWhatWaitsForDNSHoldsUpNothingElse: a large message whose look-ups are slow takes no room from those that are stored.
+func TestWhatWaitsForDNSHoldsUpNothingElse(t *testing.T) {
+	onBothArrivals(t, func(a *arrivals) {
+		a.verdict = failed(mailauth.PolicyNone)
+		dns := &slow{*a.checker, make(chan struct{}), make(chan struct{})}
+		a.Auth = dns
+		a.SetQuota(a.ann, 10<<20)
+		large := func(subject string, o transport.Sender) error {
+			x, err := a.Begin(t.Context(), o)
+			a.Must(err)
+			add(a.World, x, annsAddress)
+			m := spool.New(t.TempDir(), 1000)
+			defer m.Close()
+			_, err = m.Write([]byte(trace + "From: " + o.From.String() + "\r\nSubject: " + subject + "\r\n\r\n" + strings.Repeat("line\r\n", 13_000)))
+			a.Must(err)
+			return x.Store(t.Context(), m, len(trace))
+		}
+		outside := transport.Sender{Principal: principal.TheSystem("SMTP"), From: address("x@far.example")}
+		done := make(chan error)
+		go func() { done <- large("slow", outside) }()
+		<-dns.begun
+		a.Must(large("submitted", transport.Sender{
+			Principal: principal.Principal{Kind: principal.User, Organization: string(a.Acme.ID), ID: string(a.ann)}, Submitted: true, From: address(annsAddress),
+		}))
+		a.Must(a.send(fromFar, annsAddress))
+		close(dns.end)
+		a.Must(<-done)
+		a.has(3, 0, 0)
+	})
+}
+
 // TestNothingIsStoredThatIsNotJudged: the verdict is counted in the transaction that stores the message.
 func TestNothingIsStoredThatIsNotJudged(t *testing.T) {
 	onBothArrivals(t, func(a *arrivals) {
@@ -272,6 +318,31 @@ func TestSubmissionsAreNotChecked(t *testing.T) {
 		a.wasJudged()
 		if got := a.Inbox(a.ann)[0].Text; len(a.asked) > 0 || strings.Contains(got, "Authentication-Results") {
 			t.Errorf("%d checks of\n%s", len(a.asked), got)
+		}
+	})
+}
+
+// What an organisation refuses is not passed on for it, and what another lets through is.
+func TestWhatIsRefusedIsNotPassedOn(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Auth = &checker{verdict: failed(mailauth.PolicyReject)}
+		s.Remote("away", "away@old.example", "away@acme.test")
+		other := s.Organization("third")
+		s.Write(func(ctx context.Context, tx *db.Tx) error {
+			return s.World.Policy.EnforceDMARCTx(ctx, tx, other, false)
+		})
+		id, err := s.World.Directory.CreateUser(t.Context(), transporttest.Admin, other.ID, directory.NewUser{Name: "away", DisplayName: "away", Role: directory.RoleRemote})
+		s.Must(err)
+		s.Enable(other, id, "away@old.example")
+		s.Must(s.World.Directory.CreateAlias(t.Context(), transporttest.Admin, other.ID, id, "away@third.awsapps.com"))
+		x := outside(s.World, 0)
+		add(s.World, x, "away@acme.test")
+		add(s.World, x, "away@third.awsapps.com")
+		s.Must(store(t.Context(), x, simple))
+		entries, _, err := s.queue.List(t.Context(), queue.Filter{}, queue.Cursor{}, 10)
+		s.Must(err)
+		if len(entries) != 1 || entries[0].Organization != other.Key || entries[0].Recipient != "away@old.example" {
+			t.Errorf("queued are %+v", entries)
 		}
 	})
 }

@@ -168,11 +168,11 @@ func (t *Transport) ask(ctx context.Context, arn string, m *queue.Message) (o qu
 		}
 		decisions = []flow.Decision{{Action: h.Lambda.Fallback, All: true}}
 	}
-	weight := min(m.Size, t.Limits.Memory)
-	if err := t.memory.Acquire(ctx, weight); err != nil {
+	release, err := t.memory.hold(ctx, m.Size)
+	if err != nil {
 		return o, err
 	}
-	defer t.memory.Release(weight)
+	defer release()
 	b, err := io.ReadAll(io.NewSectionReader(m.Body, 0, m.Size))
 	if err != nil {
 		return o, err
@@ -207,7 +207,7 @@ func sayable(err error) string {
 func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b []byte, decisions []flow.Decision, done func(context.Context, *db.Tx) error) error {
 	h := a.Held
 	x := &Transaction{
-		transport: t, organization: h.SenderOrg, actor: a.Actor, trace: e.Trace, resumed: h, reached: map[mailbox.ID]bool{},
+		transport: t, organization: h.SenderOrg, actor: a.Actor, trace: e.Trace, resumed: h, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{},
 		sender: Sender{
 			Principal: principal.Principal{Kind: principal.System, Organization: string(a.Organization)}, Submitted: h.Submitted, From: e.From, Size: int64(len(b)),
 			EnvelopeID: e.ID, Return: e.Return, RequireTLS: e.RequireTLS, SMTPUTF8: e.SMTPUTF8,
@@ -245,7 +245,7 @@ func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b [
 		if r.lost || !r.stays() {
 			continue
 		}
-		if err := x.checkRoom(ctx, r.asked.Address, r.targets); err != nil {
+		if err := x.checkRoom(ctx, r.asked.Address, r.reach.targets); err != nil {
 			if fault.As(err) == nil {
 				return err
 			}
@@ -298,18 +298,22 @@ func (h *held) decided(decisions []flow.Decision, most int) (list []recipient) {
 // againTx accepts a recipient anew, a while after it was accepted first. One that can't get the message any more is lost, which its sender is
 // told; one that a function added is left out, and so is one who is not of the organisation where mail arrives for that.
 func (x *Transaction) againTx(ctx context.Context, tx *db.Tx, r *recipient, org int64) error {
-	targets, organization, err := x.resolveTx(ctx, tx, r.asked.Address)
-	if fault.Is(err, fault.NotFound, fault.Domain) && x.sender.Submitted && x.resumed.Direction == flow.Outbound {
+	reach, err := x.resolveTx(ctx, tx, r.asked.Address)
+	remote := fault.Is(err, fault.NotFound, fault.Domain) && x.sender.Submitted && x.resumed.Direction == flow.Outbound
+	if remote {
+		reach.away = []message.Address{r.asked.Address}
+	}
+	if remote || err == nil && len(reach.away) > 0 {
 		err = x.mayLeaveTx(ctx, tx, x.sender.From, r.asked.Address)
 	}
 	if err != nil && fault.As(err) == nil {
 		return err
 	}
-	if r.added && (err != nil || x.resumed.Direction == flow.Inbound && organization != org) {
+	if r.added && (err != nil || x.resumed.Direction == flow.Inbound && reach.organization != org) {
 		x.transport.Log.WarnContext(ctx, "a recipient that a function added is left out", "recipient", r.address, "trace", x.trace, "error", err)
 		return nil
 	}
-	r.targets, r.organization = targets, organization
+	r.reach, r.organization, r.passedOn = reach, reach.organization, len(reach.away) > 0
 	if err != nil {
 		r.organization = org
 		r.lose(err)

@@ -148,7 +148,7 @@ func (a *asking) arrive(from string, to ...string) {
 }
 
 func (a *asking) waits(n int) bool {
-	entries, _, err := a.queue.List(a.T.Context(), queue.Filter{}, 0, 100)
+	entries, _, err := a.queue.List(a.T.Context(), queue.Filter{}, queue.Cursor{}, 100)
 	a.Must(err)
 	return len(entries) == n
 }

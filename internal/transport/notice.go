@@ -67,8 +67,9 @@ type success struct {
 	Header     []byte            `json:"header"`          // of the message, cut
 	To         []queue.Recipient `json:"to"`
 	// Failure, where it is not empty, is why they do not get it, and Status its code.
-	Failure string `json:"failure,omitempty"`
-	Status  string `json:"status,omitempty"`
+	Failure  string            `json:"failure,omitempty"`
+	Status   string            `json:"status,omitempty"`
+	Expanded []queue.Recipient `json:"expanded,omitempty"`
 }
 
 // maxNoticeHeader is how much of a header a notice of success brings back.
@@ -77,11 +78,11 @@ const maxNoticeHeader = 8 << 10
 // successes returns what orders a notice for the recipients here whose sender wants to hear of success, in the transaction that
 // stores the message, whose header is given; nil where nobody does (RFC 3461 section 5.2.1).
 func (x *Transaction) successes(header []byte) func(context.Context, *db.Tx) error {
-	to := x.Succeeded()
-	if len(to) == 0 {
+	var s success
+	if s.To, s.Expanded = x.Succeeded(); len(s.To)+len(s.Expanded) == 0 {
 		return nil
 	}
-	return x.order(header, success{To: to})
+	return x.order(header, s)
 }
 
 // order returns what orders a notice.
@@ -117,6 +118,9 @@ func (t *Transport) tellSuccess(ctx context.Context, j job.Job) error {
 			told.Action, told.Status, told.Reply = dsn.Failed, s.Status, s.Failure
 		}
 		d.Recipients = append(d.Recipients, told)
+	}
+	for _, r := range s.Expanded {
+		d.Recipients = append(d.Recipients, dsn.Recipient{Address: r.Address, Original: r.Original, Action: dsn.Expanded, Status: "2.1.5"})
 	}
 	deputy, _ := message.ParseAddress(s.Actor) // there is none of what has no actor
 	n := &notice{deputy: deputy, since: s.Arrived, trace: s.Trace, requireTLS: s.RequireTLS}

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/message/dsn"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
@@ -86,7 +88,7 @@ func (s *sending) run(t *testing.T) (stop func()) {
 
 func (s *sending) queued() (list []string) {
 	s.T.Helper()
-	entries, _, err := s.queue.List(s.T.Context(), queue.Filter{}, 0, 100)
+	entries, _, err := s.queue.List(s.T.Context(), queue.Filter{}, queue.Cursor{}, 100)
 	s.Must(err)
 	for _, e := range entries {
 		list = append(list, "<"+e.From+"> <"+e.Recipient+">")
@@ -118,6 +120,14 @@ func (s *signer) Sign(_ context.Context, org int64, domain string, text []byte) 
 		return nil, fault.New(fault.Temporary, fault.Message, "no key")
 	}
 	return fmt.Appendf(nil, "DKIM-Signature: org=%t d=%s size=%d\r\n", org != 0, domain, len(text)), nil
+}
+
+func (s *signer) Seal(_ context.Context, text []byte, results string, chain arc.Chain) ([]byte, error) {
+	if s.fails != "" {
+		return nil, errors.New("no key")
+	}
+	results, _, _ = strings.Cut(results, ";")
+	return fmt.Appendf(nil, "ARC-Seal: i=%d results=%s size=%d\r\n", chain.Instance+1, results, len(text)), nil
 }
 
 // Only what leaves is signed: for each domain of its authors, or the server's own.

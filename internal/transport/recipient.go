@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,68 +12,75 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
 // Add accepts a recipient, or refuses it and leaves the transaction as it was: Denied Address (mail from outside for
-// somebody outside, or of a test domain), NotFound Address, State Address (nobody can receive there), Unsupported Address (the
-// mailbox is elsewhere, and nothing says how mail gets there), OverQuota and State Mailbox, Limit Address (too many), Limit
-// Allowance (too many of a day, see Daily), TooLarge Message. Each mailbox gets one copy, however many recipients lead to it.
+// somebody outside, or of a test domain), NotFound Address, State Address (nobody can receive there), Unsupported Address (it
+// leads to another server, and nothing goes there), OverQuota and State Mailbox, Limit Address (too many), Limit
+// Organization (too much of it waits for other servers), Limit Allowance (too many of a day, see Daily), TooLarge Message. Each mailbox gets one copy, however many recipients lead to it.
 func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	t, to := x.transport, asked.Address
 	if len(x.accepted) >= t.Limits.Recipients {
 		return limitFault("a message can have %d recipients; send the others another one", t.Limits.Recipients)
 	}
-	var targets []target
+	var r reach
 	var used usage
 	remote := false
-	accepted := recipient{asked: asked, address: to.String()}
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		targets, accepted.organization, err = x.resolveTx(ctx, tx, to)
-		if remote = fault.Is(err, fault.NotFound, fault.Domain) && x.sender.Submitted; remote {
+		r, err = x.resolveTx(ctx, tx, to)
+		remote = fault.Is(err, fault.NotFound, fault.Domain) && x.sender.Submitted
+		if remote || err == nil && len(r.away) > 0 {
 			err = x.mayLeaveTx(ctx, tx, x.sender.From, to)
+			if err == nil {
+				err = t.Queue.RoomTx(ctx, tx, cmp.Or(r.organization, x.organization), x.sender.Size)
+			}
 		}
 		if err != nil || x.usage == nil {
 			return err
 		}
-		used = x.usage.with(accepted.organization)
+		used = x.usage.with(r.organization)
 		return t.lookTx(ctx, tx, *x.usage, used)
 	})
 	if err != nil {
 		return err
 	}
-	var added []target
-	for _, target := range targets {
-		if !x.reached[target.mailbox] {
-			added = append(added, target)
-		}
+	if remote {
+		r.away = []message.Address{to}
 	}
-	switch total := len(x.targets) + len(added); {
+	fresh := slices.DeleteFunc(slices.Clone(r.targets), func(t target) bool { return x.reached[t.mailbox] })
+	whose := cmp.Or(r.organization, x.organization)
+	added := slices.DeleteFunc(slices.Clone(r.away), func(a message.Address) bool { return x.sent[passage{whose, a}] })
+	switch total := len(x.targets) + len(fresh); {
 	case total > t.Limits.Mailboxes && len(x.targets) == 0:
 		return tooManyMembers(to, t.Limits.Mailboxes)
-	case remote && len(x.remote) >= queue.MaxRecipients:
+	case len(x.sent)+len(added) > queue.MaxRecipients:
 		return limitFault("a message can go to %d recipients on other servers; send the others another one", queue.MaxRecipients)
+	case !remote && len(added) > 0 && len(x.forwards) >= maxForwards:
+		return limitFault("a message can be passed on to other servers for %d addresses; send the others another one", maxForwards)
 	case total > t.Limits.Mailboxes:
 		return limitFault("a message can go to %d mailboxes; send the others another one", t.Limits.Mailboxes)
 	}
-	if err := x.checkRoom(ctx, to, added); err != nil {
+	accepted := recipient{asked: asked, address: to.String(), organization: r.organization, passedOn: len(r.away) > 0, reach: r}
+	if err := x.checkRoom(ctx, to, fresh); err != nil {
 		if fault.KindOf(err) == fault.OverQuota {
 			x.tellFull(ctx, accepted)
 		}
 		return err
 	}
-	for _, target := range added {
+	for _, target := range fresh {
 		x.reached[target.mailbox] = true
 	}
-	x.targets = append(x.targets, added...)
-	accepted.targets = targets
-	if i := slices.IndexFunc(x.accepted, func(r recipient) bool { return r.address == accepted.address }); i >= 0 {
-		accepted.targets = x.accepted[i].targets // named again and again, a group takes no more memory
+	x.targets = append(x.targets, fresh...)
+	if r.reports != nil && !slices.Contains(x.reports, *r.reports) {
+		x.reports = append(x.reports, *r.reports)
+	}
+	if i := slices.IndexFunc(x.accepted, func(other recipient) bool { return other.address == accepted.address }); i >= 0 {
+		accepted.reach = x.accepted[i].reach // named again and again, a group takes no more memory
 	}
 	x.accepted = append(x.accepted, accepted)
-	if remote {
-		x.addRemote(asked, t.Route)
-	}
+	x.goAway(&accepted, added)
 	if x.usage != nil {
 		*x.usage = used
 	}
@@ -96,66 +105,90 @@ func (x *Transaction) checkRoom(ctx context.Context, to message.Address, targets
 	return nil
 }
 
-// resolveTx returns the mailboxes that an address leads to, and the organisation that the address is of. For what is submitted
-// NotFound Domain says that the recipient is on another server.
-func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Address) (targets []target, organization int64, err error) {
+// reach is where mail for an address goes.
+type reach struct {
+	organization int64 // that the address is of
+	id           directory.OrgID
+	group        bool
+	targets      []target
+	away         []message.Address // on other servers
+	reports      *intake.Address   // nobody's, but of one who takes reports
+}
+
+// resolveTx returns where mail for an address of this server goes. For what is submitted NotFound Domain says that the recipient
+// is on another server.
+func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Address) (reach, error) {
 	t := x.transport
-	r, err := t.recipientTx(ctx, tx, to)
+	found, err := t.recipientTx(ctx, tx, to)
 	switch {
 	case err == nil:
-	case fault.Is(err, fault.NotFound, fault.Domain) && x.sender.Submitted:
-		return nil, 0, err
-	case fault.Is(err, fault.NotFound, fault.Domain):
-		return nil, 0, fault.New(fault.Denied, fault.Address, "%s is not served here, and mail is not relayed", to.Domain)
+	case fault.Is(err, fault.NotFound, fault.Domain) && !x.sender.Submitted:
+		return reach{}, fault.New(fault.Denied, fault.Address, "%s is not served here, and mail is not relayed", to.Domain)
+	case fault.Is(err, fault.NotFound, fault.Address):
+		return x.reportsTx(ctx, tx, to, err)
 	default:
-		return nil, 0, err
+		return reach{}, err
 	}
-	e := &r.Entity
-	if err := x.watchTx(ctx, tx, e.OrgKey, r.Organization); err != nil {
-		return nil, 0, err
+	e := &found.Entity
+	r := reach{organization: e.OrgKey, id: found.Organization, group: e.Kind == directory.KindGroup}
+	if err := x.watchTx(ctx, tx, e.OrgKey, found.Organization); err != nil {
+		return reach{}, err
 	}
 	switch {
 	case e.State != directory.Enabled:
-		return nil, 0, fault.New(fault.NotFound, fault.Address, "nobody has the address %s", to)
-	case e.Kind == directory.KindGroup:
-		targets, err = t.membersTx(ctx, tx, to, e)
-		return targets, e.OrgKey, err
+		return reach{}, fault.New(fault.NotFound, fault.Address, "nobody has the address %s", to)
+	case r.group:
+		return r, t.membersTx(ctx, tx, to, e, &r)
 	case e.Role == directory.RoleRemote:
-		return nil, 0, fault.New(fault.Unsupported, fault.Address, "the mailbox of %s is on another server, and nothing says how mail gets there", to)
+		return r, t.awayTx(ctx, tx, to, e, &r)
 	case e.Mailbox == 0:
-		return nil, 0, fault.New(fault.State, fault.Address, "%s has no mailbox", to)
+		return reach{}, fault.New(fault.State, fault.Address, "%s has no mailbox", to)
 	}
-	return []target{{mailbox: mailbox.ID(e.Mailbox), address: to.String(), organization: e.OrgKey}}, e.OrgKey, nil
+	r.targets = []target{{mailbox: mailbox.ID(e.Mailbox), address: to.String(), organization: e.OrgKey}}
+	return r, nil
 }
 
-// membersTx returns the mailboxes of everybody in a group, and in the groups in it, once. Members who are disabled get
-// nothing and stop nobody else's mail.
-func (t *Transport) membersTx(ctx context.Context, tx *db.Tx, to message.Address, group *directory.Entity) ([]target, error) {
+// membersTx adds where everybody in a group gets mail, and in the groups in it, once. Members who are disabled get nothing and stop
+// nobody else's mail.
+func (t *Transport) membersTx(ctx context.Context, tx *db.Tx, to message.Address, group *directory.Entity, r *reach) error {
 	users, complete, err := t.Directory.MembersTx(ctx, tx, group, t.Limits.Mailboxes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !complete {
-		return nil, tooManyMembers(to, t.Limits.Mailboxes)
+		return tooManyMembers(to, t.Limits.Mailboxes)
 	}
-	remote, err := t.Directory.HasRemoteMemberTx(ctx, tx, group)
-	if err != nil {
-		return nil, err
-	}
-	if remote {
-		return nil, fault.New(fault.Unsupported, fault.Address,
-			"the group %s has a member whose mailbox is on another server, and nothing says how mail gets there", to)
-	}
-	var targets []target
 	for i := range users {
-		if u := &users[i]; u.Mailbox != 0 {
-			targets = append(targets, target{mailbox: mailbox.ID(u.Mailbox), address: u.Email, organization: u.OrgKey})
+		switch u := &users[i]; {
+		case u.Role == directory.RoleRemote:
+			if err := t.awayTx(ctx, tx, to, u, r); err != nil {
+				return err
+			}
+		case u.Mailbox != 0:
+			r.targets = append(r.targets, target{mailbox: mailbox.ID(u.Mailbox), address: u.Email, organization: u.OrgKey})
 		}
 	}
-	if len(targets) == 0 {
-		return nil, fault.New(fault.State, fault.Address, "the group %s has no member who can take mail", to)
+	if len(r.targets)+len(r.away) == 0 {
+		return fault.New(fault.State, fault.Address, "the group %s has no member who can take mail", to)
 	}
-	return targets, nil
+	return nil
+}
+
+// awayTx adds where the mailbox of a REMOTE_USER is. Its address must lead away from here: mail for a domain of ours would come back.
+func (t *Transport) awayTx(ctx context.Context, tx *db.Tx, to message.Address, e *directory.Entity, r *reach) error {
+	a, err := message.ParseAddress(e.Email)
+	if err != nil {
+		return fmt.Errorf("the address of user %s: %w", e.ID, err)
+	}
+	here, err := t.Directory.IsLocalDomainTx(ctx, tx, message.FoldDomain(a.Domain))
+	if err != nil {
+		return err
+	}
+	if here {
+		return fault.New(fault.Unsupported, fault.Address, "%s leads to a mailbox on another server whose domain is served here; nothing says how mail gets there", to)
+	}
+	r.away = append(r.away, a)
+	return nil
 }
 
 // tooManyMembers is no Limit: to send the message again would not help.

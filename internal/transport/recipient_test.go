@@ -149,7 +149,8 @@ func TestRefusedRecipients(t *testing.T) {
 		w.Group("sleeping", off)
 		remote, err := w.Directory.CreateUser(ctx, transporttest.Admin, w.Acme.ID, directory.NewUser{Name: "remote", DisplayName: "r", Role: directory.RoleRemote})
 		w.Must(err)
-		w.Group("mixed", ann, w.Group("far", remote))
+		w.Group("unreached", remote)
+		w.Group("mixed", ann, w.Group("far", w.Remote("there", "there@old.example", "here@acme.awsapps.com")))
 		full := w.User("full")
 		w.SetQuota(full, 0)
 		w.Group("cramped", ann, full)
@@ -169,7 +170,10 @@ func TestRefusedRecipients(t *testing.T) {
 		refused(w, x, "ann%other.test@acme.awsapps.com", fault.NotFound, fault.Address)
 		refused(w, x, "empty@acme.awsapps.com", fault.State, fault.Address)
 		refused(w, x, "sleeping@acme.awsapps.com", fault.State, fault.Address)
-		refused(w, x, "mixed@acme.awsapps.com", fault.Unsupported, fault.Address)
+		refused(w, x, "unreached@acme.awsapps.com", fault.State, fault.Address)
+		refused(w, x, "mixed@acme.awsapps.com", fault.Unsupported, fault.Address) // nothing here sends to others
+		refused(w, x, "here@acme.awsapps.com", fault.Unsupported, fault.Address)
+		refused(w, x, "there@old.example", fault.Denied, fault.Address)
 		refused(w, x, "full@acme.awsapps.com", fault.OverQuota, fault.Mailbox)
 		refused(w, x, "cramped@acme.awsapps.com", fault.OverQuota, fault.Mailbox)
 		refused(w, x, "tight@acme.awsapps.com", fault.OverQuota, fault.Mailbox)
@@ -391,12 +395,12 @@ func TestSucceeded(t *testing.T) {
 			t.Error("nobody is taken")
 		}
 		fill(x)
-		if got := x.Succeeded(); !slices.Equal(got, []queue.Recipient{group, tagged}) {
+		if got, _ := x.Succeeded(); !slices.Equal(got, []queue.Recipient{group, tagged}) {
 			t.Errorf("the sender hears of %+v", got)
 		}
 		for name, x := range map[string]*transport.Transaction{"nobody": submitted(""), "a stranger": outside(w, 0)} {
 			fill(x)
-			if got := x.Succeeded(); len(got) != 0 {
+			if got, _ := x.Succeeded(); len(got) != 0 {
 				t.Errorf("%s hears of %+v", name, got)
 			}
 		}

@@ -8,16 +8,19 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/textproto"
+	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message"
-	"github.com/pennypost/pennypost/internal/transport/tlsrpt"
+	"github.com/pennypost/pennypost/internal/transport/dayreport"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 )
 
-// Send sends a report of TLS (RFC 8460) for package tlsrpt.
-func (t *Transport) Send(ctx context.Context, m *tlsrpt.Mail, done func(context.Context, *db.Tx) error) error {
+// Send sends a report for package dayreport.
+func (t *Transport) Send(ctx context.Context, m *dayreport.Mail, done func(context.Context, *db.Tx) error) error {
 	to, err := message.ParseAddress(m.To)
+	_, from, _ := strings.Cut(m.From, "@")
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, fault.Address, "a report can't be sent to %q", m.To)
 	}
@@ -47,6 +50,22 @@ func (t *Transport) Send(ctx context.Context, m *tlsrpt.Mail, done func(context.
 	}
 	fmt.Fprintf(&b, "MIME-Version: 1.0\r\nContent-Type: %s; boundary=%q\r\n\r\n", m.ContentType, w.Boundary())
 	b.Write(body.Bytes())
+	here, err := t.reportsHere(ctx, to)
+	if err != nil {
+		return err
+	}
+	if here != nil {
+		keep, err := t.Reports.Receive(ctx, b.Bytes(), from, []intake.Address{*here})
+		if err != nil {
+			return err
+		}
+		return t.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+			if err := keep(ctx, tx); err != nil {
+				return err
+			}
+			return done(ctx, tx)
+		})
+	}
 	return t.sendNotice(ctx, &notice{to: to, since: t.Clock.Now(), trace: m.ID, text: b.Bytes()}, done)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
@@ -38,6 +39,9 @@ func (x *Transaction) applyRules(ctx context.Context, header []byte) error {
 	bounced := 0
 	for i := range x.accepted {
 		r := &x.accepted[i]
+		if r.reach.reports != nil { // nobody's mail
+			continue
+		}
 		if out != nil {
 			r.apply(out.Rule(r.asked.Address))
 		}
@@ -157,32 +161,48 @@ func (r *recipient) stays() bool {
 
 // redirect settles anew who gets the message, once rules were applied.
 func (x *Transaction) redirect() {
-	x.targets, x.remote = x.targets[:0], nil
+	x.targets, x.remote, x.forwards = x.targets[:0], nil, nil
 	clear(x.reached)
+	clear(x.sent)
 	for i := range x.accepted {
 		r := &x.accepted[i]
-		switch action := r.acted(); {
-		case action == flow.RouteToSMTP:
-			last := r.rules[len(r.rules)-1]
-			x.addRemote(r.asked, flow.RouteOf(x.organization, last.Gateway))
-		case !r.stays(), x.refuses(r.organization):
-		case r.organization == 0:
-			x.addRemote(r.asked, x.transport.Route)
-		default:
-			for _, t := range r.targets {
-				if !x.reached[t.mailbox] {
-					x.reached[t.mailbox] = true
-					t.junk, t.neverJunk = action == flow.MoveToJunk, action == flow.BypassSpam
-					x.targets = append(x.targets, t)
-				}
+		action := r.acted()
+		if action == flow.RouteToSMTP {
+			x.route(r.asked, flow.RouteOf(x.organization, r.rules[len(r.rules)-1].Gateway))
+		}
+		if !r.stays() || x.refuses(r.organization) {
+			continue
+		}
+		for _, t := range r.reach.targets {
+			if !x.reached[t.mailbox] {
+				x.reached[t.mailbox] = true
+				t.junk, t.neverJunk = action == flow.MoveToJunk, action == flow.BypassSpam
+				x.targets = append(x.targets, t)
 			}
+		}
+		whose := cmp.Or(r.organization, x.organization)
+		x.goAway(r, slices.DeleteFunc(slices.Clone(r.reach.away), func(a message.Address) bool { return x.sent[passage{whose, a}] }))
+	}
+}
+
+// goAway has the message go to those addresses on other servers that a recipient leads to and that don't get it yet.
+func (x *Transaction) goAway(r *recipient, added []message.Address) {
+	switch {
+	case len(added) == 0:
+	case r.organization == 0:
+		x.route(r.asked, x.transport.Route)
+	default:
+		x.forward(r.asked, &r.reach, added)
+		for _, a := range added {
+			x.sent[passage{r.organization, a}] = true
 		}
 	}
 }
 
-// addRemote adds one who gets the message by another server, once.
-func (x *Transaction) addRemote(r queue.Recipient, route string) {
-	if !slices.ContainsFunc(x.remote, func(o queue.Recipient) bool { return o.Address == r.Address }) {
+// route has a recipient whom the sender named get the message by another server, once.
+func (x *Transaction) route(r queue.Recipient, route string) {
+	if p := (passage{x.organization, r.Address}); !x.sent[p] {
+		x.sent[p] = true
 		r.Route = route
 		x.remote = append(x.remote, r)
 	}

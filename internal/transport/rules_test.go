@@ -140,7 +140,7 @@ func TestOutboundRules(t *testing.T) {
 		outbound(s.World, flow.Bounce, "", "bounced@far.test")
 		s.User("cyd")
 		send("bob@acme.test", "cyd@acme.awsapps.com", "one@far.test", "one@near.test", "dropped@far.test", "bounced@far.test")
-		entries, _, err := s.queue.List(t.Context(), queue.Filter{}, 0, 100)
+		entries, _, err := s.queue.List(t.Context(), queue.Filter{}, queue.Cursor{}, 100)
 		s.Must(err)
 		var got []string
 		for _, e := range entries {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
@@ -19,22 +21,14 @@ import (
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
 // recipients of a day, see Daily), Denied Message (see authenticate and applyRules), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
-	if len(x.targets)+len(x.remote) == 0 {
+	if len(x.targets)+len(x.sent)+len(x.reports) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
 	}
-	if err := x.authenticate(ctx, m, traceLength); err != nil {
+	b, release, err := x.read(ctx, m, traceLength)
+	if err != nil {
 		return err
 	}
-	// A message in a file takes memory from here on; so many at a time, in the order of arrival.
-	weight := min(m.Size(), x.transport.Limits.Memory)
-	if err := x.transport.memory.Acquire(ctx, weight); err != nil {
-		return fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be stored in time")
-	}
-	defer x.transport.memory.Release(weight)
-	b, err := m.Bytes()
-	if err != nil {
-		return fmt.Errorf("store a message: %w", err)
-	}
+	defer release()
 	if err := x.checkRounds(b[traceLength:]); err != nil {
 		return err
 	}
@@ -79,10 +73,63 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 	return x.answerFor(err)
 }
 
-// also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, telling
-// of it, then counting it; nil where there is nothing to do.
+// room is how many bytes of messages may be in memory for one purpose.
+type room struct {
+	*semaphore.Weighted
+	size int64
+}
+
+func newRoom(size int64) room { return room{semaphore.NewWeighted(size), size} }
+
+// hold waits for room for n bytes, in the order of arrival, and returns what gives it back.
+func (r room) hold(ctx context.Context, n int64) (release func(), err error) {
+	n = min(n, r.size)
+	if err := r.Acquire(ctx, n); err != nil {
+		return nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be stored in time")
+	}
+	return func() { r.Release(n) }, nil
+}
+
+// read returns the message once it is authenticated and its reports are read, and what gives its room in memory back. One that lies in a
+// file takes memory from here on. While it waits for DNS it has room of another kind, so that nothing else waits with it.
+func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int) (b []byte, release func(), err error) {
+	t, asks := x.transport, x.transport.Auth != nil && !x.sender.Submitted
+	if asks && m.OnDisk() {
+		looked, err := t.checking.hold(ctx, m.Size())
+		if err != nil {
+			return nil, nil, err
+		}
+		defer looked()
+	} else if !asks {
+		if release, err = t.memory.hold(ctx, m.Size()); err != nil {
+			return nil, nil, err
+		}
+	}
+	if b, err = m.Bytes(); err != nil {
+		if release != nil {
+			release()
+		}
+		return nil, nil, fmt.Errorf("store a message: %w", err)
+	}
+	if asks {
+		err = x.authenticate(ctx, b[traceLength:])
+	}
+	if err == nil {
+		err = x.readReports(ctx, b[traceLength:])
+	}
+	switch {
+	case err == nil && asks:
+		release, err = t.memory.hold(ctx, m.Size())
+	case err != nil && release != nil:
+		release()
+	}
+	return b, release, err
+}
+
+// also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, keeping the
+// reports in it, telling of it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.successes(header), x.bounces(header), x.calls(header), x.events(header), x.submission(), x.count(), x.judged())
+	return inOne(enqueue, x.keep, x.successes(header), x.bounces(header), x.calls(header), x.events(header), x.submission(), x.count(), x.judged())
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.
@@ -126,12 +173,16 @@ func (x *Transaction) mailboxTargets() []mailbox.Target {
 	return targets
 }
 
-// checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3).
+// checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3), or was passed on from here before for
+// an address that it is to be passed on for again.
 func (x *Transaction) checkRounds(b []byte) error {
 	n := 0
 	for f := range message.Fields(b) {
-		if f.Is("received") {
+		switch {
+		case f.Is("received"):
 			n++
+		case !x.sender.Submitted && f.Is("delivered-to") && x.forwardsFor(f.Value()):
+			return fault.New(fault.Limit, fault.Message, "the message goes round in a circle: it was passed on for %s before", f.Value())
 		}
 	}
 	if limit := x.transport.Limits.Received; n > limit {

@@ -44,9 +44,9 @@ func (x *Transaction) submit(ctx context.Context, b []byte, traceLength int) ([]
 		if s.hidesActor && !x.sender.From.IsZero() {
 			x.sender.From = o.from[0]
 		}
-		if len(x.remote) > 0 {
+		if copies := x.copies(); len(copies) > 0 {
 			for _, from := range o.from {
-				if err := x.mayLeaveTx(ctx, tx, from, x.remote[0].Address); err != nil {
+				if err := x.mayLeaveTx(ctx, tx, from, copies[0].to[0].Address); err != nil {
 					return err
 				}
 			}

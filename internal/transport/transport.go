@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
@@ -13,9 +11,11 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
@@ -40,6 +40,8 @@ type Options struct {
 	Route string
 	// Holding takes messages that functions decide on. It is the queue, also where no mail leaves; nil refuses such messages for now.
 	Holding Outbound
+	// Reports takes reports on the domains of organisations, at addresses that nobody has; nil refuses them as those of others.
+	Reports *intake.Box
 	// Signer signs what goes into the queue; nil leaves it unsigned.
 	Signer Signer
 	// Rules are the mail flow rules of organisations; nil for none.
@@ -51,21 +53,24 @@ type Options struct {
 	Judged func(ctx context.Context, tx *db.Tx, v *mailauth.Verdict, d mailauth.Disposition) error
 }
 
-// Signer is package signing's Service.
-type Signer interface {
-	// Sign returns the fields that are to stand in front of the message, for a domain of the organisation with the key, 0 for the
-	// server's own; none for a domain that is not signed for.
-	Sign(ctx context.Context, org int64, domain string, message []byte) (fields []byte, err error)
-}
-
 // Checker is package mailauth's.
 type Checker interface {
 	Check(ctx context.Context, c mailauth.Client, message []byte) *mailauth.Verdict
 }
 
+// Signer is package signing's Service.
+type Signer interface {
+	// Sign returns the fields that are to stand in front of the message, for a domain of the organisation with the key, 0 for the
+	// server's own; none for a domain that is not signed for.
+	Sign(ctx context.Context, org int64, domain string, message []byte) (fields []byte, err error)
+	// Seal returns the ARC set that is to stand in front of a message that is passed on, with what was found of it.
+	Seal(ctx context.Context, message []byte, results string, chain arc.Chain) (fields []byte, err error)
+}
+
 // Outbound is package queue's queue.
 type Outbound interface {
 	Prepare(ctx context.Context, body []byte) (*queue.Prepared, error)
+	RoomTx(ctx context.Context, tx *db.Tx, organization, size int64) error
 	EnqueueTx(ctx context.Context, tx *db.Tx, p *queue.Prepared, e queue.Envelope, to []queue.Recipient) (queue.ID, error)
 }
 
@@ -107,7 +112,7 @@ func (l Limits) withDefaults() Limits {
 // Transport takes messages in. It is safe for concurrent use.
 type Transport struct {
 	Options
-	memory, checking *semaphore.Weighted
+	memory, checking room
 	stats            stats
 }
 
@@ -117,7 +122,7 @@ func New(o Options) *Transport {
 	if o.Hostname == "" {
 		o.Hostname = "localhost"
 	}
-	return &Transport{Options: o, memory: semaphore.NewWeighted(o.Limits.Memory), checking: semaphore.NewWeighted(o.Limits.Checked)}
+	return &Transport{Options: o, memory: newRoom(o.Limits.Memory), checking: newRoom(o.Limits.Checked)}
 }
 
 // Sender is who sends a message.
@@ -146,10 +151,14 @@ type Transaction struct {
 	organization int64 // of the user who submits the message
 	accepted     []recipient
 	targets      []target
-	remote       []queue.Recipient // those on other servers
-	actor        string            // address of the user who submits the message
-	authors      []message.Address // those in From of a message that is submitted
+	remote       []queue.Recipient                   // those on other servers whom the sender named
+	forwards     []outgoing                          // those whom addresses here lead to
+	reports      []intake.Address                    // those that take reports
+	keep         func(context.Context, *db.Tx) error // keeps the reports in the message; nil where it is not asked for any
+	actor        string                              // address of the user who submits the message
+	authors      []message.Address                   // those in From of a message that is submitted
 	reached      map[mailbox.ID]bool
+	sent         map[passage]bool  // who gets it on other servers
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of the events that are told of the message
@@ -161,8 +170,9 @@ type Transaction struct {
 type recipient struct {
 	asked        queue.Recipient // what the sender said of it; groups and aliases don't change that
 	address      string
-	organization int64    // 0 for one on another server
-	targets      []target // all that the address leads to, also those that others lead to
+	organization int64 // 0 for one on another server
+	passedOn     bool  // it is on another server, or leads there
+	reach        reach // all that the address leads to, also what others lead to
 	// rules are those that applied: of the sender's organisation, then of the recipient's.
 	rules []*flow.Rule
 	// failure and its status are what the sender is told where that is something else than of a rule that bounces.
@@ -183,7 +193,7 @@ type target struct {
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
 // reverse-path (Denied Address).
 func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
-	x := &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}}
+	x := &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
 	if !s.Submitted {
 		return x, nil
 	}
@@ -214,17 +224,22 @@ func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
 func (x *Transaction) Targets() int { return len(x.targets) }
 
 // Succeeded returns those recipients of a message whom Store has served whose success the sender wants to hear of, as Add was given
-// them: none where the sender has no address, or is a stranger, who could name anybody.
-func (x *Transaction) Succeeded() (list []queue.Recipient) {
+// them: none where the sender has no address, or is a stranger, who could name anybody. expanded are groups of whose members some are
+// on other servers. One who is there itself is told of by the queue.
+func (x *Transaction) Succeeded() (delivered, expanded []queue.Recipient) {
 	if x.sender.From.IsZero() || !x.sender.Submitted {
-		return nil
+		return nil, nil
 	}
-	for i := range x.accepted {
-		if r := &x.accepted[i]; r.asked.Notify&queue.OnSuccess != 0 && r.organization != 0 && r.stays() { // of this server
-			list = append(list, r.asked)
+	for _, r := range x.accepted {
+		switch {
+		case r.asked.Notify&queue.OnSuccess == 0, !r.stays():
+		case !r.passedOn:
+			delivered = append(delivered, r.asked)
+		case r.reach.group:
+			expanded = append(expanded, r.asked)
 		}
 	}
-	return list
+	return delivered, expanded
 }
 
 // limitFault is what too many of something is answered with.

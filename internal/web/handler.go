@@ -1,6 +1,7 @@
 // Package web is the sign-in page: a user signs in by the organisation's identity provider (OpenID Connect, authorization code with
 // PKCE), sees the own personal access tokens, makes and deletes them, and signs out. Beside it is the page of a set-password link.
 // They need no JavaScript. What a user may do is the core's to say; the page holds the browser's cookies and the provider's answers.
+// Programs fetch here what a mail domain serves: its policy of MTA-STS and the settings of mail programs.
 package web
 
 import (
@@ -20,6 +21,7 @@ import (
 	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/secret"
+	"github.com/pennypost/pennypost/internal/transport/domain"
 )
 
 // Config is what the page is made of. All are required but Providers and Log.
@@ -27,6 +29,7 @@ type Config struct {
 	Door      *identity.Door
 	Center    *identity.Center
 	Directory *directory.Service
+	Domains   *domain.Service
 	// Providers are the identity providers by the ARNs of the instances that they stand for.
 	Providers map[string]Provider
 	// Dialer makes every connection to a provider.
@@ -99,11 +102,15 @@ func New(c Config) *Handler {
 
 // Serves reports whether a request is the page's to answer.
 func Serves(r *http.Request) bool {
-	return r.URL.Path == Path || r.URL.Path == PasswordPath || strings.HasPrefix(r.URL.Path, Path+"/")
+	return r.URL.Path == Path || r.URL.Path == PasswordPath || strings.HasPrefix(r.URL.Path, Path+"/") || ServesFile(r)
 }
 
 // ServeHTTP answers one request. The request's RemoteAddr is taken for the client's address.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if ServesFile(r) {
+		h.file(w, r)
+		return
+	}
 	header := w.Header()
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	header.Set("X-Content-Type-Options", "nosniff")

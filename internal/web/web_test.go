@@ -34,6 +34,8 @@ import (
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
+	"github.com/pennypost/pennypost/internal/transport/domain"
+	"github.com/pennypost/pennypost/internal/transport/route"
 	"github.com/pennypost/pennypost/internal/web"
 )
 
@@ -93,7 +95,12 @@ func newHouse(t *testing.T, d *db.DB, allowed []netip.Prefix) *house {
 	roots := x509.NewCertPool()
 	roots.AddCert(h.provider.Certificate())
 	h.Server = httptest.NewTLSServer(web.New(web.Config{
-		Door: h.door, Center: h.center, Directory: h.directory, Dialer: dial.New(nil, allowed), Root: root, Clock: h.clock,
+		Door: h.door, Center: h.center, Directory: h.directory,
+		Domains: domain.New(domain.Config{
+			DB: d, Directory: h.directory, Clock: h.clock, Host: "mail.host.example", Ports: domain.Ports{IMAPS: 993, Submissions: 465},
+			STS: domain.STS{Mode: route.STSEnforce, MaxAge: 24 * time.Hour},
+		}),
+		Dialer: dial.New(nil, allowed), Root: root, Clock: h.clock,
 		Providers: map[string]web.Provider{
 			instance: {Issuer: h.provider.URL, ClientID: clientID, ClientSecret: clientSecret, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
 		},

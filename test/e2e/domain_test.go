@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/smtp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,16 +29,18 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	answer.SetReply(q)
 	name := strings.ToLower(q.Question[0].Name)
 	if text, ok := z.records[name]; ok && q.Question[0].Qtype == dns.TypeTXT {
-		answer.Answer = append(answer.Answer, &dns.TXT{
-			Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 60}, Txt: []string{text},
-		})
+		record := &dns.TXT{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 60}}
+		for part := range slices.Chunk([]byte(text), 255) { // a key is longer than one string
+			record.Txt = append(record.Txt, string(part))
+		}
+		answer.Answer = append(answer.Answer, record)
 	} else {
 		answer.Rcode = dns.RcodeNameError
 	}
 	_ = w.WriteMsg(answer) // a resolver that gave up asks again
 }
 
-// TestDomainIsProvenByDNS publishes the record that GetMailDomain hands out, and lets the domain receive mail.
+// TestDomainIsProvenByDNS publishes the records that GetMailDomain hands out, and lets the domain receive mail.
 func TestDomainIsProvenByDNS(t *testing.T) {
 	z := &zone{published: make(chan struct{}), records: map[string]string{}}
 	socket, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
@@ -70,8 +73,8 @@ func TestDomainIsProvenByDNS(t *testing.T) {
 		return out
 	}
 	before := status()
-	if before.OwnershipVerificationStatus != types.DnsRecordVerificationStatusPending {
-		t.Fatalf("before the proof: %s", before.OwnershipVerificationStatus)
+	if before.OwnershipVerificationStatus != types.DnsRecordVerificationStatusPending || before.DkimVerificationStatus != types.DnsRecordVerificationStatusPending {
+		t.Fatalf("before the proof: %s, DKIM %s", before.OwnershipVerificationStatus, before.DkimVerificationStatus)
 	}
 	for _, r := range before.Records {
 		if aws.ToString(r.Type) == "TXT" {
@@ -79,8 +82,9 @@ func TestDomainIsProvenByDNS(t *testing.T) {
 		}
 	}
 	close(z.published)
-	harness.Eventually(t, "the domain is proven", func() bool {
-		return status().OwnershipVerificationStatus == types.DnsRecordVerificationStatusVerified
+	harness.Eventually(t, "the domain and its keys are proven", func() bool {
+		now := status()
+		return now.OwnershipVerificationStatus == types.DnsRecordVerificationStatusVerified && now.DkimVerificationStatus == types.DnsRecordVerificationStatusVerified
 	})
 
 	var taken *types.MailDomainInUseException

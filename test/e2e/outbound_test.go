@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/workmail"
+	"github.com/aws/aws-sdk-go-v2/service/workmail/types"
 
 	"github.com/pennypost/pennypost/internal/dns/dnstest"
 	"github.com/pennypost/pennypost/test/harness"
@@ -68,6 +69,24 @@ func handIn(t *testing.T, s *harness.Server, from, message string, to ...string)
 	return errors.Join(err, w.Close(), c.Quit())
 }
 
+// handOver hands a message to a server as another server would, in the clear.
+func handOver(address, from, to, message string) error {
+	c, err := smtp.Dial(address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := errors.Join(c.Mail(from), c.Rcpt(to)); err != nil {
+		return err
+	}
+	w, err := c.Data()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "From: %s\r\nTo: %s\r\n%s", from, to, message)
+	return errors.Join(err, w.Close(), c.Quit())
+}
+
 // portOf is the port of host:port.
 func portOf(t *testing.T, address string) string {
 	t.Helper()
@@ -118,20 +137,7 @@ func TestOutboundWithPostfix(t *testing.T) {
 		}
 
 		// The other way: Postfix takes mail from this machine and hands it to its relay, which we are.
-		c, err := smtp.Dial(postfix.SMTP)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if err := errors.Join(c.Mail("bob@theirs.example"), c.Rcpt("ann@ours.example")); err != nil {
-			t.Fatal(err)
-		}
-		w, err := c.Data()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = fmt.Fprint(w, "From: bob@theirs.example\r\nTo: ann@ours.example\r\nSubject: from theirs\r\n\r\nhello\r\n")
-		if err := errors.Join(err, w.Close(), c.Quit()); err != nil {
+		if err := handOver(postfix.SMTP, "bob@theirs.example", "ann@ours.example", "Subject: from theirs\r\n\r\nhello\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		harness.Eventually(t, "the answer is here", func() bool { return len(ann.Subjects("INBOX", "SUBJECT theirs")) == 1 })
@@ -189,6 +195,68 @@ func TestOutboundBetweenTwo(t *testing.T) {
 	harness.Eventually(t, "the queue is empty", func() bool {
 		return !strings.Contains(one.Verb("queue", "list").Stdout, "bob@two.example")
 	})
+}
+
+// TestMailboxesElsewhere passes mail for a REMOTE_USER and for a group on to the other side, a Postfix.
+func TestMailboxesElsewhere(t *testing.T) {
+	postfix := harness.StartPostfix(t, "theirs.example", harness.FreeAddress(t), "bob")
+	d := dnstest.New(t)
+	d.Add("theirs.example. 60 IN MX 10 mx.theirs.example.", "mx.theirs.example. 60 IN A 127.0.0.1")
+	s := harness.Start(t, harness.Options{Flags: append(outside(t, d, portOf(t, postfix.SMTP)), "--hostname", "mail.ours.example")})
+	org := company(t, s, "ours", "ours.example", "ann")
+	api := s.WorkMail()
+	bob, err := api.CreateUser(t.Context(), &workmail.CreateUserInput{OrganizationId: &org, Name: aws.String("bob"), DisplayName: aws.String("Bob"), Role: types.UserRoleRemoteUser})
+	if err != nil {
+		t.Fatal(err)
+	}
+	register := func(id, email string) error {
+		_, err := api.RegisterToWorkMail(t.Context(), &workmail.RegisterToWorkMailInput{OrganizationId: &org, EntityId: &id, Email: &email})
+		return err
+	}
+	var unsupported *types.UnsupportedOperationException
+	if err := register(*bob.UserId, "bob@ours.example"); !errors.As(err, &unsupported) {
+		t.Errorf("with an address of ours: %v", err)
+	}
+	team, err := api.CreateGroup(t.Context(), &workmail.CreateGroupInput{OrganizationId: &org, Name: aws.String("team")})
+	if err := errors.Join(err, register(*bob.UserId, "bob@theirs.example")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = api.CreateAlias(t.Context(), &workmail.CreateAliasInput{OrganizationId: &org, EntityId: bob.UserId, Alias: aws.String("bob@ours.example")})
+	if err := errors.Join(err, register(*team.GroupId, "team@ours.example")); err != nil {
+		t.Fatal(err)
+	}
+	for _, member := range []*string{bob.UserId, entity(t, s, org, "ann")} {
+		_, err := api.AssociateMemberToGroup(t.Context(), &workmail.AssociateMemberToGroupInput{OrganizationId: &org, GroupId: team.GroupId, MemberId: member})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := handIn(t, s, "ann@ours.example", "Subject: to all\r\n\r\nhello\r\n", "team@ours.example"); err != nil {
+		t.Fatal(err)
+	}
+	if err := handOver(s.Addr("smtp"), "x@else.example", "bob@ours.example", "Subject: to bob\r\n\r\nhello\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "Postfix has both messages", func() bool { return len(postfix.Messages(t, "bob")) == 2 })
+	got := strings.Join(postfix.Messages(t, "bob"), "\n")
+	for _, want := range []string{
+		"Return-Path: <ann@ours.example>", "Delivered-To: team@ours.example", "Subject: to all", "DKIM-Signature:",
+		"Return-Path: <x@else.example>", "Delivered-To: bob@ours.example", "Subject: to bob",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "ARC-Seal") {
+		t.Errorf("it is sealed by a key that is not in DNS:\n%s", got)
+	}
+	back := handOver(s.Addr("smtp"), "x@else.example", "bob@ours.example", "Delivered-To: bob@ours.example\r\n\r\nhello\r\n")
+	if back == nil || !strings.Contains(back.Error(), "5.4.6") {
+		t.Errorf("what came back: %v", back)
+	}
+	ann := s.IMAP("ann@ours.example", password)
+	defer ann.Close()
+	harness.Eventually(t, "ann has the message to all", func() bool { return len(ann.Subjects("INBOX", "ALL")) == 1 })
 }
 
 // TestOutboundOfATestDomain keeps mail from a test domain on the server.

@@ -126,6 +126,14 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
+// Certificate makes a certificate for 127.0.0.1 and the names that vouches for itself, and returns the files of it and its key.
+func Certificate(t testing.TB, names ...string) (certFile, keyFile string) {
+	t.Helper()
+	dir := t.TempDir()
+	certify(t, dir, names...)
+	return filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+}
+
 // certify makes a certificate for 127.0.0.1 and the names that vouches for itself, in cert.pem and key.pem of dir.
 func certify(t testing.TB, dir string, names ...string) *x509.CertPool {
 	t.Helper()

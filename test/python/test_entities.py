@@ -111,7 +111,9 @@ class DomainsTest(Case):
         out = self.call("get_mail_domain", DomainName=domain)
         self.assertEqual((out["IsTestDomain"], out["IsDefault"], out["OwnershipVerificationStatus"], out["DkimVerificationStatus"]),
                          (False, False, "PENDING", "PENDING"))
-        self.assertIn("TXT", [r["Type"] for r in out["Records"]])
+        self.assertEqual({r["Type"] for r in out["Records"]}, {"TXT", "MX", "CNAME"})
+        self.assertEqual(len([r for r in out["Records"] if "._domainkey." in r["Hostname"]]), 4)
+        self.assertEqual(self.call("get_mail_domain", DomainName=domain)["Records"], out["Records"])
         for record in out["Records"]:
             self.assertTrue(record["Hostname"].endswith(domain) and record["Value"], record)
         with self.refused("MailDomainStateException"):

@@ -143,9 +143,11 @@ var (
 	DescribeQueue                         = define[DescribeQueueInput, DescribeQueueOutput](Op{Name: "DescribeQueue", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeQueueInput, Output: shapeDescribeQueueOutput, Idempotent: true, Errors: []ErrorCode{}})
 	DescribeSmtpGateway                   = define[DescribeSmtpGatewayInput, DescribeSmtpGatewayOutput](Op{Name: "DescribeSmtpGateway", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeSmtpGatewayInput, Output: shapeDescribeSmtpGatewayOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	DropQueuedMessages                    = define[DropQueuedMessagesInput, DropQueuedMessagesOutput](Op{Name: "DropQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDropQueuedMessagesInput, Output: shapeDropQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	GetMailReport                         = define[GetMailReportInput, GetMailReportOutput](Op{Name: "GetMailReport", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMailReportInput, Output: shapeGetMailReportOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	GetMessageTrace                       = define[GetMessageTraceInput, GetMessageTraceOutput](Op{Name: "GetMessageTrace", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMessageTraceInput, Output: shapeGetMessageTraceOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	HoldQueuedMessages                    = define[HoldQueuedMessagesInput, HoldQueuedMessagesOutput](Op{Name: "HoldQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeHoldQueuedMessagesInput, Output: shapeHoldQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ListInboundMailFlowRules              = define[ListInboundMailFlowRulesInput, ListInboundMailFlowRulesOutput](Op{Name: "ListInboundMailFlowRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListInboundMailFlowRulesInput, Output: shapeListInboundMailFlowRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	ListMailReports                       = define[ListMailReportsInput, ListMailReportsOutput](Op{Name: "ListMailReports", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListMailReportsInput, Output: shapeListMailReportsOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ListOutboundMailFlowRules             = define[ListOutboundMailFlowRulesInput, ListOutboundMailFlowRulesOutput](Op{Name: "ListOutboundMailFlowRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListOutboundMailFlowRulesInput, Output: shapeListOutboundMailFlowRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ListQueuedMessages                    = define[ListQueuedMessagesInput, ListQueuedMessagesOutput](Op{Name: "ListQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListQueuedMessagesInput, Output: shapeListQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ListSmtpGateways                      = define[ListSmtpGatewaysInput, ListSmtpGatewaysOutput](Op{Name: "ListSmtpGateways", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListSmtpGatewaysInput, Output: shapeListSmtpGatewaysOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
@@ -266,9 +268,11 @@ func Operations() []*Op {
 		&DescribeQueue.Op,
 		&DescribeSmtpGateway.Op,
 		&DropQueuedMessages.Op,
+		&GetMailReport.Op,
 		&GetMessageTrace.Op,
 		&HoldQueuedMessages.Op,
 		&ListInboundMailFlowRules.Op,
+		&ListMailReports.Op,
 		&ListOutboundMailFlowRules.Op,
 		&ListQueuedMessages.Op,
 		&ListSmtpGateways.Op,

@@ -3288,6 +3288,62 @@ var shapeDescribeSmtpGatewayOutput = &schema.Shape{
 	},
 }
 
+var shapeDkimResult = &schema.Shape{
+	Name: "DkimResult",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "DomainName", Shape: shapeMailReportText},
+		{Name: "Selector", Shape: shapeMailReportText},
+		{Name: "Result", Shape: shapeMailReportText},
+		{Name: "Comment", Shape: shapeMailReportText},
+	},
+}
+
+var shapeDkimResults = &schema.Shape{
+	Name:    "DkimResults",
+	Type:    schema.List,
+	Element: shapeDkimResult,
+}
+
+var shapeDmarcReason = &schema.Shape{
+	Name: "DmarcReason",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Type", Shape: shapeMailReportText},
+		{Name: "Comment", Shape: shapeMailReportText},
+	},
+}
+
+var shapeDmarcReasons = &schema.Shape{
+	Name:    "DmarcReasons",
+	Type:    schema.List,
+	Element: shapeDmarcReason,
+}
+
+var shapeDmarcRecord = &schema.Shape{
+	Name: "DmarcRecord",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "SourceIp", Shape: shapeMailReportText},
+		{Name: "Count", Shape: shapeMailReportCount},
+		{Name: "Disposition", Shape: shapeMailReportText},
+		{Name: "Dkim", Shape: shapeMailReportText},
+		{Name: "Spf", Shape: shapeMailReportText},
+		{Name: "HeaderFrom", Shape: shapeMailReportText},
+		{Name: "EnvelopeFrom", Shape: shapeMailReportText},
+		{Name: "EnvelopeTo", Shape: shapeMailReportText},
+		{Name: "Reasons", Shape: shapeDmarcReasons},
+		{Name: "DkimResults", Shape: shapeDkimResults},
+		{Name: "SpfResults", Shape: shapeSpfResults},
+	},
+}
+
+var shapeDmarcRecords = &schema.Shape{
+	Name:    "DmarcRecords",
+	Type:    schema.List,
+	Element: shapeDmarcRecord,
+}
+
 var shapeDropQueuedMessagesInput = &schema.Shape{
 	Name: "DropQueuedMessagesRequest",
 	Type: schema.Structure,
@@ -3304,6 +3360,31 @@ var shapeDropQueuedMessagesOutput = &schema.Shape{
 	Type: schema.Structure,
 	Members: []schema.Member{
 		{Name: "Count", Shape: shapeQueuedMessageCount},
+	},
+}
+
+var shapeGetMailReportInput = &schema.Shape{
+	Name: "GetMailReportRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "ReportId", Shape: shapeMailReportId, Required: true},
+		{Name: "NextToken", Shape: shapeNextToken},
+		{Name: "MaxResults", Shape: shapeMaxResults},
+	},
+}
+
+var shapeGetMailReportOutput = &schema.Shape{
+	Name: "GetMailReportResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Report", Shape: shapeMailReport},
+		{Name: "DmarcPolicy", Shape: shapePublishedDmarcPolicy},
+		{Name: "DmarcRecords", Shape: shapeDmarcRecords},
+		{Name: "TlsSessions", Shape: shapeTlsSessions},
+		{Name: "ErrorMessages", Shape: shapeMailReportTexts},
+		{Name: "OmittedRecords", Shape: shapeMailReportInteger},
+		{Name: "NextToken", Shape: shapeNextToken},
 	},
 }
 
@@ -3386,6 +3467,26 @@ var shapeListInboundMailFlowRulesOutput = &schema.Shape{
 	Type: schema.Structure,
 	Members: []schema.Member{
 		{Name: "Rules", Shape: shapeInboundMailFlowRules},
+		{Name: "NextToken", Shape: shapeNextToken},
+	},
+}
+
+var shapeListMailReportsInput = &schema.Shape{
+	Name: "ListMailReportsRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Filters", Shape: shapeMailReportFilters},
+		{Name: "NextToken", Shape: shapeNextToken},
+		{Name: "MaxResults", Shape: shapeMaxResults},
+	},
+}
+
+var shapeListMailReportsOutput = &schema.Shape{
+	Name: "ListMailReportsResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Reports", Shape: shapeMailReports},
 		{Name: "NextToken", Shape: shapeNextToken},
 	},
 }
@@ -3517,6 +3618,84 @@ var shapeMailFlowTimeout = &schema.Shape{
 	Nullable: true,
 }
 
+var shapeMailReport = &schema.Shape{
+	Name: "MailReport",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "ReportId", Shape: shapeMailReportId},
+		{Name: "Kind", Shape: shapeMailReportKind},
+		{Name: "DomainName", Shape: shapeMailReportDomain},
+		{Name: "Reporter", Shape: shapeMailReportText},
+		{Name: "ReporterReportId", Shape: shapeMailReportText},
+		{Name: "Contact", Shape: shapeMailReportText},
+		{Name: "AuthenticatedDomain", Shape: shapeMailReportText},
+		{Name: "BeginDate", Shape: shapeTimestamp},
+		{Name: "EndDate", Shape: shapeTimestamp},
+		{Name: "ReceivedDate", Shape: shapeTimestamp},
+		{Name: "TotalCount", Shape: shapeMailReportCount},
+		{Name: "FailedCount", Shape: shapeMailReportCount},
+	},
+}
+
+var shapeMailReportCount = &schema.Shape{
+	Name: "MailReportCount",
+	Type: schema.Long,
+}
+
+var shapeMailReportDomain = &schema.Shape{
+	Name: "MailReportDomain",
+	Type: schema.String,
+	Min:  schema.Bound(1),
+	Max:  schema.Bound(255),
+}
+
+var shapeMailReportFilters = &schema.Shape{
+	Name: "MailReportFilters",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "DomainName", Shape: shapeMailReportDomain},
+		{Name: "Kind", Shape: shapeMailReportKind},
+		{Name: "BeginsFrom", Shape: shapeTimestamp},
+		{Name: "BeginsBefore", Shape: shapeTimestamp},
+	},
+}
+
+var shapeMailReportId = &schema.Shape{
+	Name:    "MailReportId",
+	Type:    schema.String,
+	Min:     schema.Bound(1),
+	Max:     schema.Bound(19),
+	Pattern: schema.NewPattern(`[1-9][0-9]{0,18}`),
+}
+
+var shapeMailReportInteger = &schema.Shape{
+	Name: "MailReportInteger",
+	Type: schema.Integer,
+}
+
+var shapeMailReportKind = &schema.Shape{
+	Name: "MailReportKind",
+	Type: schema.String,
+	Enum: []string{"DMARC", "TLS"},
+}
+
+var shapeMailReportText = &schema.Shape{
+	Name: "MailReportText",
+	Type: schema.String,
+}
+
+var shapeMailReportTexts = &schema.Shape{
+	Name:    "MailReportTexts",
+	Type:    schema.List,
+	Element: shapeMailReportText,
+}
+
+var shapeMailReports = &schema.Shape{
+	Name:    "MailReports",
+	Type:    schema.List,
+	Element: shapeMailReport,
+}
+
 var shapeMessageEvent = &schema.Shape{
 	Name: "MessageEvent",
 	Type: schema.Structure,
@@ -3572,6 +3751,22 @@ var shapeOutboundMailFlowRules = &schema.Shape{
 	Name:    "OutboundMailFlowRules",
 	Type:    schema.List,
 	Element: shapeOutboundMailFlowRule,
+}
+
+var shapePublishedDmarcPolicy = &schema.Shape{
+	Name: "PublishedDmarcPolicy",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "DomainName", Shape: shapeMailReportText},
+		{Name: "Policy", Shape: shapeMailReportText},
+		{Name: "SubdomainPolicy", Shape: shapeMailReportText},
+		{Name: "NonexistentPolicy", Shape: shapeMailReportText},
+		{Name: "DkimAlignment", Shape: shapeMailReportText},
+		{Name: "SpfAlignment", Shape: shapeMailReportText},
+		{Name: "Percent", Shape: shapeMailReportText},
+		{Name: "Testing", Shape: shapeMailReportText},
+		{Name: "FailureOptions", Shape: shapeMailReportText},
+	},
 }
 
 var shapeQueuedMessage = &schema.Shape{
@@ -3742,6 +3937,23 @@ var shapeSmtpGateways = &schema.Shape{
 	Element: shapeSmtpGateway,
 }
 
+var shapeSpfResult = &schema.Shape{
+	Name: "SpfResult",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "DomainName", Shape: shapeMailReportText},
+		{Name: "Scope", Shape: shapeMailReportText},
+		{Name: "Result", Shape: shapeMailReportText},
+		{Name: "Comment", Shape: shapeMailReportText},
+	},
+}
+
+var shapeSpfResults = &schema.Shape{
+	Name:    "SpfResults",
+	Type:    schema.List,
+	Element: shapeSpfResult,
+}
+
 var shapeTestInboundMailFlowRulesInput = &schema.Shape{
 	Name: "TestInboundMailFlowRulesRequest",
 	Type: schema.Structure,
@@ -3778,6 +3990,31 @@ var shapeTestOutboundMailFlowRulesOutput = &schema.Shape{
 		{Name: "Action", Shape: shapeOutboundMailFlowAction},
 		{Name: "RuleName", Shape: shapeMailFlowName},
 	},
+}
+
+var shapeTlsSession = &schema.Shape{
+	Name: "TlsSession",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "PolicyType", Shape: shapeMailReportText},
+		{Name: "PolicyDomain", Shape: shapeMailReportText},
+		{Name: "PolicyStrings", Shape: shapeMailReportTexts},
+		{Name: "MxHosts", Shape: shapeMailReportTexts},
+		{Name: "ResultType", Shape: shapeMailReportText},
+		{Name: "Count", Shape: shapeMailReportCount},
+		{Name: "SendingMtaIp", Shape: shapeMailReportText},
+		{Name: "ReceivingMxHostname", Shape: shapeMailReportText},
+		{Name: "ReceivingMxHelo", Shape: shapeMailReportText},
+		{Name: "ReceivingIp", Shape: shapeMailReportText},
+		{Name: "AdditionalInformation", Shape: shapeMailReportText},
+		{Name: "FailureReasonCode", Shape: shapeMailReportText},
+	},
+}
+
+var shapeTlsSessions = &schema.Shape{
+	Name:    "TlsSessions",
+	Type:    schema.List,
+	Element: shapeTlsSession,
 }
 
 var shapeTraceId = &schema.Shape{

@@ -1785,6 +1785,35 @@ type DescribeSmtpGatewayOutput struct {
 	DateModified *time.Time
 }
 
+// DkimResult is a structure of the service Pennypost.
+type DkimResult struct {
+	DomainName *string
+	Selector   *string
+	Result     *string
+	Comment    *string
+}
+
+// DmarcReason is a structure of the service Pennypost.
+type DmarcReason struct {
+	Type    *string
+	Comment *string
+}
+
+// DmarcRecord is a structure of the service Pennypost.
+type DmarcRecord struct {
+	SourceIp     *string
+	Count        int64
+	Disposition  *string
+	Dkim         *string
+	Spf          *string
+	HeaderFrom   *string
+	EnvelopeFrom *string
+	EnvelopeTo   *string
+	Reasons      []DmarcReason
+	DkimResults  []DkimResult
+	SpfResults   []SpfResult
+}
+
 // DropQueuedMessagesInput is what DropQueuedMessages is called with.
 type DropQueuedMessagesInput struct {
 	OrganizationId string
@@ -1796,6 +1825,25 @@ type DropQueuedMessagesInput struct {
 // DropQueuedMessagesOutput is what DropQueuedMessages answers.
 type DropQueuedMessagesOutput struct {
 	Count int64
+}
+
+// GetMailReportInput is what GetMailReport is called with.
+type GetMailReportInput struct {
+	OrganizationId string
+	ReportId       string
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// GetMailReportOutput is what GetMailReport answers.
+type GetMailReportOutput struct {
+	Report         *MailReport
+	DmarcPolicy    *PublishedDmarcPolicy
+	DmarcRecords   []DmarcRecord
+	TlsSessions    []TlsSession
+	ErrorMessages  []string
+	OmittedRecords int32
+	NextToken      *string
 }
 
 // GetMessageTraceInput is what GetMessageTrace is called with.
@@ -1858,6 +1906,20 @@ type ListInboundMailFlowRulesInput struct {
 // ListInboundMailFlowRulesOutput is what ListInboundMailFlowRules answers.
 type ListInboundMailFlowRulesOutput struct {
 	Rules     []InboundMailFlowRule
+	NextToken *string
+}
+
+// ListMailReportsInput is what ListMailReports is called with.
+type ListMailReportsInput struct {
+	OrganizationId string
+	Filters        *MailReportFilters
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// ListMailReportsOutput is what ListMailReports answers.
+type ListMailReportsOutput struct {
+	Reports   []MailReport
 	NextToken *string
 }
 
@@ -1930,6 +1992,39 @@ type MailFlowLambda struct {
 	TimeoutMinutes *int32
 }
 
+// MailReport is a structure of the service Pennypost.
+type MailReport struct {
+	ReportId            *string
+	Kind                MailReportKind
+	DomainName          *string
+	Reporter            *string
+	ReporterReportId    *string
+	Contact             *string
+	AuthenticatedDomain *string
+	BeginDate           *time.Time
+	EndDate             *time.Time
+	ReceivedDate        *time.Time
+	TotalCount          int64
+	FailedCount         int64
+}
+
+// MailReportFilters is a structure of the service Pennypost.
+type MailReportFilters struct {
+	DomainName   *string
+	Kind         MailReportKind
+	BeginsFrom   *time.Time
+	BeginsBefore *time.Time
+}
+
+// MailReportKind is one of the values below; empty is absent.
+type MailReportKind string
+
+// The values of MailReportKind.
+const (
+	MailReportKindDmarc MailReportKind = "DMARC"
+	MailReportKindTls   MailReportKind = "TLS"
+)
+
 // MessageEvent is a structure of the service Pennypost.
 type MessageEvent struct {
 	Date      *time.Time
@@ -1984,6 +2079,19 @@ type OutboundMailFlowRule struct {
 	Lambda            *MailFlowLambda
 	DateCreated       *time.Time
 	DateModified      *time.Time
+}
+
+// PublishedDmarcPolicy is a structure of the service Pennypost.
+type PublishedDmarcPolicy struct {
+	DomainName        *string
+	Policy            *string
+	SubdomainPolicy   *string
+	NonexistentPolicy *string
+	DkimAlignment     *string
+	SpfAlignment      *string
+	Percent           *string
+	Testing           *string
+	FailureOptions    *string
 }
 
 // QueuedMessage is a structure of the service Pennypost.
@@ -2058,6 +2166,14 @@ type SmtpGateway struct {
 	DateModified *time.Time
 }
 
+// SpfResult is a structure of the service Pennypost.
+type SpfResult struct {
+	DomainName *string
+	Scope      *string
+	Result     *string
+	Comment    *string
+}
+
 // TestInboundMailFlowRulesInput is what TestInboundMailFlowRules is called with.
 type TestInboundMailFlowRulesInput struct {
 	OrganizationId string
@@ -2082,6 +2198,22 @@ type TestOutboundMailFlowRulesInput struct {
 type TestOutboundMailFlowRulesOutput struct {
 	Action   OutboundMailFlowAction
 	RuleName *string
+}
+
+// TlsSession is a structure of the service Pennypost.
+type TlsSession struct {
+	PolicyType            *string
+	PolicyDomain          *string
+	PolicyStrings         []string
+	MxHosts               []string
+	ResultType            *string
+	Count                 int64
+	SendingMtaIp          *string
+	ReceivingMxHostname   *string
+	ReceivingMxHelo       *string
+	ReceivingIp           *string
+	AdditionalInformation *string
+	FailureReasonCode     *string
 }
 
 // UpdateInboundMailFlowRuleInput is what UpdateInboundMailFlowRule is called with.

@@ -4,7 +4,9 @@ package dnstest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 
@@ -21,6 +23,7 @@ type Server struct {
 	signed  []string
 	broken  map[string]func(m *dns.Msg)
 	asked   map[string]int
+	failing int // 0: not
 }
 
 // New starts a server, which ends with the test.
@@ -108,6 +111,33 @@ func (s *Server) Bogus(name string, kind uint16) {
 	})
 }
 
+// FailAll lets all questions be answered with the code.
+func (s *Server) FailAll(code int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failing = code
+}
+
+// Snapshot is what the server answers now, for Restore.
+func (s *Server) Snapshot() Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Snapshot{slices.Clone(s.records), maps.Clone(s.broken)}
+}
+
+// Snapshot is what a server answered at a time.
+type Snapshot struct {
+	records []dns.RR
+	broken  map[string]func(m *dns.Msg)
+}
+
+// Restore undoes all changes of records and answers since.
+func (s *Server) Restore(to Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.records, s.broken = slices.Clone(to.records), maps.Clone(to.broken)
+}
+
 // Silence lets questions for the name and type go without an answer. asked is closed when the first comes.
 func (s *Server) Silence(name string, kind uint16) (asked <-chan struct{}) {
 	first := make(chan struct{})
@@ -167,6 +197,10 @@ func (s *Server) answer(q *dns.Msg) *dns.Msg {
 	m.RecursionAvailable = true
 	name, kind := dns.CanonicalName(q.Question[0].Name), q.Question[0].Qtype
 	s.asked[key(name, kind)]++
+	if s.failing != 0 {
+		m.Rcode = s.failing
+		return m
+	}
 	if fn := s.broken[key(name, kind)]; fn != nil {
 		if fn(m); !m.Response {
 			return nil

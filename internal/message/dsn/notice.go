@@ -63,11 +63,12 @@ const (
 	Delayed   Action = "delayed"
 	Delivered Action = "delivered"
 	Relayed   Action = "relayed"
+	Expanded  Action = "expanded" // passed on to several, of whom nothing more is told
 )
 
 // status returns the status that is told: r's where it is one and fits the action.
 func (r *Recipient) status() string {
-	class := map[Action]string{Delayed: "4", Delivered: "2", Relayed: "2"}[r.Action]
+	class := map[Action]string{Delayed: "4", Delivered: "2", Relayed: "2", Expanded: "2"}[r.Action]
 	if isStatus(r.Status) && (r.Status[:1] == class || class == "" && r.Status[0] != '2') { // a failure may be that time is over: 4.4.7
 		return r.Status
 	}

@@ -17,6 +17,7 @@ func (n *Notice) text(o *original) []byte {
 	t.section(n.of(Failed), "It could not be delivered to:", "It is not tried again for them. Send it anew once the cause is gone.")
 	t.section(n.of(Delayed), "It has not been delivered yet to:", "You need not do anything: it is tried again by itself, and you are told should it fail in the end.")
 	t.section(n.of(Delivered), "It was delivered to:", "")
+	t.section(n.of(Expanded), "It was passed on to the members of the group:", "Some of them have their mailboxes on other servers.")
 	t.section(n.of(Relayed), "It was taken by another server, which won't tell when it is delivered, for:", "")
 	t.b.WriteString("\r\n")
 	t.para("", "What follows is for programs, and what is returned of your message.")

@@ -107,7 +107,7 @@ func (n *Notice) subject(o *original) string {
 		says = "Not delivered"
 	case n.tells(Delayed):
 		says = "Delayed"
-	case n.tells(Relayed) && !n.tells(Delivered):
+	case (n.tells(Relayed) || n.tells(Expanded)) && !n.tells(Delivered):
 		says = "Handed on"
 	}
 	if o.subject == "" {
@@ -130,7 +130,7 @@ func (n *Notice) of(a Action) (list []*Recipient) {
 
 func (r *Recipient) action() Action {
 	switch r.Action {
-	case Delayed, Delivered, Relayed:
+	case Delayed, Delivered, Relayed, Expanded:
 		return r.Action
 	}
 	return Failed

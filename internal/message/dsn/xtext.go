@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/pennypost/pennypost/internal/message"
 )
 
 // EncodeXtext encodes a text as xtext (RFC 3461 section 4), the form of ENVID and ORCPT.
@@ -101,6 +103,14 @@ func DecodeOriginal(orcpt string) (addressType, address string, ok bool) {
 		return "", "", false
 	}
 	return addressType, address, true
+}
+
+// EncodeOriginal returns the address as ORCPT has it.
+func EncodeOriginal(a message.Address) string {
+	if a.IsASCII() {
+		return rfc822Type + ";" + EncodeXtext(a.String())
+	}
+	return utf8Type + ";" + EncodeUTF8Address(a.String())
 }
 
 // The address types of RFC 3461 and RFC 6533.

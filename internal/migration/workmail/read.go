@@ -288,7 +288,7 @@ func (r *reader) user(ctx context.Context, id *string) ([]migration.Item, error)
 			Provisioned: migration.When(aws.ToTime(u.MailboxProvisionedDate)), Deprovisioned: migration.When(aws.ToTime(u.MailboxDeprovisionedDate)),
 		}),
 	}
-	return r.own(ctx, items, id, u.State, u.Email, true)
+	return r.own(ctx, items, id, u.State, u.Email, u.UserRole != types.UserRoleRemoteUser)
 }
 
 func registration(id *string, state types.EntityState, v migration.Registration) migration.Item {

@@ -107,7 +107,7 @@ func (c *Courier) targets(ctx context.Context, to queue.Destination) ([]target, 
 		return nil, &trouble{permanent: known.Permanent, status: known.Status, text: known.Text, down: !known.Permanent}
 	case err != nil:
 		c.o.Log.Error("a route was not found", "domain", to.Domain, "error", err)
-		return nil, &trouble{status: "4.3.0", text: "this server could not find out where the mail goes"}
+		return nil, &trouble{status: "4.3.0", text: "this server could not find out where the mail goes", ours: true}
 	}
 	var all []target
 	for _, h := range hosts {

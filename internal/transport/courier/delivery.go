@@ -48,7 +48,7 @@ func (d *delivery) settle(ctx context.Context) {
 	case err != nil && (t == nil || t.permanent):
 		t = &trouble{status: "4.4.1", text: "the attempt took too long", down: true}
 	case t == nil:
-		t = &trouble{status: "4.3.0", text: "the attempt came to nothing"}
+		t = &trouble{status: "4.3.0", text: "the attempt came to nothing", ours: true}
 	}
 	d.end(t.outcome())
 }
@@ -117,7 +117,7 @@ func (d *delivery) lost(s *session, err error) {
 		d.end(t.outcome())
 	case errors.As(err, &unread):
 		d.c.o.Log.Error("a queued message can't be read", "trace", d.m.Trace, "error", err)
-		d.end((&trouble{status: "4.3.0", text: "this server could not read the message"}).outcome())
+		d.end((&trouble{status: "4.3.0", text: "this server could not read the message", ours: true}).outcome())
 	case errors.As(err, &refusal) && refusal.Status == "5.7.30":
 		t := s.trouble(refusal.Status, refusal.Text)
 		t.permanent = true

@@ -21,12 +21,13 @@ type trouble struct {
 	text      string // what the server said, or words for the sender
 	host, tls string
 	down      bool
+	ours      bool // not the host's: see queue.Outcome
 }
 
 func (t *trouble) Error() string { return t.status + " " + t.text }
 
 func (t *trouble) outcome() queue.Outcome {
-	o := queue.Outcome{Result: queue.Deferred, Status: t.status, Reply: cut(t.text), Host: t.host, TLS: t.tls, Down: t.down && !t.permanent}
+	o := queue.Outcome{Result: queue.Deferred, Status: t.status, Reply: cut(t.text), Host: t.host, TLS: t.tls, Down: t.down && !t.permanent, Ours: t.ours}
 	if t.permanent {
 		o.Result = queue.Failed
 	}

@@ -105,7 +105,7 @@ func (k *Checker) judge(ctx context.Context, l *lookups, v *Verdict, from []stri
 		var d DMARC
 		switch {
 		case !isDomain(domain):
-			d = DMARC{Result: dkim.None, From: domain, Reason: "From has a domain that can't be looked up"}
+			d = DMARC{Result: dkim.PermError, From: domain, Reason: "From has a domain that can't be looked up"}
 		case v.Local && !proven:
 			d = DMARC{Result: dkim.TempError, From: domain, Reason: onThisMachine}
 		case v.Local:
@@ -121,10 +121,10 @@ func (k *Checker) judge(ctx context.Context, l *lookups, v *Verdict, from []stri
 		}
 	}
 	switch {
+	case !complete && !v.Local:
+		return DMARC{Result: dkim.Fail, From: worst.From, Policy: PolicyReject, Reason: "From names more than a message can be from"}
 	case len(from) == 0:
 		return DMARC{Result: dkim.PermError, Reason: "From names no domain"}
-	case !complete && !v.Local:
-		return DMARC{Result: dkim.Fail, From: worst.From, Policy: PolicyReject, Reason: "From names more domains than a message can have"}
 	}
 	return worst
 }

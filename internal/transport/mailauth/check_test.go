@@ -57,7 +57,7 @@ func TestVerdicts(t *testing.T) {
 		"not by its name":                 {"192.0.2.2", "a@names.example", "x", text("a@open.example"), "iprev=fail spf=fail hello=none dkim=none dmarc=none"},
 		"its local part":                  {"192.0.2.1", "ann@user.example", "x", text("a@open.example"), "iprev=pass spf=pass hello=none dkim=none dmarc=none"},
 		"an at sign in it":                {"192.0.2.1", `"x@sender.example"@user.example`, "x", text("a@open.example"), "iprev=pass spf=fail hello=none dkim=none dmarc=none"},
-		"an address literal":              {"192.0.2.1", "a@[192.0.2.1]", "[192.0.2.1]", text("a@[192.0.2.1]"), "iprev=pass spf=none hello=none dkim=none dmarc=none"},
+		"an address literal":              {"192.0.2.1", "a@[192.0.2.1]", "[192.0.2.1]", text("a@[192.0.2.1]"), "iprev=pass spf=none hello=none dkim=none dmarc=permerror"},
 		"no From":                         {"192.0.2.1", "a@sender.example", "x", "Subject: x\r\n\r\n", "iprev=pass spf=pass hello=none dkim=none dmarc=permerror"},
 		"nothing at all":                  {"192.0.2.1", "a@sender.example", "", "", "iprev=pass spf=pass hello=none dkim=none dmarc=permerror"},
 		"this machine":                    {"127.0.0.1", "a@sender.example", "x", text("a@sender.example"), "iprev=temperror spf=temperror hello=temperror dkim=none dmarc=temperror"},
@@ -199,8 +199,12 @@ func TestSeveralAuthors(t *testing.T) {
 		many = append(many, fmt.Sprintf("a@m%d.example", i))
 	}
 	v := w.Check(t.Context(), client("192.0.2.1", "a@mine.example"), []byte(text(strings.Join(many, ", "))))
-	if p, _ := v.Asked(); p != PolicyReject || v.DMARC.Record != nil || !strings.Contains(v.Refusal(), "From names more domains") {
+	if p, _ := v.Asked(); p != PolicyReject || v.DMARC.Record != nil || !strings.Contains(v.Refusal(), "From names more than") {
 		t.Errorf("more authors than can be looked up: %+v", v.DMARC)
+	}
+	v = w.Check(t.Context(), client("192.0.2.1", "a@mine.example"), []byte(text(strings.Repeat(" ", maxFrom)+"b@strict.example")))
+	if p, _ := v.Asked(); p != PolicyReject {
+		t.Errorf("more than is read: %+v", v.DMARC)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-msgauth/authres"
+
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/message/dkim"
@@ -34,6 +36,16 @@ func TestField(t *testing.T) {
 		"\tarc=pass (i=2) header.d=b.example\r\n"
 	if got := v.Field("here.example"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	// As another's reader has it.
+	id, read, err := authres.Parse(strings.NewReplacer("\r\n", "").Replace(v.Results("here.example")))
+	if err != nil || id != "here.example" || len(read) != 7 {
+		t.Fatalf("%q, %d results, %v", id, len(read), err)
+	}
+	signature, isDKIM := read[3].(*authres.DKIMResult)
+	dmarc, isDMARC := read[5].(*authres.DMARCResult)
+	if !isDKIM || !isDMARC || signature.Value != authres.ResultPass || signature.Domain != "sender.example" || dmarc.Value != authres.ResultPass || dmarc.From != "news.sender.example" {
+		t.Errorf("%+v %+v", read[3], read[5])
 	}
 	v = Verdict{Client: client("192.0.2.1", ""), SPF: Outcome{Result: dkim.None, Domain: "mx"}, IPRev: Outcome{Result: dkim.PermError, Reason: "the address has no name"}}
 	v.DMARC = DMARC{Result: dkim.None, From: "sender.example"}

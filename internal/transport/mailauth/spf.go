@@ -13,6 +13,11 @@ import (
 	"github.com/pennypost/pennypost/internal/message/dkim"
 )
 
+// SPF checks the reverse-path of mail that a client would hand in.
+func SPF(ctx context.Context, r Resolver, c Client) Outcome {
+	return newLookups(r, c.Address.Unmap()).checkSPF(ctx, c.Hello, c.From)
+}
+
 // checkSPF checks a sender's domain (RFC 7208): who may send for it, by the word of its owner.
 func (l *lookups) checkSPF(ctx context.Context, hello string, sender message.Address) Outcome {
 	domain := message.FoldDomain(sender.Domain)

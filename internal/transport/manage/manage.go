@@ -54,14 +54,14 @@ const (
 	maxPage     = 1000
 )
 
-// List returns the chosen entries in the order of their numbers, page by page: 100 at once where the page does not say, 1,000 at
-// most.
+// List returns the chosen entries page by page: 100 at once where the page does not say, 1,000 at most. A page may have fewer, or
+// none, and be followed by others (queue.Manager).
 func (q *Queue) List(ctx context.Context, p principal.Principal, c Choice, page directory.Page) (entries []Entry, next string, err error) {
 	f, err := q.filter(ctx, p, c)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := position(page)
+	after, err := cursor(page)
 	if err != nil {
 		return nil, "", err
 	}
@@ -69,8 +69,8 @@ func (q *Queue) List(ctx context.Context, p principal.Principal, c Choice, page 
 	if err != nil {
 		return nil, "", err
 	}
-	if after != 0 {
-		next = strconv.FormatInt(after, 10)
+	if after != (queue.Cursor{}) {
+		next = fmt.Sprintf("%d-%d", after.Lane, after.Delivery)
 	}
 	entries, err = q.named(ctx, found, map[int64]directory.OrgID{0: "", f.Organization: c.Organization})
 	return entries, next, err
@@ -237,14 +237,30 @@ func limit(page directory.Page) int {
 	return min(page.Limit, maxPage)
 }
 
-// position reads the cursor of a page, 0 for the first.
+// cursor reads where a page of the queue begins.
+func cursor(page directory.Page) (c queue.Cursor, err error) {
+	if page.After == "" {
+		return c, nil
+	}
+	lane, delivery, _ := strings.Cut(page.After, "-")
+	if c.Lane, err = strconv.ParseInt(lane, 10, 64); err == nil && c.Lane >= 0 {
+		if c.Delivery, err = strconv.ParseInt(delivery, 10, 64); err == nil && c.Delivery >= 0 {
+			return c, nil
+		}
+	}
+	return queue.Cursor{}, errToken
+}
+
+var errToken = fault.New(fault.Invalid, fault.Token, "the page token is not one that this list gave out; begin again without a token")
+
+// position reads how many events of a trace the pages before had.
 func position(page directory.Page) (int64, error) {
 	if page.After == "" {
 		return 0, nil
 	}
 	n, err := strconv.ParseInt(page.After, 10, 64)
 	if err != nil || n <= 0 {
-		return 0, fault.New(fault.Invalid, fault.Token, "the page token is not one that this list gave out; begin again without a token")
+		return 0, errToken
 	}
 	return n, nil
 }

@@ -62,6 +62,10 @@ func (q *Queue) attempt(ctx context.Context, a *attempt) {
 	case c.lost && len(c.deliveries) > 0:
 		q.bury(ctx, a)
 	case len(c.deliveries) > 0:
+		if !q.begins(ctx, a) {
+			return
+		}
+		defer q.ends(a)
 		outcomes, recorded := q.offer(ctx, a, c)
 		q.conclude(ctx, a, c, outcomes, recorded)
 	case q.schedule.ending(a): // what was found there is held or gone
@@ -167,7 +171,7 @@ func (q *Queue) offer(ctx context.Context, a *attempt, c *claim) (outcomes []Out
 		q.Log.ErrorContext(ctx, "a queued message could not be offered; trying again later", "message", c.id, "trace", c.Trace, "error", err)
 	}
 	for len(outcomes) < len(c.deliveries) {
-		outcomes = append(outcomes, Outcome{Status: "4.3.0", Reply: "The message could not be sent because of an error of the server that sends it."})
+		outcomes = append(outcomes, Outcome{Status: "4.3.0", Reply: "The message could not be sent because of an error of the server that sends it.", Ours: true})
 	}
 	for i, o := range outcomes {
 		if o == (Outcome{}) && ctx.Err() == nil && limited.Err() != nil {
@@ -221,14 +225,16 @@ func (q *Queue) conclude(ctx context.Context, a *attempt, c *claim, outcomes []O
 	}
 	e := q.ending(a, c, outcomes, ctx.Err() != nil)
 	now := e.now
-	var down, success bool
+	var down, success, learned bool
 	for _, o := range outcomes {
-		if o.Down && o.Result == Deferred {
+		ours := o.Ours && o.Result == Deferred
+		if o.Down && o.Result == Deferred && !ours {
 			down, e.trouble = true, o
 		}
+		learned = learned || !ours
 		success = success || o.Result == Delivered
 	}
-	if !e.cut {
+	if !e.cut && learned {
 		e.verdict = q.schedule.judge(a, down, success)
 	}
 	if e.verdict != (verdict{}) {
@@ -292,6 +298,11 @@ func (q *Queue) endTx(ctx context.Context, tx *db.Tx, e *ending) (next int64, er
 	}
 	if err := q.closeTx(ctx, tx, e.id, gone); err != nil {
 		return 0, err
+	}
+	if e.a.noted {
+		if _, err := tx.Exec(ctx, deleteAttempt, int64(e.id), e.a.lane); err != nil {
+			return 0, err
+		}
 	}
 	if !e.settle {
 		return never, nil

@@ -51,6 +51,12 @@ var checks = []struct{ what, query string }{
 		`SELECT b.message, 0 FROM queue_body b LEFT JOIN queue_message m ON m.id = b.message WHERE m.id IS NULL`,
 	},
 	{
+		"what an organization has is counted wrong (organization, part)",
+		`SELECT org, part FROM (
+			SELECT org, part, messages, bytes FROM queue_usage UNION ALL SELECT org, id % 64, -1, -size FROM queue_message
+		) AS counted GROUP BY org, part HAVING SUM(messages) <> 0 OR SUM(bytes) <> 0`,
+	},
+	{
 		"a large message's bytes are marked as garbage (message, size)",
 		`SELECT m.id, m.size FROM queue_message m JOIN queue_upload u ON u.ref = m.ref WHERE m.ref <> ''`,
 	},

@@ -18,6 +18,7 @@ func TestCheckFindsContradictions(t *testing.T) {
 		"destination": {"DELETE FROM queue_destination", "a delivery has no destination"},
 		"idle":        {"UPDATE queue_destination SET due = 9000000000000000", "looked at later"},
 		"left":        {"UPDATE queue_destination SET due = 9000000000000000, id = id + 1", "a destination has no deliveries"},
+		"usage":       {"UPDATE queue_usage SET bytes = bytes + 1", "counted wrong"},
 		"foreign":     {"UPDATE queue_destination SET org = 7", "two organisations"},
 		"garbage":     {"INSERT INTO queue_upload (life, ref) SELECT 0, ref FROM queue_message WHERE ref <> ''", "marked as garbage"},
 	} {

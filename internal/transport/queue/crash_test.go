@@ -29,11 +29,14 @@ import (
 const (
 	crashPath  = "QUEUE_CRASH_PATH"  // directory of the blobs, and of the SQLite file
 	crashURL   = "QUEUE_CRASH_URL"   // PostgreSQL, or empty
-	crashRound = "QUEUE_CRASH_ROUND" // which life it is
+	crashRound = "QUEUE_CRASH_ROUND" // which life it is; empty for one that only delivers
 )
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashPath); dir != "" {
+		if os.Getenv(crashRound) == "" {
+			os.Exit(livesUntilDone(dir))
+		}
 		fmt.Fprintln(os.Stderr, livesUntilKilled(dir))
 		os.Exit(1)
 	}
@@ -338,6 +341,105 @@ func finish(t *testing.T, dir, url string, queued map[string]bool, recorded map[
 	}
 	t.Logf("%d messages acknowledged, %d there; %d recipients recorded as sent to, %d sent to twice", len(queued), len(names), len(recorded), twice)
 	r.ok(q.DB.Close())
+}
+
+// deadly is a courier that ends its process by a message of the trace "deadly".
+type deadly struct{ endsOfCrash }
+
+func (d deadly) Deliver(ctx context.Context, to Destination, m *Message) []Outcome {
+	if m.Trace == "deadly" {
+		os.Exit(3)
+	}
+	return d.endsOfCrash.Deliver(ctx, to, m)
+}
+
+// livesUntilDone delivers until nothing waits.
+func livesUntilDone(dir string) int {
+	log, err := os.OpenFile(filepath.Join(dir, "taken"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 1
+	}
+	q, err := crashQueue(dir, os.Getenv(crashURL), endsOfCrash{log: log, calls: new(atomic.Int64)})
+	if err != nil {
+		return 1
+	}
+	q.Courier = deadly{q.Courier.(endsOfCrash)}
+	happened := make(chan struct{}, 1)
+	q.Record = func(_ context.Context, tx *db.Tx, _ Event) error {
+		tx.OnCommit(func() { ring(happened) })
+		return nil
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	ended := make(chan error)
+	go func() { ended <- q.Run(ctx) }()
+	for waiting := int64(1); waiting > 0; {
+		<-happened
+		if waiting, _, _, err = q.Depth(ctx); err != nil {
+			return 1
+		}
+	}
+	stop()
+	if <-ended != nil || q.DB.Close() != nil {
+		return 1
+	}
+	return 0
+}
+
+// A message that ends the server whenever it is attempted does so a few times; then it is held, and the others have gone.
+func TestAMessageThatEndsTheServerIsHeld(t *testing.T) {
+	for engine, url := range map[string]string{"sqlite": "", "postgres": dbtest.PostgresURL(t, Migrations())} {
+		t.Run(engine, func(t *testing.T) {
+			dir := t.TempDir()
+			q, err := crashQueue(dir, url, endsOfCrash{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &rig{Queue: q, t: t}
+			for i := range 30 {
+				name := fmt.Sprint("m", i)
+				if i == 7 {
+					name = "deadly"
+				}
+				r.sendAs(Envelope{Organization: 1, Trace: name}, name+"\nend", to(fmt.Sprintf("a@d%d.example", i%4)))
+			}
+			r.ok(q.DB.Close())
+			crashes := 0
+			for ; ; crashes++ {
+				cmd := exec.Command(os.Args[0])
+				cmd.Env = append(os.Environ(), crashPath+"="+dir, crashURL+"="+url)
+				out, err := cmd.CombinedOutput()
+				if err == nil {
+					break
+				}
+				if cmd.ProcessState.ExitCode() != 3 || crashes > 20 {
+					t.Fatalf("life %d: %v: %s", crashes, err, out)
+				}
+			}
+			if crashes != 6 { // one without being careful, and five that are counted
+				t.Errorf("it ended the server %d times", crashes)
+			}
+			if q, err = crashQueue(dir, url, endsOfCrash{}); err != nil {
+				t.Fatal(err)
+			}
+			r.Queue = q
+			left, _, err := q.List(t.Context(), Filter{}, Cursor{}, 10)
+			r.ok(err)
+			if len(left) != 1 || left[0].Trace != "deadly" || !left[0].Held || !strings.Contains(left[0].Reply, "5 times") {
+				t.Errorf("left are %+v", left)
+			}
+			for name, n := range takings(t, dir) {
+				if n > crashes {
+					t.Errorf("%s was taken %d times", name, n)
+				}
+			}
+			if n := r.count("queue_attempt"); n != 0 {
+				t.Errorf("%d attempts are noted still", n)
+			}
+			r.sound()
+			r.ok(q.DB.Close())
+		})
+	}
 }
 
 // fileBlobs is mailbox.Blobs on the blob store that servers use.

@@ -20,10 +20,13 @@ const MaxRecipients = 1000
 
 // EnqueueTx queues the message for the recipients in the caller's transaction, without I/O of its own; attempts begin once that is
 // durable. It may be run again with the same Prepared after a rollback. Faults: Invalid Message (no recipient, or more than
-// MaxRecipients), Internal (p was enqueued before).
+// MaxRecipients), Limit Organization (see RoomTx), Internal (p was enqueued before).
 func (q *Queue) EnqueueTx(ctx context.Context, tx *db.Tx, p *Prepared, e Envelope, to []Recipient) (ID, error) {
 	if len(to) == 0 || len(to) > MaxRecipients {
 		return 0, fault.New(fault.Invalid, fault.Message, "a message is queued for 1 to %d recipients, not for %d", MaxRecipients, len(to))
+	}
+	if err := q.RoomTx(ctx, tx, e.Organization, p.size); err != nil {
+		return 0, err
 	}
 	now := q.Clock.Now()
 	m := ID(id.Key())
@@ -50,7 +53,11 @@ func (q *Queue) EnqueueTx(ctx context.Context, tx *db.Tx, p *Prepared, e Envelop
 			return 0, err
 		}
 	}
+	if _, err := tx.Exec(ctx, addUsage, e.Organization, m.part(), p.size); err != nil { // last, as others may wait for this row
+		return 0, fmt.Errorf("count a message: %w", err)
+	}
 	tx.OnCommit(func() {
+		q.usage.add(e.Organization, 1, p.size)
 		q.counts.queued.Add(uint64(len(to)))
 		q.schedule.poke()
 	})
@@ -121,9 +128,9 @@ func (q *Queue) closeTx(ctx context.Context, tx *db.Tx, m ID, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	var pending int64
+	var pending, org, size int64
 	var ref string
-	err := tx.QueryRow(ctx, countDown, int64(m), n).Scan(&pending, &ref)
+	err := tx.QueryRow(ctx, countDown, int64(m), n).Scan(&pending, &ref, &org, &size)
 	if errors.Is(err, sql.ErrNoRows) {
 		return q.orphansTx(ctx, tx, m)
 	}
@@ -136,6 +143,10 @@ func (q *Queue) closeTx(ctx context.Context, tx *db.Tx, m ID, n int64) error {
 	if _, err := tx.Exec(ctx, deleteMessage, int64(m)); err != nil {
 		return err
 	}
+	if _, err := tx.Exec(ctx, takeUsage, org, m.part(), size); err != nil {
+		return err
+	}
+	tx.OnCommit(func() { q.usage.add(org, -1, -size) })
 	if ref == "" {
 		_, err := tx.Exec(ctx, deleteBody, int64(m))
 		return err

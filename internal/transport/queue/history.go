@@ -63,7 +63,7 @@ func (q *Queue) Trace(ctx context.Context, organization int64, trace string) ([]
 				&r.Route, &o.Result, &marks, &o.Status, &o.Reply, &o.Host, &o.TLS)
 			e.At, v.From, r.Address = fromMicros(at), address(from), address(to)
 			v.setNeeds(needs)
-			o.Tells, o.Down = marks&markTells != 0, marks&markDown != 0
+			o.Tells, o.Down, o.Ours = marks&markTells != 0, marks&markDown != 0, marks&markOurs != 0
 			events = append(events, e)
 			return err
 		}, selectHistory, trace, organization, maxTrace)

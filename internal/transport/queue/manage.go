@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ const (
 	manageBatch = 100
 	// grace is how many first waits an entry has at least when it is released: its time goes on while it is held.
 	grace = 60
-	// findPage is how many entries one snapshot reads.
+	// findPage is how many entries, and how many destinations, one snapshot reads.
 	findPage = 500
 )
 
@@ -33,17 +34,14 @@ type found struct {
 	lane int64
 }
 
-// List returns entries in the order of their numbers.
-func (q *Queue) List(ctx context.Context, f Filter, after int64, limit int) (entries []Entry, next int64, err error) {
-	list, err := q.find(ctx, &f, after, limit+1)
+// findBudget is how many entries, and how many destinations, one call of List looks at.
+const findBudget = 10_000
+
+// List implements Manager.
+func (q *Queue) List(ctx context.Context, f Filter, after Cursor, limit int) (entries []Entry, next Cursor, err error) {
+	list, next, err := q.find(ctx, &f, after, limit)
 	if err != nil {
-		return nil, 0, fmt.Errorf("list the queue: %w", err)
-	}
-	if len(list) > limit {
-		list = list[:limit]
-		if limit > 0 {
-			next = list[limit-1].Delivery
-		}
+		return nil, Cursor{}, fmt.Errorf("list the queue: %w", err)
 	}
 	for i := range list {
 		entries = append(entries, list[i].Entry)
@@ -51,28 +49,119 @@ func (q *Queue) List(ctx context.Context, f Filter, after int64, limit int) (ent
 	return entries, next, nil
 }
 
-// find returns up to n entries above after. It reads page by page, so that no snapshot stands long.
-func (q *Queue) find(ctx context.Context, f *Filter, after int64, n int) ([]found, error) {
-	var list []found
-	for len(list) < n {
-		page, err := q.findPage(ctx, f, after, findPage)
-		if err != nil || len(page) == 0 {
-			return list, err
+// find returns up to n entries behind after, and where to go on. It reads page by page, so that no snapshot stands long.
+func (q *Queue) find(ctx context.Context, f *Filter, after Cursor, n int) (list []found, next Cursor, err error) {
+	s := q.source(f)
+	for budget := findBudget; n > 0 && budget > 0; {
+		page, lanes, more, err := q.findPage(ctx, s, &after)
+		if err != nil {
+			return nil, Cursor{}, err
 		}
-		after = page[len(page)-1].Delivery
-		for _, e := range page {
-			if len(list) < n && f.matches(&e.Entry) {
-				list = append(list, e)
+		budget -= len(page) + lanes
+		for i, e := range page {
+			if !f.matches(&e.Entry) {
+				continue
+			}
+			if list = append(list, e); len(list) == n && (more || i < len(page)-1) {
+				return list, s.behind(e), nil
 			}
 		}
+		if !more {
+			return list, Cursor{}, nil
+		}
 	}
-	return list, nil
+	return list, after, nil
 }
 
-// matches holds an entry against what the statement did not.
+// source is where the entries that a filter may choose are read: all, or those of some destinations.
+type source struct {
+	entries string // statement; its parameters are the number to begin behind, how many, and key
+	key     any    // nil for none
+	lanes   string // statement, where entries are read destination by destination; its parameters are args, the destination to begin behind, how many
+	args    []any
+}
+
+// source chooses the index by which the fewest entries are read that the filter does not choose.
+func (q *Queue) source(f *Filter) *source {
+	recipient, err := message.ParseAddress(f.Recipient)
+	switch {
+	case f.Message != 0:
+		return &source{entries: selectOfMessage, key: int64(f.Message)}
+	case f.Trace != "":
+		return &source{entries: selectOfTrace, key: f.Trace}
+	case f.Held != nil && *f.Held:
+		return &source{entries: selectHeld}
+	case f.Domain != "":
+		return &source{entries: selectOfLane, lanes: selectLanesOfDomain, args: []any{message.FoldDomain(f.Domain), f.Organization}}
+	case f.Recipient != "" && err == nil && recipient.Domain != "":
+		return &source{entries: selectOfLane, lanes: selectLanesOfRecipient, args: []any{message.FoldDomain(recipient.Domain), f.Organization}}
+	case f.Organization != 0:
+		return &source{entries: selectOfLane, lanes: selectLanesOfOrganization, args: []any{f.Organization}}
+	}
+	return &source{entries: selectAll}
+}
+
+// behind is where to go on after an entry.
+func (s *source) behind(e found) Cursor {
+	if s.lanes == "" {
+		return Cursor{Delivery: e.Delivery}
+	}
+	return Cursor{Lane: e.lane, Delivery: e.Delivery}
+}
+
+// findPage reads some entries behind at, which it moves, and reports how many destinations it looked at and whether there may be more.
+func (q *Queue) findPage(ctx context.Context, s *source, at *Cursor) (page []found, lanes int, more bool, err error) {
+	var next Cursor
+	err = q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		page, lanes, next = nil, 0, *at
+		read := func(key any) (whole bool, err error) {
+			n := findPage - len(page)
+			args := []any{next.Delivery, n}
+			if key != nil {
+				args = append(args, key)
+			}
+			err = forRows(ctx, tx, func(row scanner) error {
+				e, err := scanEntry(row)
+				page, n, next.Delivery = append(page, e), n-1, e.Delivery
+				return err
+			}, s.entries, args...)
+			return n > 0, err
+		}
+		if s.lanes == "" {
+			whole, err := read(s.key)
+			more = !whole
+			return err
+		}
+		list, err := keys(ctx, tx, s.lanes, append(slices.Clone(s.args), next.Lane, findPage)...)
+		if err != nil {
+			return err
+		}
+		more = len(list) == findPage
+		if next.Lane != 0 { // what is left of the one where the last page ended
+			list = append([]int64{next.Lane}, list...)
+		}
+		for _, lane := range list {
+			if lane != next.Lane {
+				next = Cursor{Lane: lane}
+			}
+			lanes++
+			if whole, err := read(lane); err != nil || !whole {
+				more = true
+				return err
+			}
+		}
+		return nil
+	})
+	*at = next
+	return page, lanes, more, err
+}
+
+// matches holds an entry against the filter.
 func (f *Filter) matches(e *Entry) bool {
-	return (f.From == "" || sameAddress(f.From, e.From)) && (f.Recipient == "" || sameAddress(f.Recipient, e.Recipient)) &&
-		(f.Message == 0 || f.Message == e.Message) && (f.Trace == "" || f.Trace == e.Trace)
+	return (f.Organization == 0 || f.Organization == e.Organization) && (f.Message == 0 || f.Message == e.Message) &&
+		(f.Trace == "" || f.Trace == e.Trace) && (f.Held == nil || *f.Held == e.Held) &&
+		(f.Domain == "" || message.FoldDomain(f.Domain) == e.Destination.Domain) &&
+		(f.From == "" || sameAddress(f.From, e.From)) && (f.Recipient == "" || sameAddress(f.Recipient, e.Recipient))
 }
 
 func sameAddress(asked, has string) bool {
@@ -85,33 +174,6 @@ func foldAddress(s string) string {
 		return s
 	}
 	return a.Fold().String()
-}
-
-// findPage reads the next entries that the filter's numbers choose.
-func (q *Queue) findPage(ctx context.Context, f *Filter, after int64, limit int) (page []found, err error) {
-	state := int64(-1)
-	if f.Held != nil {
-		state = stateWaits
-		if *f.Held {
-			state = stateHeld
-		}
-	}
-	text, args := selectAll, []any{after, f.Organization, message.FoldDomain(f.Domain), state, limit}
-	switch {
-	case f.Message != 0:
-		text, args = selectOfMessage, append(args, int64(f.Message))
-	case f.Trace != "":
-		text, args = selectOfTrace, append(args, f.Trace)
-	}
-	err = q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		page = nil
-		return forRows(ctx, tx, func(row scanner) error {
-			e, err := scanEntry(row)
-			page = append(page, e)
-			return err
-		}, text, args...)
-	})
-	return page, err
 }
 
 func scanEntry(row scanner) (e found, err error) {
@@ -204,14 +266,18 @@ func (q *Queue) Drop(ctx context.Context, f Filter, bounce bool) (int, error) {
 func (q *Queue) change(ctx context.Context, f Filter, fn func(context.Context, *db.Tx, *stock, *waiting, time.Time) (bool, error)) (total int, err error) {
 	var newest sql.NullInt64
 	err = q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error { return tx.QueryRow(ctx, selectNewest).Scan(&newest) })
-	for after := int64(0); err == nil && after < newest.Int64; {
+	var after Cursor
+	for more := true; err == nil && more; more = after != (Cursor{}) {
 		var list []found
-		if list, err = q.find(ctx, &f, after, manageBatch); err != nil || len(list) == 0 {
+		if list, after, err = q.find(ctx, &f, after, manageBatch); err != nil {
 			break
 		}
-		after = list[len(list)-1].Delivery
+		list = slices.DeleteFunc(list, func(e found) bool { return e.Delivery > newest.Int64 })
+		if len(list) == 0 {
+			continue
+		}
 		var n int
-		n, err = q.changeBatch(ctx, list, newest.Int64, fn)
+		n, err = q.changeBatch(ctx, list, fn)
 		total += n
 	}
 	if err != nil {
@@ -220,7 +286,7 @@ func (q *Queue) change(ctx context.Context, f Filter, fn func(context.Context, *
 	return total, nil
 }
 
-func (q *Queue) changeBatch(ctx context.Context, list []found, newest int64, fn func(context.Context, *db.Tx, *stock, *waiting, time.Time) (bool, error)) (n int, err error) {
+func (q *Queue) changeBatch(ctx context.Context, list []found, fn func(context.Context, *db.Tx, *stock, *waiting, time.Time) (bool, error)) (n int, err error) {
 	lanes := make([]int64, 0, len(list))
 	for _, e := range list {
 		lanes = append(lanes, e.lane)
@@ -230,9 +296,6 @@ func (q *Queue) changeBatch(ctx context.Context, list []found, newest int64, fn 
 		n = 0
 		return removalsTx(ctx, tx, lanes, func(known stocks) error {
 			for _, e := range list {
-				if e.Delivery > newest {
-					break
-				}
 				w, err := waitingTx(ctx, tx, e.Delivery)
 				if err != nil {
 					return err

@@ -113,4 +113,7 @@ type Outcome struct {
 	Down bool
 	// By is when to try again at the latest, of one that is deferred; zero for when the queue would.
 	By time.Time
+	// Ours says that the trouble is this server's own, and so nothing was learned of the destination: whether it is down stays as it
+	// was. It goes with Deferred, and without Down.
+	Ours bool
 }

@@ -350,7 +350,7 @@ func (m *model) do(s step, trace string) {
 	case "drop":
 		// What had its end is not dropped, whatever the model thinks: the tables say.
 		var list []Entry
-		list, _, err = m.List(ctx, f, 0, 1000)
+		list, _, err = m.List(ctx, f, Cursor{}, 1000)
 		m.ok(err)
 		_, err = m.Drop(ctx, f, s.bounce)
 		m.mu.Lock()

@@ -46,6 +46,10 @@ type Limits struct {
 	Gather       time.Duration // how long reports of a message wait for others, to go into one notice; 2 seconds, negative none
 	History      time.Duration // how long events are remembered; 14 days
 	Inline       int64         // bytes up to which a message is kept in the database; mailbox.DefaultInlineLimit
+	// OrganizationMessages and OrganizationBytes are how much of one organisation may be queued; 0 for no limit.
+	OrganizationMessages, OrganizationBytes int64
+	// Crashes is in how many crashes of the server an attempt must have been for its message to be held; 5.
+	Crashes int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -66,6 +70,7 @@ func (l Limits) withDefaults() Limits {
 	l.Gather = max(l.Gather, 0)
 	orElse(&l.History, 14*24*time.Hour)
 	orElse(&l.Inline, mailbox.DefaultInlineLimit)
+	orElse(&l.Crashes, 5)
 	return l
 }
 
@@ -90,6 +95,8 @@ type Queue struct {
 	bells    struct{ tell, keep chan struct{} }
 	telling  sync.Mutex
 	told     map[ID]bool // messages of which somebody is being told; telling guards it
+	wary     wary
+	usage    usage
 }
 
 var _ Manager = (*Queue)(nil)
@@ -121,12 +128,19 @@ func (q *Queue) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("begin the work of the queue: %w", err)
 	}
+	if err := q.wake(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("begin the work of the queue: %w", err)
+	}
 	q.schedule.poke()
 	var group sync.WaitGroup
 	group.Go(func() { q.dispatch(ctx) })
 	group.Go(func() { q.tell(ctx) })
 	group.Go(func() { q.keep(ctx) })
 	group.Wait()
+	q.sleep(ctx)
 	return nil
 }
 

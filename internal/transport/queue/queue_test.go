@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/db/dbtest"
 	"github.com/pennypost/pennypost/internal/fault"
 )
 
@@ -122,7 +123,7 @@ func TestADestinationThatIsDownCostsOneAttempt(t *testing.T) {
 		if n := tried(); n < 5 || n > 8 {
 			t.Errorf("%d attempts in an hour", n)
 		}
-		list, _, err := r.List(t.Context(), Filter{Organization: 9}, 0, 10)
+		list, _, err := r.List(t.Context(), Filter{Organization: 9}, Cursor{}, 10)
 		r.ok(err)
 		if len(list) != 1 || list[0].Reply != "no answer" || !list[0].Due.After(time.Now()) {
 			t.Errorf("an entry that was not tried itself: %+v", list)
@@ -279,15 +280,15 @@ func TestHoldReleaseAndDrop(t *testing.T) {
 		if len(r.offers) != 0 || len(r.notices) != 1 || r.notices[0].reports[0].Action != ActionFailed {
 			t.Errorf("offered %v, told %+v", r.offers, r.notices)
 		}
-		list, next, err := r.List(ctx, Filter{Held: &yes}, 0, 1)
+		list, next, err := r.List(ctx, Filter{Held: &yes}, Cursor{}, 1)
 		r.ok(err)
-		if len(list) != 1 || next == 0 || list[0].Recipient != "a@x.example" || !list[0].Held || list[0].From != "ann@here.example" {
-			t.Errorf("listed %+v, %d", list, next)
+		if len(list) != 1 || next == (Cursor{}) || list[0].Recipient != "a@x.example" || !list[0].Held || list[0].From != "ann@here.example" {
+			t.Errorf("listed %+v, %v", list, next)
 		}
 		list, next, err = r.List(ctx, Filter{Trace: "t"}, next, 1)
 		r.ok(err)
-		if len(list) != 1 || next != 0 || list[0].Recipient != "b@x.example" {
-			t.Errorf("listed %+v, %d", list, next)
+		if len(list) != 1 || next != (Cursor{}) || list[0].Recipient != "b@x.example" {
+			t.Errorf("listed %+v, %v", list, next)
 		}
 		if waiting, heldN, _, err := r.Depth(ctx); err != nil || waiting != 0 || heldN != 2 {
 			t.Errorf("%d wait, %d held, %v", waiting, heldN, err)
@@ -474,7 +475,7 @@ func TestWhatIsCutOffIsTriedAtTheNextStart(t *testing.T) {
 		r.send("x", to("a@x.example", "b@x.example"))
 		r.pass(time.Second)
 		r.stop()
-		list, _, err := r.List(t.Context(), Filter{}, 0, 10)
+		list, _, err := r.List(t.Context(), Filter{}, Cursor{}, 10)
 		r.ok(err)
 		if len(list) != 1 || list[0].Recipient != "b@x.example" || list[0].Attempts != 0 || list[0].Due.After(time.Now()) {
 			t.Errorf("left: %+v", list)
@@ -482,6 +483,133 @@ func TestWhatIsCutOffIsTriedAtTheNextStart(t *testing.T) {
 		r.Courier = r
 		r.start()
 		r.pass(time.Second)
+		r.empty()
+	})
+}
+
+// However a list is narrowed, its pages have each entry that is meant once.
+func TestListsInPages(t *testing.T) {
+	dbtest.Run(t, Migrations(), func(t *testing.T, d *db.DB) {
+		r := newRig(t, d, Limits{})
+		r.ok(d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			for i := range 300 {
+				list := to(fmt.Sprintf("u%d@d%d.example", i%7, i%30), "U3@common.example")
+				if i%5 == 0 {
+					list[0].Route = "gateway"
+				}
+				e := Envelope{Organization: int64(i%3 + 1), Trace: fmt.Sprint("t", i/2), From: addr(fmt.Sprintf("s%d@here.example", i%11))}
+				if _, err := r.EnqueueTx(ctx, tx, &Prepared{queue: r.Queue, data: []byte("x"), size: 1}, e, list); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		yes, no := true, false
+		held, err := r.Hold(t.Context(), Filter{From: "S4@here.example"})
+		r.ok(err)
+		if held != 54 {
+			t.Errorf("held %d", held)
+		}
+		all, next, err := r.List(t.Context(), Filter{}, Cursor{}, 1000)
+		r.ok(err)
+		if len(all) != 600 || next != (Cursor{}) {
+			t.Fatalf("%d entries, then %v", len(all), next)
+		}
+		for _, f := range []Filter{
+			{},
+			{Held: &yes},
+			{Held: &no},
+			{Organization: 2},
+			{Organization: 9},
+			{Domain: "COMMON.example"},
+			{Domain: "d4.example", Organization: 2},
+			{Recipient: "U5@d5.example"},
+			{Recipient: "u5@d5.example", Organization: 3},
+			{Recipient: "u3"},
+			{From: "s7@HERE.example"},
+			{From: "s7@here.example", Organization: 1, Held: &no},
+			{Trace: "t9"},
+			{Message: all[77].Message},
+			{Organization: 1, Held: &yes, Domain: "common.example"},
+		} {
+			want := map[int64]bool{}
+			for i := range all {
+				if f.matches(&all[i]) {
+					want[all[i].Delivery] = true
+				}
+			}
+			got := 0
+			for at, pages := (Cursor{}), 0; pages < 1000; pages++ {
+				page, next, err := r.List(t.Context(), f, at, 7)
+				r.ok(err)
+				for _, e := range page {
+					if got++; !want[e.Delivery] {
+						t.Errorf("%+v: entry %d is not meant, or came twice", f, e.Delivery)
+					}
+					delete(want, e.Delivery)
+				}
+				if at = next; at == (Cursor{}) {
+					break
+				}
+			}
+			if len(want) > 0 {
+				t.Errorf("%+v: %d entries came, %d are missing", f, got, len(want))
+			}
+		}
+		n, err := r.Drop(t.Context(), Filter{Organization: 1}, false)
+		r.ok(err)
+		if n != 200 || r.count("queue_delivery") != 400 {
+			t.Errorf("dropped %d of an organisation", n)
+		}
+		r.sound()
+	})
+}
+
+// What waited in the first version of the tables is counted, listed and delivered.
+func TestAQueueOfTheFirstVersion(t *testing.T) {
+	fill := func(t *testing.T, d *db.DB) {
+		err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			for i := range 200 {
+				org, id := i%3, i+1000
+				if _, err := tx.Exec(ctx, insertMessage, id, org, "t", "ann@here.example", "", 0, 0, []byte{}, 1, 3, "", 1); err != nil {
+					return err
+				}
+				if _, err := tx.Exec(ctx, insertBody, id, []byte("abc")); err != nil {
+					return err
+				}
+				if _, err := tx.Exec(ctx, insertDelivery, id, id, org, 1, int64(never), int64(never), "bob@there.example", "", 0); err != nil {
+					return err
+				}
+			}
+			for org := range 3 {
+				var id int64
+				if err := tx.QueryRow(ctx, upsertLane, org, "", "there.example", org, 1, 0, 0, "", "", "", 1).Scan(&id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	dbtest.Upgrade(t, Migrations()[:1], Migrations(), fill, func(t *testing.T, d *db.DB) {
+		r := newRig(t, d, Limits{OrganizationMessages: 67})
+		r.sound()
+		list, _, err := r.List(t.Context(), Filter{Organization: 1}, Cursor{}, 100)
+		r.ok(err)
+		err = d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error { return r.RoomTx(ctx, tx, 1, 1) })
+		if len(list) != 67 || !fault.Is(err, fault.Limit, fault.Organization) {
+			t.Errorf("%d entries, and there is room: %v", len(list), err)
+		}
+		c := newCounting(200)
+		r.Courier = c
+		r.start()
+		<-c.all
+		r.stop()
+		r = newRig(t, d, Limits{}) // one that knows of no destination any more
+		r.ok(r.look(t.Context(), lookKinds()))
+		r.sound()
 		r.empty()
 	})
 }

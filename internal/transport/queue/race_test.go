@@ -13,7 +13,7 @@ import (
 // attemptOf makes the attempt that delivers what waits for a recipient, up to what is written down of it.
 func (r *rig) attemptOf(recipient string) (e *ending, lane, delivery int64) {
 	r.t.Helper()
-	list, err := r.find(r.t.Context(), &Filter{Recipient: recipient}, 0, 1)
+	list, _, err := r.find(r.t.Context(), &Filter{Recipient: recipient}, Cursor{}, 1)
 	r.ok(err)
 	a := &attempt{run: run{list[0].lane, list[0].Message}, org: 1, site: r.schedule.site(list[0].Destination, 0)}
 	c, err := r.claim(r.t.Context(), a)

@@ -106,11 +106,15 @@ type Filter struct {
 	Held         *bool
 }
 
+// Cursor is where a list goes on. Its fields are for the queue alone.
+type Cursor struct{ Lane, Delivery int64 }
+
 // Manager is what operators can do to a queue. All changes are durable when they return, and are recorded as events.
 type Manager interface {
-	// List returns entries in the order of their numbers, from after on, at most limit; next is what to pass as after for more, 0
-	// at the end.
-	List(ctx context.Context, f Filter, after int64, limit int) (entries []Entry, next int64, err error)
+	// List returns entries, at most limit, from after on; next is what to pass as after for more, zero at the end. They come in the
+	// order of their numbers, and where an organisation, a domain or a recipient is chosen destination by destination. It looks at a
+	// bounded number of entries, so there may be fewer than limit, or none, and more to come.
+	List(ctx context.Context, f Filter, after Cursor, limit int) (entries []Entry, next Cursor, err error)
 	// Hold, Release, Retry and Drop act on the entries that the filter chooses now, a bounded number in each transaction, and
 	// return how many that were. Hold keeps an entry from being tried until Release; its time goes on, but it does not expire while
 	// held, nor within the hour after Release (60 times Limits.FirstRetry). Retry makes it due now, its destination too. Drop removes it, and nobody is told unless bounce is said.

@@ -15,6 +15,7 @@ const (
 
 	markTells = 1
 	markDown  = 2
+	markOurs  = 4
 )
 
 // stored is an address as the tables have it: both parts as they are, joined by the last "@".
@@ -56,6 +57,9 @@ func (o Outcome) marks() (marks int64) {
 	}
 	if o.Down {
 		marks |= markDown
+	}
+	if o.Ours {
+		marks |= markOurs
 	}
 	return marks
 }

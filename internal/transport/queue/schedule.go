@@ -79,6 +79,8 @@ type attempt struct {
 	next    int64
 	// more says that it left recipients of its message for others.
 	more bool
+	// noted says that it is written down that it runs, suspect that it did so when a life of the server ended.
+	noted, suspect bool
 }
 
 func newSchedule(l Limits) *schedule {

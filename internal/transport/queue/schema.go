@@ -4,7 +4,10 @@ import "github.com/pennypost/pennypost/internal/db"
 
 // Migrations returns the package's tables: versions 5100 to 5199.
 func Migrations() []db.Migration {
-	return []db.Migration{{Version: 5100, Name: "queue: outgoing mail", SQL: tables}}
+	return []db.Migration{
+		{Version: 5100, Name: "queue: outgoing mail", SQL: tables},
+		{Version: 5101, Name: "queue: lists by whose and where to, what organisations have, crashes", SQL: more},
+	}
 }
 
 // DESIGN.md says what each table and index is for.
@@ -129,4 +132,37 @@ CREATE TABLE queue_history (
   PRIMARY KEY (at, id)
 ) {{.WithoutRowID}};
 CREATE INDEX queue_history_trace ON queue_history (trace);
+`
+
+const more = `
+CREATE INDEX queue_delivery_lane ON queue_delivery (destination, id);
+CREATE INDEX queue_delivery_held ON queue_delivery (id) WHERE state > 0;
+CREATE INDEX queue_destination_org ON queue_destination (org, id);
+
+-- How much of an organisation is in queue_message: the sum of its parts. A message counts in the part that is the rest of its id by 64.
+CREATE TABLE queue_usage (
+  org BIGINT NOT NULL,
+  part BIGINT NOT NULL,
+  messages BIGINT NOT NULL,
+  bytes BIGINT NOT NULL,
+  PRIMARY KEY (org, part)
+) {{.WithoutRowID}};
+INSERT INTO queue_usage (org, part, messages, bytes)
+  SELECT org, id % 64, COUNT(*), CAST(SUM(size) AS BIGINT) FROM queue_message GROUP BY org, id % 64;
+
+-- The life that works on the queue, or did last, and whether it came to an orderly end.
+CREATE TABLE queue_life (
+  one {{.RowID}} NOT NULL PRIMARY KEY,
+  life BIGINT NOT NULL,
+  clean BIGINT NOT NULL
+);
+
+-- Attempts that a life has begun, written for a while after a crash alone, and in how many crashes they were.
+CREATE TABLE queue_attempt (
+  message BIGINT NOT NULL,
+  destination BIGINT NOT NULL,
+  life BIGINT NOT NULL,
+  crashes BIGINT NOT NULL,
+  PRIMARY KEY (message, destination)
+) {{.WithoutRowID}};
 `

@@ -30,6 +30,34 @@ const (
 	selectBody    = `SELECT data FROM queue_body WHERE message = $1`
 )
 
+// What organisations have here.
+const (
+	selectUsage = `SELECT CAST(COALESCE(SUM(messages), 0) AS BIGINT), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM queue_usage WHERE org = $1`
+
+	addUsage = `INSERT INTO queue_usage (org, part, messages, bytes) VALUES ($1, $2, 1, $3) ON CONFLICT (org, part) DO UPDATE
+		SET messages = queue_usage.messages + 1, bytes = queue_usage.bytes + excluded.bytes`
+
+	takeUsage = `UPDATE queue_usage SET messages = messages - 1, bytes = bytes - $3 WHERE org = $1 AND part = $2`
+)
+
+// Lives that ended in a crash.
+const (
+	selectLife = `SELECT life, clean FROM queue_life WHERE one = 1`
+	upsertLife = `INSERT INTO queue_life (one, life, clean) VALUES (1, $1, 0) ON CONFLICT (one) DO UPDATE SET life = excluded.life, clean = 0`
+	endLife    = `UPDATE queue_life SET clean = 1 WHERE life = $1`
+
+	insertAttempt = `INSERT INTO queue_attempt (message, destination, life, crashes) VALUES ($1, $2, $3, 0)
+		ON CONFLICT (message, destination) DO UPDATE SET life = excluded.life`
+	deleteAttempt  = `DELETE FROM queue_attempt WHERE message = $1 AND destination = $2`
+	countCrashes   = `UPDATE queue_attempt SET crashes = crashes + 1 WHERE life = $1`
+	forgetAttempts = `DELETE FROM queue_attempt WHERE crashes = 0
+		OR NOT EXISTS (SELECT 1 FROM queue_delivery d WHERE d.message = queue_attempt.message AND d.destination = queue_attempt.destination)`
+	selectSuspects = `SELECT message, destination, life, crashes FROM queue_attempt ORDER BY message, destination`
+	selectOfRun    = `SELECT id FROM queue_delivery WHERE message = $1 AND destination = $2 AND state + 0 = 0 ORDER BY id`
+	putOffRun      = `UPDATE queue_delivery SET due = $3 WHERE message = $1 AND destination + 0 = $2 AND state + 0 = 0`
+	blame          = `UPDATE queue_delivery SET status = $2, reply = $3, attempts = attempts + 1 WHERE id = $1`
+)
+
 // Choosing what to attempt.
 const (
 	isUp, isDown = `failures = 0`, `failures > 0`
@@ -89,7 +117,7 @@ const (
 	freeLanes = `UPDATE queue_destination SET due = $3, not_before = 0, failures = 0, status = '', reply = '', host = ''
 		WHERE route = $1 AND domain = $2 AND failures > 0`
 
-	countDown     = `UPDATE queue_message SET pending = pending - $2 WHERE id = $1 RETURNING pending, ref`
+	countDown     = `UPDATE queue_message SET pending = pending - $2 WHERE id = $1 RETURNING pending, ref, org, size`
 	countUp       = `UPDATE queue_message SET pending = pending + $2 WHERE id = $1`
 	deleteMessage = `DELETE FROM queue_message WHERE id = $1`
 	deleteBody    = `DELETE FROM queue_body WHERE message = $1`
@@ -143,14 +171,24 @@ const (
 
 // Managing.
 const (
-	selectEntries = `SELECT d.id, d.destination, d.message, m.org, m.trace, m.sender, d.recipient, t.route, t.domain, d.state, m.size, m.queued, d.due,
+	entries = `SELECT d.id, d.destination, d.message, m.org, m.trace, m.sender, d.recipient, t.route, t.domain, d.state, m.size, m.queued, d.due,
 		t.not_before, d.expires, d.attempts, d.status, d.reply, d.host, t.failures, t.status, t.reply, t.host
-		FROM queue_delivery d JOIN queue_message m ON m.id = d.message JOIN queue_destination t ON t.id = d.destination
-		WHERE d.id > $1 AND (m.org = $2 OR $2 = 0) AND (t.domain = $3 OR $3 = '') AND (d.state = $4 OR $4 < 0)`
+		FROM queue_delivery d JOIN queue_message m ON m.id = d.message JOIN queue_destination t ON t.id = d.destination`
 
-	selectAll       = selectEntries + ` ORDER BY d.id LIMIT $5`
-	selectOfMessage = selectEntries + ` AND d.message = $6 ORDER BY d.id LIMIT $5`
-	selectOfTrace   = selectEntries + ` AND d.message IN (SELECT id FROM queue_message WHERE trace = $6) ORDER BY d.id LIMIT $5`
+	selectAll       = entries + ` WHERE d.id > $1 ORDER BY d.id LIMIT $2`
+	selectHeld      = entries + ` WHERE d.state > 0 AND d.id > $1 ORDER BY d.id LIMIT $2`
+	selectOfLane    = entries + ` WHERE d.destination = $3 AND d.id > $1 ORDER BY d.id LIMIT $2`
+	selectOfMessage = entries + ` WHERE d.message = $3 AND d.id > $1 ORDER BY d.id LIMIT $2`
+	selectOfTrace   = entries + ` WHERE d.message IN (SELECT id FROM queue_message WHERE trace = $3) AND d.id > $1 ORDER BY d.id LIMIT $2`
+
+	selectLanesOfOrganization = `SELECT id FROM queue_destination WHERE org = $1 AND id > $2 ORDER BY id LIMIT $3`
+	selectLanesOfDomain       = `SELECT id FROM queue_destination WHERE route = '' AND domain = $1 AND (org = $2 OR $2 = 0) AND id > $3 ORDER BY id LIMIT $4`
+
+	// selectLanesOfRecipient has those of all gateways too, which take mail for any domain.
+	selectLanesOfRecipient = `SELECT id FROM (
+			SELECT id, org FROM queue_destination WHERE route = '' AND domain = $1
+			UNION ALL SELECT id, org FROM queue_destination WHERE route > ''
+		) AS lanes WHERE (org = $2 OR $2 = 0) AND id + 0 > $3 ORDER BY id + 0 LIMIT $4`
 
 	selectNewest = `SELECT MAX(id) FROM queue_delivery`
 	setState     = `UPDATE queue_delivery SET state = $2 WHERE id = $1`

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
 )
 
 // quiet makes the queue anew without a log, whose errors the test expects, and with a Record.
@@ -67,16 +69,14 @@ func TestAMissingMessageIsGivenUp(t *testing.T) {
 		_, err := r.Hold(t.Context(), Filter{Message: held})
 		r.ok(err)
 		for _, m := range []ID{lost, held} {
-			r.exec("DELETE FROM queue_message WHERE id = $1", int64(m))
-			r.exec("DELETE FROM queue_body WHERE message = $1", int64(m))
+			r.lose(m)
 		}
 		r.start()
 		r.pass(10 * time.Second)
 		if len(r.offers) != 1 || r.count("queue_delivery") != 1 || r.count("queue_report") != 1 {
 			t.Errorf("offered %+v; %d deliveries and %d reports are left", r.offers, r.count("queue_delivery"), r.count("queue_report"))
 		}
-		r.exec("DELETE FROM queue_message WHERE id = $1", int64(told))
-		r.exec("DELETE FROM queue_body WHERE message = $1", int64(told))
+		r.lose(told)
 		// One whose time comes goes as well.
 		r.exec("UPDATE queue_delivery SET state = 0, due = $1, alarm = 1, expires = 1", time.Now().Add(time.Hour).UnixMicro())
 		r.pass(2 * time.Hour)
@@ -88,9 +88,9 @@ func TestAMessageThatGoesMissingDuringItsAttemptHoldsNoWorker(t *testing.T) {
 	bubble(t, Limits{}, func(t *testing.T, r *rig) {
 		r.quiet(func(Event) error { return nil })
 		m := r.send("body", to("a@x.example", "b@y.example"))
+		var once sync.Once
 		r.outcome = func(Destination, *Message, Recipient) Outcome {
-			r.exec("DELETE FROM queue_message WHERE id = $1", int64(m))
-			r.exec("DELETE FROM queue_body WHERE message = $1", int64(m))
+			once.Do(func() { r.lose(m) })
 			return refused()
 		}
 		r.start()
@@ -145,7 +145,7 @@ func TestAnAttemptHasALimit(t *testing.T) {
 		r.start()
 		r.send(strings.Repeat("x", 32<<10), to("a@x.example", "b@x.example"))
 		r.pass(63 * time.Second)
-		list, _, err := r.List(t.Context(), Filter{}, 0, 10)
+		list, _, err := r.List(t.Context(), Filter{}, Cursor{}, 10)
 		r.ok(err)
 		wait := time.Until(list[0].Due)
 		if len(list) != 1 || list[0].Attempts != 1 || list[0].Status != "4.4.1" || wait < 46*time.Second || wait > time.Minute {
@@ -188,4 +188,82 @@ func TestARecordThatFailsKeepsNoEndFromBeingWritten(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lose takes a message of four bytes away, as only a fault can.
+func (r *rig) lose(m ID) {
+	r.exec("UPDATE queue_usage SET messages = messages - 1, bytes = bytes - 4 WHERE part = $1", m.part())
+	r.exec("DELETE FROM queue_message WHERE id = $1", int64(m))
+	r.exec("DELETE FROM queue_body WHERE message = $1", int64(m))
+}
+
+// What is this server's own trouble neither brings a destination down nor back.
+func TestOurOwnTroubleSaysNothingOfADestination(t *testing.T) {
+	bubble(t, Limits{}, func(t *testing.T, r *rig) {
+		outcome := Outcome{Status: "4.3.0", Ours: true}
+		r.outcome = func(Destination, *Message, Recipient) Outcome { return outcome }
+		becomes := func(o Outcome) (offers int) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			outcome = o
+			return len(r.offers)
+		}
+		failures := func() (n int64) {
+			r.ok(r.DB.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+				return tx.QueryRow(ctx, "SELECT failures FROM queue_destination").Scan(&n)
+			}))
+			return n
+		}
+		r.start()
+		r.send("body", to("a@x.example"))
+		r.pass(time.Second)
+		if n := failures(); n != 0 || r.Stats().Down != 0 {
+			t.Errorf("%d failures of the destination", n)
+		}
+		becomes(down())
+		r.pass(2 * time.Minute)
+		was := failures()
+		if was == 0 {
+			t.Error("it is not down")
+		}
+		before := becomes(Outcome{Status: "4.3.0", Ours: true})
+		r.pass(10 * time.Hour)
+		if n, after := failures(), becomes(Outcome{Result: Delivered}); n != was || after == before {
+			t.Errorf("%d failures after %d, and %d attempts", n, was, after-before)
+		}
+		r.pass(10 * time.Hour)
+		r.empty()
+	})
+}
+
+// What waits of an organisation has limits, which others and the server itself do not share.
+func TestOrganizationsHaveLimits(t *testing.T) {
+	bubble(t, Limits{OrganizationMessages: 3, OrganizationBytes: 100}, func(t *testing.T, r *rig) {
+		try := func(org int64, size int) error {
+			p, err := r.Prepare(t.Context(), make([]byte, size))
+			r.ok(err)
+			return r.DB.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+				_, err := r.EnqueueTx(ctx, tx, p, Envelope{Organization: org, Trace: "t", From: addr("ann@here.example")}, to("a@x.example", "b@y.example"))
+				return err
+			})
+		}
+		r.ok(try(1, 10))
+		r.ok(try(1, 90))
+		full := func(err error) {
+			t.Helper()
+			if !fault.Is(err, fault.Limit, fault.Organization) {
+				t.Errorf("%v, want that it is full", err)
+			}
+		}
+		full(try(1, 1))
+		r.ok(try(1, 0))
+		full(try(1, 0))
+		r.ok(try(2, 100))
+		r.ok(try(0, 1000))
+		r.start()
+		r.pass(time.Minute)
+		r.ok(try(1, 100))
+		r.pass(time.Minute)
+		r.empty()
+	})
 }

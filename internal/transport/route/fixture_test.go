@@ -111,7 +111,6 @@ func newFixture(t testing.TB, d *db.DB) *fixture {
 			f.sessions = append(f.sessions, s)
 		},
 	})
-	t.Cleanup(f.client.CloseIdleConnections)
 	return f
 }
 

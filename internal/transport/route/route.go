@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -51,9 +50,9 @@ type Options struct {
 // Router finds routes. It is safe for concurrent use. Its owner calls Run.
 type Router struct {
 	Options
-	names  []string // folded
-	client *http.Client
-	turns  turns
+	names    []string // folded
+	policies *STSFetcher
+	turns    turns
 }
 
 // New returns a Router.
@@ -61,10 +60,7 @@ func New(o Options) *Router {
 	if o.Port == 0 {
 		o.Port = 25
 	}
-	if o.PolicyPort == 0 {
-		o.PolicyPort = 443
-	}
-	r := &Router{Options: o, client: policyClient(o.Dialer, o.Roots)}
+	r := &Router{Options: o, policies: NewSTSFetcher(o.Dialer, o.Roots, o.PolicyPort)}
 	for _, name := range o.Names {
 		r.names = append(r.names, message.FoldDomain(strings.TrimSuffix(name, ".")))
 	}
@@ -197,7 +193,7 @@ func (r *Router) exchange(ctx context.Context, domain string) (*exchange, error)
 }
 
 // host looks up one host, and says how the connection to it must be protected. An error says that mail may not go there now.
-func (r *Router) host(ctx context.Context, e *exchange, name string, p *stsPolicy) (*Host, error) {
+func (r *Router) host(ctx context.Context, e *exchange, name string, p *STSPolicy) (*Host, error) {
 	answer, err := r.Resolver.LookupAddresses(ctx, name)
 	if errors.Is(err, dns.ErrNotFound) {
 		if e.hosts[0].name == e.domain {

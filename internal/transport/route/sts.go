@@ -19,46 +19,51 @@ const (
 	minAge = 5 * time.Minute
 )
 
-// stsPolicy is a policy of MTA-STS.
-type stsPolicy struct {
-	mode  stsMode
+// STSPolicy is a policy of MTA-STS.
+type STSPolicy struct {
+	mode  STSMode
 	mx    []string // patterns, folded
 	age   time.Duration
 	lines []string
 }
 
-type stsMode string
+// Mode is what the policy asks for.
+func (p *STSPolicy) Mode() STSMode { return p.mode }
 
+// STSMode says what a sender does that meets a host against the policy.
+type STSMode string
+
+// The modes: leave the message for later, send it and report, or as without a policy.
 const (
-	stsEnforce stsMode = "enforce"
-	stsTesting stsMode = "testing"
-	stsNone    stsMode = "none"
+	STSEnforce STSMode = "enforce"
+	STSTesting STSMode = "testing"
+	STSNone    STSMode = "none"
 )
 
 // sts returns what a policy, nil where there is none, says of a host.
-func (r *Router) sts(ctx context.Context, domain, host string, p *stsPolicy) (TLS, error) {
+func (r *Router) sts(ctx context.Context, domain, host string, p *STSPolicy) (TLS, error) {
 	t := TLS{Names: []string{host}, Policy: Policy{Type: PolicyNone, Domain: domain}}
-	if p == nil || p.mode == stsNone {
+	if p == nil || p.mode == STSNone {
 		return t, nil
 	}
 	t.Policy = Policy{Type: PolicySTS, Domain: domain, Strings: p.lines, MX: p.mx}
-	if !p.matches(host) {
+	if !p.Matches(host) {
 		r.report(ctx, Session{Domain: domain, Policy: t.Policy, Host: host, Result: ValidationFailure, Info: "the MTA-STS policy does not name the host"})
-		if p.mode == stsEnforce {
+		if p.mode == STSEnforce {
 			return TLS{}, &Error{false, "4.7.5", fmt.Sprintf("the MTA-STS policy of %s does not name its host %s", domain, host)}
 		}
 		t.Policy = Policy{} // it has been counted
 		return t, nil
 	}
 	t.Source = "MTA-STS"
-	if p.mode == stsEnforce {
+	if p.mode == STSEnforce {
 		t.Level = Verified
 	}
 	return t, nil
 }
 
-// matches reports whether the policy names the folded host (RFC 8461 section 4.1).
-func (p *stsPolicy) matches(host string) bool {
+// Matches reports whether the policy names the folded host (RFC 8461 section 4.1).
+func (p *STSPolicy) Matches(host string) bool {
 	return slices.ContainsFunc(p.mx, func(pattern string) bool {
 		if parent, wild := strings.CutPrefix(pattern, "*."); wild {
 			label, rest, _ := strings.Cut(host, ".")
@@ -69,11 +74,11 @@ func (p *stsPolicy) matches(host string) bool {
 }
 
 // parseSTS reads a policy (RFC 8461 section 3.2).
-func parseSTS(body string) (*stsPolicy, error) {
+func parseSTS(body string) (*STSPolicy, error) {
 	if !utf8.ValidString(body) || strings.ContainsRune(body, 0) {
 		return nil, errors.New("the policy is not text")
 	}
-	p := &stsPolicy{age: -1}
+	p := &STSPolicy{age: -1}
 	version := ""
 	for line := range strings.Lines(body) {
 		if line = strings.TrimSpace(line); line == "" {
@@ -90,7 +95,7 @@ func parseSTS(body string) (*stsPolicy, error) {
 		case key == "version" && version == "":
 			version = value
 		case key == "mode" && p.mode == "":
-			p.mode = stsMode(value)
+			p.mode = STSMode(value)
 		case key == "max_age" && p.age < 0:
 			seconds, err := strconv.ParseUint(value, 10, 64)
 			if err != nil {
@@ -108,11 +113,11 @@ func parseSTS(body string) (*stsPolicy, error) {
 	switch {
 	case version != "STSv1":
 		return nil, errors.New("the policy's version is not STSv1")
-	case p.mode != stsEnforce && p.mode != stsTesting && p.mode != stsNone:
+	case p.mode != STSEnforce && p.mode != STSTesting && p.mode != STSNone:
 		return nil, errors.New("the policy's mode is none of enforce, testing and none")
 	case p.age < 0:
 		return nil, errors.New("the policy has no max_age")
-	case len(p.mx) == 0 && p.mode != stsNone:
+	case len(p.mx) == 0 && p.mode != STSNone:
 		return nil, errors.New("the policy names no mx")
 	}
 	return p, nil
@@ -135,9 +140,9 @@ func foldPattern(pattern string) (string, error) {
 	return folded, nil
 }
 
-// parseSTSRecord reads the TXT records of _mta-sts, and returns the id of the one that speaks of MTA-STS (RFC 8461 section 3.1);
+// ParseSTSRecord reads the TXT records of _mta-sts, and returns the id of the one that speaks of MTA-STS (RFC 8461 section 3.1);
 // ok is false where not exactly one does.
-func parseSTSRecord(records []string) (id string, ok bool) {
+func ParseSTSRecord(records []string) (id string, ok bool) {
 	fields, ok := Fields(records, "STSv1")
 	if !ok {
 		return "", false

@@ -14,19 +14,19 @@ const theExample = "version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nm
 
 func TestParseSTS(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(theExample, "\r", "")), "\n")
-	example := &stsPolicy{
-		mode: stsEnforce, mx: []string{"mail.example.com", "*.example.net", "backupmx.example.com"}, age: 604800 * time.Second, lines: lines,
+	example := &STSPolicy{
+		mode: STSEnforce, mx: []string{"mail.example.com", "*.example.net", "backupmx.example.com"}, age: 604800 * time.Second, lines: lines,
 	}
-	for body, want := range map[string]*stsPolicy{
+	for body, want := range map[string]*STSPolicy{
 		theExample:                                 example,
 		strings.ReplaceAll(theExample, "\r", ""):   example,
-		"version: STSv1\nmode: none\nmax_age: 0\n": {mode: stsNone, age: minAge, lines: []string{"version: STSv1", "mode: none", "max_age: 0"}},
+		"version: STSv1\nmode: none\nmax_age: 0\n": {mode: STSNone, age: minAge, lines: []string{"version: STSv1", "mode: none", "max_age: 0"}},
 		"max_age:99999999999\nmx : MX.Example.COM.\nmode\t:testing  \nversion:STSv1": {
-			mode: stsTesting, age: maxAge, mx: []string{"mx.example.com"},
+			mode: STSTesting, age: maxAge, mx: []string{"mx.example.com"},
 			lines: []string{"max_age:99999999999", "mx : MX.Example.COM.", "mode\t:testing", "version:STSv1"},
 		},
 		"version: STSv1\nmode: testing\nmode: enforce\nmx: bücher.example\nmax_age: 600\nmax_age: x\nnew-field: x": {
-			mode: stsTesting, age: 600 * time.Second, mx: []string{"xn--bcher-kva.example"},
+			mode: STSTesting, age: 600 * time.Second, mx: []string{"xn--bcher-kva.example"},
 			lines: []string{"version: STSv1", "mode: testing", "mode: enforce", "mx: bücher.example", "max_age: 600", "max_age: x", "new-field: x"},
 		},
 		"":              nil,
@@ -52,12 +52,12 @@ func TestParseSTS(t *testing.T) {
 }
 
 func TestSTSPatterns(t *testing.T) {
-	p := &stsPolicy{mx: []string{"mail.example.com", "*.example.net"}}
+	p := &STSPolicy{mx: []string{"mail.example.com", "*.example.net"}}
 	for host, want := range map[string]bool{
 		"mail.example.com": true, "mail2.example.com": false, "a.mail.example.com": false,
 		"a.example.net": true, "example.net": false, "a.b.example.net": false, ".example.net": false, "aexample.net": false, "": false,
 	} {
-		if got := p.matches(host); got != want {
+		if got := p.Matches(host); got != want {
 			t.Errorf("%q: %v", host, got)
 		}
 	}
@@ -80,7 +80,7 @@ func TestParseSTSRecord(t *testing.T) {
 		{[]string{" v=STSv1; id=1"}, ""},
 		{nil, ""},
 	} {
-		if id, ok := parseSTSRecord(c.records); id != c.id || ok != (c.id != "") {
+		if id, ok := ParseSTSRecord(c.records); id != c.id || ok != (c.id != "") {
 			t.Errorf("%q: %q, %v", c.records, id, ok)
 		}
 	}
@@ -94,7 +94,7 @@ func FuzzParseSTS(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if p.age < minAge || p.age > maxAge || !utf8.ValidString(body) || p.mode != stsNone && len(p.mx) == 0 {
+		if p.age < minAge || p.age > maxAge || !utf8.ValidString(body) || p.mode != STSNone && len(p.mx) == 0 {
 			t.Errorf("%q gives %+v", body, p)
 		}
 		again, err := parseSTS(strings.Join(p.lines, "\n"))
@@ -107,7 +107,7 @@ func FuzzParseSTS(f *testing.F) {
 func FuzzParseSTSRecord(f *testing.F) {
 	f.Add("v=STSv1; id=20160831085700Z;")
 	f.Fuzz(func(t *testing.T, record string) {
-		id, ok := parseSTSRecord([]string{record})
+		id, ok := ParseSTSRecord([]string{record})
 		if ok && (id == "" || len(id) > 32 || !strings.Contains(record, id)) {
 			t.Errorf("%q gives %q", record, id)
 		}

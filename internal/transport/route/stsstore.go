@@ -70,7 +70,7 @@ func (r *Router) store(ctx context.Context, s *stsRow) error {
 }
 
 // live is the policy of a row that has not expired; nil where there is none.
-func (r *Router) live(row *stsRow) *stsPolicy {
+func (r *Router) live(row *stsRow) *STSPolicy {
 	if row == nil || row.body == "" || !r.Clock.Now().Before(row.expires) {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (r *Router) live(row *stsRow) *stsPolicy {
 
 // policy returns the MTA-STS policy of a folded domain; nil where it has none. A policy that is known holds until it expires,
 // whatever becomes of its record and its host in the meantime.
-func (r *Router) policy(ctx context.Context, domain string) (*stsPolicy, error) {
+func (r *Router) policy(ctx context.Context, domain string) (*STSPolicy, error) {
 	row, err := r.stored(ctx, domain)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (r *Router) publishedID(ctx context.Context, domain string) (id string, ok 
 		}
 		return "", false
 	}
-	return parseSTSRecord(records)
+	return ParseSTSRecord(records)
 }
 
 // renew fetches the policy that has the id, unless somebody just did, or failed to, and returns the row as it is then.
@@ -144,7 +144,7 @@ func (r *Router) renew(ctx context.Context, domain, id string) (*stsRow, error) 
 // fetchInto fetches a policy and stores it. Where that fails the row, which may be nil, stays what it was, but for when it was
 // tried and will be again.
 func (r *Router) fetchInto(ctx context.Context, row *stsRow, domain, id string, again time.Duration) (*stsRow, error) {
-	body, p, err := r.fetch(ctx, domain)
+	body, p, err := r.policies.Fetch(ctx, domain)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -167,7 +167,6 @@ func (r *Router) fetchInto(ctx context.Context, row *stsRow, domain, id string, 
 
 // Run refreshes the policies of domains that mail goes to, and deletes those that expired, until ctx ends. It returns nil then.
 func (r *Router) Run(ctx context.Context) error {
-	defer r.client.CloseIdleConnections()
 	for ctx.Err() == nil {
 		if err := r.tend(ctx); err != nil && ctx.Err() == nil {
 			r.Log.ErrorContext(ctx, "MTA-STS policies could not be refreshed", "error", err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,8 +17,10 @@ import (
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/message/dkim"
 )
 
@@ -187,6 +190,33 @@ func TestTheServersOwnKeys(t *testing.T) {
 		renamed.Hostname = "localhost"
 		if fields, err := renamed.Sign(t.Context(), Server, "localhost", []byte(text)); len(fields) > 0 || err != nil {
 			t.Errorf("for localhost: %s, %v", fields, err)
+		}
+	})
+}
+
+// What is passed on is sealed once everybody can see the key.
+func TestSealing(t *testing.T) {
+	onBoth(t, func(w *world) {
+		none := arc.Chain{Result: dkim.None}
+		if sets, err := w.Seal(t.Context(), []byte(text), "mail; spf=pass", none); len(sets) > 0 || err != nil {
+			t.Errorf("with a key that nobody can see: %s, %v", sets, err)
+		}
+		w.publishAll(hostname)
+		w.must(w.tend(t.Context(), Server, hostname))
+		v := &dkim.Verifier{Resolver: dkim.Resolver{TXT: w.Resolver.LookupTXT, IsNotFound: func(err error) bool { return errors.Is(err, dns.ErrNotFound) }}, Now: w.clock.Now}
+		b, chain := []byte(text), none
+		for i := range 2 {
+			sets, err := w.Seal(t.Context(), b, "mail; spf=pass", chain)
+			w.must(err)
+			b = append(sets, b...)
+			if chain = arc.Verify(t.Context(), v, b); chain.Result != dkim.Pass || chain.Instance != i+1 || chain.Domains[i] != hostname || chain.Results != "mail; spf=pass" {
+				t.Errorf("the chain is %+v", chain)
+			}
+		}
+		local := w.again()
+		local.Hostname = "localhost"
+		if sets, err := local.Seal(t.Context(), []byte(text), "mail; spf=pass", none); len(sets) > 0 || err != nil {
+			t.Errorf("of localhost: %s, %v", sets, err)
 		}
 	})
 }

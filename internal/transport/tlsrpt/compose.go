@@ -3,15 +3,15 @@ package tlsrpt
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"slices"
-	"time"
 
-	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/id"
+	"github.com/pennypost/pennypost/internal/message/tlsreport"
+	"github.com/pennypost/pennypost/internal/transport/dayreport"
 )
 
 const (
@@ -19,85 +19,67 @@ const (
 	maxFailures = 1000 // kinds of failures of a policy; rarer ones are in the sum alone
 )
 
-// reportJSON is a report (RFC 8460 section 4.4).
-type reportJSON struct {
-	Organization string `json:"organization-name"`
-	Range        struct {
-		Start string `json:"start-datetime"`
-		End   string `json:"end-datetime"`
-	} `json:"date-range"`
-	Contact  string          `json:"contact-info"`
-	ID       string          `json:"report-id"`
-	Policies []*policyReport `json:"policies"`
-}
-
-// policyReport is what was counted under one policy.
-type policyReport struct {
-	Policy  json.RawMessage `json:"policy"`
-	Summary struct {
-		Succeeded int64 `json:"total-successful-session-count"`
-		Failed    int64 `json:"total-failure-session-count"`
-	} `json:"summary"`
-	Failures []failureJSON `json:"failure-details,omitempty"`
-}
-
-const countedSessions = `SELECT policy, failure, sessions FROM tls_session WHERE day = $1 AND domain = $2 ORDER BY sessions DESC, hash`
-
-// compose makes a report of what was counted for a domain on a day; nil where that is nothing.
-func (r *Reporter) compose(ctx context.Context, day int64, domain string) (*report, error) {
-	out := reportJSON{Organization: r.Organization, Contact: r.Contact, ID: id.UUID()}
-	out.Range.Start = begins(day).Format(time.RFC3339)
-	out.Range.End = begins(day + 1).Add(-time.Second).Format(time.RFC3339)
-	policies := map[string]*policyReport{}
-	err := r.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		rows, err := tx.Query(ctx, countedSessions, day, domain)
-		if err != nil {
-			return err
-		}
-		defer rows.Close() // rows.Err tells
-		for rows.Next() {
-			var policy, failure string
-			var sessions int64
-			if err := rows.Scan(&policy, &failure, &sessions); err != nil {
-				return err
-			}
-			p := policies[policy]
-			if p == nil {
-				if len(policies) == maxPolicies {
-					continue
-				}
-				p = &policyReport{Policy: json.RawMessage(policy)}
-				policies[policy] = p
-			}
-			if err := p.add(failure, sessions); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the TLS sessions of a day: %w", err)
+// build makes the report that a domain wants; nil where it wants none, or nothing was counted.
+func (r *Reporter) build(ctx context.Context, day dayreport.Day, domain string) (*dayreport.Report, error) {
+	records, err := r.Resolver.LookupTXT(ctx, "_smtp._tls."+domain)
+	if err != nil && !errors.Is(err, dns.ErrNotFound) {
+		return nil, err
 	}
-	if len(policies) == 0 {
+	rua := parseRecord(records)
+	if len(rua) == 0 {
 		return nil, nil
 	}
-	for _, p := range policies {
-		out.Policies = append(out.Policies, p)
+	made, err := r.compose(ctx, day, domain)
+	if err != nil || made == nil {
+		return nil, err
 	}
-	slices.SortFunc(out.Policies, func(a, b *policyReport) int { return cmp.Compare(string(a.Policy), string(b.Policy)) })
 	var body bytes.Buffer
-	packed := gzip.NewWriter(&body)
-	if err := json.NewEncoder(packed).Encode(out); err != nil {
+	if err := tlsreport.Write(&body, made); err != nil {
 		return nil, err
 	}
-	if err := packed.Close(); err != nil {
+	return &dayreport.Report{Day: day, Domain: domain, ID: made.ID, To: rua, Body: body.Bytes()}, nil
+}
+
+// compose makes a report of what was counted for a domain on a day; nil where that is nothing.
+func (r *Reporter) compose(ctx context.Context, day dayreport.Day, domain string) (*tlsreport.Report, error) {
+	type counted struct {
+		text string // of the policy
+		tlsreport.PolicyReport
+	}
+	policies := map[string]*counted{}
+	err := r.Counted(ctx, day, domain, func(policy, failure string, sessions int64) error {
+		p := policies[policy]
+		if p == nil {
+			if len(policies) == maxPolicies || policy == "" { // it is of too many kinds
+				return nil
+			}
+			p = &counted{text: policy}
+			if err := json.Unmarshal([]byte(policy), &p.Policy); err != nil {
+				return err
+			}
+			policies[policy] = p
+		}
+		return add(&p.PolicyReport, failure, sessions)
+	})
+	if err != nil || len(policies) == 0 {
 		return nil, err
 	}
-	return &report{day: day, domain: domain, id: out.ID, body: body.Bytes()}, nil
+	sorted := make([]*counted, 0, len(policies))
+	for _, p := range policies {
+		sorted = append(sorted, p)
+	}
+	slices.SortFunc(sorted, func(a, b *counted) int { return cmp.Compare(a.text, b.text) })
+	out := &tlsreport.Report{
+		Organization: r.Organization, Contact: r.Contact, ID: id.UUID(), Range: tlsreport.Range{Start: day.Begin(), End: day.End()},
+	}
+	for _, p := range sorted {
+		out.Policies = append(out.Policies, p.PolicyReport)
+	}
+	return out, nil
 }
 
 // add counts sessions that are alike.
-func (p *policyReport) add(failure string, sessions int64) error {
+func add(p *tlsreport.PolicyReport, failure string, sessions int64) error {
 	if failure == "" {
 		p.Summary.Succeeded += sessions
 		return nil
@@ -106,7 +88,7 @@ func (p *policyReport) add(failure string, sessions int64) error {
 	if len(p.Failures) == maxFailures {
 		return nil
 	}
-	var f failureJSON
+	var f tlsreport.Failure
 	if err := json.Unmarshal([]byte(failure), &f); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pennypost/pennypost/internal/transport/dayreport"
 )
 
 func TestParseRecord(t *testing.T) {
@@ -22,7 +24,7 @@ func TestParseRecord(t *testing.T) {
 		{"v=TLSRPTv1; rua=mailto:a%2Cb@example.com", nil}, // a comma needs quotes
 		{"v=TLSRPTv1; rua=mailto:reports%2btls@example.com?subject=x", []string{"mailto:reports%2btls@example.com?subject=x"}},
 		{"v=TLSRPTv1; rua=mailto:a@example.com\n,mailto:\xff@example.com,https://example.com/a b", nil},
-		{"v=TLSRPTv1; rua=https://example.com/" + strings.Repeat("x", maxURI), nil},
+		{"v=TLSRPTv1; rua=https://example.com/" + strings.Repeat("x", 1024), nil},
 		{"v=TLSRPTv1;", nil},
 		{"v=TLSRPTv2; rua=mailto:a@example.com", nil},
 		{"rua=mailto:a@example.com", nil},
@@ -43,7 +45,7 @@ func TestParseRecord(t *testing.T) {
 	if got := parseRecord([]string{many}); len(got) > maxDestinations {
 		t.Errorf("%d destinations", len(got))
 	}
-	if got := mailto("mailto:reports%2Btls@example.com?subject=x"); got != "reports+tls@example.com" {
+	if got := dayreport.Mailto("mailto:reports%2Btls@example.com?subject=x").String(); got != "reports+tls@example.com" {
 		t.Errorf("mailto: %q", got)
 	}
 }
@@ -52,7 +54,7 @@ func FuzzParseRecord(f *testing.F) {
 	f.Add("v=TLSRPTv1; rua=mailto:reports@example.com,https://example.com/")
 	f.Fuzz(func(t *testing.T, record string) {
 		for _, uri := range parseRecord([]string{record}) {
-			to := mailto(uri)
+			to := dayreport.Mailto(uri).String()
 			if (to == "") == !isHTTPS(uri) || strings.ContainsAny(uri+to, "\r\n\x00,") {
 				t.Errorf("%q gives %q", record, uri)
 			}

@@ -30,6 +30,7 @@ import (
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/dns/dnstest"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/transport/dayreport"
 	"github.com/pennypost/pennypost/internal/transport/route"
 )
 
@@ -45,7 +46,7 @@ type fixture struct {
 	sent chan struct{} // one for each mail
 
 	mu     sync.Mutex
-	mails  []*Mail
+	mails  []*dayreport.Mail
 	refuse error
 	posts  [][]byte
 	status int
@@ -53,7 +54,7 @@ type fixture struct {
 }
 
 // Send is the Mailer's.
-func (f *fixture) Send(ctx context.Context, m *Mail, done func(context.Context, *db.Tx) error) error {
+func (f *fixture) Send(ctx context.Context, m *dayreport.Mail, done func(context.Context, *db.Tx) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.refuse != nil {
@@ -84,7 +85,7 @@ func (f *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func onBoth(t *testing.T, fn func(f *fixture)) {
 	t.Helper()
-	migrations := slices.Concat(job.Migrations(), Migrations())
+	migrations := slices.Concat(job.Migrations(), dayreport.Migrations())
 	dbtest.Run(t, migrations, func(t *testing.T, d *db.DB) { fn(newFixture(t, d)) })
 }
 
@@ -128,7 +129,7 @@ func (f *fixture) rows(table string) (n int) {
 
 func (f *fixture) wantRows(sessions, reports, jobs int) {
 	f.t.Helper()
-	if s, r, j := f.rows("tls_session"), f.rows("tls_report"), f.rows("job"); s != sessions || r != reports || j != jobs {
+	if s, r, j := f.rows("day_count"), f.rows("day_report"), f.rows("job"); s != sessions || r != reports || j != jobs {
 		f.t.Errorf("%d sessions, %d reports, %d jobs; want %d, %d, %d", s, r, j, sessions, reports, jobs)
 	}
 }
@@ -142,7 +143,7 @@ func (f *fixture) unpack(body []byte) (out map[string]any) {
 	return out
 }
 
-func (f *fixture) day() int64 { return dayOf(noon) }
+func (f *fixture) day() dayreport.Day { return dayreport.DayOf(noon) }
 
 var (
 	sts = route.Policy{
@@ -185,9 +186,9 @@ func (f *fixture) reportTheExample() {
 		for range n {
 			s := session
 			change(&s)
-			f.Report(f.t.Context(), s)
+			f.Session(f.t.Context(), s)
 		}
-		f.must(f.flush(f.t.Context()))
+		f.must(f.Flush(f.t.Context()))
 	}
 	report(5000, func(*route.Session) {})
 	report(326, func(*route.Session) {})
@@ -213,8 +214,8 @@ func TestTheReportOfTheRFC(t *testing.T) {
 		f.ask("company-y.example", "mailto:reports@company-y.example,"+f.url+"/tlsrpt")
 		f.reportTheExample()
 		f.wantRows(4, 0, 0)
-		f.clock.Advance(aDay)
-		f.must(f.reportDay(f.t.Context(), f.day(), "company-y.example"))
+		f.clock.Advance(24 * time.Hour)
+		f.must(f.Report(f.t.Context(), f.day(), "company-y.example"))
 		f.wantRows(0, 0, 0)
 		if len(f.mails) != 1 || len(f.posts) != 1 {
 			f.t.Fatalf("%d mails, %d posts; want one of each", len(f.mails), len(f.posts))
@@ -230,12 +231,12 @@ func TestTheReportOfTheRFC(t *testing.T) {
 			f.t.Error("what was posted is another report than what was mailed")
 		}
 		m.Parts[1].Body, m.Parts[0].Body = nil, nil
-		wantMail := &Mail{
+		wantMail := &dayreport.Mail{
 			ID: m.ID, From: "noreply-tls@company-x.example", To: "reports@company-y.example",
 			Subject:     "Report Domain: company-y.example Submitter: company-x.example Report-ID: <" + m.ID + "@company-x.example>",
 			Header:      [][2]string{{"TLS-Report-Domain", "company-y.example"}, {"TLS-Report-Submitter", "company-x.example"}},
 			ContentType: `multipart/report; report-type="tlsrpt"`,
-			Parts: []Part{
+			Parts: []dayreport.Part{
 				{ContentType: "text/plain; charset=us-ascii"},
 				{ContentType: "application/tlsrpt+gzip", FileName: "company-x.example!company-y.example!1459468800!1459555199!" + m.ID + ".json.gz"},
 			},
@@ -244,7 +245,7 @@ func TestTheReportOfTheRFC(t *testing.T) {
 			f.t.Errorf("the mail is %+v, want %+v", m, wantMail)
 		}
 		// It is not sent again.
-		f.must(f.reportDay(f.t.Context(), f.day(), "company-y.example"))
+		f.must(f.Report(f.t.Context(), f.day(), "company-y.example"))
 		if len(f.mails) != 1 || len(f.posts) != 1 {
 			f.t.Errorf("%d mails, %d posts; want no more", len(f.mails), len(f.posts))
 		}
@@ -264,16 +265,16 @@ func TestWhoGetsAReport(t *testing.T) {
 			{Domain: "skipped.example"},
 			{Domain: "silent.example", Policy: none},
 		} {
-			f.Report(f.t.Context(), s)
+			f.Session(f.t.Context(), s)
 		}
 		for _, domain := range []string{"none.example", "dane.example", "mx.host.example"} {
 			f.ask(domain, "mailto:tls@"+domain)
 		}
-		f.clock.Advance(aDay)
-		f.must(f.flush(f.t.Context()))
+		f.clock.Advance(24 * time.Hour)
+		f.must(f.Flush(f.t.Context()))
 		f.wantRows(6, 0, 0)
 		for _, domain := range []string{"none.example", "dane.example", "mx.host.example", "silent.example", "other.example"} {
-			f.must(f.reportDay(f.t.Context(), f.day(), domain))
+			f.must(f.Report(f.t.Context(), f.day(), domain))
 		}
 		f.wantRows(0, 0, 0)
 		var got []string
@@ -294,11 +295,11 @@ func TestWhatOneDoesNotTakeHoldsUpNoOther(t *testing.T) {
 	onBoth(t, func(f *fixture) {
 		const domain = "company-y.example"
 		f.ask(domain, "mailto:a@company-y.example,"+f.url+"/tlsrpt,mailto:b@company-y.example")
-		f.Report(f.t.Context(), session)
-		f.must(f.flush(f.t.Context()))
-		f.clock.Advance(aDay)
+		f.Session(f.t.Context(), session)
+		f.must(f.Flush(f.t.Context()))
+		f.clock.Advance(24 * time.Hour)
 		f.dns.Fail("_smtp._tls.company-y.example.", mdns.TypeTXT, mdns.RcodeServerFailure)
-		if err := f.reportDay(f.t.Context(), f.day(), domain); err == nil {
+		if err := f.Report(f.t.Context(), f.day(), domain); err == nil {
 			f.t.Error("without DNS the report is done")
 		}
 		f.wantRows(1, 0, 0)
@@ -306,21 +307,17 @@ func TestWhatOneDoesNotTakeHoldsUpNoOther(t *testing.T) {
 		f.refuse = errors.New("the queue is full")
 		for _, status := range []int{http.StatusInternalServerError, http.StatusFound} {
 			f.status = status
-			if err := f.reportDay(f.t.Context(), f.day(), domain); err == nil || len(f.mails)+len(f.posts) > 0 {
+			if err := f.Report(f.t.Context(), f.day(), domain); err == nil || len(f.mails)+len(f.posts) > 0 {
 				f.t.Errorf("when nobody takes it: %v, %d mails, %d posts", err, len(f.mails), len(f.posts))
 			}
 			f.wantRows(0, 1, 0)
 		}
 		f.refuse = nil
-		if err := f.reportDay(f.t.Context(), f.day(), domain); err == nil || len(f.mails) != 2 {
+		if err := f.Report(f.t.Context(), f.day(), domain); err == nil || len(f.mails) != 2 {
 			f.t.Errorf("when the mail goes: %v, %d mails", err, len(f.mails))
 		}
-		// What is counted late for the day is not reported once more.
-		f.waiting[counter{f.day(), domain, "{}", ""}] = 1
-		f.must(f.flush(f.t.Context()))
-		f.wantRows(1, 1, 0)
 		f.status = 0
-		f.must(f.reportDay(f.t.Context(), f.day(), domain))
+		f.must(f.Report(f.t.Context(), f.day(), domain))
 		f.wantRows(0, 0, 0)
 		if len(f.mails) != 2 || len(f.posts) != 1 || !bytes.Equal(f.mails[0].Parts[1].Body, f.posts[0]) || f.mails[0].ID != f.mails[1].ID {
 			f.t.Errorf("%d mails, %d posts; want the same report to three", len(f.mails), len(f.posts))
@@ -328,124 +325,22 @@ func TestWhatOneDoesNotTakeHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-func TestLateReportsAreGivenUp(t *testing.T) {
-	onBoth(t, func(f *fixture) {
-		f.ask("a.example", "mailto:tls@a.example")
-		f.refuse = errors.New("never")
-		for _, domain := range []string{"a.example", "b.example"} {
-			f.Report(f.t.Context(), route.Session{Domain: domain, Policy: sts})
-		}
-		f.must(f.flush(f.t.Context()))
-		f.clock.Advance(aDay)
-		if err := f.reportDay(f.t.Context(), f.day(), "a.example"); err == nil {
-			f.t.Error("the mail was refused")
-		}
-		f.wantRows(1, 1, 0)
-		f.clock.Advance(giveUp)
-		f.must(f.reportDay(f.t.Context(), f.day(), "a.example"))
-		f.must(f.reportDay(f.t.Context(), f.day(), "b.example"))
-		f.wantRows(0, 0, 0)
-	})
-}
-
-func TestDaysAreReportedByJobs(t *testing.T) {
-	onBoth(t, func(f *fixture) {
-		var spreads []int64
-		f.Random = func(n int64) int64 {
-			spreads = append(spreads, n)
-			return 0
-		}
-		f.ask("a.example", "mailto:tls@a.example")
-		for i := range batch + 10 {
-			f.Report(f.t.Context(), route.Session{Domain: fmt.Sprintf("%03d.example", i), Policy: sts})
-		}
-		f.Report(f.t.Context(), route.Session{Domain: "a.example", Policy: sts})
-		runner := job.NewRunner(f.DB, f.clock, f.Log)
-		f.Handle(runner)
-		f.must(f.Start(f.t.Context()))
-		f.must(f.Start(f.t.Context())) // as after a restart
-		f.wantRows(0, 0, 1)
-		f.must(f.daily(f.t.Context())) // the day is not over
-		f.wantRows(batch+11, 0, 1)
-		f.clock.Advance(13 * time.Hour)
-		f.Report(f.t.Context(), route.Session{Domain: "a.example", Policy: sts})
-		f.must(f.daily(f.t.Context()))
-		f.wantRows(batch+12, 0, batch+12)
-		if len(spreads) != batch+11 || spreads[0] != int64(spread) {
-			f.t.Errorf("%d reports were spread over %d", len(spreads), spreads[0])
-		}
-		ctx, cancel := context.WithCancel(f.t.Context())
-		done := make(chan error)
-		go func() { done <- runner.Run(ctx) }()
-		<-f.sent
-		cancel()
-		f.must(<-done)
-	})
-}
-
-func TestRunWritesWhatIsLeft(t *testing.T) {
-	onBoth(t, func(f *fixture) {
-		ctx, cancel := context.WithCancel(f.t.Context())
-		done := make(chan error)
-		go func() { done <- f.Run(ctx) }()
-		f.Report(ctx, session)
-		cancel()
-		f.must(<-done)
-		f.wantRows(1, 0, 0)
-	})
-}
-
-func TestCountsAreBounded(t *testing.T) {
-	f := newFixture(t, dbtest.SQLite(t, slices.Concat(job.Migrations(), Migrations())))
-	for i := range maxWaiting + 5 {
+func TestFailuresAreBounded(t *testing.T) {
+	f := newFixture(t, dbtest.SQLite(t, slices.Concat(job.Migrations(), dayreport.Migrations())))
+	for i := range maxFailures + 5 {
 		s := session
 		s.Result, s.Info = route.ValidationFailure, fmt.Sprint(i)
-		f.Report(t.Context(), s)
+		f.Session(t.Context(), s)
 	}
-	f.Report(t.Context(), route.Session{Domain: "company-y.example", Policy: sts, Result: route.ValidationFailure, Info: "1"})
-	if len(f.waiting) != maxWaiting || f.dropped != 5 {
-		t.Errorf("%d wait, %d were dropped", len(f.waiting), f.dropped)
-	}
-	f.must(f.flush(t.Context()))
-	f.wantRows(maxWaiting, 0, 0)
+	f.Session(t.Context(), route.Session{Domain: "company-y.example", Policy: sts, Result: route.ValidationFailure, Info: "1"})
+	f.must(f.Flush(t.Context()))
 	made, err := f.compose(t.Context(), f.day(), "company-y.example")
 	f.must(err)
-	p := f.unpack(made.body)["policies"].([]any)[0].(map[string]any)
-	if got := p["summary"].(map[string]any)["total-failure-session-count"]; got != float64(maxWaiting+1) {
-		t.Errorf("%v failures", got)
-	}
-	if got := p["failure-details"].([]any); len(got) != maxFailures || got[0].(map[string]any)["failed-session-count"] != 2.0 {
-		t.Errorf("%d kinds of failures", len(got))
-	}
-	long := strings.Repeat("ü", maxText)
-	if got := text(long); len(got) != maxText || got != long[:maxText] {
-		t.Errorf("%d bytes", len(got))
-	}
-	if got := text("x" + long); len(got) != maxText-1 {
-		t.Errorf("%d bytes", len(got))
-	}
-	if got := text("a\xff\x00b"); got != "a\uFFFD\uFFFDb" {
-		t.Errorf("%q", got)
+	p := made.Policies[0]
+	if p.Summary.Failed != maxFailures+6 || len(p.Failures) != maxFailures || p.Failures[0].Sessions != 2 {
+		t.Errorf("%d failures of %d kinds", p.Summary.Failed, len(p.Failures))
 	}
 	if got := shorten([]string{strings.Repeat("x", maxPolicy), "y"}); len(got) != 1 {
 		t.Errorf("%d strings", len(got))
-	}
-}
-
-func TestCountsSurviveAFailure(t *testing.T) {
-	f := newFixture(t, dbtest.SQLite(t, slices.Concat(job.Migrations(), Migrations())))
-	f.Report(t.Context(), session)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := f.flush(ctx); err == nil {
-		t.Error("written after the end")
-	}
-	f.Report(t.Context(), session)
-	f.must(f.flush(t.Context()))
-	made, err := f.compose(t.Context(), f.day(), "company-y.example")
-	f.must(err)
-	p := f.unpack(made.body)["policies"].([]any)[0].(map[string]any)
-	if got := p["summary"].(map[string]any)["total-successful-session-count"]; got != 2.0 {
-		t.Errorf("%v sessions", got)
 	}
 }

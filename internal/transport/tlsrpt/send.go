@@ -1,6 +1,7 @@
 package tlsrpt
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dial"
+	"github.com/pennypost/pennypost/internal/message/mailreport"
+	"github.com/pennypost/pennypost/internal/transport/dayreport"
 )
 
 const (
@@ -20,49 +23,31 @@ const (
 	mediaType   = "application/tlsrpt+gzip"
 )
 
-// Mailer sends reports by mail.
-type Mailer interface {
-	// Send makes the mail durable, as a message that is on its way, in one transaction with done; or returns an error, and is called
-	// again later. done may be run more than once and does no I/O.
-	//
-	// RFC 8460 section 5.3 wants the message signed with DKIM by its sender's domain, and delivered whatever DANE or MTA-STS say of the
-	// connection, as what it reports may be what would keep it back.
-	Send(ctx context.Context, m *Mail, done func(context.Context, *db.Tx) error) error
-}
-
-// Mail is a report as a message.
-type Mail struct {
-	ID                string // of the report, and of nothing else
-	From, To, Subject string
-	// Header are fields beside the usual ones: name and value.
-	Header [][2]string
-	// ContentType is the whole's, but for the boundary.
-	ContentType string
-	Parts       []Part
-}
-
-// Part is a part of a Mail.
-type Part struct {
-	ContentType string
-	FileName    string // of an attachment
-	Body        []byte
+// deliver mails a report, or posts it.
+func (r *Reporter) deliver(ctx context.Context, found *dayreport.Report, uri string, done func(context.Context, *db.Tx) error) error {
+	if to := dayreport.Mailto(uri); !to.IsZero() {
+		return r.Mailer.Send(ctx, r.mail(found, to.String()), done)
+	}
+	if err := r.post(ctx, uri, bytes.NewReader(found.Body)); err != nil {
+		return err
+	}
+	return r.DB.Write(ctx, done)
 }
 
 // mail is a report as a message (RFC 8460 section 5.3).
-func (r *Reporter) mail(found *report, to string) *Mail {
+func (r *Reporter) mail(found *dayreport.Report, to string) *dayreport.Mail {
 	_, submitter, _ := strings.Cut(r.From, "@")
-	from, until := begins(found.day), begins(found.day+1).Add(-time.Second)
-	return &Mail{
-		ID: found.id, From: r.From, To: to,
-		Subject:     fmt.Sprintf("Report Domain: %s Submitter: %s Report-ID: <%s@%s>", found.domain, submitter, found.id, submitter),
-		Header:      [][2]string{{"TLS-Report-Domain", found.domain}, {"TLS-Report-Submitter", submitter}},
+	return &dayreport.Mail{
+		ID: found.ID, From: r.From, To: to,
+		Subject:     fmt.Sprintf("Report Domain: %s Submitter: %s Report-ID: <%s@%s>", found.Domain, submitter, found.ID, submitter),
+		Header:      [][2]string{{"TLS-Report-Domain", found.Domain}, {"TLS-Report-Submitter", submitter}},
 		ContentType: `multipart/report; report-type="tlsrpt"`,
-		Parts: []Part{
+		Parts: []dayreport.Part{
 			{ContentType: "text/plain; charset=us-ascii", Body: fmt.Appendf(nil,
-				"This is an aggregate TLS report for %s of %s (UTC), from %s.\r\n", found.domain, from.Format(time.DateOnly), submitter)},
+				"This is an aggregate TLS report for %s of %s (UTC), from %s.\r\n", found.Domain, found.Day, submitter)},
 			{
-				ContentType: mediaType, Body: found.body,
-				FileName: fmt.Sprintf("%s!%s!%d!%d!%s.json.gz", submitter, found.domain, from.Unix(), until.Unix(), found.id),
+				ContentType: mediaType, Body: found.Body,
+				FileName: mailreport.FileName(submitter, found.Domain, found.Day.Begin(), found.Day.End(), found.ID, "json.gz"),
 			},
 		},
 	}

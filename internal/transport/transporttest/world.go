@@ -26,7 +26,9 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/dayreport"
 	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
@@ -114,7 +116,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), flow.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), flow.Migrations(), dayreport.Migrations(), intake.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
@@ -128,8 +130,9 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 	w.Mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: &memoryBlobs{m: map[string][]byte{}}, Feed: w.Feed, Clock: w.Clock, Log: log})
 	w.Flow = flow.New(flow.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
 	o := transport.Options{
-		Rules: w.Flow,
-		DB:    d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
+		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
+		Rules:   w.Flow,
+		Reports: intake.New(intake.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Log: log}),
 	}
 	if change != nil {
 		change(&o)
@@ -216,7 +219,19 @@ func (w *World) Group(name string, members ...directory.EntityID) directory.Enti
 	return id
 }
 
-// Enable gives an entity an address, and a mailbox unless it is a group.
+// Remote makes an enabled REMOTE_USER of acme, whose mailbox is at the address, with aliases.
+func (w *World) Remote(name, address string, aliases ...string) directory.EntityID {
+	w.T.Helper()
+	id, err := w.Directory.CreateUser(w.T.Context(), Admin, w.Acme.ID, directory.NewUser{Name: name, DisplayName: name, Role: directory.RoleRemote})
+	w.Must(err)
+	w.Enable(w.Acme, id, address)
+	for _, alias := range aliases {
+		w.Must(w.Directory.CreateAlias(w.T.Context(), Admin, w.Acme.ID, id, alias))
+	}
+	return id
+}
+
+// Enable gives an entity an address, and a mailbox unless it is a group or a REMOTE_USER.
 func (w *World) Enable(o *directory.Organization, id directory.EntityID, address string) {
 	w.T.Helper()
 	a, err := directory.ParseAddress(address)
@@ -227,7 +242,7 @@ func (w *World) Enable(o *directory.Organization, id directory.EntityID, address
 			return err
 		}
 		var box mailbox.ID
-		if e.Kind != directory.KindGroup {
+		if e.Kind != directory.KindGroup && e.Role != directory.RoleRemote {
 			if box, err = w.Mailboxes.CreateTx(ctx, tx, mailbox.Owner{Org: mailbox.OrgKey(o.Key), Entity: string(id)}, 1<<20); err != nil {
 				return err
 			}

@@ -68,19 +68,19 @@ func chosen(f queue.Filter, e queue.Entry) bool {
 }
 
 // List returns the chosen entries behind after.
-func (q *Queue) List(_ context.Context, f queue.Filter, after int64, limit int) (entries []queue.Entry, next int64, err error) {
+func (q *Queue) List(_ context.Context, f queue.Filter, after queue.Cursor, limit int) (entries []queue.Entry, next queue.Cursor, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, e := range q.entries {
-		if e.Delivery <= after || !chosen(f, e) {
+		if e.Delivery <= after.Delivery || !chosen(f, e) {
 			continue
 		}
 		if len(entries) == limit {
-			return entries, entries[limit-1].Delivery, nil
+			return entries, queue.Cursor{Delivery: entries[limit-1].Delivery}, nil
 		}
 		entries = append(entries, e)
 	}
-	return entries, 0, nil
+	return entries, queue.Cursor{}, nil
 }
 
 // change hands the chosen entries to fn, which says whether there is something to do.

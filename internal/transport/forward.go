@@ -1,0 +1,157 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/id"
+	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/dsn"
+	"github.com/pennypost/pennypost/internal/transport/queue"
+)
+
+// maxForwards is how many addresses here one message is passed on for: each is a copy of its own, so that nobody learns from it of
+// the others.
+const maxForwards = 20
+
+// outgoing is a copy of the message for other servers.
+type outgoing struct {
+	organization int64 // whose mail it is
+	id           directory.OrgID
+	via          string // the address here that leads there; empty where the sender named the recipients
+	to           []queue.Recipient
+}
+
+// passage is an address on another server that gets the message as an organisation's mail: once, however many addresses lead there.
+type passage struct {
+	organization int64
+	to           message.Address
+}
+
+// forward has the message passed on to addresses of other servers, to which the recipient leads. The reverse-path stays the sender's.
+// For a group that is the expansion of an alias, not of a list with an owner of its own (RFC 3461 section 5.2.7.3): success is told of
+// the group, by us. A stranger hears of failures alone.
+func (x *Transaction) forward(asked queue.Recipient, r *reach, away []message.Address) {
+	notify, original := asked.Notify, asked.Original
+	switch {
+	case !x.sender.Submitted:
+		notify = queue.OnFailure
+	case r.group && notify&queue.OnSuccess != 0:
+		if notify &^= queue.OnSuccess; notify == 0 {
+			notify = queue.Never
+		}
+	}
+	if original == "" {
+		original = dsn.EncodeOriginal(asked.Address)
+	}
+	o := outgoing{organization: r.organization, id: r.id, via: asked.Address.String()}
+	for _, a := range away {
+		o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: x.transport.Route})
+	}
+	x.forwards = append(x.forwards, o)
+}
+
+// copies are what goes to other servers.
+func (x *Transaction) copies() []outgoing {
+	if len(x.remote) == 0 {
+		return x.forwards
+	}
+	named := outgoing{organization: x.organization, id: directory.OrgID(x.sender.Principal.Organization), to: x.remote}
+	return append([]outgoing{named}, x.forwards...)
+}
+
+// forwardsFor reports whether the message is to be passed on for an address, as a Delivered-To field has it.
+func (x *Transaction) forwardsFor(address string) bool {
+	address = strings.Trim(strings.TrimSpace(address), "<>")
+	return slices.ContainsFunc(x.forwards, func(o outgoing) bool { return strings.EqualFold(o.via, address) })
+}
+
+// enqueue makes the message ready for its recipients on other servers, and returns what writes it into the queue in the
+// transaction that takes it in, and what tidies up if that never happens; nil where it has none.
+func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (write func(context.Context, *db.Tx) error, discard func(), err error) {
+	t, copies := x.transport, x.copies()
+	var prepared []*queue.Prepared
+	discard = func() {
+		for _, p := range prepared {
+			p.Discard(context.WithoutCancel(ctx))
+		}
+	}
+	if len(copies) == 0 {
+		return nil, discard, nil
+	}
+	fields, err := x.seal(ctx, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range copies {
+		p, err := t.Queue.Prepare(ctx, slices.Concat(copies[i].trace(), fields, b))
+		if err != nil {
+			discard()
+			return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for other servers; send it again")
+		}
+		prepared = append(prepared, p)
+	}
+	if x.trace == "" {
+		x.trace = id.UUID()
+	}
+	a, e := x.about(header), x.envelope(0)
+	return func(ctx context.Context, tx *db.Tx) error {
+		for i, c := range copies {
+			e, a := e, a
+			e.Organization, a.Organization = c.organization, c.id
+			var err error
+			if e.About, err = json.Marshal(a); err != nil {
+				return err
+			}
+			if _, err = t.Queue.EnqueueTx(ctx, tx, prepared[i], e, c.to); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, discard, nil
+}
+
+// about is what is kept of the message with the header in the queue.
+func (x *Transaction) about(header []byte) about {
+	m := describe(header)
+	return about{Organization: directory.OrgID(x.sender.Principal.Organization), Sender: m.Sender, From: m.From, MessageID: m.MessageID, Actor: x.actor}
+}
+
+// envelope is the message's in the queue, as an organisation's.
+func (x *Transaction) envelope(org int64) queue.Envelope {
+	return queue.Envelope{
+		Organization: org, Trace: x.trace, From: x.sender.From,
+		ID: x.sender.EnvelopeID, Return: x.sender.Return, RequireTLS: x.sender.RequireTLS, SMTPUTF8: x.sender.SMTPUTF8,
+	}
+}
+
+// trace is the field by which it is known that a copy was passed on from here.
+func (o *outgoing) trace() []byte {
+	if o.via == "" {
+		return nil
+	}
+	return []byte("Delivered-To: " + o.via + "\r\n")
+}
+
+// seal returns the fields that go in front of the message on its way to other servers: the signatures of a user's, or the ARC set by
+// which the next server can know what was found out here; it is passed on without one that can't be made. Faults: Temporary Message.
+func (x *Transaction) seal(ctx context.Context, b []byte) (fields []byte, err error) {
+	t := x.transport
+	switch {
+	case x.sender.Submitted:
+		return t.sign(ctx, x.organization, x.authors, b)
+	case t.Signer == nil || x.judgement == nil:
+		return nil, nil
+	}
+	j := x.judgement
+	if fields, err = t.Signer.Seal(ctx, b, j.verdict.Results(t.Hostname), j.verdict.ARC); err != nil {
+		t.Log.ErrorContext(ctx, "a message is passed on without an ARC seal", "error", err, "from", x.sender.From.String())
+		return nil, nil
+	}
+	return fields, nil
+}
