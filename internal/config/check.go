@@ -80,6 +80,7 @@ func (c *Config) check() []error {
 			wrong("arc_trusted", "%q is not a domain", domain)
 		}
 	}
+	c.checkHygiene(wrong)
 	for _, arn := range slices.Sorted(maps.Keys(c.Functions)) {
 		if err := c.Functions[arn].check(arn); err != nil {
 			faults = append(faults, fmt.Errorf("function.%q: %w", arn, err))

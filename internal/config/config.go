@@ -102,6 +102,24 @@ type Config struct {
 	// before: mailing lists and forwarders. A failure is then not enforced.
 	ARCTrusted []string `key:"arc_trusted" default:"" help:"domains whose ARC seals are believed, separated by commas"`
 
+	// SpamFilter judges mail from other servers by what users move into and out of Junk E-mail, or as rspamd says.
+	SpamFilter bool `key:"spam_filter" default:"true" help:"learn from what users move to and from Junk E-mail, and sort new mail by it"`
+	// Rspamd is the URL of a worker of rspamd that checks mail; its word then is the filter's. RspamdController is the URL of the worker
+	// that learns what users move to and from Junk E-mail, and RspamdPasswordFile holds its password.
+	Rspamd             string `key:"rspamd" default:"" help:"rspamd to ask about mail from other servers, http://127.0.0.1:11333 (empty: none)"`
+	RspamdController   string `key:"rspamd_controller" default:"" help:"rspamd's controller that learns what users call spam, http://127.0.0.1:11334 (empty: none)"`
+	RspamdPasswordFile string `key:"rspamd_password_file" default:"" help:"file with the password of rspamd's controller"`
+	// RspamdReject is what becomes of mail for which rspamd's action is reject: "junk" or "refuse".
+	RspamdReject string `key:"rspamd_reject" default:"junk" help:"what rspamd's action reject does: junk or refuse"`
+	// Clamd is where clamd listens: unix:/path, or host:port. ClamdDown is what becomes of mail while it doesn't answer: "defer" or
+	// "accept".
+	Clamd     string `key:"clamd" default:"" help:"clamd to look for viruses, unix:/run/clamav/clamd.ctl or host:port (empty: none)"`
+	ClamdDown string `key:"clamd_down" default:"defer" help:"what becomes of mail while clamd does not answer: defer or accept"`
+	// BlockedAttachments are extensions of file names, separated by commas, that attachments can't have; "workmail" stands for those that
+	// WorkMail does not send. BlockedAttachmentsFrom is "users", for what they submit, or "all", for mail from other servers too.
+	BlockedAttachments     []string `key:"blocked_attachments" default:"workmail" help:"extensions of attachments that are refused, separated by commas (workmail: its list; empty: none)"`
+	BlockedAttachmentsFrom string   `key:"blocked_attachments_from" default:"users" help:"whose attachments are looked at: users or all"`
+
 	// PasswordMemoryKiB and PasswordPasses are the cost of a password hash (argon2id, RFC 9106). The defaults are also the
 	// least allowed; a stored hash of another cost is renewed when its user signs in.
 	PasswordMemoryKiB int `key:"password_memory_kib" default:"19456" help:"memory of a password hash in KiB, 19456 at least"`

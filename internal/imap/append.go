@@ -36,7 +36,7 @@ func (c *conn) append(ctx context.Context, a wire.Append) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	stored, err := c.s.Mailboxes.Deliver(ctx, m, mailbox.Target{Mailbox: c.box, Folder: folder.ID, Flags: flags, Received: a.Date})
+	stored, err := c.s.Mailboxes.Deliver(ctx, m, mailbox.Target{Mailbox: c.box, Folder: folder.ID, Flags: flags, Received: a.Date, ByUser: true})
 	if err != nil {
 		return result{}, tryCreate(err)
 	}

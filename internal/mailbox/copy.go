@@ -101,7 +101,7 @@ func (s *Store) copyPiece(ctx context.Context, tx *db.Tx, id ID, from FolderID, 
 	if _, err := s.bulk.share.exec(ctx, tx, nil, countBodies(rows)); err != nil {
 		return c, fmt.Errorf("share bodies in mailbox %s: %w", id, err)
 	}
-	return c, nil
+	return c, s.filed(ctx, tx, l, from, to, rows, c.To)
 }
 
 // bothExist returns the fault that copying nothing from a folder to another deserves.

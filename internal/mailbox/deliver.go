@@ -28,6 +28,7 @@ type Target struct {
 	Prefix   []byte    // whole header lines for this recipient alone, CRLF-ended, at most MaxPrefix bytes
 	Received time.Time // INTERNALDATE, kept to the microsecond; zero means now
 	Thread   ThreadID  // 0 means a thread of its own
+	ByUser   bool      // a user puts it there, which may say what it is: see Options.Filed
 }
 
 // MaxPrefix is the longest prefix in bytes.
@@ -223,6 +224,11 @@ func (d *delivery) insert(ctx context.Context, tx *db.Tx, l locked, k, at int) (
 	_, err = tx.Exec(ctx, insertMeta, int64(l.id), int64(item), d.m.ParserVersion, notNil(d.m.Envelope), notNil(d.m.Structure))
 	if err != nil {
 		return Stored{}, fmt.Errorf("store the envelope of an item of mailbox %s: %w", l.id, err)
+	}
+	if t.ByUser {
+		if err := d.store.appended(ctx, tx, l, folder, t.Flags, FiledItem{EmailID(item), uid}); err != nil {
+			return Stored{}, err
+		}
 	}
 	return Stored{Mailbox: l.id, Folder: folder, UIDValidity: validity, UID: uid, ID: item, Email: EmailID(item), ModSeq: change}, nil
 }

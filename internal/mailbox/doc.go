@@ -11,6 +11,8 @@
 // than BatchRows rows into several, each atomic, as each verb says. Reading verbs hold no lock, and no database snapshot
 // while the caller looks at what they returned.
 //
+// What users say of items by filing them, as junk or not, is told to Options.Filed in the transaction that files them.
+//
 // Expected failures are *fault.Error with the subjects Mailbox, Folder and Message; each verb lists its kinds.
 //
 // The hard choices are explained in DESIGN.md beside this file.

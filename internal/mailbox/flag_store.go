@@ -68,6 +68,7 @@ func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, se
 		return r, err
 	}
 	var t tally
+	var marked Filed
 	for _, w := range rows {
 		flags := c.Apply(w.flags)
 		switch {
@@ -81,6 +82,7 @@ func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, se
 			t.mark(1, flags)
 			r.Changed = append(r.Changed, FlagUpdate{w.uid, flags, t.highest})
 			r.Items = append(r.Items, w.item)
+			marked.add(c.Add, w.flags, FiledItem{w.email, w.uid})
 		}
 	}
 	if len(r.Changed) == 0 {
@@ -89,8 +91,10 @@ func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, se
 	if err := s.writeFlags(ctx, tx, id, f, c, r.Changed); err != nil {
 		return r, fmt.Errorf("store flags in folder %d of mailbox %s: %w", f, id, err)
 	}
-	_, _, err = s.apply(ctx, tx, id, f, &t)
-	return r, err
+	if _, _, err = s.apply(ctx, tx, id, f, &t); err != nil {
+		return r, err
+	}
+	return r, s.tellMarked(ctx, tx, l, f, marked)
 }
 
 // longRun is from how many neighbours on a range is cheaper than single rows.

@@ -73,5 +73,5 @@ func (s *Store) movePiece(ctx context.Context, tx *db.Tx, id ID, from FolderID, 
 	if _, err := s.bulk.vanish.exec(ctx, tx, []any{int64(id), int64(from)}, gone); err != nil {
 		return c, fmt.Errorf("remember moved items of mailbox %s: %w", id, err)
 	}
-	return c, nil
+	return c, s.filed(ctx, tx, l, from, to, rows, c.To)
 }

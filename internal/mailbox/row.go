@@ -17,9 +17,10 @@ type row struct {
 	changed ModSeq
 	size    int64
 	body    BodyID
+	email   EmailID
 }
 
-const readRowsRange = `SELECT uid, item, flags, changed, size, body FROM item
+const readRowsRange = `SELECT uid, item, flags, changed, size, body, email FROM item
 WHERE mailbox = $1 AND folder = $2 AND uid BETWEEN $3 AND $4 ORDER BY uid LIMIT $5`
 
 // readRows reads at most limit items of set, ascending.
@@ -31,7 +32,7 @@ func readRows(ctx context.Context, tx *db.Tx, id ID, f FolderID, set UIDSet, lim
 		}
 		err := forRows(ctx, tx, func(sc scanner) error {
 			var w row
-			err := sc.Scan(&w.uid, &w.item, &w.flags, &w.changed, &w.size, &w.body)
+			err := sc.Scan(&w.uid, &w.item, &w.flags, &w.changed, &w.size, &w.body, &w.email)
 			rows = append(rows, w)
 			return err
 		}, readRowsRange, int64(id), int64(f), int64(r.First), int64(r.Last), limit-len(rows))

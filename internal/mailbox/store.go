@@ -55,6 +55,8 @@ type Options struct {
 	// Forget removes up to limit rows that others keep of a mailbox that is being purged, and returns how many; fewer means that
 	// none are left. It may be nil.
 	Forget func(ctx context.Context, tx *db.Tx, id ID, limit int) (int, error)
+	// Filed is told, in the transaction, what a user did with items that says what they are. It may be nil.
+	Filed func(ctx context.Context, tx *db.Tx, f Filed) error
 	// SnapshotBytes bounds the memory of the UID lists kept for sharing between sessions. 0 means 64 MB.
 	SnapshotBytes int
 }

@@ -42,7 +42,9 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
+	"github.com/pennypost/pennypost/internal/transport/scan"
 	"github.com/pennypost/pennypost/internal/transport/signing"
+	"github.com/pennypost/pennypost/internal/transport/spam"
 )
 
 // core is everything below the faces, wired.
@@ -73,7 +75,11 @@ type core struct {
 	flow          *flow.Service
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
-	spool         string        // directory of large messages on their way in
+	spam          *spam.Service
+	filters       bool // spam judges and learns
+	scanner       *scan.Scanner
+	spamJobs      *job.Runner // may have many messages to read, and waits for rspamd
+	spool         string      // directory of large messages on their way in
 	door          *identity.Door
 	impersonation *identity.Impersonation
 	jobs          *job.Runner
@@ -98,7 +104,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), signing.Migrations(), flow.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), flow.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
 		),
 		Log: log,
 	})
@@ -183,10 +189,12 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		DB: d, Blobs: bodies{store, parts.spool}, Feed: parts.feed, Clock: parts.clock, Log: log,
 		MaxMessage:      c.MaxMessage() + transport.MaxAdded, // the faces hold senders to the limit itself
 		KeepRecoverable: time.Duration(c.RecoverableDays) * 24 * time.Hour,
-		Forget: func(ctx context.Context, tx *db.Tx, id mailbox.ID, limit int) (int, error) {
-			return parts.mailImport.ForgetTx(ctx, tx, id, limit)
-		},
+		Forget:          parts.forget,
+		Filed:           parts.filed,
 	})
+	if err := parts.openHygiene(c); err != nil {
+		return nil, err
+	}
 	parts.mailImport = migration.NewMail(migration.MailConfig{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Audit: parts.audit, MaxMessage: c.MaxMessage(), Spool: parts.spool,
 	})
@@ -219,6 +227,12 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
 	})
+	if parts.filters {
+		parts.transport.Spam = parts.spam
+	}
+	if parts.scanner.Clamd != nil || !parts.scanner.Types.None() {
+		parts.transport.Scanner = parts.scanner
+	}
 	if err := parts.openOutbound(c, resolver, bodies{store, parts.spool}); err != nil {
 		return nil, err
 	}
@@ -245,7 +259,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 
 // eraseAboveTx removes up to limit rows that packages which know organisations from above keep of one that is being deleted.
 func (c *core) eraseAboveTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (n int, err error) {
-	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, c.flow.EraseTx} {
+	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, spam.EraseTx, c.flow.EraseTx} {
 		more, err := erase(ctx, tx, o, limit-n)
 		if n += more; err != nil || n == limit {
 			return n, err
@@ -306,7 +320,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -331,7 +345,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
 		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
-		c.mailImport.Check, c.signing.Check, c.reports.Check, c.flow.Check,
+		c.mailImport.Check, c.spam.Check, c.signing.Check, c.reports.Check, c.flow.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

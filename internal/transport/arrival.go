@@ -126,7 +126,7 @@ func (x *Transaction) isJunk(t target) bool {
 
 // folder is where the message goes in a mailbox, and what that is called. Every mailbox has both folders for good.
 func (x *Transaction) folder(t target) (mailbox.FolderID, string) {
-	if x.isJunk(t) {
+	if x.isJunk(t) || !t.neverJunk && x.isSpam(t.mailbox) {
 		return mailbox.JunkID, "Junk E-mail"
 	}
 	return mailbox.InboxID, inboxName

@@ -18,7 +18,7 @@ import (
 )
 
 // mailRecord is what a log group is told of one event of a message; the trace is the same for all events of the message. The
-// names are WorkMail's. The verdict on spam is left out until something here makes it.
+// names are WorkMail's.
 type mailRecord struct {
 	Event   mailEvent `json:"event"`
 	TraceID string    `json:"traceId"`
@@ -38,6 +38,7 @@ type mailEvent struct {
 	DMARC       string   `json:"dmarcVerdict,omitempty"`
 	DMARCPolicy string   `json:"dmarcPolicy,omitempty"` // of one that failed
 	SPF         string   `json:"spfVerdict,omitempty"`
+	Spam        string   `json:"spamVerdict,omitempty"`
 	Timestamp   string   `json:"messageTimestamp,omitempty"`
 	Folder      string   `json:"folder,omitempty"`
 	Policy      string   `json:"policy,omitempty"`
@@ -151,6 +152,7 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 		received.Name, received.Recipients = "ORGANIZATION_EMAIL_RECEIVED", here
 		received.Timestamp = x.transport.Clock.Now().Format("2006-01-02T15:04:05.000Z07:00")
 		received.describeVerdict(x.judgement)
+		received.Spam = string(x.opinions.Verdict(org))
 		add(received)
 	}
 	events = append(events, x.policyApplied(org, about)...)

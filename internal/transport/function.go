@@ -47,6 +47,39 @@ type held struct {
 	Results     string `json:"results,omitempty"`
 	Quarantined bool   `json:"quarantined,omitempty"`
 	Forged      bool   `json:"forged,omitempty"` // the sender is not told of a bounce
+	// Opinions are those on spam, each for some mailboxes.
+	Opinions []heldOpinion `json:"opinions,omitempty"`
+}
+
+// heldOpinion is what was made of a message for mailboxes.
+type heldOpinion struct {
+	Mailboxes []mailbox.ID `json:"mailboxes"`
+	Spam      bool         `json:"spam,omitempty"`
+	Fields    string       `json:"fields,omitempty"`
+}
+
+// keepOpinions keeps what was made of the message for mailboxes.
+func (h *held) keepOpinions(x *Transaction, boxes []target) {
+	for _, t := range boxes {
+		o := heldOpinion{Spam: x.isSpam(t.mailbox), Fields: x.spamFields(t.mailbox)}
+		if !o.Spam && o.Fields == "" {
+			continue
+		}
+		i := slices.IndexFunc(h.Opinions, func(other heldOpinion) bool { return other.Spam == o.Spam && other.Fields == o.Fields })
+		if i < 0 {
+			i, h.Opinions = len(h.Opinions), append(h.Opinions, o)
+		}
+		h.Opinions[i].Mailboxes = append(h.Opinions[i].Mailboxes, t.mailbox)
+	}
+}
+
+func (h *held) opinion(box mailbox.ID) heldOpinion {
+	for _, o := range h.Opinions {
+		if slices.Contains(o.Mailboxes, box) {
+			return o
+		}
+	}
+	return heldOpinion{}
 }
 
 // longest is how long a message can wait for a function, also while the server doesn't run: what has no answer by then is not lost, but
@@ -60,6 +93,7 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 	var rules []*flow.Rule
 	to := map[*flow.Rule][]queue.Recipient{}
 	org := map[*flow.Rule]int64{}
+	boxes := map[*flow.Rule][]target{}
 	for i := range x.accepted {
 		r := &x.accepted[i]
 		if r.acted() != flow.RunLambda || x.refuses(r.organization) {
@@ -72,6 +106,7 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 				org[rule] = x.organization
 			}
 		}
+		boxes[rule] = append(boxes[rule], r.reach.targets...)
 		to[rule] = append(to[rule], queue.Recipient{Address: r.asked.Address, Original: r.asked.Original, Notify: r.asked.Notify})
 	}
 	var all []*queue.Prepared
@@ -104,6 +139,7 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 			Submitted: x.sender.Submitted, SenderOrg: x.organization, Results: x.results(), Forged: x.forged(),
 			Quarantined: x.isJunk(target{organization: org[rule]}),
 		}
+		a.Held.keepOpinions(x, boxes[rule])
 		e := x.envelope(org[rule])
 		if e.About, err = json.Marshal(a); err != nil {
 			discard()

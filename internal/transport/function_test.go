@@ -28,6 +28,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/queue"
+	"github.com/pennypost/pennypost/internal/transport/spam"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
 
@@ -382,6 +383,43 @@ func TestAFunctionThatIsNotThere(t *testing.T) {
 		add(a.World, x, "ann@acme.test")
 		if err := store(t.Context(), x, simple); err == nil || !strings.Contains(err.Error(), "can't wait") {
 			t.Errorf("without a queue: %v", err)
+		}
+	})
+}
+
+// TestRulesAndSpam: what is spam goes to Junk E-mail unless a rule, or its function, says that no verdict counts; also after it waited.
+func TestRulesAndSpam(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.Spam = spam.New(spam.Options{DB: a.DB, Mailboxes: a.Mailboxes, Clock: a.Clock, Log: a.Log, Key: []byte("key")})
+		send := func() {
+			x, err := a.Begin(t.Context(), transport.Sender{Principal: principal.TheSystem("SMTP"), From: address("x@far.example"), Listed: []string{"bl.example"}})
+			a.Must(err)
+			add(a.World, x, "ann@acme.test")
+			a.Must(store(t.Context(), x, fromFar))
+		}
+		has := func(what string, inbox, junk int) {
+			t.Helper()
+			if got := a.folders(a.ann); got != [2]int{inbox, junk} {
+				t.Errorf("%s: ann has %v", what, got)
+			}
+		}
+		send()
+		has("without a rule", 0, 1)
+		inbound(a.World, a.Acme, flow.BypassSpam, "*")
+		send()
+		has("by a rule", 1, 1)
+		a.Must(a.Flow.DeleteRule(t.Context(), transporttest.Admin, a.Acme.ID, flow.Inbound, string(flow.BypassSpam)))
+		a.rule(flow.Inbound, synchronous(flow.Drop, 5))
+		for i, action := range []string{"DEFAULT", "BYPASS_SPAM_CHECK"} {
+			a.answers(says(action))
+			send()
+			stop := a.run(t)
+			a.until("it is delivered", func() bool { return a.waits(0) })
+			stop()
+			has("by a function", 1+i, 2)
+		}
+		if text := a.Junk(a.ann)[1].Text; !strings.Contains(text, "X-Spam-Status: Yes") {
+			t.Errorf("ann has %s", text)
 		}
 	})
 }

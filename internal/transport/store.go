@@ -19,7 +19,7 @@ import (
 // that is on disk. m begins with the
 // trace that the face put there, traceLength bytes. On an error nothing is stored: Invalid Message, Denied Address (a
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
-// recipients of a day, see Daily), Denied Message (see authenticate and applyRules), TooLarge Message, OverQuota Mailbox, Temporary.
+// recipients of a day, see Daily), Denied Message (see authenticate, applyRules, Filter and Scanner), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
 	if len(x.targets)+len(x.sent)+len(x.reports) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
@@ -66,6 +66,8 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 	if err != nil {
 		discard()
 		release()
+	} else if x.opinions != nil {
+		x.transport.Spam.Delivered(x.opinions)
 	}
 	if len(x.accepted) == 1 && fault.Is(err, fault.OverQuota, fault.Mailbox) {
 		x.tellFull(ctx, x.accepted[0])
@@ -90,10 +92,10 @@ func (r room) hold(ctx context.Context, n int64) (release func(), err error) {
 	return func() { r.Release(n) }, nil
 }
 
-// read returns the message once it is authenticated and its reports are read, and what gives its room in memory back. One that lies in a
-// file takes memory from here on. While it waits for DNS it has room of another kind, so that nothing else waits with it.
+// read returns the message once it is examined and its reports are read, and what gives its room in memory back. One that lies in a
+// file takes memory from here on. While it waits for DNS and filters it has room of another kind, so that nothing else waits with it.
 func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int) (b []byte, release func(), err error) {
-	t, asks := x.transport, x.transport.Auth != nil && !x.sender.Submitted
+	t, asks := x.transport, x.isExamined()
 	if asks && m.OnDisk() {
 		looked, err := t.checking.hold(ctx, m.Size())
 		if err != nil {
@@ -112,7 +114,7 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 		return nil, nil, fmt.Errorf("store a message: %w", err)
 	}
 	if asks {
-		err = x.authenticate(ctx, b[traceLength:])
+		err = x.examine(ctx, b[traceLength:])
 	}
 	if err == nil {
 		err = x.readReports(ctx, b[traceLength:])
@@ -167,7 +169,7 @@ func (x *Transaction) mailboxTargets() []mailbox.Target {
 	returnPath, results := "Return-Path: <"+x.sender.From.String()+">\r\n", x.results()
 	targets := make([]mailbox.Target, len(x.targets))
 	for i, t := range x.targets {
-		targets[i] = mailbox.Target{Mailbox: t.mailbox, Prefix: []byte(returnPath + "Delivered-To: " + t.address + "\r\n" + results)}
+		targets[i] = mailbox.Target{Mailbox: t.mailbox, Prefix: []byte(returnPath + "Delivered-To: " + t.address + "\r\n" + results + x.spamFields(t.mailbox))}
 		targets[i].Folder, _ = x.folder(t)
 	}
 	return targets

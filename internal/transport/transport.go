@@ -18,6 +18,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
+	"github.com/pennypost/pennypost/internal/transport/spam"
 )
 
 // Options is what a Transport stands on, and its limits. All but Audit, Hostname, Limits, Daily and what stands below them are needed.
@@ -51,6 +52,10 @@ type Options struct {
 	// Judged is told of each message that Auth checked and of what became of it, in the transaction that stores it; of one that is
 	// refused in a transaction of its own. It may be nil.
 	Judged func(ctx context.Context, tx *db.Tx, v *mailauth.Verdict, d mailauth.Disposition) error
+	// Scanner refuses mail for what it holds, also what users submit; nil refuses none.
+	Scanner Scanner
+	// Spam judges mail from other servers; nil takes all of it for none.
+	Spam Filter
 }
 
 // Checker is package mailauth's.
@@ -135,6 +140,8 @@ type Sender struct {
 	From message.Address
 	// Hello is how the client calls itself.
 	Hello string
+	// Listed are the lists in DNS, named by the operator as reasons for Junk E-mail, that have the client.
+	Listed []string
 	// Size is the size that the sender announced in bytes, 0 where it did not.
 	Size int64
 	// EnvelopeID, Return, RequireTLS and SMTPUTF8 are for who passes the message on, and for who tells the sender of it: see
@@ -164,6 +171,7 @@ type Transaction struct {
 	trace        string            // of the events that are told of the message
 	judgement    *judgement        // nil where the message is not checked
 	resumed      *held             // nil unless a function decided on the message
+	opinions     *spam.Judgement   // nil where the message is not judged
 }
 
 // recipient is one who was accepted.

@@ -30,6 +30,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/queue"
+	"github.com/pennypost/pennypost/internal/transport/spam"
 )
 
 // Password is the password of users who have one.
@@ -55,6 +56,8 @@ type World struct {
 	Mailboxes *mailbox.Store
 	Flow      *flow.Service
 	Acme      *directory.Organization
+	// Filed is told what users say of messages by filing them; nil tells nobody.
+	Filed func(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
 }
 
 // LogGroup is the log group that the world's server is configured with.
@@ -116,7 +119,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), flow.Migrations(), dayreport.Migrations(), intake.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), flow.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
@@ -127,7 +130,12 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 	w.Audit = audit.New(d, w.Clock, audit.Config{Groups: map[string]audit.Group{LogGroup: {Sink: w.Sink}}})
 	w.Directory = directory.New(directory.Config{DB: d, Audit: w.Audit, Clock: w.Clock, Feed: w.Feed, Log: log})
 	w.Policy = policy.New(w.Directory, w.Clock)
-	w.Mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: &memoryBlobs{m: map[string][]byte{}}, Feed: w.Feed, Clock: w.Clock, Log: log})
+	w.Mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: &memoryBlobs{m: map[string][]byte{}}, Feed: w.Feed, Clock: w.Clock, Log: log, Filed: func(ctx context.Context, tx *db.Tx, f mailbox.Filed) error {
+		if w.Filed == nil {
+			return nil
+		}
+		return w.Filed(ctx, tx, f)
+	}})
 	w.Flow = flow.New(flow.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
 	o := transport.Options{
 		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",

@@ -1,0 +1,102 @@
+package transport
+
+import (
+	"context"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/id"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
+	"github.com/pennypost/pennypost/internal/transport/spam"
+)
+
+// Filter is package spam's Service.
+type Filter interface {
+	// Judge returns what is made of a message for each mailbox. Faults: Denied Message, Temporary Message.
+	Judge(ctx context.Context, m spam.Message) (*spam.Judgement, error)
+	// Delivered is told of a message that was judged and is stored.
+	Delivered(j *spam.Judgement)
+}
+
+// Scanner is package scan's.
+type Scanner interface {
+	// Scan refuses a message for what it holds. Faults: Denied Message, TooLarge Message, Temporary Message.
+	Scan(ctx context.Context, text []byte, submitted bool) error
+}
+
+// isExamined reports whether the message waits for anybody's word before it is stored.
+func (x *Transaction) isExamined() bool {
+	t := x.transport
+	return t.Scanner != nil || !x.sender.Submitted && (t.Auth != nil || t.Spam != nil)
+}
+
+// examine refuses a message, without the server's trace, for whom it is from, for what it holds or as spam, or finds out what is to
+// become of it.
+func (x *Transaction) examine(ctx context.Context, b []byte) error {
+	t := x.transport
+	if t.Auth != nil && !x.sender.Submitted {
+		if err := x.authenticate(ctx, b); err != nil {
+			return err
+		}
+	}
+	if t.Scanner != nil {
+		if err := t.Scanner.Scan(ctx, b, x.sender.Submitted); err != nil {
+			t.Log.InfoContext(ctx, "refused for what it holds", "remote", x.sender.Principal.Address, "from", x.sender.From.String(),
+				"submitted", x.sender.Submitted, "reason", err)
+			return err
+		}
+	}
+	if t.Spam != nil && !x.sender.Submitted && len(x.targets) > 0 {
+		return x.judge(ctx, b)
+	}
+	return nil
+}
+
+// judge finds out for whom the message is spam.
+func (x *Transaction) judge(ctx context.Context, b []byte) (err error) {
+	t := x.transport
+	if x.trace == "" {
+		x.trace = id.UUID()
+	}
+	m := spam.Message{
+		Client: mailauth.Client{Address: x.sender.Principal.Address, Hello: x.sender.Hello, From: x.sender.From},
+		Listed: x.sender.Listed, Trace: x.trace, Bytes: b,
+		Recipients: make([]spam.Recipient, len(x.targets)), Addresses: make([]message.Address, len(x.accepted)),
+	}
+	if x.judgement != nil {
+		m.Verdict = x.judgement.verdict
+	}
+	for i, target := range x.targets {
+		m.Recipients[i] = spam.Recipient{Mailbox: target.mailbox, Org: target.organization}
+	}
+	for i, r := range x.accepted {
+		m.Addresses[i] = r.asked.Address
+	}
+	started := time.Now()
+	if x.opinions, err = t.Spam.Judge(ctx, m); err != nil {
+		t.Log.InfoContext(ctx, "refused by the spam filter", "remote", x.sender.Principal.Address, "from", x.sender.From.String(), "reason", err)
+		return err
+	}
+	if v := x.opinions.Verdict(0); v != spam.Pass {
+		t.Log.InfoContext(ctx, "judged", "remote", x.sender.Principal.Address, "from", x.sender.From.String(), "spam", v, "trace", x.trace,
+			"took", time.Since(started))
+	}
+	return nil
+}
+
+// isSpam reports whether the message is spam for a mailbox.
+func (x *Transaction) isSpam(box mailbox.ID) bool {
+	if x.resumed != nil {
+		return x.resumed.opinion(box).Spam
+	}
+	return x.opinions.Of(box).Spam()
+}
+
+// spamFields are the lines that say so to its reader.
+func (x *Transaction) spamFields(box mailbox.ID) string {
+	if x.resumed != nil {
+		return x.resumed.opinion(box).Fields
+	}
+	return x.opinions.Of(box).Fields()
+}

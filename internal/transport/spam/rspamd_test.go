@@ -1,0 +1,206 @@
+package spam_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/transport/spam"
+)
+
+// rspamd answers as its manual has it (Rspamd HTTP protocol): with what a message's X-Says field names.
+type rspamd struct {
+	*httptest.Server
+	mu      sync.Mutex
+	asked   []http.Header
+	learned []string
+	down    bool
+}
+
+var answers = map[string]string{
+	"clean":    `{"is_skipped":false,"score":-0.5,"required_score":15.0,"action":"no action","symbols":{"R_SPF_ALLOW":{"name":"R_SPF_ALLOW","score":-0.2}},"message-id":"x"}`,
+	"header":   `{"score":7.25,"required_score":15.0,"action":"add header","symbols":{"BAYES_SPAM":{"score":5.1,"options":["99%"]},"URIBL\r\nX: y":{"score":2.5},"ZERO":{"score":0}},"messages":{}}`,
+	"reject":   `{"score":20,"required_score":15,"action":"reject","symbols":{},"messages":{"smtp_message":"Gtube\r\npattern"}}`,
+	"greylist": `{"score":4.5,"required_score":15,"action":"greylist","messages":{"smtp_message":"Try again later"}}`,
+	"soft":     `{"score":4.5,"required_score":15,"action":"soft reject"}`,
+	"strange":  `{"score":4.5,"required_score":15,"action":"dance"}`,
+	"error":    `{"error":"no scanner"}`,
+	"junk":     `not JSON`,
+}
+
+func newRspamd(t *testing.T) *rspamd {
+	r := &rspamd{}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		text, err := io.ReadAll(q.Body)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		switch {
+		case err != nil || r.down:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case q.URL.Path == "/checkv2":
+			r.asked = append(r.asked, q.Header)
+			_, says, _ := strings.Cut(string(text), "X-Says: ")
+			says, _, _ = strings.Cut(says, "\r\n")
+			_, _ = io.WriteString(w, answers[says])
+		case q.Header.Get("Password") != "secret":
+			w.WriteHeader(http.StatusForbidden)
+		default:
+			r.learned = append(r.learned, q.URL.Path)
+			w.WriteHeader(http.StatusAlreadyReported)
+		}
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+// TestRspamdJudges shows what becomes of mail by its answers, and without one.
+func TestRspamdJudges(t *testing.T) {
+	r := newRspamd(t)
+	filter := &spam.Rspamd{URL: r.URL, Client: r.Client(), Timeout: 10 * time.Second}
+	change := func(o *spam.Options) { o.Rspamd, r.asked = filter, nil }
+	onBoth(t, change, func(w *world) {
+		ann := w.User("ann")
+		w.User("bob")
+		send := func(says string, want error) {
+			t.Helper()
+			err := w.send("X-Says: "+says+"\r\nSubject: x\r\n\r\nbody\r\n", "ann", "bob")
+			if got := fault.As(err); (err == nil) != (want == nil) || err != nil && (got == nil || got.Kind != fault.As(want).Kind || got.Message != fault.As(want).Message) {
+				t.Errorf("%s: %v, want %v", says, err, want)
+			}
+		}
+		send("clean", nil)
+		send("header", nil)
+		send("reject", nil)
+		filter.Reject = true
+		send("reject", fault.New(fault.Denied, fault.Message, "Gtube??pattern"))
+		filter.Reject = false
+		send("greylist", fault.New(fault.Temporary, fault.Message, "Try again later"))
+		send("soft", fault.New(fault.Temporary, fault.Message, "try again later"))
+		for _, says := range []string{"strange", "error", "junk"} {
+			send(says, nil)
+		}
+		r.down = true
+		send("clean", nil)
+		r.down = false
+		junk, inbox := w.Junk(ann), w.Inbox(ann)
+		if len(junk) != 2 || len(inbox) != 5 {
+			t.Fatalf("%d messages are in Junk E-mail and %d in the inbox", len(junk), len(inbox))
+		}
+		want := "X-Spam-Status: Yes, score=7.2 required=15.0;\r\n\trspamd: add header;\r\n\tBAYES_SPAM +5.1;\r\n\tURIBL??X: y +2.5\r\nX-Spam-Score: 7.2\r\n"
+		if !strings.Contains(junk[0].Text, want) {
+			t.Errorf("Junk E-mail has\n%s\nwant %s", junk[0].Text, want)
+		}
+		h := r.asked[0]
+		for name, want := range map[string]string{
+			"Ip": "192.0.2.7", "Helo": "mx.example", "From": "x@far.example", "Rcpt": "ann@acme.awsapps.com bob@acme.awsapps.com",
+		} {
+			if got := strings.Join(h.Values(name), " "); got != want {
+				t.Errorf("rspamd was told %s: %q, want %q", name, got, want)
+			}
+		}
+		if h.Get("Queue-Id") == "" {
+			t.Error("rspamd was told no Queue-Id")
+		}
+		got, want2 := w.Stats(), spam.Stats{Spam: 2, Pass: 1, Failed: 4, Refused: 1, Deferred: 2, FilterFailures: 4}
+		if got != want2 {
+			t.Errorf("counted %+v, want %+v", got, want2)
+		}
+		j, err := w.Judge(t.Context(), spam.Message{Recipients: []spam.Recipient{{Mailbox: 1, Org: 1}}, Bytes: []byte("X-Says: junk\r\n\r\n")})
+		if err != nil || j.Verdict(1) != spam.Failed || j.Verdict(2) != "" {
+			t.Errorf("without an answer: %q, %v", j.Verdict(1), err)
+		}
+	})
+}
+
+// TestRspamdLearns: moves reach it, also those that were made while it was down, and each user's own filter all the same.
+func TestRspamdLearns(t *testing.T) {
+	r := newRspamd(t)
+	onBoth(t, func(o *spam.Options) {
+		r.learned = nil
+		o.Rspamd = &spam.Rspamd{Controller: r.URL, Password: "secret", Client: r.Client()}
+	}, func(w *world) {
+		ann := w.User("ann")
+		box := w.box(ann)
+		w.deliver("Subject: a\r\n\r\nbody\r\n", "ann")
+		r.down = true
+		_, err := w.Mailboxes.Move(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.JunkID)
+		w.Must(err)
+		if err := w.Train(t.Context(), box); err == nil || !strings.Contains(err.Error(), "could not learn") {
+			t.Errorf("while it is down: %v", err)
+		}
+		if s, _ := w.trained(box); s != 1 {
+			t.Error("the user's own filter waits for rspamd")
+		}
+		r.down = false
+		w.learn(box)
+		w.move(box, mailbox.JunkID, mailbox.InboxID)
+		if want := []string{"/learnspam", "/learnham"}; !slices.Equal(r.learned, want) {
+			t.Errorf("it learned %q, want %q", r.learned, want)
+		}
+		if s, h := w.trained(box); s != 0 || h != 1 {
+			t.Errorf("counted as %d, %d", s, h)
+		}
+	})
+}
+
+func FuzzParseAnswer(f *testing.F) {
+	for _, a := range answers {
+		f.Add([]byte(a))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, reject := range []bool{false, true} {
+			o, err := spam.ParseAnswer(b, reject)
+			if (o == nil) == (err == nil) {
+				t.Fatalf("%+v, %v", o, err)
+			}
+			if err != nil && strings.ContainsAny(err.Error(), "\r\n") && !isSyntax(err) {
+				t.Errorf("%q", err)
+			}
+			if fields := o.Fields(); strings.Count(fields, "\r\n") != strings.Count(fields, "\n") || len(fields) > 3000 || strings.Contains(fields, "\r\n\r\n") {
+				t.Errorf("%q", fields)
+			}
+		}
+	})
+}
+
+// isSyntax reports whether an error is of package json, which quotes what it was given.
+func isSyntax(err error) bool { return fault.As(err) == nil && errors.Unwrap(err) != nil }
+
+func BenchmarkJudge(b *testing.B) {
+	for _, trained := range []bool{false, true} {
+		b.Run(fmt.Sprintf("trained=%v", trained), func(b *testing.B) {
+			w := onSQLite(b)
+			ann := w.User("ann")
+			box, c := w.box(ann), newCorpus(7)
+			if trained {
+				for range 100 {
+					w.deliver(c.message(true), "ann")
+				}
+				w.move(box, mailbox.InboxID, mailbox.JunkID)
+				for range 100 {
+					w.deliver(c.message(false), "ann")
+				}
+				w.mark(box, mailbox.InboxID, mailbox.NotJunk)
+				w.learn(box)
+			}
+			text := []byte(c.message(false))
+			m := spam.Message{Client: w.clientOf(), Verdict: w.Check(context.Background(), w.clientOf(), nil), Recipients: []spam.Recipient{{Mailbox: box, Org: w.Acme.Key}}, Bytes: text}
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				if _, err := w.Judge(b.Context(), m); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,520 @@
+package spam_test
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/dkim"
+	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/spool"
+	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
+	"github.com/pennypost/pennypost/internal/transport/queue"
+	"github.com/pennypost/pennypost/internal/transport/spam"
+	"github.com/pennypost/pennypost/internal/transport/transporttest"
+)
+
+// world is a server whose mail is judged. All of its mail is from the domain in from, proven by DMARC, or from the network of client.
+type world struct {
+	*transporttest.World
+	*spam.Service
+	from   string
+	client netip.Addr
+}
+
+func (w *world) Check(_ context.Context, c mailauth.Client, _ []byte) *mailauth.Verdict {
+	v := &mailauth.Verdict{
+		Client: c, IPRev: mailauth.Outcome{Result: dkim.Fail}, SPF: mailauth.Outcome{Result: dkim.None}, Hello: mailauth.Outcome{Result: dkim.None},
+		DMARC: mailauth.DMARC{Result: dkim.None, From: w.from},
+	}
+	if w.from != "" {
+		v.DMARC.Result = dkim.Pass
+	}
+	return v
+}
+
+// onBoth runs fn on both engines; change may change the options.
+func onBoth(t *testing.T, change func(*spam.Options), fn func(w *world)) {
+	t.Helper()
+	var w *world
+	hook := func(o *transport.Options) {
+		w = &world{client: netip.MustParseAddr("192.0.2.7")}
+		so := spam.Options{DB: o.DB, Mailboxes: o.Mailboxes, Clock: o.Clock, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Key: []byte("key")}
+		if change != nil {
+			change(&so)
+		}
+		w.Service = spam.New(so)
+		o.Auth, o.Spam = w, w.Service
+	}
+	transporttest.OnBoth(t, hook, func(tw *transporttest.World) {
+		w.World = tw
+		tw.Filed = w.FiledTx
+		fn(w)
+	})
+}
+
+// onSQLite is a world for benchmarks.
+func onSQLite(b *testing.B) *world {
+	b.Helper()
+	w := &world{World: transporttest.OnSQLite(b), client: netip.MustParseAddr("192.0.2.7")}
+	w.Service = spam.New(spam.Options{DB: w.DB, Mailboxes: w.Mailboxes, Clock: w.Clock, Log: slog.New(slog.DiscardHandler), Key: []byte("key")})
+	w.Auth, w.Spam, w.Filed = w, w.Service, w.FiledTx
+	return w
+}
+
+func (w *world) clientOf() mailauth.Client {
+	return mailauth.Client{Address: w.client, Hello: "mx.example", From: message.Address{Local: "x", Domain: "far.example"}}
+}
+
+func (w *world) box(id directory.EntityID) mailbox.ID {
+	w.T.Helper()
+	d, err := w.Mailboxes.ByOwner(w.T.Context(), w.Owner(id))
+	w.Must(err)
+	return d.ID
+}
+
+// send hands a message in for users of acme.
+func (w *world) send(text string, to ...string) error {
+	w.T.Helper()
+	ctx := w.T.Context()
+	p := principal.TheSystem("SMTP")
+	p.Address = w.client
+	x, err := w.Begin(ctx, transport.Sender{Principal: p, Hello: "mx.example", From: message.Address{Local: "x", Domain: "far.example"}})
+	w.Must(err)
+	for _, name := range to {
+		w.Must(x.Add(ctx, queue.Recipient{Address: message.Address{Local: name, Domain: "acme.awsapps.com"}}))
+	}
+	m := spool.New("", 0)
+	defer m.Close()
+	const trace = "Received: from mx.example\r\n"
+	_, err = m.Write([]byte(trace + text))
+	w.Must(err)
+	return x.Store(ctx, m, len(trace))
+}
+
+func (w *world) deliver(text string, to ...string) {
+	w.T.Helper()
+	w.Must(w.send(text, to...))
+}
+
+// move moves all messages of a folder to another, and has what that says learned.
+func (w *world) move(box mailbox.ID, from, to mailbox.FolderID) {
+	w.T.Helper()
+	_, err := w.Mailboxes.Move(w.T.Context(), box, from, mailbox.AllUIDs(), to)
+	w.Must(err)
+	w.learn(box)
+}
+
+func (w *world) learn(box mailbox.ID) {
+	w.T.Helper()
+	w.Must(w.Train(w.T.Context(), box))
+}
+
+// trained returns the numbers of messages that a mailbox's words are of.
+func (w *world) trained(box mailbox.ID) (spam, ham int) {
+	w.T.Helper()
+	w.Must(w.DB.Read(w.T.Context(), func(ctx context.Context, tx *db.Tx) error {
+		return tx.QueryRow(ctx, `SELECT COALESCE(SUM(spam), 0), COALESCE(SUM(ham), 0) FROM spam_corpus WHERE mailbox = $1`, int64(box)).Scan(&spam, &ham)
+	}))
+	return spam, ham
+}
+
+func (w *world) number(query string, args ...any) (n int) {
+	w.T.Helper()
+	w.Must(w.DB.Read(w.T.Context(), func(ctx context.Context, tx *db.Tx) error { return tx.QueryRow(ctx, query, args...).Scan(&n) }))
+	return n
+}
+
+// mark sets flags on all messages of a folder.
+func (w *world) mark(box mailbox.ID, f mailbox.FolderID, flags mailbox.Flags) {
+	w.T.Helper()
+	_, err := w.Mailboxes.StoreFlags(w.T.Context(), box, f, mailbox.AllUIDs(), mailbox.FlagChange{Add: flags}, mailbox.Always)
+	w.Must(err)
+}
+
+// TestMailIsJudgedByWhatItsReaderCalledSpam trains a user by moves and flags; of new mail nearly all spam must then be found, and no
+// ham taken for it. A colleague who trained nothing gets all of it.
+func TestMailIsJudgedByWhatItsReaderCalledSpam(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		ann, bob := w.User("ann"), w.User("bob")
+		box := w.box(ann)
+		w.client = netip.MustParseAddr("127.0.0.1") // no reputation
+		c := newCorpus(7)
+		for range spam.MinTrained + 5 {
+			w.deliver(c.message(true), "ann")
+		}
+		w.move(box, mailbox.InboxID, mailbox.JunkID)
+		for range spam.MinTrained + 5 {
+			w.deliver(c.message(false), "ann")
+		}
+		if n := len(w.Inbox(ann)); n != spam.MinTrained+5 {
+			t.Errorf("a user who called nothing ham has %d messages in the inbox", n)
+		}
+		w.mark(box, mailbox.InboxID, mailbox.NotJunk)
+		w.learn(box)
+		if s, h := w.trained(box); s != spam.MinTrained+5 || h != spam.MinTrained+5 {
+			t.Fatalf("trained by %d of spam and %d of ham", s, h)
+		}
+		const more = 25
+		found := 0
+		for range more {
+			before := len(w.Junk(ann))
+			w.deliver(c.message(true), "ann", "bob")
+			found += len(w.Junk(ann)) - before
+			before = len(w.Junk(ann))
+			w.deliver(c.message(false), "ann", "bob")
+			if len(w.Junk(ann)) > before {
+				t.Error("ham is in Junk E-mail")
+			}
+		}
+		t.Logf("%d of %d messages of spam were found", found, more)
+		if found < more*9/10 {
+			t.Errorf("only %d of %d messages of spam were found", found, more)
+		}
+		if n := len(w.Inbox(bob)); n != 2*more {
+			t.Errorf("bob, who trained nothing, has %d messages in the inbox", n)
+		}
+		for _, m := range w.Inbox(bob) {
+			if strings.Contains(m.Text, "X-Spam") {
+				t.Fatalf("bob's message has a verdict:\n%s", m.Text)
+			}
+		}
+		junk := w.Junk(ann)
+		last := junk[len(junk)-1].Text
+		if !strings.Contains(last, "\r\nX-Spam-Status: Yes, score=") || !strings.Contains(last, ";\r\n\twords +") || !strings.Contains(last, "\r\nX-Spam-Score: ") {
+			t.Errorf("what is in Junk E-mail does not say why:\n%s", last)
+		}
+		inbox := w.Inbox(ann)
+		if last := inbox[len(inbox)-1].Text; !strings.Contains(last, "\r\nX-Spam-Status: No, score=-") {
+			t.Errorf("what is in the inbox does not say why:\n%s", last)
+		}
+	})
+}
+
+// TestAMessageCountsOnce moves a message again and again, copies and marks it: what it was counted as last is what counts.
+func TestAMessageCountsOnce(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		ann := w.User("ann")
+		box, ctx := w.box(ann), t.Context()
+		w.deliver(newCorpus(1).message(true), "ann")
+		want := func(what string, spam, ham int) {
+			t.Helper()
+			w.learn(box)
+			if s, h := w.trained(box); s != spam || h != ham {
+				t.Errorf("%s: counted as %d of spam and %d of ham, want %d and %d", what, s, h, spam, ham)
+			}
+			if n := w.number(`SELECT COUNT(*) FROM spam_token WHERE mailbox = $1 AND (spam <> $2 OR ham <> $3)`, int64(box), spam, ham); n > 0 {
+				t.Errorf("%s: %d tokens are counted differently", what, n)
+			}
+			if n := w.number(`SELECT COUNT(*) FROM spam_pending`); n > 0 {
+				t.Errorf("%s: %d messages wait", what, n)
+			}
+		}
+		move := func(from, to mailbox.FolderID) {
+			t.Helper()
+			_, err := w.Mailboxes.Move(ctx, box, from, mailbox.AllUIDs(), to)
+			w.Must(err)
+		}
+		want("at first", 0, 0)
+		move(mailbox.InboxID, mailbox.JunkID)
+		want("moved to junk", 1, 0)
+		w.mark(box, mailbox.JunkID, mailbox.Junk)
+		want("marked too", 1, 0)
+		move(mailbox.JunkID, mailbox.TrashID)
+		want("thrown away", 1, 0)
+		move(mailbox.TrashID, mailbox.JunkID)
+		want("junk again", 1, 0)
+		_, err := w.Mailboxes.Copy(ctx, box, mailbox.JunkID, mailbox.AllUIDs(), mailbox.InboxID)
+		w.Must(err)
+		want("copied out of junk", 0, 1)
+		_, err = w.Mailboxes.Expunge(ctx, box, mailbox.JunkID, mailbox.AllUIDs(), false)
+		w.Must(err)
+		want("the other copy gone", 0, 1)
+		for range 3 {
+			move(mailbox.InboxID, mailbox.JunkID)
+			move(mailbox.JunkID, mailbox.InboxID)
+		}
+		move(mailbox.InboxID, mailbox.JunkID)
+		want("moved to and fro before it was learned", 1, 0)
+	})
+}
+
+// TestLearningBehavesAsItsModel moves, copies and marks a few messages at random, has now and then learned what that says, and compares with
+// what was said of each message last.
+func TestLearningBehavesAsItsModel(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		box, ctx, c := w.box(w.User("ann")), t.Context(), newCorpus(4)
+		seed := rand.Uint64()
+		r := rand.New(rand.NewPCG(seed, 2))
+		said := map[mailbox.EmailID]bool{} // is spam
+		for range 4 {
+			w.deliver(c.message(true), "ann")
+		}
+		folders := []mailbox.FolderID{mailbox.InboxID, mailbox.JunkID, mailbox.TrashID, mailbox.SentID}
+		for step := range 80 {
+			from, to := folders[r.IntN(4)], folders[r.IntN(4)]
+			var items []mailbox.Item
+			for it, err := range w.Mailboxes.Fetch(ctx, box, from, mailbox.AllUIDs(), mailbox.WantItem, 0) {
+				w.Must(err)
+				items = append(items, *it)
+			}
+			if len(items) == 0 {
+				continue
+			}
+			it := items[r.IntN(len(items))]
+			filed := func() {
+				switch {
+				case from == to:
+				case to == mailbox.JunkID:
+					said[it.Email] = true
+				case from == mailbox.JunkID && to != mailbox.TrashID:
+					said[it.Email] = false
+				}
+			}
+			var err error
+			switch one := mailbox.UIDs(it.UID); r.IntN(6) {
+			case 0:
+				if len(items) < 8 {
+					_, err = w.Mailboxes.Copy(ctx, box, from, one, to)
+					filed()
+				}
+			case 1:
+				flag := []mailbox.Flags{mailbox.Junk, mailbox.NotJunk}[r.IntN(2)]
+				_, err = w.Mailboxes.StoreFlags(ctx, box, from, one, mailbox.FlagChange{Add: flag, Remove: mailbox.Junk | mailbox.NotJunk}, mailbox.Always)
+				if !it.Flags.Has(flag) {
+					said[it.Email] = flag == mailbox.Junk
+				}
+			default:
+				_, err = w.Mailboxes.Move(ctx, box, from, one, to)
+				filed()
+			}
+			w.Must(err)
+			if r.IntN(4) == 0 || step == 79 {
+				w.learn(box)
+				spam, ham := 0, 0
+				for _, is := range said {
+					if is {
+						spam++
+					} else {
+						ham++
+					}
+				}
+				if s, h := w.trained(box); s != spam || h != ham {
+					t.Fatalf("seed %d, step %d: counted are %d of spam and %d of ham, said were %d and %d", seed, step, s, h, spam, ham)
+				}
+			}
+		}
+	})
+}
+
+// TestHamIsPresumed shows that who only ever calls messages spam is taken to mean the opposite of what was read and left alone.
+func TestHamIsPresumed(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		ann := w.User("ann")
+		box, c := w.box(ann), newCorpus(3)
+		for range 30 {
+			w.deliver(c.message(false), "ann")
+		}
+		w.mark(box, mailbox.InboxID, mailbox.Seen)
+		w.deliver(c.message(false), "ann") // not read
+		w.learn(box)
+		if s, h := w.trained(box); s+h > 0 {
+			t.Errorf("who says nothing is taken to say %d and %d", s, h)
+		}
+		for i := range spam.MinTrained {
+			_, err := w.Mailboxes.Deliver(t.Context(), asMessage(c.message(true)), mailbox.Target{Mailbox: box, Folder: mailbox.JunkID, ByUser: true})
+			w.Must(err)
+			if i == 0 {
+				w.learn(box)
+				if s, h := w.trained(box); s != 1 || h != 0 {
+					t.Errorf("what was read just now is taken for ham: %d, %d", s, h)
+				}
+			}
+		}
+		w.Clock.Advance(25 * time.Hour)
+		w.learn(box)
+		if s, h := w.trained(box); s != spam.MinTrained || h != spam.MinTrained {
+			t.Errorf("counted as %d of spam and %d of ham", s, h)
+		}
+		// Another word of the user counts more.
+		w.move(box, mailbox.InboxID, mailbox.JunkID)
+		if s, h := w.trained(box); s != spam.MinTrained+31 || h != 0 {
+			t.Errorf("after all were called spam they are %d and %d", s, h)
+		}
+	})
+}
+
+// TestReputation shows what the operator's lists and colleagues' words do to a sender.
+func TestReputation(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		names := []string{"ann", "bob", "cyd", "dan", "eve"}
+		boxes := map[string]mailbox.ID{}
+		for _, n := range names {
+			boxes[n] = w.box(w.User(n))
+		}
+		c := newCorpus(5)
+		junk := func(text, name string) bool {
+			t.Helper()
+			before := w.number(`SELECT COUNT(*) FROM item WHERE mailbox = $1 AND folder = $2`, int64(boxes[name]), int64(mailbox.JunkID))
+			w.deliver(text, name)
+			return w.number(`SELECT COUNT(*) FROM item WHERE mailbox = $1 AND folder = $2`, int64(boxes[name]), int64(mailbox.JunkID)) > before
+		}
+		j, err := w.Judge(t.Context(), spam.Message{Listed: []string{"bl.example"}, Recipients: []spam.Recipient{{Mailbox: boxes["ann"], Org: 1}}, Bytes: []byte("\r\n")})
+		w.Must(err)
+		if o := j.Of(boxes["ann"]); !o.Spam() || !strings.Contains(o.Fields(), "listed by bl.example") {
+			t.Errorf("who is on the operator's list: %+v", o)
+		}
+		w.from = "bulk.example"
+		for range 3 {
+			w.deliver(c.message(true), "ann")
+		}
+		w.move(boxes["ann"], mailbox.InboxID, mailbox.JunkID)
+		w.Must(w.Flush(t.Context()))
+		if junk(c.message(true), "eve") {
+			t.Error("one user's word takes mail from another")
+		}
+		for _, n := range names[1:4] {
+			w.deliver(c.message(true), n)
+			w.deliver(c.message(true), n)
+			w.move(boxes[n], mailbox.InboxID, mailbox.JunkID)
+		}
+		w.Must(w.Flush(t.Context()))
+		if !junk(c.message(true), "eve") {
+			t.Error("what four users call spam is not spam for the fifth")
+		}
+		w.from = "other.example"
+		if junk(c.message(true), "eve") {
+			t.Error("another sender is in Junk E-mail")
+		}
+		w.from = ""
+		if junk(c.message(true), "eve") {
+			t.Error("somebody who proves nothing has the reputation of a domain")
+		}
+		w.from = "bulk.example"
+		for _, n := range names[:4] {
+			w.move(boxes[n], mailbox.JunkID, mailbox.InboxID)
+		}
+		if junk(c.message(true), "eve") {
+			t.Error("what was taken back counts")
+		}
+		for _, n := range names[:4] {
+			w.move(boxes[n], mailbox.InboxID, mailbox.JunkID)
+		}
+		w.Clock.Advance(365 * 24 * time.Hour)
+		for range 20 { // it behaves since
+			w.deliver(c.message(true), "dan")
+		}
+		w.Must(w.Flush(t.Context()))
+		if junk(c.message(true), "eve") {
+			t.Error("what was said a year ago counts as if it were today")
+		}
+	})
+}
+
+// TestWhatIsLearnedIsBounded fills a mailbox with more tokens than are kept, and purges it.
+func TestWhatIsLearnedIsBounded(t *testing.T) {
+	onBoth(t, func(o *spam.Options) { o.MaxTokens = 500 }, func(w *world) {
+		ann := w.User("ann")
+		box, c := w.box(ann), newCorpus(11)
+		often := "alwayspresent"
+		for range 12 {
+			w.deliver(c.message(true)+often+"\r\n", "ann")
+		}
+		w.move(box, mailbox.InboxID, mailbox.JunkID)
+		if n := w.number(`SELECT COUNT(*) FROM spam_token WHERE mailbox = $1`, int64(box)); n > 500 || n < 300 {
+			t.Errorf("%d tokens are kept", n)
+		}
+		if n := w.number(`SELECT MAX(spam) FROM spam_token WHERE mailbox = $1`, int64(box)); n != 12 {
+			t.Errorf("the token that was seen most was seen %d times", n)
+		}
+		w.Clock.Advance(200 * 24 * time.Hour)
+		w.learn(box)
+		if n := w.number(`SELECT COUNT(*) FROM spam_trained`); n > 0 {
+			t.Errorf("%d messages are remembered for ever", n)
+		}
+		for {
+			var n int
+			w.Write(func(ctx context.Context, tx *db.Tx) (err error) {
+				n, err = w.ForgetTx(ctx, tx, box, 100)
+				return err
+			})
+			if n < 100 {
+				break
+			}
+		}
+		w.from = "x.example"
+		w.deliver(c.message(true), "ann")
+		w.Must(w.Flush(t.Context()))
+		w.Write(func(ctx context.Context, tx *db.Tx) error {
+			_, err := spam.EraseTx(ctx, tx, w.Acme, 100)
+			return err
+		})
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n > 0 {
+			t.Errorf("%d senders are left of an organisation that is gone", n)
+		}
+		for id, want := range map[mailbox.ID]int{box: 0, 4711: 1} {
+			var faults []string
+			w.Write(func(ctx context.Context, tx *db.Tx) (err error) {
+				if _, err = tx.Exec(ctx, `INSERT INTO spam_corpus (mailbox, spam, ham) VALUES ($1, 1, 1)`, int64(id)); err != nil {
+					return err
+				}
+				if faults, err = w.Service.Check(ctx, tx); err == nil {
+					_, err = tx.Exec(ctx, `DELETE FROM spam_corpus WHERE mailbox = $1`, int64(id))
+				}
+				return err
+			})
+			if len(faults) != want {
+				t.Errorf("check of what mailbox %s learned: %q", id, faults)
+			}
+		}
+		if n := w.number(`SELECT (SELECT COUNT(*) FROM spam_token) + (SELECT COUNT(*) FROM spam_corpus)`); n > 0 {
+			t.Errorf("%d rows are left of a mailbox that is gone", n)
+		}
+	})
+}
+
+// TestLearningIsAJob runs it as the server does.
+func TestLearningIsAJob(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		ann := w.User("ann")
+		box := w.box(ann)
+		w.deliver(newCorpus(2).message(true), "ann")
+		_, err := w.Mailboxes.Move(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.JunkID)
+		w.Must(err)
+		runner := job.NewRunner(w.DB, w.Clock, slog.New(slog.DiscardHandler))
+		w.Handle(runner)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		ended := make(chan error, 1)
+		done := make(chan struct{})
+		go func() { ended <- runner.Run(ctx) }()
+		go func() {
+			defer close(done)
+			for ctx.Err() == nil {
+				if list, err := job.List(ctx, w.DB, 0, 1); err != nil || len(list) == 0 {
+					return
+				}
+			}
+		}()
+		<-done
+		cancel()
+		w.Must(<-ended)
+		if s, _ := w.trained(box); s != 1 {
+			t.Errorf("%d messages were learned", s)
+		}
+	})
+}
+
+func asMessage(text string) mailbox.Message {
+	return mailbox.Message{Source: mailbox.Source{Bytes: []byte(text)}, Envelope: []byte{}, Structure: []byte{}}
+}
