@@ -14,6 +14,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport/domain"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 )
@@ -28,6 +29,7 @@ type API struct {
 	Center        *identity.Center
 	Exports       *export.Service
 	Availability  *availability.Service
+	Flow          *flow.Service
 	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
 	Reports       *intake.Box   // nil: its operations are not built
@@ -54,6 +56,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.retentionHandlers(),
 		a.exportHandlers(),
 		a.availabilityHandlers(),
+		a.mailFlowHandlers(),
 		a.queueHandlers(),
 		a.reportHandlers(),
 	)

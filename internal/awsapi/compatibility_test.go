@@ -195,6 +195,9 @@ func TestCompatibility(t *testing.T) {
 	root := filepath.Join("..", "..")
 	built := map[string]bool{}
 	for _, h := range (&awsapi.API{}).Handlers() {
+		if h.Op.Service == contract.Pennypost { // docs/own-operations.md has them
+			continue
+		}
 		built[h.Op.Name] = true
 		if _, ok := standings[h.Op.Name]; !ok {
 			t.Errorf("%s is built, and nothing is said of it", h.Op.Name)

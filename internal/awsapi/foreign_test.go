@@ -84,6 +84,13 @@ func settle(w *world, alias string) *settlement {
 			OrganizationId: &org, DomainName: &domain, LambdaProvider: &types.LambdaAvailabilityProvider{LambdaArn: str(noFunction)},
 		})
 	}
+	for _, name := range []string{alias + "-first", alias + "-second"} {
+		gateway := map[string]any{"OrganizationId": org, "Name": name, "Host": "relay.example", "Port": 465}
+		w.own(&contract.CreateSmtpGateway.Op, gateway, nil, "")
+		rule := map[string]any{"OrganizationId": org, "Name": name, "Action": "DROP", "SenderPatterns": []string{"a.example"}, "RecipientPatterns": []string{"*"}}
+		w.own(&contract.CreateInboundMailFlowRule.Op, rule, nil, "")
+		w.own(&contract.CreateOutboundMailFlowRule.Op, rule, nil, "")
+	}
 	s.trace = alias + "-trace"
 	for range 2 {
 		w.queue.Add(s.queued(w))

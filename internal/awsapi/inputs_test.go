@@ -1,6 +1,7 @@
 package awsapi_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
@@ -66,6 +67,10 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 	}
 	if op.Name == "CreateOrganization" {
 		known["Alias"] = "fresh"
+	}
+	known["SenderPatterns"], known["RecipientPatterns"], known["Sender"], known["Recipient"] = []string{"*"}, []string{"*"}, "x@far.example", "y@"+s.domain
+	if known["Host"], known["Port"] = "relay.example", 465; strings.HasSuffix(op.Name, "MailFlowRule") {
+		known["Action"] = "DROP"
 	}
 	if op.Input.Member("Rules") >= 0 {
 		known["Type"] = "FULL_ACCESS"

@@ -35,6 +35,7 @@ func TestEveryOperation(t *testing.T) {
 		s.monitoring()
 		s.impersonation()
 		s.identityCenter()
+		s.mailFlow()
 		s.outbound()
 		s.everyEventHasItsType()
 		s.mailReports()

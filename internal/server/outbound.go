@@ -16,7 +16,9 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/dns"
+	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/courier"
 	"github.com/pennypost/pennypost/internal/transport/dmarcrpt"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -51,9 +53,9 @@ func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blo
 	options := queue.Options{DB: c.db, Blobs: blobs, Clock: c.clock, Log: c.log, Teller: c.transport, Record: c.transport.Record}
 	options.Limits.OrganizationMessages, options.Limits.OrganizationBytes = int64(settings.LimitQueueMessages), int64(settings.LimitQueueMB)<<20
 	if settings.Outbound == "off" {
-		options.Courier = keeper{}
+		options.Courier = transport.Functions{Transport: c.transport, Next: keeper{}}
 		c.outbound = &outbound{queue: queue.New(options)}
-		c.queue = c.outbound.queue
+		c.transport.Holding, c.queue = c.outbound.queue, c.outbound.queue
 		return nil
 	}
 	gateways, err := gatewaysOf(settings)
@@ -81,7 +83,7 @@ func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blo
 		Port: uint16(settings.OutboundPort), Shuffle: rand.Shuffle, Report: o.reports.Session,
 	})
 	way := courier.Options{
-		Routes: o.router, Dialer: dialer, Hello: settings.Hostname, Clock: c.clock, Log: c.log, Gateways: gateways, Report: o.reports.Session,
+		Routes: o.router, Dialer: dialer, Hello: settings.Hostname, Clock: c.clock, Log: c.log, Gateways: gateways, Find: c.organizationGateway, Report: o.reports.Session,
 	}
 	if _, ok := gateways[settings.Outbound]; ok {
 		c.transport.Route = settings.Outbound
@@ -89,10 +91,29 @@ func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blo
 	if o.courier, err = courier.New(way); err != nil {
 		return err
 	}
-	options.Courier = o.courier
+	options.Courier = transport.Functions{Transport: c.transport, Next: o.courier}
 	o.queue = queue.New(options)
-	c.transport.Queue, c.queue, c.outbound = o.queue, o.queue, o
+	c.transport.Queue, c.transport.Holding, c.queue, c.outbound = o.queue, o.queue, o.queue, o
 	return nil
+}
+
+// implicitTLS is the port at which gateways of organisations speak TLS from the first byte (RFC 8314).
+const implicitTLS = 465
+
+// organizationGateway finds the gateway of an organisation. Its address is the organisation's word, so it is reached by the guarded dialer.
+func (c *core) organizationGateway(ctx context.Context, route string) (*courier.Gateway, string, error) {
+	g, err := c.flow.Gateway(ctx, route)
+	if fault.Is(err, fault.NotFound, fault.Resource) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	made := &courier.Gateway{Host: g.Host, Port: g.Port, Username: g.Username, Secret: g.Password}
+	if g.Port == implicitTLS {
+		made.Security = courier.ImplicitTLS
+	}
+	return made, fmt.Sprintf("%s#%d", route, g.Revision), nil
 }
 
 // runOutbound brings mail to other servers until ctx ends.

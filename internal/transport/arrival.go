@@ -98,19 +98,18 @@ func (x *Transaction) applyTx(ctx context.Context, tx *db.Tx, policy mailauth.Po
 // drop takes a message from the recipients whose organisations refuse it, or refuses it where that is all.
 func (x *Transaction) drop(ctx context.Context, text []byte) error {
 	t, j := x.transport, x.judgement
-	refuses := func(org int64) bool { return j.applied[org] == mailauth.PolicyReject }
 	var dropped []string
 	for _, r := range x.accepted {
-		if refuses(r.organization) {
+		if x.refuses(r.organization) {
 			dropped = append(dropped, r.address)
 		}
 	}
 	if len(dropped) < len(x.accepted) {
 		t.Log.InfoContext(ctx, "dropped for some recipients by the DMARC policy of its author's domain", "author", j.verdict.DMARC.From,
 			"from", x.sender.From.String(), "recipients", dropped)
-		x.targets = slices.DeleteFunc(x.targets, func(target target) bool { return refuses(target.organization) })
-		x.forwards = slices.DeleteFunc(x.forwards, func(o outgoing) bool { return refuses(o.organization) })
-		x.reports = slices.DeleteFunc(x.reports, func(a intake.Address) bool { return refuses(a.Key) })
+		x.targets = slices.DeleteFunc(x.targets, func(target target) bool { return x.refuses(target.organization) })
+		x.forwards = slices.DeleteFunc(x.forwards, func(o outgoing) bool { return x.refuses(o.organization) })
+		x.reports = slices.DeleteFunc(x.reports, func(a intake.Address) bool { return x.refuses(a.Key) })
 		t.stats.dropped.Add(1)
 		return nil
 	}
@@ -141,14 +140,15 @@ func (x *Transaction) policyApplied(org int64, about mailEvent) []any {
 	return []any{mailRecord{mailEvent{Name: "DMARC_POLICY_APPLIED", Recipients: addresses(x.accepted, org), From: about.From, Policy: policy}, x.trace}}
 }
 
-// isJunk reports whether the message goes to the Junk E-mail folders of an organisation's recipients.
-func (x *Transaction) isJunk(org int64) bool {
-	return len(x.sender.Listed) > 0 || x.judgement != nil && x.judgement.applied[org] == mailauth.PolicyQuarantine
+// isJunk reports whether the message goes to the Junk E-mail folder of a mailbox. A rule that lets no verdict on spam do that doesn't
+// overrule the wish of the author's domain: From, which the rule is for, is what was forged then.
+func (x *Transaction) isJunk(t target) bool {
+	return t.junk || x.resumed != nil && x.resumed.Quarantined || x.judgement != nil && x.judgement.applied[t.organization] == mailauth.PolicyQuarantine
 }
 
 // folder is where the message goes in a mailbox, and what that is called. Every mailbox has both folders for good.
 func (x *Transaction) folder(t target) (mailbox.FolderID, string) {
-	if x.isJunk(t.organization) || x.opinions.Of(t.mailbox).Spam() {
+	if x.isJunk(t) || !t.neverJunk && x.isSpam(t.mailbox) {
 		return mailbox.JunkID, "Junk E-mail"
 	}
 	return mailbox.InboxID, inboxName
@@ -156,6 +156,9 @@ func (x *Transaction) folder(t target) (mailbox.FolderID, string) {
 
 // results is the field that tells what was found out; empty for what was not checked.
 func (x *Transaction) results() string {
+	if x.resumed != nil {
+		return x.resumed.Results
+	}
 	if x.judgement == nil {
 		return ""
 	}

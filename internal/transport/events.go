@@ -14,6 +14,7 @@ import (
 	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 )
 
 // mailRecord is what a log group is told of one event of a message; the trace is the same for all events of the message. The
@@ -42,12 +43,30 @@ type mailEvent struct {
 	Folder      string   `json:"folder,omitempty"`
 	Policy      string   `json:"policy,omitempty"`
 	Bounced     *bounced `json:"bouncedRecipient,omitempty"`
+	RuleName    string   `json:"ruleName,omitempty"`
+	RuleType    string   `json:"ruleType,omitempty"` // INBOUND_RULE or OUTBOUND_RULE
+	// RuleActions has the action of a rule, or those that its function decided on, and for whom.
+	RuleActions []ruleAction `json:"ruleActions,omitempty"`
+}
+
+type ruleAction struct {
+	Action     string   `json:"action"`
+	Recipients []string `json:"recipients"`
 }
 
 type bounced struct {
 	Address string `json:"emailAddress"`
 	Reason  string `json:"reason"`
 	Status  string `json:"status"`
+}
+
+// addAction adds a recipient of an action.
+func (e *mailEvent) addAction(action, recipient string) {
+	i := slices.IndexFunc(e.RuleActions, func(a ruleAction) bool { return a.Action == action })
+	if i < 0 {
+		i, e.RuleActions = len(e.RuleActions), append(e.RuleActions, ruleAction{Action: action})
+	}
+	e.RuleActions[i].Recipients = append(e.RuleActions[i].Recipients, recipient)
 }
 
 // inboxName is where arriving mail goes.
@@ -116,16 +135,19 @@ func (x *Transaction) tell(header []byte, of func(org int64, about mailEvent) []
 // eventsOf are the events of a stored message for one organisation: the sender's, a recipient's, or both in one.
 func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 	add := func(e mailEvent) { events = append(events, mailRecord{e, x.trace}) }
-	if org == x.organization {
-		add(mailEvent{Name: "OUTGOING_EMAIL_SUBMITTED", Recipients: addresses(x.accepted, 0), Sender: about.Sender, From: about.From, Subject: about.Subject})
-		for _, a := range x.accepted {
-			if a.organization == 0 { // the queue tells when another server has it
+	if org == x.organization && (x.resumed == nil || x.resumed.Direction == flow.Outbound) {
+		if x.resumed == nil {
+			add(mailEvent{Name: "OUTGOING_EMAIL_SUBMITTED", Recipients: addresses(x.accepted, 0), Sender: about.Sender, From: about.From, Subject: about.Subject})
+		}
+		for i := range x.accepted {
+			a := &x.accepted[i]
+			if a.organization == 0 || !a.stays() { // the queue tells when another server has it
 				continue
 			}
 			add(mailEvent{Name: "OUTGOING_EMAIL_SENT", Recipient: a.address, Sender: about.Sender, From: about.From, MessageID: about.MessageID})
 		}
 	}
-	if here := addresses(x.accepted, org); len(here) > 0 {
+	if here := addresses(x.accepted, org); len(here) > 0 && x.resumed == nil {
 		received := about
 		received.Name, received.Recipients = "ORGANIZATION_EMAIL_RECEIVED", here
 		received.Timestamp = x.transport.Clock.Now().Format("2006-01-02T15:04:05.000Z07:00")
@@ -134,6 +156,7 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 		add(received)
 	}
 	events = append(events, x.policyApplied(org, about)...)
+	events = append(events, x.ruleEvents(org, about)...)
 	for _, t := range x.targets {
 		if t.organization == org {
 			_, folder := x.folder(t)
@@ -178,7 +201,7 @@ func firstAddress(list []message.Entry) string {
 // nil where nobody is told.
 func (x *Transaction) submission() func(context.Context, *db.Tx) error {
 	t, p := x.transport, x.sender.Principal
-	if !x.sender.Submitted || t.Audit == nil || !t.Audit.WantsAudit(audit.MailboxAccessLogs, p.Organization) {
+	if !x.sender.Submitted || x.resumed != nil || t.Audit == nil || !t.Audit.WantsAudit(audit.MailboxAccessLogs, p.Organization) {
 		return nil
 	}
 	return func(ctx context.Context, tx *db.Tx) error {

@@ -114,12 +114,7 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 	if x.trace == "" {
 		x.trace = id.UUID()
 	}
-	m := describe(header)
-	a := about{Sender: m.Sender, From: m.From, MessageID: m.MessageID, Actor: x.actor}
-	e := queue.Envelope{
-		Trace: x.trace, From: x.sender.From, ID: x.sender.EnvelopeID, Return: x.sender.Return, RequireTLS: x.sender.RequireTLS, SMTPUTF8: x.sender.SMTPUTF8,
-		Stranger: !x.sender.Submitted,
-	}
+	a, e := x.about(header), x.envelope(0)
 	return func(ctx context.Context, tx *db.Tx) error {
 		for i, c := range copies {
 			e, a := e, a
@@ -134,6 +129,21 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 		}
 		return nil
 	}, discard, nil
+}
+
+// about is what is kept of the message with the header in the queue.
+func (x *Transaction) about(header []byte) about {
+	m := describe(header)
+	return about{Organization: directory.OrgID(x.sender.Principal.Organization), Sender: m.Sender, From: m.From, MessageID: m.MessageID, Actor: x.actor}
+}
+
+// envelope is the message's in the queue, as an organisation's.
+func (x *Transaction) envelope(org int64) queue.Envelope {
+	return queue.Envelope{
+		Organization: org, Trace: x.trace, From: x.sender.From,
+		ID: x.sender.EnvelopeID, Return: x.sender.Return, RequireTLS: x.sender.RequireTLS, SMTPUTF8: x.sender.SMTPUTF8,
+		Stranger: !x.sender.Submitted,
+	}
 }
 
 // trace is the field by which it is known that a copy was passed on from here.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/id"
+	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/spam"
@@ -82,4 +83,20 @@ func (x *Transaction) judge(ctx context.Context, b []byte) (err error) {
 			"took", time.Since(started))
 	}
 	return nil
+}
+
+// isSpam reports whether the message is spam for a mailbox.
+func (x *Transaction) isSpam(box mailbox.ID) bool {
+	if x.resumed != nil {
+		return x.resumed.opinion(box).Spam
+	}
+	return len(x.sender.Listed) > 0 || x.opinions.Of(box).Spam()
+}
+
+// spamFields are the lines that say so to its reader.
+func (x *Transaction) spamFields(box mailbox.ID) string {
+	if x.resumed != nil {
+		return x.resumed.opinion(box).Fields
+	}
+	return x.opinions.Of(box).Fields()
 }

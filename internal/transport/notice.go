@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
@@ -52,7 +53,7 @@ func (t *Transport) tell(ctx context.Context, d *dsn.Notice, n *notice, done fun
 	return t.sendNotice(ctx, n, done)
 }
 
-// successKind are the jobs that tell senders of mailboxes that took their messages.
+// successKind are the jobs that tell senders of mailboxes that took their messages, and of rules that did not let them.
 const successKind = "delivered-notice"
 
 // success is what such a job needs.
@@ -65,7 +66,10 @@ type success struct {
 	Actor      string            `json:"actor,omitempty"` // as in about
 	Header     []byte            `json:"header"`          // of the message, cut
 	To         []queue.Recipient `json:"to"`
-	Expanded   []queue.Recipient `json:"expanded,omitempty"`
+	// Failure, where it is not empty, is why they do not get it, and Status its code.
+	Failure  string            `json:"failure,omitempty"`
+	Status   string            `json:"status,omitempty"`
+	Expanded []queue.Recipient `json:"expanded,omitempty"`
 }
 
 // maxNoticeHeader is how much of a header a notice of success brings back.
@@ -74,10 +78,16 @@ const maxNoticeHeader = 8 << 10
 // successes returns what orders a notice for the recipients here whose sender wants to hear of success, in the transaction that
 // stores the message, whose header is given; nil where nobody does (RFC 3461 section 5.2.1).
 func (x *Transaction) successes(header []byte) func(context.Context, *db.Tx) error {
-	s := success{From: x.sender.From, EnvelopeID: x.sender.EnvelopeID, RequireTLS: x.sender.RequireTLS, Actor: x.actor, Arrived: x.transport.Clock.Now()}
+	var s success
 	if s.To, s.Expanded = x.Succeeded(); len(s.To)+len(s.Expanded) == 0 {
 		return nil
 	}
+	return x.order(header, s)
+}
+
+// order returns what orders a notice.
+func (x *Transaction) order(header []byte, s success) func(context.Context, *db.Tx) error {
+	s.From, s.EnvelopeID, s.RequireTLS, s.Actor, s.Arrived = x.sender.From, x.sender.EnvelopeID, x.sender.RequireTLS, x.actor, x.transport.Clock.Now()
 	if x.trace == "" {
 		x.trace = id.UUID()
 	}
@@ -103,7 +113,11 @@ func (t *Transport) tellSuccess(ctx context.Context, j job.Job) error {
 		Original: bytes.NewReader(s.Header), Size: int64(len(s.Header)),
 	}
 	for _, r := range s.To {
-		d.Recipients = append(d.Recipients, dsn.Recipient{Address: r.Address, Original: r.Original, Action: dsn.Delivered, Status: "2.1.5"})
+		told := dsn.Recipient{Address: r.Address, Original: r.Original, Action: dsn.Delivered, Status: "2.1.5"}
+		if s.Failure != "" {
+			told.Action, told.Status, told.Reply = dsn.Failed, s.Status, s.Failure
+		}
+		d.Recipients = append(d.Recipients, told)
 	}
 	for _, r := range s.Expanded {
 		d.Recipients = append(d.Recipients, dsn.Recipient{Address: r.Address, Original: r.Original, Action: dsn.Expanded, Status: "2.1.5"})
@@ -121,6 +135,8 @@ type about struct {
 	MessageID    string          `json:"messageId,omitempty"`
 	// Actor is an address of the user who submitted the message, whoever it is from.
 	Actor string `json:"actor,omitempty"`
+	// Held is of a message that waits for a function.
+	Held *held `json:"held,omitempty"`
 }
 
 func (a *about) read(e *queue.Envelope) error {
@@ -136,6 +152,9 @@ func (a *about) read(e *queue.Envelope) error {
 // Record tells an organisation's log group that another server took a message, or will not, in the transaction that notes it. It is
 // queue.Options.Record.
 func (t *Transport) Record(ctx context.Context, tx *db.Tx, e queue.Event) error {
+	if strings.HasPrefix(e.Recipient.Route, functionRoute) { // nothing left
+		return nil
+	}
 	if e.Envelope.Organization == 0 || len(e.Envelope.About) == 0 || t.Audit == nil || !t.Audit.Ships() {
 		return nil
 	}

@@ -91,7 +91,7 @@ func (t *Transport) sendNotice(ctx context.Context, n *notice, done func(context
 		case e.Role == directory.RoleRemote:
 			return t.awayTx(ctx, tx, n.to, e, &there)
 		case e.Mailbox != 0:
-			there.targets = []target{{mailbox.ID(e.Mailbox), n.to.String(), e.OrgKey}}
+			there.targets = []target{{mailbox: mailbox.ID(e.Mailbox), address: n.to.String(), organization: e.OrgKey}}
 		}
 		return nil
 	})

@@ -47,13 +47,13 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	if err != nil {
 		return err
 	}
-	r.targets = slices.DeleteFunc(r.targets, func(t target) bool { return x.reached[t.mailbox] })
 	if remote {
 		r.away = []message.Address{to}
 	}
+	fresh := slices.DeleteFunc(slices.Clone(r.targets), func(t target) bool { return x.reached[t.mailbox] })
 	whose := cmp.Or(r.organization, x.organization)
 	added := slices.DeleteFunc(slices.Clone(r.away), func(a message.Address) bool { return x.sent[passage{whose, a}] })
-	switch total := len(x.targets) + len(r.targets); {
+	switch total := len(x.targets) + len(fresh); {
 	case total > t.Limits.Mailboxes && len(x.targets) == 0:
 		return tooManyMembers(to, t.Limits.Mailboxes)
 	case len(x.sent)+len(added) > queue.MaxRecipients:
@@ -63,8 +63,8 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	case total > t.Limits.Mailboxes:
 		return limitFault("a message can go to %d mailboxes; send the others another one", t.Limits.Mailboxes)
 	}
-	accepted := recipient{asked: asked, address: to.String(), organization: r.organization, passedOn: len(r.away) > 0, group: r.group}
-	if err := x.checkRoom(ctx, to, r.targets); err != nil {
+	accepted := recipient{asked: asked, address: to.String(), organization: r.organization, passedOn: len(r.away) > 0, reach: r}
+	if err := x.checkRoom(ctx, to, fresh); err != nil {
 		if fault.KindOf(err) == fault.OverQuota {
 			x.tellFull(ctx, accepted)
 		}
@@ -73,25 +73,18 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	if err := x.pass(ctx, to); err != nil {
 		return err
 	}
-	for _, target := range r.targets {
+	for _, target := range fresh {
 		x.reached[target.mailbox] = true
 	}
-	x.targets = append(x.targets, r.targets...)
+	x.targets = append(x.targets, fresh...)
 	if r.reports != nil && !slices.Contains(x.reports, *r.reports) {
 		x.reports = append(x.reports, *r.reports)
 	}
+	if i := slices.IndexFunc(x.accepted, func(other recipient) bool { return other.address == accepted.address }); i >= 0 {
+		accepted.reach = x.accepted[i].reach // named again and again, a group takes no more memory
+	}
 	x.accepted = append(x.accepted, accepted)
-	switch {
-	case len(added) == 0:
-	case remote:
-		asked.Route = t.Route
-		x.remote = append(x.remote, asked)
-	default:
-		x.forward(asked, &r, added)
-	}
-	for _, a := range added {
-		x.sent[passage{whose, a}] = true
-	}
+	x.goAway(&accepted, added)
 	if x.usage != nil {
 		*x.usage = used
 	}
@@ -155,7 +148,7 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 	case e.Mailbox == 0:
 		return reach{}, fault.New(fault.State, fault.Address, "%s has no mailbox", to)
 	}
-	r.targets = []target{{mailbox.ID(e.Mailbox), to.String(), e.OrgKey}}
+	r.targets = []target{{mailbox: mailbox.ID(e.Mailbox), address: to.String(), organization: e.OrgKey}}
 	return r, nil
 }
 
@@ -176,7 +169,7 @@ func (t *Transport) membersTx(ctx context.Context, tx *db.Tx, to message.Address
 				return err
 			}
 		case u.Mailbox != 0:
-			r.targets = append(r.targets, target{mailbox.ID(u.Mailbox), u.Email, u.OrgKey})
+			r.targets = append(r.targets, target{mailbox: mailbox.ID(u.Mailbox), address: u.Email, organization: u.OrgKey})
 		}
 	}
 	if len(r.targets)+len(r.away) == 0 {

@@ -17,7 +17,7 @@ import (
 // that is on disk. m begins with the
 // trace that the face put there, traceLength bytes. On an error nothing is stored: Invalid Message, Denied Address (a
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
-// recipients of a day, see Daily), Denied Message (see authenticate, Filter and Scanner), TooLarge Message, OverQuota Mailbox, Temporary.
+// recipients of a day, see Daily), Denied Message (see authenticate, applyRules, Filter and Scanner), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
 	if len(x.targets)+len(x.sent)+len(x.reports) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
@@ -38,17 +38,32 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 	} else {
 		b = x.transport.withoutForged(b, traceLength)
 	}
+	if err := x.applyRules(ctx, b[traceLength:]); err != nil {
+		return err
+	}
+	return x.finish(ctx, b, traceLength, nil)
+}
+
+// finish stores the message, once all is decided, with what else is to be done in that transaction, which may be nil.
+func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) error {
 	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
 	if err != nil {
 		return err
 	}
-	if also := x.also(b[traceLength:], enqueue); len(x.targets) > 0 {
+	hold, release, err := x.hold(ctx, b, traceLength)
+	if err != nil {
+		discard()
+		return err
+	}
+	switch also := inOne(done, hold, x.also(b[traceLength:], enqueue)); {
+	case len(x.targets) > 0:
 		_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), also, x.mailboxTargets()...)
-	} else {
+	case also != nil:
 		err = x.transport.DB.Write(ctx, also)
 	}
 	if err != nil {
 		discard()
+		release()
 	} else if x.opinions != nil {
 		x.transport.Spam.Delivered(x.opinions)
 	}
@@ -98,7 +113,7 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 // also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, keeping the
 // reports in it, telling of it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.keep, x.successes(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered())
+	return inOne(enqueue, x.keep, x.successes(header), x.bounces(header), x.calls(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered())
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.
@@ -136,7 +151,7 @@ func (x *Transaction) mailboxTargets() []mailbox.Target {
 	returnPath, results := "Return-Path: <"+x.sender.From.String()+">\r\n", x.results()
 	targets := make([]mailbox.Target, len(x.targets))
 	for i, t := range x.targets {
-		targets[i] = mailbox.Target{Mailbox: t.mailbox, Prefix: []byte(returnPath + "Delivered-To: " + t.address + "\r\n" + results + x.opinions.Of(t.mailbox).Fields())}
+		targets[i] = mailbox.Target{Mailbox: t.mailbox, Prefix: []byte(returnPath + "Delivered-To: " + t.address + "\r\n" + results + x.spamFields(t.mailbox))}
 		targets[i].Folder, _ = x.folder(t)
 	}
 	return targets

@@ -15,6 +15,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -39,10 +40,14 @@ type Options struct {
 	// Queue takes messages for other servers; nil refuses them. Route is the gateway that takes them all; empty for where DNS leads.
 	Queue Outbound
 	Route string
+	// Holding takes messages that functions decide on. It is the queue, also where no mail leaves; nil refuses such messages for now.
+	Holding Outbound
 	// Reports takes reports on the domains of organisations, at addresses that nobody has; nil refuses them as those of others.
 	Reports *intake.Box
 	// Signer signs what goes into the queue; nil leaves it unsigned.
 	Signer Signer
+	// Rules are the mail flow rules of organisations; nil for none.
+	Rules Rules
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
 	Auth Checker
 	// Greylist puts off servers that were never seen; nil puts nobody off.
@@ -181,6 +186,7 @@ type Transaction struct {
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of the events that are told of the message
 	judgement    *judgement        // nil where the message is not checked
+	resumed      *held             // nil unless a function decided on the message
 	opinions     *spam.Judgement   // nil where the message is not judged
 }
 
@@ -190,7 +196,13 @@ type recipient struct {
 	address      string
 	organization int64 // 0 for one on another server
 	passedOn     bool  // it is on another server, or leads there
-	group        bool
+	reach        reach // all that the address leads to, also what others lead to
+	// rules are those that applied: of the sender's organisation, then of the recipient's.
+	rules []*flow.Rule
+	// failure and its status are what the sender is told where that is something else than of a rule that bounces.
+	failure, status string
+	// lost is one who can't get the message any more after a function decided; added is one whom that function added.
+	lost, added bool
 }
 
 // target is a mailbox that the message goes to, and the address that led there.
@@ -198,6 +210,8 @@ type target struct {
 	mailbox      mailbox.ID
 	address      string
 	organization int64
+	// junk says that it goes to the Junk E-mail folder by a rule, neverJunk that a verdict on spam doesn't bring it there.
+	junk, neverJunk bool
 }
 
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
@@ -242,10 +256,10 @@ func (x *Transaction) Succeeded() (delivered, expanded []queue.Recipient) {
 	}
 	for _, r := range x.accepted {
 		switch {
-		case r.asked.Notify&queue.OnSuccess == 0:
+		case r.asked.Notify&queue.OnSuccess == 0, !r.stays():
 		case !r.passedOn:
 			delivered = append(delivered, r.asked)
-		case r.group:
+		case r.reach.group:
 			expanded = append(expanded, r.asked)
 		}
 	}

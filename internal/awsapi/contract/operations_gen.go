@@ -132,15 +132,32 @@ var (
 	UpdateUser                            = define[UpdateUserInput, UpdateUserOutput](Op{Name: "UpdateUser", Service: WorkMail, Method: "POST", Path: "/", Input: shapeUpdateUserInput, Output: shapeUpdateUserOutput, Idempotent: true, Errors: []ErrorCode{DirectoryServiceAuthenticationFailedException, DirectoryUnavailableException, EntityNotFoundException, InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, UnsupportedOperationException, EntityStateException}})
 	GetRawMessageContent                  = define[GetRawMessageContentInput, GetRawMessageContentOutput](Op{Name: "GetRawMessageContent", Service: MessageFlow, Method: "GET", Path: "/messages/{messageId}", Input: shapeGetRawMessageContentInput, Output: shapeGetRawMessageContentOutput, Idempotent: false, Errors: []ErrorCode{ResourceNotFoundException}})
 	PutRawMessageContent                  = define[PutRawMessageContentInput, PutRawMessageContentOutput](Op{Name: "PutRawMessageContent", Service: MessageFlow, Method: "POST", Path: "/messages/{messageId}", Input: shapePutRawMessageContentInput, Output: shapePutRawMessageContentOutput, Idempotent: false, Errors: []ErrorCode{ResourceNotFoundException, InvalidContentLocation, MessageRejected, MessageFrozen}})
+	CreateInboundMailFlowRule             = define[CreateInboundMailFlowRuleInput, CreateInboundMailFlowRuleOutput](Op{Name: "CreateInboundMailFlowRule", Service: Pennypost, Method: "POST", Path: "/", Input: shapeCreateInboundMailFlowRuleInput, Output: shapeCreateInboundMailFlowRuleOutput, Idempotent: false, Errors: []ErrorCode{InvalidParameterException, LimitExceededException, NameAvailabilityException, OrganizationNotFoundException, OrganizationStateException}})
+	CreateOutboundMailFlowRule            = define[CreateOutboundMailFlowRuleInput, CreateOutboundMailFlowRuleOutput](Op{Name: "CreateOutboundMailFlowRule", Service: Pennypost, Method: "POST", Path: "/", Input: shapeCreateOutboundMailFlowRuleInput, Output: shapeCreateOutboundMailFlowRuleOutput, Idempotent: false, Errors: []ErrorCode{InvalidParameterException, LimitExceededException, NameAvailabilityException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
+	CreateSmtpGateway                     = define[CreateSmtpGatewayInput, CreateSmtpGatewayOutput](Op{Name: "CreateSmtpGateway", Service: Pennypost, Method: "POST", Path: "/", Input: shapeCreateSmtpGatewayInput, Output: shapeCreateSmtpGatewayOutput, Idempotent: false, Errors: []ErrorCode{InvalidParameterException, LimitExceededException, NameAvailabilityException, OrganizationNotFoundException, OrganizationStateException}})
+	DeleteInboundMailFlowRule             = define[DeleteInboundMailFlowRuleInput, DeleteInboundMailFlowRuleOutput](Op{Name: "DeleteInboundMailFlowRule", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDeleteInboundMailFlowRuleInput, Output: shapeDeleteInboundMailFlowRuleOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	DeleteOutboundMailFlowRule            = define[DeleteOutboundMailFlowRuleInput, DeleteOutboundMailFlowRuleOutput](Op{Name: "DeleteOutboundMailFlowRule", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDeleteOutboundMailFlowRuleInput, Output: shapeDeleteOutboundMailFlowRuleOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	DeleteSmtpGateway                     = define[DeleteSmtpGatewayInput, DeleteSmtpGatewayOutput](Op{Name: "DeleteSmtpGateway", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDeleteSmtpGatewayInput, Output: shapeDeleteSmtpGatewayOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	DescribeInboundMailFlowRule           = define[DescribeInboundMailFlowRuleInput, DescribeInboundMailFlowRuleOutput](Op{Name: "DescribeInboundMailFlowRule", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeInboundMailFlowRuleInput, Output: shapeDescribeInboundMailFlowRuleOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
+	DescribeOutboundMailFlowRule          = define[DescribeOutboundMailFlowRuleInput, DescribeOutboundMailFlowRuleOutput](Op{Name: "DescribeOutboundMailFlowRule", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeOutboundMailFlowRuleInput, Output: shapeDescribeOutboundMailFlowRuleOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	DescribeQueue                         = define[DescribeQueueInput, DescribeQueueOutput](Op{Name: "DescribeQueue", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeQueueInput, Output: shapeDescribeQueueOutput, Idempotent: true, Errors: []ErrorCode{}})
+	DescribeSmtpGateway                   = define[DescribeSmtpGatewayInput, DescribeSmtpGatewayOutput](Op{Name: "DescribeSmtpGateway", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeSmtpGatewayInput, Output: shapeDescribeSmtpGatewayOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	DropQueuedMessages                    = define[DropQueuedMessagesInput, DropQueuedMessagesOutput](Op{Name: "DropQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDropQueuedMessagesInput, Output: shapeDropQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	GetMailReport                         = define[GetMailReportInput, GetMailReportOutput](Op{Name: "GetMailReport", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMailReportInput, Output: shapeGetMailReportOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	GetMessageTrace                       = define[GetMessageTraceInput, GetMessageTraceOutput](Op{Name: "GetMessageTrace", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMessageTraceInput, Output: shapeGetMessageTraceOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	HoldQueuedMessages                    = define[HoldQueuedMessagesInput, HoldQueuedMessagesOutput](Op{Name: "HoldQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeHoldQueuedMessagesInput, Output: shapeHoldQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	ListInboundMailFlowRules              = define[ListInboundMailFlowRulesInput, ListInboundMailFlowRulesOutput](Op{Name: "ListInboundMailFlowRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListInboundMailFlowRulesInput, Output: shapeListInboundMailFlowRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ListMailReports                       = define[ListMailReportsInput, ListMailReportsOutput](Op{Name: "ListMailReports", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListMailReportsInput, Output: shapeListMailReportsOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	ListOutboundMailFlowRules             = define[ListOutboundMailFlowRulesInput, ListOutboundMailFlowRulesOutput](Op{Name: "ListOutboundMailFlowRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListOutboundMailFlowRulesInput, Output: shapeListOutboundMailFlowRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ListQueuedMessages                    = define[ListQueuedMessagesInput, ListQueuedMessagesOutput](Op{Name: "ListQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListQueuedMessagesInput, Output: shapeListQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	ListSmtpGateways                      = define[ListSmtpGatewaysInput, ListSmtpGatewaysOutput](Op{Name: "ListSmtpGateways", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListSmtpGatewaysInput, Output: shapeListSmtpGatewaysOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ReleaseQueuedMessages                 = define[ReleaseQueuedMessagesInput, ReleaseQueuedMessagesOutput](Op{Name: "ReleaseQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeReleaseQueuedMessagesInput, Output: shapeReleaseQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	RetryQueuedMessages                   = define[RetryQueuedMessagesInput, RetryQueuedMessagesOutput](Op{Name: "RetryQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeRetryQueuedMessagesInput, Output: shapeRetryQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	TestInboundMailFlowRules              = define[TestInboundMailFlowRulesInput, TestInboundMailFlowRulesOutput](Op{Name: "TestInboundMailFlowRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeTestInboundMailFlowRulesInput, Output: shapeTestInboundMailFlowRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	TestOutboundMailFlowRules             = define[TestOutboundMailFlowRulesInput, TestOutboundMailFlowRulesOutput](Op{Name: "TestOutboundMailFlowRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeTestOutboundMailFlowRulesInput, Output: shapeTestOutboundMailFlowRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	UpdateInboundMailFlowRule             = define[UpdateInboundMailFlowRuleInput, UpdateInboundMailFlowRuleOutput](Op{Name: "UpdateInboundMailFlowRule", Service: Pennypost, Method: "POST", Path: "/", Input: shapeUpdateInboundMailFlowRuleInput, Output: shapeUpdateInboundMailFlowRuleOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, LimitExceededException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
+	UpdateOutboundMailFlowRule            = define[UpdateOutboundMailFlowRuleInput, UpdateOutboundMailFlowRuleOutput](Op{Name: "UpdateOutboundMailFlowRule", Service: Pennypost, Method: "POST", Path: "/", Input: shapeUpdateOutboundMailFlowRuleInput, Output: shapeUpdateOutboundMailFlowRuleOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, LimitExceededException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
+	UpdateSmtpGateway                     = define[UpdateSmtpGatewayInput, UpdateSmtpGatewayOutput](Op{Name: "UpdateSmtpGateway", Service: Pennypost, Method: "POST", Path: "/", Input: shapeUpdateSmtpGatewayInput, Output: shapeUpdateSmtpGatewayOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 )
 
 // Operations lists all operations of all services, in the models' order.
@@ -240,14 +257,31 @@ func Operations() []*Op {
 		&UpdateUser.Op,
 		&GetRawMessageContent.Op,
 		&PutRawMessageContent.Op,
+		&CreateInboundMailFlowRule.Op,
+		&CreateOutboundMailFlowRule.Op,
+		&CreateSmtpGateway.Op,
+		&DeleteInboundMailFlowRule.Op,
+		&DeleteOutboundMailFlowRule.Op,
+		&DeleteSmtpGateway.Op,
+		&DescribeInboundMailFlowRule.Op,
+		&DescribeOutboundMailFlowRule.Op,
 		&DescribeQueue.Op,
+		&DescribeSmtpGateway.Op,
 		&DropQueuedMessages.Op,
 		&GetMailReport.Op,
 		&GetMessageTrace.Op,
 		&HoldQueuedMessages.Op,
+		&ListInboundMailFlowRules.Op,
 		&ListMailReports.Op,
+		&ListOutboundMailFlowRules.Op,
 		&ListQueuedMessages.Op,
+		&ListSmtpGateways.Op,
 		&ReleaseQueuedMessages.Op,
 		&RetryQueuedMessages.Op,
+		&TestInboundMailFlowRules.Op,
+		&TestOutboundMailFlowRules.Op,
+		&UpdateInboundMailFlowRule.Op,
+		&UpdateOutboundMailFlowRule.Op,
+		&UpdateSmtpGateway.Op,
 	}
 }

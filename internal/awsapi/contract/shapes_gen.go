@@ -3107,6 +3107,150 @@ var shapeAttempts = &schema.Shape{
 	Type: schema.Integer,
 }
 
+var shapeCreateInboundMailFlowRuleInput = &schema.Shape{
+	Name: "CreateInboundMailFlowRuleRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+		{Name: "Action", Shape: shapeInboundMailFlowAction, Required: true},
+		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns, Required: true},
+		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns, Required: true},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
+	},
+}
+
+var shapeCreateInboundMailFlowRuleOutput = &schema.Shape{
+	Name: "CreateInboundMailFlowRuleResponse",
+	Type: schema.Structure,
+}
+
+var shapeCreateOutboundMailFlowRuleInput = &schema.Shape{
+	Name: "CreateOutboundMailFlowRuleRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+		{Name: "Action", Shape: shapeOutboundMailFlowAction, Required: true},
+		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns, Required: true},
+		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns, Required: true},
+		{Name: "SmtpGatewayName", Shape: shapeMailFlowName},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
+	},
+}
+
+var shapeCreateOutboundMailFlowRuleOutput = &schema.Shape{
+	Name: "CreateOutboundMailFlowRuleResponse",
+	Type: schema.Structure,
+}
+
+var shapeCreateSmtpGatewayInput = &schema.Shape{
+	Name: "CreateSmtpGatewayRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+		{Name: "Host", Shape: shapeSmtpGatewayHost, Required: true},
+		{Name: "Port", Shape: shapeSmtpGatewayPort, Required: true},
+		{Name: "Username", Shape: shapeSmtpGatewayUsername},
+		{Name: "Password", Shape: shapeSmtpGatewayPassword},
+	},
+}
+
+var shapeCreateSmtpGatewayOutput = &schema.Shape{
+	Name: "CreateSmtpGatewayResponse",
+	Type: schema.Structure,
+}
+
+var shapeDeleteInboundMailFlowRuleInput = &schema.Shape{
+	Name: "DeleteInboundMailFlowRuleRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+	},
+}
+
+var shapeDeleteInboundMailFlowRuleOutput = &schema.Shape{
+	Name: "DeleteInboundMailFlowRuleResponse",
+	Type: schema.Structure,
+}
+
+var shapeDeleteOutboundMailFlowRuleInput = &schema.Shape{
+	Name: "DeleteOutboundMailFlowRuleRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+	},
+}
+
+var shapeDeleteOutboundMailFlowRuleOutput = &schema.Shape{
+	Name: "DeleteOutboundMailFlowRuleResponse",
+	Type: schema.Structure,
+}
+
+var shapeDeleteSmtpGatewayInput = &schema.Shape{
+	Name: "DeleteSmtpGatewayRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+	},
+}
+
+var shapeDeleteSmtpGatewayOutput = &schema.Shape{
+	Name: "DeleteSmtpGatewayResponse",
+	Type: schema.Structure,
+}
+
+var shapeDescribeInboundMailFlowRuleInput = &schema.Shape{
+	Name: "DescribeInboundMailFlowRuleRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+	},
+}
+
+var shapeDescribeInboundMailFlowRuleOutput = &schema.Shape{
+	Name: "DescribeInboundMailFlowRuleResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Name", Shape: shapeMailFlowName},
+		{Name: "Action", Shape: shapeInboundMailFlowAction},
+		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns},
+		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
+		{Name: "DateCreated", Shape: shapeTimestamp},
+		{Name: "DateModified", Shape: shapeTimestamp},
+	},
+}
+
+var shapeDescribeOutboundMailFlowRuleInput = &schema.Shape{
+	Name: "DescribeOutboundMailFlowRuleRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+	},
+}
+
+var shapeDescribeOutboundMailFlowRuleOutput = &schema.Shape{
+	Name: "DescribeOutboundMailFlowRuleResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Name", Shape: shapeMailFlowName},
+		{Name: "Action", Shape: shapeOutboundMailFlowAction},
+		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns},
+		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns},
+		{Name: "SmtpGatewayName", Shape: shapeMailFlowName},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
+		{Name: "DateCreated", Shape: shapeTimestamp},
+		{Name: "DateModified", Shape: shapeTimestamp},
+	},
+}
+
 var shapeDescribeQueueInput = &schema.Shape{
 	Name: "DescribeQueueRequest",
 	Type: schema.Structure,
@@ -3119,6 +3263,28 @@ var shapeDescribeQueueOutput = &schema.Shape{
 		{Name: "Waiting", Shape: shapeQueuedMessageCount},
 		{Name: "Held", Shape: shapeQueuedMessageCount},
 		{Name: "OldestDate", Shape: shapeTimestamp},
+	},
+}
+
+var shapeDescribeSmtpGatewayInput = &schema.Shape{
+	Name: "DescribeSmtpGatewayRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+	},
+}
+
+var shapeDescribeSmtpGatewayOutput = &schema.Shape{
+	Name: "DescribeSmtpGatewayResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Name", Shape: shapeMailFlowName},
+		{Name: "Host", Shape: shapeSmtpGatewayHost},
+		{Name: "Port", Shape: shapeSmtpGatewayPort},
+		{Name: "Username", Shape: shapeSmtpGatewayUsername},
+		{Name: "DateCreated", Shape: shapeTimestamp},
+		{Name: "DateModified", Shape: shapeTimestamp},
 	},
 }
 
@@ -3260,6 +3426,51 @@ var shapeHoldQueuedMessagesOutput = &schema.Shape{
 	},
 }
 
+var shapeInboundMailFlowAction = &schema.Shape{
+	Name: "InboundMailFlowAction",
+	Type: schema.String,
+	Enum: []string{"DROP", "BOUNCE", "MOVE_TO_JUNK", "DEFAULT", "BYPASS_SPAM_CHECK", "RUN_LAMBDA"},
+}
+
+var shapeInboundMailFlowRule = &schema.Shape{
+	Name: "InboundMailFlowRule",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Name", Shape: shapeMailFlowName},
+		{Name: "Action", Shape: shapeInboundMailFlowAction},
+		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns},
+		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
+		{Name: "DateCreated", Shape: shapeTimestamp},
+		{Name: "DateModified", Shape: shapeTimestamp},
+	},
+}
+
+var shapeInboundMailFlowRules = &schema.Shape{
+	Name:    "InboundMailFlowRules",
+	Type:    schema.List,
+	Element: shapeInboundMailFlowRule,
+}
+
+var shapeListInboundMailFlowRulesInput = &schema.Shape{
+	Name: "ListInboundMailFlowRulesRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "NextToken", Shape: shapeNextToken},
+		{Name: "MaxResults", Shape: shapeMaxResults},
+	},
+}
+
+var shapeListInboundMailFlowRulesOutput = &schema.Shape{
+	Name: "ListInboundMailFlowRulesResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Rules", Shape: shapeInboundMailFlowRules},
+		{Name: "NextToken", Shape: shapeNextToken},
+	},
+}
+
 var shapeListMailReportsInput = &schema.Shape{
 	Name: "ListMailReportsRequest",
 	Type: schema.Structure,
@@ -3276,6 +3487,25 @@ var shapeListMailReportsOutput = &schema.Shape{
 	Type: schema.Structure,
 	Members: []schema.Member{
 		{Name: "Reports", Shape: shapeMailReports},
+		{Name: "NextToken", Shape: shapeNextToken},
+	},
+}
+
+var shapeListOutboundMailFlowRulesInput = &schema.Shape{
+	Name: "ListOutboundMailFlowRulesRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "NextToken", Shape: shapeNextToken},
+		{Name: "MaxResults", Shape: shapeMaxResults},
+	},
+}
+
+var shapeListOutboundMailFlowRulesOutput = &schema.Shape{
+	Name: "ListOutboundMailFlowRulesResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Rules", Shape: shapeOutboundMailFlowRules},
 		{Name: "NextToken", Shape: shapeNextToken},
 	},
 }
@@ -3298,6 +3528,94 @@ var shapeListQueuedMessagesOutput = &schema.Shape{
 		{Name: "Messages", Shape: shapeQueuedMessages},
 		{Name: "NextToken", Shape: shapeNextToken},
 	},
+}
+
+var shapeListSmtpGatewaysInput = &schema.Shape{
+	Name: "ListSmtpGatewaysRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "NextToken", Shape: shapeNextToken},
+		{Name: "MaxResults", Shape: shapeMaxResults},
+	},
+}
+
+var shapeListSmtpGatewaysOutput = &schema.Shape{
+	Name: "ListSmtpGatewaysResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "SmtpGateways", Shape: shapeSmtpGateways},
+		{Name: "NextToken", Shape: shapeNextToken},
+	},
+}
+
+var shapeMailFlowAddress = &schema.Shape{
+	Name: "MailFlowAddress",
+	Type: schema.String,
+	Min:  schema.Bound(1),
+	Max:  schema.Bound(512),
+}
+
+var shapeMailFlowFallbackAction = &schema.Shape{
+	Name: "MailFlowFallbackAction",
+	Type: schema.String,
+	Enum: []string{"DROP", "BOUNCE", "MOVE_TO_JUNK", "DEFAULT", "BYPASS_SPAM_CHECK"},
+}
+
+var shapeMailFlowInvocationType = &schema.Shape{
+	Name: "MailFlowInvocationType",
+	Type: schema.String,
+	Enum: []string{"SYNCHRONOUS", "ASYNCHRONOUS"},
+}
+
+var shapeMailFlowLambda = &schema.Shape{
+	Name: "MailFlowLambda",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "LambdaArn", Shape: shapeMailFlowLambdaArn, Required: true},
+		{Name: "InvocationType", Shape: shapeMailFlowInvocationType, Required: true},
+		{Name: "FallbackAction", Shape: shapeMailFlowFallbackAction},
+		{Name: "TimeoutMinutes", Shape: shapeMailFlowTimeout},
+	},
+}
+
+var shapeMailFlowLambdaArn = &schema.Shape{
+	Name:    "MailFlowLambdaArn",
+	Type:    schema.String,
+	Min:     schema.Bound(49),
+	Max:     schema.Bound(256),
+	Pattern: schema.NewPattern(`arn:aws:lambda:[a-z]{2}-[a-z]+-\d{1}:\d{12}:function:[a-zA-Z0-9\-_\.]+(:(\$LATEST|[a-zA-Z0-9\-_]+))?`),
+}
+
+var shapeMailFlowName = &schema.Shape{
+	Name:    "MailFlowName",
+	Type:    schema.String,
+	Min:     schema.Bound(1),
+	Max:     schema.Bound(64),
+	Pattern: schema.NewPattern(`[^\x00-\x1f\x7f]*`),
+}
+
+var shapeMailFlowPattern = &schema.Shape{
+	Name: "MailFlowPattern",
+	Type: schema.String,
+	Min:  schema.Bound(1),
+	Max:  schema.Bound(511),
+}
+
+var shapeMailFlowPatterns = &schema.Shape{
+	Name:    "MailFlowPatterns",
+	Type:    schema.List,
+	Min:     schema.Bound(1),
+	Max:     schema.Bound(250),
+	Element: shapeMailFlowPattern,
+}
+
+var shapeMailFlowTimeout = &schema.Shape{
+	Name:     "MailFlowTimeout",
+	Type:     schema.Integer,
+	Min:      schema.Bound(0),
+	Max:      schema.Bound(240),
+	Nullable: true,
 }
 
 var shapeMailReport = &schema.Shape{
@@ -3406,6 +3724,33 @@ var shapeMessageEvents = &schema.Shape{
 	Name:    "MessageEvents",
 	Type:    schema.List,
 	Element: shapeMessageEvent,
+}
+
+var shapeOutboundMailFlowAction = &schema.Shape{
+	Name: "OutboundMailFlowAction",
+	Type: schema.String,
+	Enum: []string{"DROP", "BOUNCE", "DEFAULT", "ROUTE_TO_SMTP_GATEWAY", "RUN_LAMBDA"},
+}
+
+var shapeOutboundMailFlowRule = &schema.Shape{
+	Name: "OutboundMailFlowRule",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Name", Shape: shapeMailFlowName},
+		{Name: "Action", Shape: shapeOutboundMailFlowAction},
+		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns},
+		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns},
+		{Name: "SmtpGatewayName", Shape: shapeMailFlowName},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
+		{Name: "DateCreated", Shape: shapeTimestamp},
+		{Name: "DateModified", Shape: shapeTimestamp},
+	},
+}
+
+var shapeOutboundMailFlowRules = &schema.Shape{
+	Name:    "OutboundMailFlowRules",
+	Type:    schema.List,
+	Element: shapeOutboundMailFlowRule,
 }
 
 var shapePublishedDmarcPolicy = &schema.Shape{
@@ -3544,6 +3889,54 @@ var shapeRetryQueuedMessagesOutput = &schema.Shape{
 	},
 }
 
+var shapeSmtpGateway = &schema.Shape{
+	Name: "SmtpGateway",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Name", Shape: shapeMailFlowName},
+		{Name: "Host", Shape: shapeSmtpGatewayHost},
+		{Name: "Port", Shape: shapeSmtpGatewayPort},
+		{Name: "Username", Shape: shapeSmtpGatewayUsername},
+		{Name: "DateCreated", Shape: shapeTimestamp},
+		{Name: "DateModified", Shape: shapeTimestamp},
+	},
+}
+
+var shapeSmtpGatewayHost = &schema.Shape{
+	Name: "SmtpGatewayHost",
+	Type: schema.String,
+	Min:  schema.Bound(1),
+	Max:  schema.Bound(255),
+}
+
+var shapeSmtpGatewayPassword = &schema.Shape{
+	Name:      "SmtpGatewayPassword",
+	Type:      schema.String,
+	Min:       schema.Bound(1),
+	Max:       schema.Bound(256),
+	Sensitive: true,
+}
+
+var shapeSmtpGatewayPort = &schema.Shape{
+	Name: "SmtpGatewayPort",
+	Type: schema.Integer,
+	Min:  schema.Bound(1),
+	Max:  schema.Bound(65535),
+}
+
+var shapeSmtpGatewayUsername = &schema.Shape{
+	Name: "SmtpGatewayUsername",
+	Type: schema.String,
+	Min:  schema.Bound(1),
+	Max:  schema.Bound(256),
+}
+
+var shapeSmtpGateways = &schema.Shape{
+	Name:    "SmtpGateways",
+	Type:    schema.List,
+	Element: shapeSmtpGateway,
+}
+
 var shapeSpfResult = &schema.Shape{
 	Name: "SpfResult",
 	Type: schema.Structure,
@@ -3559,6 +3952,44 @@ var shapeSpfResults = &schema.Shape{
 	Name:    "SpfResults",
 	Type:    schema.List,
 	Element: shapeSpfResult,
+}
+
+var shapeTestInboundMailFlowRulesInput = &schema.Shape{
+	Name: "TestInboundMailFlowRulesRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Sender", Shape: shapeMailFlowAddress, Required: true},
+		{Name: "Recipient", Shape: shapeMailFlowAddress, Required: true},
+	},
+}
+
+var shapeTestInboundMailFlowRulesOutput = &schema.Shape{
+	Name: "TestInboundMailFlowRulesResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Action", Shape: shapeInboundMailFlowAction},
+		{Name: "RuleName", Shape: shapeMailFlowName},
+	},
+}
+
+var shapeTestOutboundMailFlowRulesInput = &schema.Shape{
+	Name: "TestOutboundMailFlowRulesRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Sender", Shape: shapeMailFlowAddress, Required: true},
+		{Name: "Recipient", Shape: shapeMailFlowAddress, Required: true},
+	},
+}
+
+var shapeTestOutboundMailFlowRulesOutput = &schema.Shape{
+	Name: "TestOutboundMailFlowRulesResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Action", Shape: shapeOutboundMailFlowAction},
+		{Name: "RuleName", Shape: shapeMailFlowName},
+	},
 }
 
 var shapeTlsSession = &schema.Shape{
@@ -3592,4 +4023,59 @@ var shapeTraceId = &schema.Shape{
 	Min:     schema.Bound(1),
 	Max:     schema.Bound(64),
 	Pattern: schema.NewPattern(`[a-zA-Z0-9._-]+`),
+}
+
+var shapeUpdateInboundMailFlowRuleInput = &schema.Shape{
+	Name: "UpdateInboundMailFlowRuleRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+		{Name: "Action", Shape: shapeInboundMailFlowAction, Required: true},
+		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns, Required: true},
+		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns, Required: true},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
+	},
+}
+
+var shapeUpdateInboundMailFlowRuleOutput = &schema.Shape{
+	Name: "UpdateInboundMailFlowRuleResponse",
+	Type: schema.Structure,
+}
+
+var shapeUpdateOutboundMailFlowRuleInput = &schema.Shape{
+	Name: "UpdateOutboundMailFlowRuleRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+		{Name: "Action", Shape: shapeOutboundMailFlowAction, Required: true},
+		{Name: "SenderPatterns", Shape: shapeMailFlowPatterns, Required: true},
+		{Name: "RecipientPatterns", Shape: shapeMailFlowPatterns, Required: true},
+		{Name: "SmtpGatewayName", Shape: shapeMailFlowName},
+		{Name: "Lambda", Shape: shapeMailFlowLambda},
+	},
+}
+
+var shapeUpdateOutboundMailFlowRuleOutput = &schema.Shape{
+	Name: "UpdateOutboundMailFlowRuleResponse",
+	Type: schema.Structure,
+}
+
+var shapeUpdateSmtpGatewayInput = &schema.Shape{
+	Name: "UpdateSmtpGatewayRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Name", Shape: shapeMailFlowName, Required: true},
+		{Name: "Host", Shape: shapeSmtpGatewayHost, Required: true},
+		{Name: "Port", Shape: shapeSmtpGatewayPort, Required: true},
+		{Name: "Username", Shape: shapeSmtpGatewayUsername},
+		{Name: "Password", Shape: shapeSmtpGatewayPassword},
+	},
+}
+
+var shapeUpdateSmtpGatewayOutput = &schema.Shape{
+	Name: "UpdateSmtpGatewayResponse",
+	Type: schema.Structure,
 }

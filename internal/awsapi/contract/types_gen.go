@@ -1657,6 +1657,108 @@ type S3Reference struct {
 	ObjectVersion *string
 }
 
+// CreateInboundMailFlowRuleInput is what CreateInboundMailFlowRule is called with.
+type CreateInboundMailFlowRuleInput struct {
+	OrganizationId    string
+	Name              string
+	Action            InboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	Lambda            *MailFlowLambda
+}
+
+// CreateInboundMailFlowRuleOutput is what CreateInboundMailFlowRule answers.
+type CreateInboundMailFlowRuleOutput struct{}
+
+// CreateOutboundMailFlowRuleInput is what CreateOutboundMailFlowRule is called with.
+type CreateOutboundMailFlowRuleInput struct {
+	OrganizationId    string
+	Name              string
+	Action            OutboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	SmtpGatewayName   *string
+	Lambda            *MailFlowLambda
+}
+
+// CreateOutboundMailFlowRuleOutput is what CreateOutboundMailFlowRule answers.
+type CreateOutboundMailFlowRuleOutput struct{}
+
+// CreateSmtpGatewayInput is what CreateSmtpGateway is called with.
+type CreateSmtpGatewayInput struct {
+	OrganizationId string
+	Name           string
+	Host           string
+	Port           int32
+	Username       *string
+	Password       *string
+}
+
+// CreateSmtpGatewayOutput is what CreateSmtpGateway answers.
+type CreateSmtpGatewayOutput struct{}
+
+// DeleteInboundMailFlowRuleInput is what DeleteInboundMailFlowRule is called with.
+type DeleteInboundMailFlowRuleInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DeleteInboundMailFlowRuleOutput is what DeleteInboundMailFlowRule answers.
+type DeleteInboundMailFlowRuleOutput struct{}
+
+// DeleteOutboundMailFlowRuleInput is what DeleteOutboundMailFlowRule is called with.
+type DeleteOutboundMailFlowRuleInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DeleteOutboundMailFlowRuleOutput is what DeleteOutboundMailFlowRule answers.
+type DeleteOutboundMailFlowRuleOutput struct{}
+
+// DeleteSmtpGatewayInput is what DeleteSmtpGateway is called with.
+type DeleteSmtpGatewayInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DeleteSmtpGatewayOutput is what DeleteSmtpGateway answers.
+type DeleteSmtpGatewayOutput struct{}
+
+// DescribeInboundMailFlowRuleInput is what DescribeInboundMailFlowRule is called with.
+type DescribeInboundMailFlowRuleInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DescribeInboundMailFlowRuleOutput is what DescribeInboundMailFlowRule answers.
+type DescribeInboundMailFlowRuleOutput struct {
+	Name              *string
+	Action            InboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	Lambda            *MailFlowLambda
+	DateCreated       *time.Time
+	DateModified      *time.Time
+}
+
+// DescribeOutboundMailFlowRuleInput is what DescribeOutboundMailFlowRule is called with.
+type DescribeOutboundMailFlowRuleInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DescribeOutboundMailFlowRuleOutput is what DescribeOutboundMailFlowRule answers.
+type DescribeOutboundMailFlowRuleOutput struct {
+	Name              *string
+	Action            OutboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	SmtpGatewayName   *string
+	Lambda            *MailFlowLambda
+	DateCreated       *time.Time
+	DateModified      *time.Time
+}
+
 // DescribeQueueInput is what DescribeQueue is called with.
 type DescribeQueueInput struct{}
 
@@ -1665,6 +1767,22 @@ type DescribeQueueOutput struct {
 	Waiting    int64
 	Held       int64
 	OldestDate *time.Time
+}
+
+// DescribeSmtpGatewayInput is what DescribeSmtpGateway is called with.
+type DescribeSmtpGatewayInput struct {
+	OrganizationId string
+	Name           string
+}
+
+// DescribeSmtpGatewayOutput is what DescribeSmtpGateway answers.
+type DescribeSmtpGatewayOutput struct {
+	Name         *string
+	Host         *string
+	Port         int32
+	Username     *string
+	DateCreated  *time.Time
+	DateModified *time.Time
 }
 
 // DkimResult is a structure of the service Pennypost.
@@ -1754,6 +1872,43 @@ type HoldQueuedMessagesOutput struct {
 	Count int64
 }
 
+// InboundMailFlowAction is one of the values below; empty is absent.
+type InboundMailFlowAction string
+
+// The values of InboundMailFlowAction.
+const (
+	InboundMailFlowActionDrop            InboundMailFlowAction = "DROP"
+	InboundMailFlowActionBounce          InboundMailFlowAction = "BOUNCE"
+	InboundMailFlowActionMoveToJunk      InboundMailFlowAction = "MOVE_TO_JUNK"
+	InboundMailFlowActionDefault         InboundMailFlowAction = "DEFAULT"
+	InboundMailFlowActionBypassSpamCheck InboundMailFlowAction = "BYPASS_SPAM_CHECK"
+	InboundMailFlowActionRunLambda       InboundMailFlowAction = "RUN_LAMBDA"
+)
+
+// InboundMailFlowRule is a structure of the service Pennypost.
+type InboundMailFlowRule struct {
+	Name              *string
+	Action            InboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	Lambda            *MailFlowLambda
+	DateCreated       *time.Time
+	DateModified      *time.Time
+}
+
+// ListInboundMailFlowRulesInput is what ListInboundMailFlowRules is called with.
+type ListInboundMailFlowRulesInput struct {
+	OrganizationId string
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// ListInboundMailFlowRulesOutput is what ListInboundMailFlowRules answers.
+type ListInboundMailFlowRulesOutput struct {
+	Rules     []InboundMailFlowRule
+	NextToken *string
+}
+
 // ListMailReportsInput is what ListMailReports is called with.
 type ListMailReportsInput struct {
 	OrganizationId string
@@ -1765,6 +1920,19 @@ type ListMailReportsInput struct {
 // ListMailReportsOutput is what ListMailReports answers.
 type ListMailReportsOutput struct {
 	Reports   []MailReport
+	NextToken *string
+}
+
+// ListOutboundMailFlowRulesInput is what ListOutboundMailFlowRules is called with.
+type ListOutboundMailFlowRulesInput struct {
+	OrganizationId string
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// ListOutboundMailFlowRulesOutput is what ListOutboundMailFlowRules answers.
+type ListOutboundMailFlowRulesOutput struct {
+	Rules     []OutboundMailFlowRule
 	NextToken *string
 }
 
@@ -1780,6 +1948,48 @@ type ListQueuedMessagesInput struct {
 type ListQueuedMessagesOutput struct {
 	Messages  []QueuedMessage
 	NextToken *string
+}
+
+// ListSmtpGatewaysInput is what ListSmtpGateways is called with.
+type ListSmtpGatewaysInput struct {
+	OrganizationId string
+	NextToken      *string
+	MaxResults     *int32
+}
+
+// ListSmtpGatewaysOutput is what ListSmtpGateways answers.
+type ListSmtpGatewaysOutput struct {
+	SmtpGateways []SmtpGateway
+	NextToken    *string
+}
+
+// MailFlowFallbackAction is one of the values below; empty is absent.
+type MailFlowFallbackAction string
+
+// The values of MailFlowFallbackAction.
+const (
+	MailFlowFallbackActionDrop            MailFlowFallbackAction = "DROP"
+	MailFlowFallbackActionBounce          MailFlowFallbackAction = "BOUNCE"
+	MailFlowFallbackActionMoveToJunk      MailFlowFallbackAction = "MOVE_TO_JUNK"
+	MailFlowFallbackActionDefault         MailFlowFallbackAction = "DEFAULT"
+	MailFlowFallbackActionBypassSpamCheck MailFlowFallbackAction = "BYPASS_SPAM_CHECK"
+)
+
+// MailFlowInvocationType is one of the values below; empty is absent.
+type MailFlowInvocationType string
+
+// The values of MailFlowInvocationType.
+const (
+	MailFlowInvocationTypeSynchronous  MailFlowInvocationType = "SYNCHRONOUS"
+	MailFlowInvocationTypeAsynchronous MailFlowInvocationType = "ASYNCHRONOUS"
+)
+
+// MailFlowLambda is a structure of the service Pennypost.
+type MailFlowLambda struct {
+	LambdaArn      string
+	InvocationType MailFlowInvocationType
+	FallbackAction MailFlowFallbackAction
+	TimeoutMinutes *int32
 }
 
 // MailReport is a structure of the service Pennypost.
@@ -1846,6 +2056,30 @@ const (
 	MessageEventTypeDropped    MessageEventType = "DROPPED"
 	MessageEventTypeSenderTold MessageEventType = "SENDER_TOLD"
 )
+
+// OutboundMailFlowAction is one of the values below; empty is absent.
+type OutboundMailFlowAction string
+
+// The values of OutboundMailFlowAction.
+const (
+	OutboundMailFlowActionDrop               OutboundMailFlowAction = "DROP"
+	OutboundMailFlowActionBounce             OutboundMailFlowAction = "BOUNCE"
+	OutboundMailFlowActionDefault            OutboundMailFlowAction = "DEFAULT"
+	OutboundMailFlowActionRouteToSmtpGateway OutboundMailFlowAction = "ROUTE_TO_SMTP_GATEWAY"
+	OutboundMailFlowActionRunLambda          OutboundMailFlowAction = "RUN_LAMBDA"
+)
+
+// OutboundMailFlowRule is a structure of the service Pennypost.
+type OutboundMailFlowRule struct {
+	Name              *string
+	Action            OutboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	SmtpGatewayName   *string
+	Lambda            *MailFlowLambda
+	DateCreated       *time.Time
+	DateModified      *time.Time
+}
 
 // PublishedDmarcPolicy is a structure of the service Pennypost.
 type PublishedDmarcPolicy struct {
@@ -1922,12 +2156,48 @@ type RetryQueuedMessagesOutput struct {
 	Count int64
 }
 
+// SmtpGateway is a structure of the service Pennypost.
+type SmtpGateway struct {
+	Name         *string
+	Host         *string
+	Port         int32
+	Username     *string
+	DateCreated  *time.Time
+	DateModified *time.Time
+}
+
 // SpfResult is a structure of the service Pennypost.
 type SpfResult struct {
 	DomainName *string
 	Scope      *string
 	Result     *string
 	Comment    *string
+}
+
+// TestInboundMailFlowRulesInput is what TestInboundMailFlowRules is called with.
+type TestInboundMailFlowRulesInput struct {
+	OrganizationId string
+	Sender         string
+	Recipient      string
+}
+
+// TestInboundMailFlowRulesOutput is what TestInboundMailFlowRules answers.
+type TestInboundMailFlowRulesOutput struct {
+	Action   InboundMailFlowAction
+	RuleName *string
+}
+
+// TestOutboundMailFlowRulesInput is what TestOutboundMailFlowRules is called with.
+type TestOutboundMailFlowRulesInput struct {
+	OrganizationId string
+	Sender         string
+	Recipient      string
+}
+
+// TestOutboundMailFlowRulesOutput is what TestOutboundMailFlowRules answers.
+type TestOutboundMailFlowRulesOutput struct {
+	Action   OutboundMailFlowAction
+	RuleName *string
 }
 
 // TlsSession is a structure of the service Pennypost.
@@ -1945,3 +2215,43 @@ type TlsSession struct {
 	AdditionalInformation *string
 	FailureReasonCode     *string
 }
+
+// UpdateInboundMailFlowRuleInput is what UpdateInboundMailFlowRule is called with.
+type UpdateInboundMailFlowRuleInput struct {
+	OrganizationId    string
+	Name              string
+	Action            InboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	Lambda            *MailFlowLambda
+}
+
+// UpdateInboundMailFlowRuleOutput is what UpdateInboundMailFlowRule answers.
+type UpdateInboundMailFlowRuleOutput struct{}
+
+// UpdateOutboundMailFlowRuleInput is what UpdateOutboundMailFlowRule is called with.
+type UpdateOutboundMailFlowRuleInput struct {
+	OrganizationId    string
+	Name              string
+	Action            OutboundMailFlowAction
+	SenderPatterns    []string
+	RecipientPatterns []string
+	SmtpGatewayName   *string
+	Lambda            *MailFlowLambda
+}
+
+// UpdateOutboundMailFlowRuleOutput is what UpdateOutboundMailFlowRule answers.
+type UpdateOutboundMailFlowRuleOutput struct{}
+
+// UpdateSmtpGatewayInput is what UpdateSmtpGateway is called with.
+type UpdateSmtpGatewayInput struct {
+	OrganizationId string
+	Name           string
+	Host           string
+	Port           int32
+	Username       *string
+	Password       *string
+}
+
+// UpdateSmtpGatewayOutput is what UpdateSmtpGateway answers.
+type UpdateSmtpGatewayOutput struct{}

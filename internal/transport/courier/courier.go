@@ -45,6 +45,9 @@ type Options struct {
 	Log   *slog.Logger
 	// Gateways take mail by Recipient.Route.
 	Gateways map[string]Gateway
+	// Find finds gateways that are not among these, and a name under which connections to one are kept, another one after each
+	// change; nil for one that does not exist. It may be nil itself.
+	Find func(ctx context.Context, route string) (g *Gateway, name string, err error)
 	// Report is told how each connection to a domain's host came to its TLS, or did not. It must not block. May be nil.
 	Report   func(ctx context.Context, s route.Session)
 	Timeouts smtpclient.Timeouts
@@ -95,11 +98,7 @@ type target struct {
 // targets are the addresses to try, in order.
 func (c *Courier) targets(ctx context.Context, to queue.Destination) ([]target, *trouble) {
 	if to.Route != "" {
-		g, ok := c.o.Gateways[to.Route]
-		if !ok {
-			return nil, &trouble{status: "4.3.5", text: "the gateway " + to.Route + " is not set up", down: true}
-		}
-		return []target{g.target(to.Route)}, nil
+		return c.gateway(ctx, to.Route)
 	}
 	hosts, err := c.o.Routes.Hosts(ctx, to.Domain)
 	var known *route.Error
@@ -123,6 +122,29 @@ func (c *Courier) targets(ctx context.Context, to queue.Destination) ([]target, 
 		return nil, &trouble{status: "4.4.4", text: "no host of " + to.Domain + " has an address", down: true}
 	}
 	return all[:min(len(all), maxAttempts)], nil
+}
+
+// gateway is the one that a route names.
+func (c *Courier) gateway(ctx context.Context, name string) ([]target, *trouble) {
+	if g, ok := c.o.Gateways[name]; ok {
+		return []target{g.target(name)}, nil
+	}
+	var g *Gateway
+	var err error
+	kept := name
+	if c.o.Find != nil {
+		if g, kept, err = c.o.Find(ctx, name); err == nil && g != nil {
+			err = g.check()
+		}
+	}
+	switch {
+	case err != nil:
+		c.o.Log.Error("a gateway was not found", "route", name, "error", err)
+		return nil, &trouble{status: "4.3.0", text: "this server could not find out where the mail goes"}
+	case g == nil:
+		return nil, &trouble{status: "4.3.5", text: "the gateway " + name + " is not set up", down: true}
+	}
+	return []target{g.target(kept)}, nil
 }
 
 // Deliver implements queue.Courier.

@@ -1,6 +1,8 @@
 package courier
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/pennypost/pennypost/internal/smtpclient/smtptest"
@@ -118,4 +120,36 @@ func TestGatewaysThatCannotBe(t *testing.T) {
 			t.Errorf("%+v is a gateway", g)
 		}
 	}
+}
+
+// TestGatewaysThatAreLookedUp: a connection is kept for what a gateway is, and not for what it becomes.
+func TestGatewaysThatAreLookedUp(t *testing.T) {
+	a := smtptest.NewAuthority(t)
+	g, name := &Gateway{Host: "relay.test", Port: 587, Username: "ann", Secret: "secret"}, "relay#1"
+	var fails error
+	w := newWorld(t, func(o *Options) {
+		o.Roots = a.Pool
+		o.Find = func(_ context.Context, route string) (*Gateway, string, error) {
+			if route != "relay" {
+				t.Errorf("asked for %s", route)
+			}
+			return g, name, fails
+		}
+	})
+	one := startTLS + relayTLS + signIn + accepts
+	s := smtptest.Serve(t, a.Server(false, "relay.test"), one+again+quit, one+quit)
+	t.Cleanup(w.courier.Close)
+	w.listeners[joinPort(g.Host, g.Port)] = s.Addr
+	for range 2 {
+		want(t, w.through(), queue.Delivered, "2.0.0", "relay.test", "TLSv1.3 verified", false, "taken")
+	}
+	name = "relay#2"
+	want(t, w.through(), queue.Delivered, "2.0.0", "relay.test", "TLSv1.3 verified", false, "taken")
+	if n := w.courier.Stats().Connections; n != 2 {
+		t.Errorf("%d connections", n)
+	}
+	g = nil
+	want(t, w.through(), queue.Deferred, "4.3.5", "", "", true, "the gateway relay is not set up")
+	fails = errors.New("the database is away")
+	want(t, w.through(), queue.Deferred, "4.3.0", "", "", false, "could not find out")
 }

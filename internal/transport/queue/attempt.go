@@ -66,7 +66,8 @@ func (q *Queue) attempt(ctx context.Context, a *attempt) {
 			return
 		}
 		defer q.ends(a)
-		q.conclude(ctx, a, c, q.offer(ctx, a, c))
+		outcomes, recorded := q.offer(ctx, a, c)
+		q.conclude(ctx, a, c, outcomes, recorded)
 	case q.schedule.ending(a): // what was found there is held or gone
 		if err := q.settle(ctx, []int64{a.lane}); err != nil && ctx.Err() == nil {
 			q.Log.ErrorContext(ctx, "a destination could not be settled; trying again", "error", err)
@@ -129,15 +130,27 @@ func (q *Queue) claim(ctx context.Context, a *attempt) (*claim, error) {
 // leastRate is how many bytes a second another server must take.
 const leastRate = 16 << 10
 
-// offer hands the message to the courier, for a bounded time. There is one outcome for each delivery, whatever happens.
-func (q *Queue) offer(ctx context.Context, a *attempt, c *claim) []Outcome {
+// offer hands the message to the courier, for a bounded time. There is one outcome for each delivery, whatever happens. recorded says that
+// the courier has recorded them.
+func (q *Queue) offer(ctx context.Context, a *attempt, c *claim) (outcomes []Outcome, recorded bool) {
 	m := &Message{Envelope: c.Envelope, Recipients: make([]Recipient, len(c.deliveries)), Queued: c.queued, Size: c.size}
 	for i, d := range c.deliveries {
 		m.Recipients[i] = d.to
 	}
+	m.End = func(ctx context.Context, tx *db.Tx, outcomes []Outcome) error {
+		if len(outcomes) != len(c.deliveries) {
+			return fmt.Errorf("the courier ends with %d outcomes for %d recipients", len(outcomes), len(c.deliveries))
+		}
+		for i := range outcomes {
+			outcomes[i] = outcomes[i].clean()
+		}
+		recorded = false // it may run again, after a rollback
+		tx.OnCommit(func() { recorded = true })
+		_, err := q.endTx(ctx, tx, q.ending(a, c, outcomes, false))
+		return err
+	}
 	limited, cancel := context.WithTimeout(ctx, q.Limits.Attempt+time.Duration(c.size)*time.Second/leastRate)
 	defer cancel()
-	var outcomes []Outcome
 	err := q.guard(ctx, "an attempt", func() error {
 		if c.noBody {
 			return errNoBody
@@ -166,7 +179,7 @@ func (q *Queue) offer(ctx context.Context, a *attempt, c *claim) []Outcome {
 		}
 		outcomes[i] = o.clean()
 	}
-	return outcomes
+	return outcomes, recorded
 }
 
 // ending is what an attempt's end writes.
@@ -187,26 +200,39 @@ type ending struct {
 	mute bool
 }
 
+// ending is what the end of an attempt writes of its deliveries.
+func (q *Queue) ending(a *attempt, c *claim, outcomes []Outcome, cut bool) *ending {
+	e := &ending{claim: c, a: a, outcomes: outcomes, now: q.Clock.Now(), cut: cut, retries: map[int64]int64{}}
+	for _, d := range c.deliveries {
+		if n := d.attempts + 1; e.retries[n] == 0 {
+			e.retries[n] = e.now.Add(q.wait(n)).UnixMicro()
+		}
+	}
+	return e
+}
+
 // maxRecords is how often Record may fail before the end of an attempt is written without it.
 const maxRecords = 3
 
 // conclude records the outcomes in one transaction. It goes on trying until that is done: what another server took must not be
-// offered to it again. Only when ctx is over it gives up in the end, but not because of Record.
-func (q *Queue) conclude(ctx context.Context, a *attempt, c *claim, outcomes []Outcome) {
-	now := q.Clock.Now()
-	e := &ending{claim: c, a: a, outcomes: outcomes, now: now, cut: ctx.Err() != nil, retries: map[int64]int64{}}
+// offered to it again. Only when ctx is over it gives up in the end, but not because of Record. Of what the courier recorded itself only the
+// destination is left.
+func (q *Queue) conclude(ctx context.Context, a *attempt, c *claim, outcomes []Outcome, recorded bool) {
+	all := len(c.deliveries)
+	if recorded {
+		rest := *c
+		rest.deliveries, c = nil, &rest
+	}
+	e := q.ending(a, c, outcomes, ctx.Err() != nil)
+	now := e.now
 	var down, success, learned bool
-	for i, o := range outcomes {
+	for _, o := range outcomes {
 		ours := o.Ours && o.Result == Deferred
 		if o.Down && o.Result == Deferred && !ours {
 			down, e.trouble = true, o
 		}
 		learned = learned || !ours
 		success = success || o.Result == Delivered
-		n := c.deliveries[i].attempts + 1
-		if e.retries[n] == 0 {
-			e.retries[n] = now.Add(q.wait(n)).UnixMicro()
-		}
 	}
 	if !e.cut && learned {
 		e.verdict = q.schedule.judge(a, down, success)
@@ -240,7 +266,7 @@ func (q *Queue) conclude(ctx context.Context, a *attempt, c *claim, outcomes []O
 		}
 		_ = q.Clock.Sleep(ctx, pause) // when it ends early, ctx is over
 	}
-	a.settled, a.next, a.more = e.settle, next, len(c.deliveries) == q.Limits.Recipients
+	a.settled, a.next, a.more = e.settle, next, all == q.Limits.Recipients
 	if e.verdict.failures > 0 {
 		q.schedule.expect(e.holdUntil, now.UnixMicro())
 	}
@@ -295,7 +321,11 @@ func (q *Queue) outcomeTx(ctx context.Context, tx *db.Tx, e *ending, d *delivery
 		if e.cut {
 			return 0, nil
 		}
-		n, err := tx.Exec(ctx, deferDelivery, d.id, e.retries[d.attempts+1], d.attempts+1, e.now.UnixMicro(), o.Status, o.Reply, o.Host, o.TLS)
+		due := e.retries[d.attempts+1]
+		if !o.By.IsZero() {
+			due = min(due, max(o.By.UnixMicro(), e.now.UnixMicro()))
+		}
+		n, err := tx.Exec(ctx, deferDelivery, d.id, due, d.attempts+1, e.now.UnixMicro(), o.Status, o.Reply, o.Host, o.TLS)
 		if err != nil || n == 0 { // an operator dropped it meanwhile
 			return 0, err
 		}

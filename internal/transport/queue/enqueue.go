@@ -37,11 +37,11 @@ func (q *Queue) EnqueueTx(ctx context.Context, tx *db.Tx, p *Prepared, e Envelop
 	if err != nil {
 		return 0, fmt.Errorf("enqueue a message: %w", err)
 	}
-	expires := now.Add(q.Limits.Expiry)
 	for i := range to {
 		r := &to[i]
+		expires := now.Add(cmp.Or(r.Expiry, q.Limits.Expiry))
 		alarm := expires
-		if q.Limits.Delay > 0 && q.Limits.Delay < q.Limits.Expiry && e.owed(r.Notify, OnDelay) {
+		if q.Limits.Delay > 0 && now.Add(q.Limits.Delay).Before(expires) && e.owed(r.Notify, OnDelay) {
 			alarm = now.Add(q.Limits.Delay)
 		}
 		_, err := tx.Exec(ctx, insertDelivery, id.Key(), int64(m), lanes[r.destination()], now.UnixMicro(), alarm.UnixMicro(), expires.UnixMicro(),

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/message"
 )
 
@@ -25,7 +26,7 @@ type Envelope struct {
 	SMTPUTF8 bool
 	// Stranger says that another server's client sent it: it has room in half of its organisation's alone (see RoomTx). It is not kept.
 	Stranger bool
-	// About is what who enqueued the message wants back in Options.Record: a few hundred bytes that the queue does not read.
+	// About is what who enqueued the message wants back in Options.Record: a few hundred bytes as a rule, which the queue does not read.
 	About []byte
 }
 
@@ -58,6 +59,8 @@ type Recipient struct {
 	Notify   Notify
 	// Route names the gateway that takes mail for the recipient; empty where its domain says who does.
 	Route string
+	// Expiry is how long attempts go on; 0 for as long as the queue's limits say. It is not kept for those who read the recipient later.
+	Expiry time.Duration
 }
 
 // Destination is where messages go together: they share connections, and its troubles hold all of them back.
@@ -73,6 +76,9 @@ type Message struct {
 	Queued     time.Time
 	Size       int64 // bytes of Body
 	Body       io.ReaderAt
+	// End records outcomes, one for each of the recipients, in a transaction of the courier's own: for what is to happen if and only if
+	// they are recorded. Once that is durable Deliver returns the same outcomes. It does no I/O, and may be run more than once.
+	End func(ctx context.Context, tx *db.Tx, outcomes []Outcome) error
 }
 
 // Courier takes messages to other servers. Several goroutines call it at once, for one destination and for many.
@@ -107,6 +113,8 @@ type Outcome struct {
 	Tells bool
 	// Down says that it was not this message or recipient: nothing can be taken there now, so the others need not try either.
 	Down bool
+	// By is when to try again at the latest, of one that is deferred; zero for when the queue would.
+	By time.Time
 	// Ours says that the trouble is this server's own, and so nothing was learned of the destination: whether it is down stays as it
 	// was. It goes with Deferred, and without Down.
 	Ours bool

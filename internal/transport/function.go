@@ -1,0 +1,438 @@
+package transport
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/id"
+	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/queue"
+)
+
+// A message that a synchronous function decides on waits in the queue, from the transaction that acknowledges it on, with one
+// recipient whose route names the function. All else that is needed to go on with it is in queue.Envelope.About. What the
+// function decides is done in the transaction that takes it off the queue.
+
+// functionRoute begins the routes of messages that wait for a function.
+const functionRoute = "function/"
+
+// held is a message that waits for a function.
+type held struct {
+	Direction flow.Direction `json:"direction"`
+	Rule      string         `json:"rule"`
+	Lambda    flow.Lambda    `json:"lambda"`
+	Until     time.Time      `json:"until"` // when the function's time is over
+	MessageID string         `json:"messageId"`
+	Call      string         `json:"call"` // the invocation's id
+	// To are the recipients that it decides on.
+	To []queue.Recipient `json:"to"`
+	// Trace is how many bytes of the message the server put there.
+	Trace     int   `json:"trace"`
+	Submitted bool  `json:"submitted,omitempty"`
+	SenderOrg int64 `json:"senderOrg,omitempty"`
+	// What was found out about a message from another server.
+	Results     string `json:"results,omitempty"`
+	Quarantined bool   `json:"quarantined,omitempty"`
+	Forged      bool   `json:"forged,omitempty"` // the sender is not told of a bounce
+	// Opinions are those on spam, each for some mailboxes.
+	Opinions []heldOpinion `json:"opinions,omitempty"`
+}
+
+// heldOpinion is what was made of a message for mailboxes.
+type heldOpinion struct {
+	Mailboxes []mailbox.ID `json:"mailboxes"`
+	Spam      bool         `json:"spam,omitempty"`
+	Fields    string       `json:"fields,omitempty"`
+}
+
+// keepOpinions keeps what was made of the message for mailboxes.
+func (h *held) keepOpinions(x *Transaction, boxes []target) {
+	for _, t := range boxes {
+		o := heldOpinion{Spam: x.isSpam(t.mailbox), Fields: x.spamFields(t.mailbox)}
+		if !o.Spam && o.Fields == "" {
+			continue
+		}
+		i := slices.IndexFunc(h.Opinions, func(other heldOpinion) bool { return other.Spam == o.Spam && other.Fields == o.Fields })
+		if i < 0 {
+			i, h.Opinions = len(h.Opinions), append(h.Opinions, o)
+		}
+		h.Opinions[i].Mailboxes = append(h.Opinions[i].Mailboxes, t.mailbox)
+	}
+}
+
+func (h *held) opinion(box mailbox.ID) heldOpinion {
+	for _, o := range h.Opinions {
+		if slices.Contains(o.Mailboxes, box) {
+			return o
+		}
+	}
+	return heldOpinion{}
+}
+
+// longest is how long a message can wait for a function, also while the server doesn't run: what has no answer by then is not lost, but
+// its fallback is what becomes of it.
+const longest = 10 * 365 * 24 * time.Hour
+
+// hold makes the message ready for the functions that decide on it, and returns what writes it into the queue and what tidies up if that
+// never happens, as enqueue does.
+func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, discard func(), err error) {
+	t := x.transport
+	var rules []*flow.Rule
+	to := map[*flow.Rule][]queue.Recipient{}
+	org := map[*flow.Rule]int64{}
+	boxes := map[*flow.Rule][]target{}
+	for i := range x.accepted {
+		r := &x.accepted[i]
+		if r.acted() != flow.RunLambda || x.refuses(r.organization) {
+			continue
+		}
+		rule := r.rules[len(r.rules)-1]
+		if to[rule] == nil {
+			rules, org[rule] = append(rules, rule), r.organization
+			if rule.Direction == flow.Outbound {
+				org[rule] = x.organization
+			}
+		}
+		boxes[rule] = append(boxes[rule], r.reach.targets...)
+		to[rule] = append(to[rule], queue.Recipient{Address: r.asked.Address, Original: r.asked.Original, Notify: r.asked.Notify})
+	}
+	var all []*queue.Prepared
+	discard = func() {
+		for _, p := range all {
+			p.Discard(context.WithoutCancel(ctx))
+		}
+	}
+	if len(rules) == 0 {
+		return nil, discard, nil
+	}
+	if t.Holding == nil {
+		return nil, nil, fault.New(fault.Temporary, fault.Message, "the rule %q asks a function, and messages can't wait for it here", rules[0].Name)
+	}
+	if x.trace == "" {
+		x.trace = id.UUID()
+	}
+	var writes []func(context.Context, *db.Tx) error
+	for _, rule := range rules {
+		p, err := t.Holding.Prepare(ctx, b)
+		if err != nil {
+			discard()
+			return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for a function; send it again")
+		}
+		all = append(all, p)
+		a := x.about(b[traceLength:])
+		a.Held = &held{
+			Direction: rule.Direction, Rule: rule.Name, Lambda: *rule.Lambda, Until: t.Clock.Now().Add(rule.Lambda.Timeout),
+			MessageID: id.UUID(), Call: strings.ReplaceAll(id.UUID(), "-", ""), To: to[rule], Trace: traceLength,
+			Submitted: x.sender.Submitted, SenderOrg: x.organization, Results: x.results(), Forged: x.forged(),
+			Quarantined: x.isJunk(target{organization: org[rule]}),
+		}
+		a.Held.keepOpinions(x, boxes[rule])
+		e := x.envelope(org[rule])
+		if e.About, err = json.Marshal(a); err != nil {
+			discard()
+			return nil, nil, err
+		}
+		first := queue.Recipient{Address: to[rule][0].Address, Notify: queue.Never, Route: functionRoute + rule.Lambda.ARN, Expiry: longest}
+		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
+			_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{first})
+			return err
+		})
+	}
+	return inOne(writes...), discard, nil
+}
+
+// Functions is a queue.Courier that asks functions about messages which wait for them, and hands all others to Next.
+type Functions struct {
+	Transport *Transport
+	Next      queue.Courier
+}
+
+// Deliver implements queue.Courier.
+func (f Functions) Deliver(ctx context.Context, to queue.Destination, m *queue.Message) []queue.Outcome {
+	arn, ours := strings.CutPrefix(to.Route, functionRoute)
+	if !ours {
+		return f.Next.Deliver(ctx, to, m)
+	}
+	outcome, err := f.Transport.ask(ctx, arn, m)
+	if err != nil {
+		f.Transport.Log.ErrorContext(ctx, "a message that waits for a function can't go on", "function", arn, "trace", m.Trace, "error", err)
+		outcome = queue.Outcome{Status: "4.3.0", Reply: "this server could not go on with the message"}
+	}
+	return slices.Repeat([]queue.Outcome{outcome}, len(m.Recipients))
+}
+
+// maxEventHeader is how much of a header is read for a function's event.
+const maxEventHeader = 256 << 10
+
+// ask asks a function about a message, and does what it decides, or what the rule falls back on once its time is over.
+func (t *Transport) ask(ctx context.Context, arn string, m *queue.Message) (o queue.Outcome, err error) {
+	var a about
+	if err := a.read(&m.Envelope); err != nil {
+		return o, err
+	}
+	h := a.Held
+	if h == nil {
+		return o, errors.New("nothing is known of what it waits for")
+	}
+	header, err := io.ReadAll(io.NewSectionReader(m.Body, int64(h.Trace), min(m.Size-int64(h.Trace), maxEventHeader)))
+	if err != nil {
+		return o, err
+	}
+	var to []string
+	for _, r := range h.To {
+		to = append(to, r.Address.String())
+	}
+	decisions, why := t.decide(ctx, arn, h.Direction, flow.NewEvent(h.Direction, h.MessageID, h.Call, m.From, header, to))
+	if why != nil {
+		t.Log.WarnContext(ctx, "a function does not decide", "function", arn, "rule", h.Rule, "trace", m.Trace, "error", why)
+		o = queue.Outcome{Status: "4.3.0", Reply: sayable(why), By: h.Until}
+		if ctx.Err() != nil || t.Clock.Now().Before(h.Until) {
+			return o, nil
+		}
+		decisions = []flow.Decision{{Action: h.Lambda.Fallback, All: true}}
+	}
+	release, err := t.memory.hold(ctx, m.Size)
+	if err != nil {
+		return o, err
+	}
+	defer release()
+	b, err := io.ReadAll(io.NewSectionReader(m.Body, 0, m.Size))
+	if err != nil {
+		return o, err
+	}
+	o = queue.Outcome{Result: queue.Delivered, Status: "2.0.0", Reply: "the function decided"}
+	if why != nil {
+		o.Reply = "the rule fell back on " + string(h.Lambda.Fallback) + ": " + sayable(why)
+	}
+	return o, t.resume(ctx, &a, &m.Envelope, b, decisions, func(ctx context.Context, tx *db.Tx) error {
+		return m.End(ctx, tx, slices.Repeat([]queue.Outcome{o}, len(m.Recipients)))
+	})
+}
+
+// decide asks a function and reads its answer.
+func (t *Transport) decide(ctx context.Context, arn string, d flow.Direction, e *flow.Event) ([]flow.Decision, error) {
+	text, err := t.Rules.Call(ctx, arn, e)
+	if err != nil {
+		return nil, err
+	}
+	return flow.ReadAnswer(d, text)
+}
+
+// sayable is what administrators may read of an error of a function.
+func sayable(err error) string {
+	if f := fault.As(err); f != nil {
+		return f.Message
+	}
+	return err.Error()
+}
+
+// resume goes on with a message for the recipients that a function decided on, in one transaction with done.
+func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b []byte, decisions []flow.Decision, done func(context.Context, *db.Tx) error) error {
+	h := a.Held
+	x := &Transaction{
+		transport: t, organization: h.SenderOrg, actor: a.Actor, trace: e.Trace, resumed: h, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{},
+		sender: Sender{
+			Principal: principal.Principal{Kind: principal.System, Organization: string(a.Organization)}, Submitted: h.Submitted, From: e.From, Size: int64(len(b)),
+			EnvelopeID: e.ID, Return: e.Return, RequireTLS: e.RequireTLS, SMTPUTF8: e.SMTPUTF8,
+		},
+	}
+	header := b[h.Trace:]
+	if h.Submitted {
+		o, err := readOriginators(header[:message.HeaderEnd(header)])
+		if err != nil {
+			return err
+		}
+		x.authors = o.from
+	}
+	accepted := h.decided(decisions, t.Limits.Recipients)
+	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		x.accepted, x.watched = nil, nil
+		if h.Direction == flow.Outbound {
+			if err := x.watchTx(ctx, tx, h.SenderOrg, a.Organization); err != nil {
+				return err
+			}
+		}
+		for _, r := range accepted {
+			if err := x.againTx(ctx, tx, &r, e.Organization); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	x.trace = e.Trace // watchTx gives another one
+	for i := range x.accepted {
+		r := &x.accepted[i]
+		if r.lost || !r.stays() {
+			continue
+		}
+		if err := x.checkRoom(ctx, r.asked.Address, r.reach.targets); err != nil {
+			if fault.As(err) == nil {
+				return err
+			}
+			r.lose(err)
+		}
+	}
+	if err := x.applyRules(ctx, header); err != nil {
+		return err
+	}
+	return x.finish(ctx, b, h.Trace, done)
+}
+
+// decided are the recipients with what is decided for each: by its address, or for all that no decision names, or else what the rule falls
+// back on; and those that the function added.
+func (h *held) decided(decisions []flow.Decision, most int) (list []recipient) {
+	rest := flow.Decision{Action: h.Lambda.Fallback}
+	by := map[message.Address]*flow.Decision{}
+	var named []message.Address
+	for i := range decisions {
+		d := &decisions[i]
+		if d.All {
+			rest = *d
+		}
+		for _, to := range d.To {
+			if k := to.Fold(); by[k] == nil {
+				by[k], named = d, append(named, to)
+			}
+		}
+	}
+	add := func(asked queue.Recipient, d *flow.Decision, added bool) {
+		list = append(list, recipient{
+			asked: asked, address: asked.Address.String(), failure: d.BounceMessage, added: added,
+			rules: []*flow.Rule{{Direction: h.Direction, Name: h.Rule, Action: d.Action}},
+		})
+	}
+	known := map[message.Address]bool{}
+	for _, r := range h.To {
+		k := r.Address.Fold()
+		known[k] = true
+		add(r, cmp.Or(by[k], &rest), false)
+	}
+	for _, to := range named {
+		if d := by[to.Fold()]; !known[to.Fold()] && d.Action != flow.Drop && d.Action != flow.Bounce && len(list) < most {
+			add(queue.Recipient{Address: to, Notify: queue.Never}, d, true)
+		}
+	}
+	return list
+}
+
+// againTx accepts a recipient anew, a while after it was accepted first. One that can't get the message any more is lost, which its sender is
+// told; one that a function added is left out, and so is one who is not of the organisation where mail arrives for that.
+func (x *Transaction) againTx(ctx context.Context, tx *db.Tx, r *recipient, org int64) error {
+	reach, err := x.resolveTx(ctx, tx, r.asked.Address)
+	remote := fault.Is(err, fault.NotFound, fault.Domain) && x.sender.Submitted && x.resumed.Direction == flow.Outbound
+	if remote {
+		reach.away = []message.Address{r.asked.Address}
+	}
+	if remote || err == nil && len(reach.away) > 0 {
+		err = x.mayLeaveTx(ctx, tx, x.sender.From, r.asked.Address)
+	}
+	if err != nil && fault.As(err) == nil {
+		return err
+	}
+	if r.added && (err != nil || x.resumed.Direction == flow.Inbound && reach.organization != org) {
+		x.transport.Log.WarnContext(ctx, "a recipient that a function added is left out", "recipient", r.address, "trace", x.trace, "error", err)
+		return nil
+	}
+	r.reach, r.organization, r.passedOn = reach, reach.organization, len(reach.away) > 0
+	if err != nil {
+		r.organization = org
+		r.lose(err)
+	}
+	x.accepted = append(x.accepted, *r)
+	return nil
+}
+
+// lose notes that a recipient can't get the message any more.
+func (r *recipient) lose(err error) {
+	if !r.stays() {
+		return // it would not get it anyway
+	}
+	r.lost, r.failure, r.status = true, sayable(err), "5.2.0"
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		r.status = "5.1.1"
+	case fault.KindOf(err) == fault.OverQuota:
+		r.status = "5.2.2"
+	}
+}
+
+// functionKind are the jobs that tell functions of messages.
+const functionKind = "mail-flow-function"
+
+// functionCall is what such a job needs.
+type functionCall struct {
+	ARN   string      `json:"arn"`
+	Event *flow.Event `json:"event"`
+}
+
+// calls returns what orders the calls of asynchronous functions, in the transaction that stores the message; nil where there are none.
+func (x *Transaction) calls(header []byte) func(context.Context, *db.Tx) error {
+	var rules []*flow.Rule
+	to := map[*flow.Rule][]string{}
+	for i := range x.accepted {
+		r := &x.accepted[i]
+		for _, rule := range r.rules {
+			if rule.Action != flow.RunLambda || rule.Lambda.Synchronous || x.refuses(r.organization) {
+				continue
+			}
+			if to[rule] == nil {
+				rules = append(rules, rule)
+			}
+			to[rule] = append(to[rule], r.address)
+		}
+	}
+	if len(rules) == 0 {
+		return nil
+	}
+	var calls []functionCall
+	for _, rule := range rules {
+		e := flow.NewEvent(rule.Direction, id.UUID(), strings.ReplaceAll(id.UUID(), "-", ""), x.sender.From, header, to[rule])
+		calls = append(calls, functionCall{rule.Lambda.ARN, e})
+	}
+	return func(ctx context.Context, tx *db.Tx) error {
+		for _, c := range calls {
+			if err := job.EnqueueTx(ctx, tx, functionKind, c.Event.Call, c, x.transport.Clock.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// maxCalls is how often an asynchronous function is called that fails.
+const maxCalls = 5
+
+// HandleFunctions makes runner tell functions of messages. They may take long to answer, so nobody else's work should wait behind it.
+func (t *Transport) HandleFunctions(runner *job.Runner) {
+	runner.Handle(functionKind, func(ctx context.Context, j job.Job) error {
+		var c functionCall
+		if err := j.Decode(&c); err != nil {
+			return err
+		}
+		_, err := t.Rules.Call(ctx, c.ARN, c.Event)
+		if err != nil && ctx.Err() == nil && j.Attempts+1 >= maxCalls {
+			t.Log.ErrorContext(ctx, "a function is not told of a message", "function", c.ARN, "message", c.Event.MessageID, "error", err)
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("tell the function %s of message %s: %w", c.ARN, c.Event.MessageID, err)
+		}
+		return nil
+	})
+}

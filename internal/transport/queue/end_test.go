@@ -1,0 +1,76 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/db"
+)
+
+// TestACourierEndsByItself: what it does with the message and what is recorded of that are one transaction, by which another message
+// may be queued; a rollback leaves the message to be tried again.
+func TestACourierEndsByItself(t *testing.T) {
+	bubble(t, Limits{}, func(t *testing.T, r *rig) {
+		next, err := r.Prepare(t.Context(), []byte("passed on"))
+		r.ok(err)
+		tries := 0
+		r.outcome = func(dest Destination, m *Message, _ Recipient) Outcome {
+			if dest.Route == "" {
+				return Outcome{Result: Delivered, Status: "2.0.0"}
+			}
+			tries++
+			end := []Outcome{{Result: Delivered, Status: "2.0.0", Reply: "passed on"}}
+			err := r.DB.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+				if err := m.End(ctx, tx, end); err != nil {
+					return err
+				}
+				if _, err := r.EnqueueTx(ctx, tx, next, m.Envelope, to("b@y.example")); err != nil || tries > 1 {
+					return err
+				}
+				return errors.New("not the first time")
+			})
+			if err != nil {
+				return deferred(Outcome{})
+			}
+			return end[0]
+		}
+		one := to("a@x.example")
+		one[0].Route, one[0].Notify = "function", OnSuccess
+		r.send("body", one)
+		r.start()
+		r.pass(time.Hour)
+		if r.kinds("t") != "1 2 3 1 3 10" || tries != 2 || len(r.notices) != 1 {
+			t.Errorf("the events are %s after %d tries, %d notices", r.kinds("t"), tries, len(r.notices))
+		}
+		r.empty()
+	})
+}
+
+// TestACourierSaysWhenToTryAgain: earlier than the queue would, and for as long as who queued it said.
+func TestACourierSaysWhenToTryAgain(t *testing.T) {
+	bubble(t, Limits{Expiry: time.Hour}, func(t *testing.T, r *rig) {
+		began := time.Now()
+		until := began.Add(90 * time.Minute)
+		r.outcome = func(Destination, *Message, Recipient) Outcome {
+			o := deferred(Outcome{By: until})
+			if !time.Now().Before(until) {
+				o = Outcome{Result: Delivered, Status: "2.0.0"}
+			}
+			return o
+		}
+		one := to("a@x.example")
+		one[0].Route, one[0].Notify, one[0].Expiry = "function", Never, 24*time.Hour
+		r.send("body", one)
+		r.start()
+		r.pass(2 * time.Hour)
+		if last := r.offers[len(r.offers)-1].at; !last.Equal(until) {
+			t.Errorf("tried last after %v", last.Sub(began))
+		}
+		if len(r.notices) > 0 {
+			t.Errorf("told is %+v", r.notices)
+		}
+		r.empty()
+	})
+}
