@@ -165,8 +165,8 @@ func TestSubmissionsAreTold(t *testing.T) {
 		s.Must(err)
 		s.Must(x.Add(t.Context(), asked(internal)))
 		s.Must(store(t.Context(), x, "From: x@far.example\r\n\r\n"))
-		if waiting := s.World.Audit.Groups()[0].Waiting; waiting != 0 {
-			t.Errorf("%d bytes are told of mail from outside", waiting)
-		}
+		sender.From = address("ann@acme.awsapps.com")
+		s.Must(store(t.Context(), begin(), "From: ann@acme.awsapps.com\r\n\r\n"))
+		told("true") // and nothing of the mail from outside before it
 	})
 }
