@@ -23,12 +23,14 @@ type Filter interface {
 type Scanner interface {
 	// Scan refuses a message for what it holds. Faults: Denied Message, TooLarge Message, Temporary Message.
 	Scan(ctx context.Context, text []byte, submitted bool) error
+	// Waits reports whether Scan waits for another's word.
+	Waits() bool
 }
 
-// isExamined reports whether the message waits for anybody's word before it is stored.
-func (x *Transaction) isExamined() bool {
+// waits reports whether the message waits for anybody's word before it is stored.
+func (x *Transaction) waits() bool {
 	t := x.transport
-	return t.Scanner != nil || !x.sender.Submitted && (t.Auth != nil || t.Spam != nil)
+	return t.Scanner != nil && t.Scanner.Waits() || !x.sender.Submitted && (t.Auth != nil || t.Spam != nil)
 }
 
 // examine refuses a message, without the server's trace, for whom it is from, for what it holds or as spam, or finds out what is to

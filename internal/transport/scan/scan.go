@@ -34,6 +34,9 @@ func New(o Options) *Scanner {
 	return &Scanner{Options: o}
 }
 
+// Waits reports whether Scan waits for clamd.
+func (s *Scanner) Waits() bool { return s.Clamd != nil }
+
 // Scan refuses a message: Denied Message for a virus and an attachment that is not let through, TooLarge Message for what clamd will not
 // take, Temporary Message where it doesn't answer.
 func (s *Scanner) Scan(ctx context.Context, text []byte, submitted bool) error {
