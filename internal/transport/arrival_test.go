@@ -332,8 +332,8 @@ func TestSlowDNSOfOneClient(t *testing.T) {
 // scanner finds nothing, and says whether it asks anybody.
 type scanner struct{ waits bool }
 
-func (scanner) Scan(context.Context, []byte, bool) error { return nil }
-func (s scanner) Waits() bool                            { return s.waits }
+func (scanner) Scan(context.Context, []byte, bool, netip.Addr) error { return nil }
+func (s scanner) Waits() bool                                        { return s.waits }
 
 // TestUsersDoNotWaitForStrangers: slow DNS of a stranger, whose message has all the room, holds up nothing that users submit, whether or
 // not that is scanned.
