@@ -12,6 +12,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/spool"
@@ -372,6 +373,29 @@ func TestUsersDoNotWaitForStrangers(t *testing.T) {
 			w.Must(<-done)
 		})
 	}
+}
+
+// greylist lets all recipients pass, and counts the messages.
+type greylist struct{ messages, recipients int }
+
+func (g *greylist) Pass(mailauth.Client) func(context.Context, message.Address) error {
+	g.messages++
+	return func(context.Context, message.Address) error { g.recipients++; return nil }
+}
+func (*greylist) Delivered(*mailauth.Verdict) func(context.Context, *db.Tx) error { return nil }
+
+// TestGreylistKnowsAMessage: it is asked for all recipients of one together, so that it looks up once what is the same for them.
+func TestGreylistKnowsAMessage(t *testing.T) {
+	onBothArrivals(t, func(a *arrivals) {
+		g := &greylist{}
+		a.Greylist, a.verdict = g, failed(mailauth.PolicyNone)
+		for range 2 {
+			a.Must(a.send(fromFar, annsAddress, evesAddress))
+		}
+		if g.messages != 2 || g.recipients != 4 {
+			t.Errorf("%+v", g)
+		}
+	})
 }
 
 // TestNothingIsStoredThatIsNotJudged: the verdict is counted in the transaction that stores the message.

@@ -77,8 +77,8 @@ type Signer interface {
 
 // Greylist is package gate's.
 type Greylist interface {
-	// Pass lets a recipient pass, or puts it off: Temporary Client.
-	Pass(ctx context.Context, c mailauth.Client, to message.Address) error
+	// Pass returns what lets a recipient of one message pass, or puts it off: Temporary Client.
+	Pass(c mailauth.Client) func(ctx context.Context, to message.Address) error
 	// Delivered returns what is to be done in the transaction that stores a message, nil for nothing.
 	Delivered(v *mailauth.Verdict) func(context.Context, *db.Tx) error
 }
@@ -183,6 +183,7 @@ type Transaction struct {
 	actor        string                              // address of the user who submits the message
 	authors      []message.Address                   // those in From of a message that is submitted
 	reached      map[mailbox.ID]bool
+	greylist     func(context.Context, message.Address) error
 	sent         map[passage]bool  // who gets it on other servers
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
