@@ -125,10 +125,9 @@ type Config struct {
 	RspamdPasswordFile string `key:"rspamd_password_file" default:"" help:"file with the password of rspamd's controller"`
 	// RspamdReject is what becomes of mail for which rspamd's action is reject: "junk" or "refuse".
 	RspamdReject string `key:"rspamd_reject" default:"junk" help:"what rspamd's action reject does: junk or refuse"`
-	// Clamd is where clamd listens: unix:/path, or host:port. ClamdDown is what becomes of mail while it doesn't answer: "defer" or
-	// "accept".
+	// Clamd is where clamd listens: unix:/path, or host:port. ClamdDown is what becomes of mail while it is down: "defer" or "accept".
 	Clamd     string `key:"clamd" default:"" help:"clamd to look for viruses, unix:/run/clamav/clamd.ctl or host:port (empty: none)"`
-	ClamdDown string `key:"clamd_down" default:"defer" help:"what becomes of mail while clamd does not answer: defer or accept"`
+	ClamdDown string `key:"clamd_down" default:"defer" help:"what becomes of mail while clamd is down: defer or accept"`
 	// BlockedAttachments are extensions of file names, separated by commas, that attachments can't have; "workmail" stands for those that
 	// WorkMail does not send. BlockedAttachmentsFrom is "users", for what they submit, or "all", for mail from other servers too.
 	BlockedAttachments     []string `key:"blocked_attachments" default:"workmail" help:"extensions of attachments that are refused, separated by commas (workmail: its list; empty: none)"`

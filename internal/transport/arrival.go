@@ -61,7 +61,10 @@ func (x *Transaction) pass(ctx context.Context, to message.Address) error {
 	if x.sender.Submitted || x.transport.Greylist == nil {
 		return nil
 	}
-	return x.transport.Greylist.Pass(ctx, x.client(), to)
+	if x.greylist == nil {
+		x.greylist = x.transport.Greylist.Pass(x.client())
+	}
+	return x.greylist(ctx, to)
 }
 
 // delivered returns what tells the greylist; nil where there is nothing to tell.

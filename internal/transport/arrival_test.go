@@ -12,6 +12,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/spool"
@@ -327,6 +328,74 @@ func TestSlowDNSOfOneClient(t *testing.T) {
 			w.Must(large("2001:db8::2", "hello"))
 		})
 	}
+}
+
+// scanner finds nothing, and says whether it asks anybody.
+type scanner struct{ waits bool }
+
+func (scanner) Scan(context.Context, []byte, bool, netip.Addr) error { return nil }
+func (s scanner) Waits() bool                                        { return s.waits }
+
+// TestUsersDoNotWaitForStrangers: slow DNS of a stranger, whose message has all the room, holds up nothing that users submit, whether or
+// not that is scanned.
+func TestUsersDoNotWaitForStrangers(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		var dns *slow
+		hook := func(o *transport.Options) {
+			dns = &slow{checker{verdict: failed(mailauth.PolicyNone)}, make(chan struct{}), make(chan struct{})}
+			o.Auth, o.Scanner, o.Limits.Checked, o.Limits.Wait = dns, scanner{waits}, 100<<10, 100*time.Millisecond
+		}
+		transporttest.OnBoth(t, hook, func(w *transporttest.World) {
+			ann := w.User("ann")
+			w.SetQuota(ann, 10<<20)
+			large := func(subject string, s transport.Sender) error {
+				x, err := w.Begin(t.Context(), s)
+				w.Must(err)
+				add(w, x, annsAddress)
+				m := spool.New(t.TempDir(), 1000)
+				defer m.Close()
+				_, err = m.Write([]byte(trace + "From: " + s.From.String() + "\r\nSubject: " + subject + "\r\n\r\n" + strings.Repeat("line\r\n", 13_000)))
+				w.Must(err)
+				return x.Store(t.Context(), m, len(trace))
+			}
+			done := make(chan error)
+			go func() {
+				done <- large("slow", transport.Sender{Principal: principal.TheSystem("SMTP"), From: address("x@far.example")})
+			}()
+			<-dns.begun
+			err := large("submitted", transport.Sender{
+				Principal: principal.Principal{Kind: principal.User, Organization: string(w.Acme.ID), ID: string(ann)}, Submitted: true, From: address(annsAddress),
+			})
+			if err != nil {
+				t.Errorf("a user's, where clamd is asked %v: %v", waits, err)
+			}
+			close(dns.end)
+			w.Must(<-done)
+		})
+	}
+}
+
+// greylist lets all recipients pass, and counts the messages.
+type greylist struct{ messages, recipients int }
+
+func (g *greylist) Pass(mailauth.Client) func(context.Context, message.Address) error {
+	g.messages++
+	return func(context.Context, message.Address) error { g.recipients++; return nil }
+}
+func (*greylist) Delivered(*mailauth.Verdict) func(context.Context, *db.Tx) error { return nil }
+
+// TestGreylistKnowsAMessage: it is asked for all recipients of one together, so that it looks up once what is the same for them.
+func TestGreylistKnowsAMessage(t *testing.T) {
+	onBothArrivals(t, func(a *arrivals) {
+		g := &greylist{}
+		a.Greylist, a.verdict = g, failed(mailauth.PolicyNone)
+		for range 2 {
+			a.Must(a.send(fromFar, annsAddress, evesAddress))
+		}
+		if g.messages != 2 || g.recipients != 4 {
+			t.Errorf("%+v", g)
+		}
+	})
 }
 
 // TestNothingIsStoredThatIsNotJudged: the verdict is counted in the transaction that stores the message.

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/id"
@@ -21,14 +22,17 @@ type Filter interface {
 
 // Scanner is package scan's.
 type Scanner interface {
-	// Scan refuses a message for what it holds. Faults: Denied Message, TooLarge Message, Temporary Message.
-	Scan(ctx context.Context, text []byte, submitted bool) error
+	// Scan refuses a message for what it holds. from is the network that brings what is not submitted, see networkOf. Faults: Denied
+	// Message, TooLarge Message, Temporary Message.
+	Scan(ctx context.Context, text []byte, submitted bool, from netip.Addr) error
+	// Waits reports whether Scan waits for another's word.
+	Waits() bool
 }
 
-// isExamined reports whether the message waits for anybody's word before it is stored.
-func (x *Transaction) isExamined() bool {
+// waits reports whether the message waits for anybody's word before it is stored.
+func (x *Transaction) waits() bool {
 	t := x.transport
-	return t.Scanner != nil || !x.sender.Submitted && (t.Auth != nil || t.Spam != nil)
+	return t.Scanner != nil && t.Scanner.Waits() || !x.sender.Submitted && (t.Auth != nil || t.Spam != nil)
 }
 
 // examine refuses a message, without the server's trace, for whom it is from, for what it holds or as spam, or finds out what is to
@@ -41,7 +45,7 @@ func (x *Transaction) examine(ctx context.Context, b []byte) error {
 		}
 	}
 	if t.Scanner != nil {
-		if err := t.Scanner.Scan(ctx, b, x.sender.Submitted); err != nil {
+		if err := t.Scanner.Scan(ctx, b, x.sender.Submitted, networkOf(x.sender.Principal.Address)); err != nil {
 			t.Log.InfoContext(ctx, "refused for what it holds", "remote", x.sender.Principal.Address, "from", x.sender.From.String(),
 				"submitted", x.sender.Submitted, "reason", err)
 			return err

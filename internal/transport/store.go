@@ -74,20 +74,26 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 }
 
 // read returns the message once it is examined and its reports are read, and what gives its room in memory back. One that lies in a
-// file takes memory from here on. While it waits for DNS and filters it has room of another kind, so that nothing else waits with it.
+// file takes memory from here on. While it waits for DNS and filters it has room of another kind, so that nothing else waits with it,
+// and no user's message with those of strangers, who can make DNS slow.
 // Faults: Temporary Message (no room in time).
 func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int) (b []byte, release func(), err error) {
-	t, asks := x.transport, x.isExamined()
-	if asks && m.OnDisk() {
-		looked, err := t.checking.hold(ctx, x.sender.Principal.Address, m.Size())
+	t, waits := x.transport, x.waits()
+	if !waits {
+		if release, err = t.memory.hold(ctx, m.Size()); err != nil {
+			return nil, nil, err
+		}
+	} else if m.OnDisk() {
+		var looked func()
+		if x.sender.Submitted {
+			looked, err = t.scanning.hold(ctx, m.Size())
+		} else {
+			looked, err = t.checking.hold(ctx, x.sender.Principal.Address, m.Size())
+		}
 		if err != nil {
 			return nil, nil, err
 		}
 		defer looked()
-	} else if !asks {
-		if release, err = t.memory.hold(ctx, m.Size()); err != nil {
-			return nil, nil, err
-		}
 	}
 	if b, err = m.Bytes(); err != nil {
 		if release != nil {
@@ -95,14 +101,11 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 		}
 		return nil, nil, fmt.Errorf("store a message: %w", err)
 	}
-	if asks {
-		err = x.examine(ctx, b[traceLength:])
-	}
-	if err == nil {
+	if err = x.examine(ctx, b[traceLength:]); err == nil {
 		err = x.readReports(ctx, b[traceLength:])
 	}
 	switch {
-	case err == nil && asks:
+	case err == nil && waits:
 		release, err = t.memory.hold(ctx, m.Size())
 	case err != nil && release != nil:
 		release()

@@ -77,8 +77,8 @@ type Signer interface {
 
 // Greylist is package gate's.
 type Greylist interface {
-	// Pass lets a recipient pass, or puts it off: Temporary Client.
-	Pass(ctx context.Context, c mailauth.Client, to message.Address) error
+	// Pass returns what lets a recipient of one message pass, or puts it off: Temporary Client.
+	Pass(c mailauth.Client) func(ctx context.Context, to message.Address) error
 	// Delivered returns what is to be done in the transaction that stores a message, nil for nothing.
 	Delivered(v *mailauth.Verdict) func(context.Context, *db.Tx) error
 }
@@ -96,7 +96,7 @@ type Limits struct {
 	Mailboxes  int           // mailboxes that a message goes to, once groups are resolved; 1,000, which is also the most
 	Received   int           // Received fields that a message arrives with; 50
 	Memory     int64         // bytes of messages that are looked at and stored at the same time; 192 MB
-	Checked    int64         // bytes of large messages whose authenticity is looked up at the same time, a quarter of them from one client; 96 MB
+	Checked    int64         // bytes of large messages that wait for look-ups and filters at the same time, a quarter of them from one client, and of as many of users; 96 MB
 	Wait       time.Duration // how long a message waits for room among those; two minutes
 }
 
@@ -133,7 +133,8 @@ func (l Limits) withDefaults() Limits {
 type Transport struct {
 	Options
 	memory   room
-	checking *sharedRoom
+	checking *sharedRoom // of strangers
+	scanning room        // of users
 	stats    stats
 }
 
@@ -143,7 +144,8 @@ func New(o Options) *Transport {
 	if o.Hostname == "" {
 		o.Hostname = "localhost"
 	}
-	return &Transport{Options: o, memory: newRoom(o.Limits.Memory, o.Limits.Wait), checking: newSharedRoom(o.Limits.Checked, o.Limits.Wait)}
+	l := &o.Limits
+	return &Transport{Options: o, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait)}
 }
 
 // Sender is who sends a message.
@@ -181,6 +183,7 @@ type Transaction struct {
 	actor        string                              // address of the user who submits the message
 	authors      []message.Address                   // those in From of a message that is submitted
 	reached      map[mailbox.ID]bool
+	greylist     func(context.Context, message.Address) error
 	sent         map[passage]bool  // who gets it on other servers
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail

@@ -41,13 +41,13 @@ func BenchmarkGreylist(b *testing.B) {
 	now := clock.NewFake(start)
 	l := NewGreylist(GreylistOptions{DB: d, Clock: now, Log: quiet, Waiting: 1 << 40})
 	known := mailauth.Client{Address: stranger, From: address(alice)}
-	if err := l.Pass(b.Context(), known, address(ann)); err == nil {
+	if err := l.Pass(known)(b.Context(), address(ann)); err == nil {
 		b.Fatal("a stranger is known")
 	}
 	now.Advance(putOff)
 	b.Run("known", func(b *testing.B) {
 		for b.Loop() {
-			if err := l.Pass(b.Context(), known, address(ann)); err != nil {
+			if err := l.Pass(known)(b.Context(), address(ann)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -58,7 +58,7 @@ func BenchmarkGreylist(b *testing.B) {
 			for range 256 { // another network
 				at = at.Next()
 			}
-			if err := l.Pass(b.Context(), mailauth.Client{Address: at, From: address(alice)}, address(ann)); err == nil {
+			if err := l.Pass(mailauth.Client{Address: at, From: address(alice)})(b.Context(), address(ann)); err == nil {
 				b.Fatal("a stranger is known")
 			}
 		}

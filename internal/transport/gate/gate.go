@@ -34,7 +34,7 @@ type Limits struct {
 
 	UserMessages, UserRecipients int // the same for a user, wherever the user is
 
-	Tarpitted int // sessions that are held up at the same time; 100 where 0
+	Tarpitted int // sessions that are held up at the same time, a tenth of them of one address; 100 where 0
 	Addresses int // that are remembered; 20,000 where 0
 }
 
@@ -42,6 +42,8 @@ const (
 	// tarpitStep is what each refused recipient adds to the time that the next one takes, tarpitMost the end of that.
 	tarpitStep = time.Second
 	tarpitMost = 10
+	// tarpitFew is how many refused recipients an address may have of late and still go on while all places are taken.
+	tarpitFew = 3
 	// forgiven is how long it takes until one refused recipient is forgotten.
 	forgiven = time.Minute
 )
@@ -65,6 +67,7 @@ type client struct {
 // state is what is known of a client.
 type state struct {
 	open                           int // connections
+	tarpitted                      int // of them, held up
 	connects, messages, recipients rate
 	refused                        time.Time // when the last of the refused recipients will be forgotten
 	told                           time.Time // when the log last told of it
@@ -229,15 +232,15 @@ func (v *Visit) count(user string, take func(*state, time.Time) bool, why Reason
 }
 
 // Answered is told what became of a recipient, before the client is. Refused ones cost the more time the more there were of late from the
-// address, also on other connections: who tries names until one is somebody's has no use of it. Limit Client: too many sessions are held up
-// already, and this one must end. Of users nothing is asked.
+// address, also on other connections: who tries names until one is somebody's has no use of it. Limit Client: too many of the address's
+// sessions are held up already, or of all and the address tries many names, and this one must end. Of users nothing is asked.
 func (v *Visit) Answered(ctx context.Context, user string, err error) error {
 	if v.exempt || user != "" || !guessed(err) {
 		return nil
 	}
 	g := v.gate
 	wait, tired := g.holdUp(v)
-	if tired != nil {
+	if wait == 0 {
 		return tired
 	}
 	g.stats.delayed.Add(1)
@@ -245,6 +248,7 @@ func (v *Visit) Answered(ctx context.Context, user string, err error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.tarpitted--
+	g.clients.get(v.client).tarpitted--
 	return nil
 }
 
@@ -254,7 +258,8 @@ func guessed(err error) bool {
 	return f != nil && f.Subject == fault.Address && (f.Kind == fault.NotFound || f.Kind == fault.Denied)
 }
 
-// holdUp counts a refused recipient and returns how long its answer takes.
+// holdUp counts a refused recipient and returns how long its answer takes. Where all places are taken, an honest server with a misspelt
+// recipient is answered at once: it must not pay for those who hold them.
 func (g *Gate) holdUp(v *Visit) (time.Duration, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -266,9 +271,15 @@ func (g *Gate) holdUp(v *Visit) (time.Duration, error) {
 	if limit := now.Add(tarpitMost * forgiven); s.refused.After(limit) {
 		s.refused = limit
 	}
-	if g.tarpitted >= g.Limits.Tarpitted {
+	refused := (s.refused.Sub(now) + forgiven - 1) / forgiven
+	full := g.tarpitted >= g.Limits.Tarpitted
+	switch {
+	case s.tarpitted >= max(g.Limits.Tarpitted/10, 1), full && (s.tarpitted > 0 || refused > tarpitFew):
 		return 0, g.refuse(v, s, tarpitFull, fault.New(fault.Limit, fault.Client, "too many recipients were refused; try again later"))
+	case full:
+		return 0, nil
 	}
 	g.tarpitted++
-	return time.Duration((s.refused.Sub(now)+forgiven-1)/forgiven) * tarpitStep, nil
+	s.tarpitted++
+	return time.Duration(refused) * tarpitStep, nil
 }

@@ -228,22 +228,47 @@ func TestGuessingAddressesTakesTime(t *testing.T) {
 	})
 }
 
+// Nobody holds more than a tenth of the places, and who asks for few names does not pay for those who hold them all.
 func TestTarpitIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(Options{Clock: clock.System{}, Log: quiet, Limits: Limits{Tarpitted: 2}})
-		for range 2 {
-			v := in(t, g, stranger)
-			go func() { _ = v.Answered(t.Context(), "", unknown) }()
+		g := New(Options{Clock: clock.System{}, Log: quiet, Limits: Limits{Tarpitted: 20}})
+		held := func() {
+			t.Helper()
+			synctest.Wait()
+			if got := g.Stats().Tarpitted; got != 20 {
+				t.Fatalf("%d are held up", got)
+			}
 		}
-		synctest.Wait()
-		if got := g.Stats().Tarpitted; got != 2 {
-			t.Fatalf("%d are held up", got)
+		for i := range 10 {
+			guesser := netip.AddrFrom4([4]byte{203, 0, 113, byte(i)})
+			for range 2 {
+				v := in(t, g, guesser)
+				go func() {
+					if err := v.Answered(t.Context(), "", unknown); err != nil {
+						t.Error(err)
+					}
+				}()
+			}
+			synctest.Wait()
+			tooMuch(t, in(t, g, guesser).Answered(t.Context(), "", unknown), "too many recipients were refused")
 		}
-		tooMuch(t, in(t, g, other).Answered(t.Context(), "", unknown), "too many recipients were refused")
-		time.Sleep(2 * time.Second)
+		held()
+		honest := in(t, g, other)
+		begun := time.Now()
+		for range 3 {
+			if err := honest.Answered(t.Context(), "", unknown); err != nil || time.Since(begun) != 0 {
+				t.Errorf("one who asks for few names: %v after %s", err, time.Since(begun))
+			}
+		}
+		tooMuch(t, honest.Answered(t.Context(), "", unknown), "too many recipients were refused")
+		held()
+		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		if err := in(t, g, other).Answered(t.Context(), "", unknown); err != nil {
-			t.Error(err)
+		if err := in(t, g, netip.AddrFrom4([4]byte{203, 0, 113, 0})).Answered(t.Context(), "", unknown); err != nil || time.Since(begun) < 6*time.Second {
+			t.Errorf("once places are free: %v after %s", err, time.Since(begun))
+		}
+		if s := g.Stats(); s.Tarpitted != 0 || s.Delayed != 21 {
+			t.Errorf("%+v", s)
 		}
 	})
 }

@@ -80,9 +80,22 @@ const (
 		ON CONFLICT (name) DO UPDATE SET seen = excluded.seen WHERE greylist_known.seen < excluded.seen`
 )
 
-// Pass lets in whoever is known: a network that came a second time, or a client that SPF allows to send for a domain from which mail came
-// before. Others are put off (Temporary Client), and known once they come again in time.
-func (l *Greylist) Pass(ctx context.Context, c mailauth.Client, to message.Address) error {
+// Pass returns what lets recipients of one message pass if its client is known: a network that came a second time, or a client that SPF
+// allows to send for a domain from which mail came before, which is asked for once. Others are put off (Temporary Client), and known once
+// they come again in time.
+func (l *Greylist) Pass(c mailauth.Client) func(ctx context.Context, to message.Address) error {
+	var asked, permitted bool
+	return func(ctx context.Context, to message.Address) error {
+		return l.pass(ctx, c, to, func() bool {
+			if !asked {
+				asked, permitted = true, l.permitted(ctx, c)
+			}
+			return permitted
+		})
+	}
+}
+
+func (l *Greylist) pass(ctx context.Context, c mailauth.Client, to message.Address, permitted func() bool) error {
 	if exempt(l.Exempt).has(c.Address) {
 		return nil
 	}
@@ -111,7 +124,7 @@ func (l *Greylist) Pass(ctx context.Context, c mailauth.Client, to message.Addre
 		return fmt.Errorf("greylist: %w", err)
 	case !seen.IsZero():
 		return l.learn(ctx, network, now, seen)
-	case !ofDomain.IsZero() && l.permitted(ctx, c):
+	case !ofDomain.IsZero() && permitted():
 		l.vouched.Add(1)
 		l.setFresh(vouched, now)
 		return nil

@@ -51,7 +51,7 @@ func address(text string) message.Address {
 // comes has somebody come; want says whether the client passes.
 func (r *rig) comes(client, from, to string, want bool) {
 	r.t.Helper()
-	err := r.Pass(r.t.Context(), mailauth.Client{Address: netip.MustParseAddr(client), Hello: "mx.example", From: address(from)}, address(to))
+	err := r.Pass(mailauth.Client{Address: netip.MustParseAddr(client), Hello: "mx.example", From: address(from)})(r.t.Context(), address(to))
 	if want != (err == nil) || !want && !fault.Is(err, fault.Temporary, fault.Client) {
 		r.t.Errorf("%s from %s to %s: %v, want %v", client, from, to, err, want)
 	}
@@ -176,6 +176,29 @@ func TestAKnownDomainMaySendFromElsewhere(t *testing.T) {
 	})
 }
 
+// What SPF says is looked up once for all recipients of a message: who is not permitted can't have this server ask for each.
+func TestSPFIsAskedOnceForAMessage(t *testing.T) {
+	onBoth(t, nil, func(r *rig) {
+		asked := 0
+		r.SPF = func(context.Context, mailauth.Client) bool { asked++; return false }
+		known := &mailauth.Verdict{Client: mailauth.Client{Address: netip.MustParseAddr("192.0.2.1"), From: address(alice)}, SPF: mailauth.Outcome{Result: dkim.Pass}}
+		if err := r.DB.Write(t.Context(), r.Delivered(known)); err != nil {
+			t.Fatal(err)
+		}
+		for message := range 2 {
+			pass := r.Pass(mailauth.Client{Address: netip.MustParseAddr("203.0.113.1"), From: address(alice)})
+			for _, to := range []string{ann, bob, "carl@ours.example"} {
+				if err := pass(t.Context(), address(to)); !fault.Is(err, fault.Temporary, fault.Client) {
+					t.Errorf("to %s: %v", to, err)
+				}
+			}
+			if asked != message+1 {
+				t.Errorf("SPF was asked %d times for %d messages", asked, message+1)
+			}
+		}
+	})
+}
+
 func TestThisMachineIsNotGreylisted(t *testing.T) {
 	onBoth(t, nil, func(r *rig) {
 		for _, client := range []string{"127.0.0.1", "::1", "198.51.100.9", "::ffff:198.51.100.9"} {
@@ -256,7 +279,7 @@ func TestPurgingGoesOn(t *testing.T) {
 			}
 			return n
 		}
-		if err := l.Pass(t.Context(), client, address(ann)); err == nil || waiting() != 1 {
+		if err := l.Pass(client)(t.Context(), address(ann)); err == nil || waiting() != 1 {
 			t.Errorf("%v, %d wait", err, waiting())
 		}
 		time.Sleep(within + 2*purgeEvery)

@@ -2,12 +2,14 @@ package scan
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -18,46 +20,53 @@ type Clamd struct {
 	Network, Address string
 	// Timeout bounds one scan, with waiting for its turn; 0 means 60 seconds.
 	Timeout time.Duration
-	turns   chan struct{}
+	turns   *turns
 }
 
 const (
 	scanTimeout = time.Minute
-	scans       = 8 // at the same time; clamd has 10 threads unless it is told otherwise
+	dialTimeout = 5 * time.Second
 	chunk       = 64 << 10
 	maxReply    = 4 << 10
 )
 
 // NewClamd returns a scanner at an address: unix:/path, or host:port.
 func NewClamd(address string) *Clamd {
-	c := &Clamd{Network: "tcp", Address: address, turns: make(chan struct{}, scans)}
+	c := &Clamd{Network: "tcp", Address: address, turns: newTurns()}
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		c.Network, c.Address = "unix", path
 	}
 	return c
 }
 
-// errTooLarge says that clamd takes no messages of this size (its StreamMaxLength).
-var errTooLarge = errors.New("clamd takes no message of this size (StreamMaxLength)")
+var (
+	// errTooLarge says that clamd takes no messages of this size (its StreamMaxLength).
+	errTooLarge = errors.New("clamd takes no message of this size (StreamMaxLength)")
+	// errDown says that clamd can't be reached, or ended the connection without a word. Time that runs out says nothing of the kind: whoever
+	// sends enough, or what takes long enough, can bring that about.
+	errDown = errors.New("clamd is down")
+)
 
-// scan returns the name of the virus in a message; empty for none.
-func (c *Clamd) scan(ctx context.Context, text []byte) (virus string, err error) {
+// scan returns the name of the virus in a message of a user, or else of a network; empty for none.
+func (c *Clamd) scan(ctx context.Context, text []byte, submitted bool, from netip.Addr) (virus string, err error) {
 	timeout := c.Timeout
 	if timeout <= 0 {
 		timeout = scanTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	select {
-	case c.turns <- struct{}{}:
-		defer func() { <-c.turns }()
-	case <-ctx.Done():
-		return "", fmt.Errorf("clamd: wait for a turn: %w", ctx.Err())
-	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, c.Network, c.Address)
+	back, err := c.turns.take(ctx, submitted, from)
 	if err != nil {
+		return "", err
+	}
+	defer back()
+	d := net.Dialer{Timeout: dialTimeout}
+	conn, err := d.DialContext(ctx, c.Network, c.Address)
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return "", fmt.Errorf("clamd: %w", err)
+	case err != nil:
+		return "", fmt.Errorf("%w: %w", errDown, err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // ends what runs
@@ -70,6 +79,8 @@ func (c *Clamd) scan(ctx context.Context, text []byte) (virus string, err error)
 	switch {
 	case ctx.Err() != nil:
 		return "", fmt.Errorf("clamd: %w", ctx.Err())
+	case len(reply) == 0:
+		return "", fmt.Errorf("%w: %w", errDown, cmp.Or(sent, err, io.ErrUnexpectedEOF))
 	case sent != nil:
 		return "", fmt.Errorf("clamd: %w", sent)
 	case err != nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/pennypost/pennypost/internal/fault"
@@ -12,7 +13,7 @@ import (
 // Options are what a Scanner looks for. All but Log may be left out.
 type Options struct {
 	Clamd *Clamd
-	// AcceptUnscanned lets mail through while clamd doesn't answer; without it the sender is asked to come back.
+	// AcceptUnscanned lets mail through while clamd is down; without it the sender is asked to come back.
 	AcceptUnscanned bool
 	// Types are not let through in what users submit, and where Inbound says so in what comes from other servers.
 	Types   *Types
@@ -34,9 +35,12 @@ func New(o Options) *Scanner {
 	return &Scanner{Options: o}
 }
 
+// Waits reports whether Scan waits for clamd.
+func (s *Scanner) Waits() bool { return s.Clamd != nil }
+
 // Scan refuses a message: Denied Message for a virus and an attachment that is not let through, TooLarge Message for what clamd will not
-// take, Temporary Message where it doesn't answer.
-func (s *Scanner) Scan(ctx context.Context, text []byte, submitted bool) error {
+// take, Temporary Message where it doesn't answer. from is the network of who did not submit it: an address stands for it.
+func (s *Scanner) Scan(ctx context.Context, text []byte, submitted bool, from netip.Addr) error {
 	if (submitted || s.Inbound) && !s.Types.None() {
 		name, is, more := s.Types.blocked(text)
 		switch {
@@ -51,7 +55,7 @@ func (s *Scanner) Scan(ctx context.Context, text []byte, submitted bool) error {
 	if s.Clamd == nil {
 		return nil
 	}
-	virus, err := s.Clamd.scan(ctx, text)
+	virus, err := s.Clamd.scan(ctx, text, submitted, from)
 	switch {
 	case virus != "":
 		s.infected.Add(1)
@@ -62,7 +66,7 @@ func (s *Scanner) Scan(ctx context.Context, text []byte, submitted bool) error {
 	}
 	s.unscanned.Add(1)
 	switch {
-	case s.AcceptUnscanned:
+	case s.AcceptUnscanned && errors.Is(err, errDown):
 		s.Log.WarnContext(ctx, "a message was let through without a look for viruses", "error", err)
 		return nil
 	case errors.Is(err, errTooLarge):

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -32,7 +33,7 @@ func newDaemon(t *testing.T) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{Listener: l, limit: 1 << 20, ended: make(chan struct{}), hanging: make(chan struct{}, scans)}
+	d := &daemon{Listener: l, limit: 1 << 20, ended: make(chan struct{}), hanging: make(chan struct{}, userTurns+strangerTurns)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -113,16 +114,18 @@ func TestViruses(t *testing.T) {
 		{"a virus", strings.Repeat("x", 100_000) + "virus", clamd, false, fault.Denied, "holds a virus: Eicar-Test-Signature"},
 		{"a virus is refused whatever happens otherwise", "virus", clamd, true, fault.Denied, "Eicar"},
 		{"too large", strings.Repeat("x", 2<<20), clamd, false, fault.TooLarge, "larger than can be looked at"},
-		{"too large, let through", strings.Repeat("x", 2<<20), clamd, true, 0, ""},
+		{"too large, where clamd may be down", strings.Repeat("x", 2<<20), clamd, true, fault.TooLarge, "larger than can be looked at"},
 		{"an error", "broken", clamd, false, fault.Temporary, "try again later"},
-		{"an error, let through", "broken", clamd, true, 0, ""},
+		{"an error, where clamd may be down", "broken", clamd, true, fault.Temporary, "try again later"},
 		{"no answer", "silent", clamd, false, fault.Temporary, "try again later"},
+		{"no answer, let through", "silent", clamd, true, 0, ""},
 		{"no answer in time", "hang", hasty, false, fault.Temporary, "try again later"},
+		{"no answer in time, where clamd may be down", "hang", hasty, true, fault.Temporary, "try again later"},
 		{"down", "hello", down, false, fault.Temporary, "try again later"},
 		{"down, let through", "hello", down, true, 0, ""},
 	} {
 		s := New(Options{Clamd: c.clamd, AcceptUnscanned: c.accept, Log: slog.New(slog.DiscardHandler)})
-		err := s.Scan(t.Context(), []byte(c.text), false)
+		err := s.Scan(t.Context(), []byte(c.text), false, stranger)
 		f := fault.As(err)
 		switch {
 		case c.kind == 0 && err != nil, c.kind != 0 && (f == nil || f.Kind != c.kind || f.Subject != fault.Message || !strings.Contains(f.Message, c.says)):
@@ -131,29 +134,63 @@ func TestViruses(t *testing.T) {
 	}
 }
 
-// TestScansWaitForTheirTurn: no more than clamd has threads for, and who waits too long is told so.
+var (
+	stranger = netip.MustParseAddr("192.0.2.1")
+	other    = netip.MustParseAddr("192.0.2.2")
+)
+
+// TestScansWaitForTheirTurn: no more than clamd has threads for. A network holds up none but itself, and strangers hold up no user.
 func TestScansWaitForTheirTurn(t *testing.T) {
 	d := newDaemon(t)
 	c := NewClamd("unix:" + d.Addr().String())
 	var wait sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
-	for range scans {
-		wait.Go(func() {
-			if _, err := c.scan(ctx, []byte("hang")); err == nil {
-				t.Error("a scan without an answer is one")
-			}
-		})
-	}
-	for range scans {
-		<-d.hanging
+	hang := func(n int, submitted bool, from netip.Addr) {
+		for range n {
+			wait.Go(func() {
+				if _, err := c.scan(ctx, []byte("hang"), submitted, from); err == nil {
+					t.Error("a scan without an answer is one")
+				}
+			})
+		}
 	}
 	hasty := *c
-	hasty.Timeout = time.Millisecond
-	if _, err := hasty.scan(t.Context(), []byte("hello")); err == nil || !strings.Contains(err.Error(), "wait for a turn") {
-		t.Errorf("one too many: %v", err)
+	passes := func(want, submitted bool, from netip.Addr) {
+		t.Helper()
+		hasty.Timeout = time.Minute
+		if !want {
+			hasty.Timeout = time.Millisecond
+		}
+		// Who waits too long is not let through.
+		s := New(Options{Clamd: &hasty, AcceptUnscanned: true, Log: slog.New(slog.DiscardHandler)})
+		err := s.Scan(t.Context(), []byte("hello"), submitted, from)
+		if want != (err == nil) || !want && (!fault.Is(err, fault.Temporary, fault.Message) || !strings.Contains(errors.Unwrap(err).Error(), "wait for a turn")) {
+			t.Errorf("submitted %v, from %s: %v, want %v", submitted, from, err, want)
+		}
 	}
+	begin := func(n int) {
+		for range n {
+			<-d.hanging
+		}
+	}
+	hang(2*networkTurns, false, stranger)
+	begin(networkTurns)
+	passes(false, false, stranger)
+	passes(true, false, other)
+	for i := range strangerTurns - networkTurns {
+		hang(1, false, netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}))
+	}
+	begin(strangerTurns - networkTurns)
+	passes(false, false, other)
+	passes(true, true, netip.Addr{})
+	hang(userTurns, true, netip.Addr{})
+	begin(userTurns)
+	passes(false, true, netip.Addr{})
 	cancel()
 	wait.Wait()
+	if n := len(c.turns.networks); n != 0 {
+		t.Errorf("%d networks are remembered", n)
+	}
 }
 
 func TestBlockedAttachments(t *testing.T) {
@@ -213,13 +250,13 @@ func TestBlockedAttachments(t *testing.T) {
 		{"what comes from elsewhere", attached("filename=setup.exe"), false, ""},
 		{"deeper than is looked at", deep, true, "more parts"},
 	} {
-		err := s.Scan(t.Context(), []byte(c.text), c.submitted)
+		err := s.Scan(t.Context(), []byte(c.text), c.submitted, stranger)
 		if (err == nil) != (c.says == "") || err != nil && !(fault.Is(err, fault.Denied, fault.Message) && strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 	s.Inbound = true
-	if err := s.Scan(t.Context(), []byte(attached("filename=setup.exe")), false); !fault.Is(err, fault.Denied, fault.Message) {
+	if err := s.Scan(t.Context(), []byte(attached("filename=setup.exe")), false, stranger); !fault.Is(err, fault.Denied, fault.Message) {
 		t.Errorf("from elsewhere, where that is looked at too: %v", err)
 	}
 }
