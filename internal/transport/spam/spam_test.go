@@ -249,6 +249,28 @@ func TestAMessageCountsOnce(t *testing.T) {
 	})
 }
 
+// TestCopiesAreFiledAtOnce moves messages together with copies of them, of which nothing is learned but the message.
+func TestCopiesAreFiledAtOnce(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		box, c := w.box(w.User("ann")), newCorpus(1)
+		const messages = 12 // and as many copies: a batch has both of some
+		for range messages {
+			w.deliver(c.message(true), "ann")
+		}
+		_, err := w.Mailboxes.Copy(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.InboxID)
+		w.Must(err)
+		w.move(box, mailbox.InboxID, mailbox.JunkID)
+		if s, h := w.trained(box); s != messages || h != 0 {
+			t.Errorf("moved: counted as %d of spam and %d of ham", s, h)
+		}
+		w.mark(box, mailbox.JunkID, mailbox.NotJunk)
+		w.learn(box)
+		if s, h := w.trained(box); s != 0 || h != messages {
+			t.Errorf("marked: counted as %d of spam and %d of ham", s, h)
+		}
+	})
+}
+
 // TestLearningBehavesAsItsModel moves, copies and marks a few messages at random, has now and then learned what that says, and compares with
 // what was said of each message last.
 func TestLearningBehavesAsItsModel(t *testing.T) {
