@@ -2,6 +2,8 @@ package spam_test
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
@@ -268,6 +271,36 @@ func TestCopiesAreFiledAtOnce(t *testing.T) {
 		if s, h := w.trained(box); s != 0 || h != messages {
 			t.Errorf("marked: counted as %d of spam and %d of ham", s, h)
 		}
+	})
+}
+
+// TestWhatCannotBeReadWaits files a large message while the store of bodies is down.
+func TestWhatCannotBeReadWaits(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		box, r := w.box(w.User("ann")), rand.New(rand.NewPCG(1, 2))
+		text := []byte("Subject: a\r\n\r\n")
+		for len(text) < 2*mailbox.DefaultInlineLimit {
+			text = fmt.Appendf(text, "%x\r\n", r.Uint64())
+		}
+		w.deliver(string(text), "ann")
+		_, err := w.Mailboxes.Move(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.JunkID)
+		w.Must(err)
+		w.FailBlobs(fault.New(fault.Temporary, fault.None, "try again later"))
+		if err := w.Train(t.Context(), box); fault.KindOf(err) != fault.Temporary {
+			t.Errorf("while the store is down: %v", err)
+		}
+		w.FailBlobs(nil)
+		w.learn(box)
+		if s, h := w.trained(box); s != 1 || h != 0 {
+			t.Errorf("counted as %d of spam and %d of ham", s, h)
+		}
+		w.move(box, mailbox.JunkID, mailbox.InboxID)
+		w.FailBlobs(fs.ErrNotExist)
+		w.move(box, mailbox.InboxID, mailbox.JunkID)
+		if n := w.number(`SELECT COUNT(*) FROM spam_pending`); n > 0 {
+			t.Errorf("%d messages wait whose bytes are gone", n)
+		}
+		w.FailBlobs(nil) // the world checks its bodies at the end
 	})
 }
 
