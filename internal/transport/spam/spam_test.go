@@ -538,6 +538,63 @@ func TestWhatIsLearnedIsBounded(t *testing.T) {
 	})
 }
 
+// TestSendersAreBounded makes up new domains until an organisation knows enough of them.
+func TestSendersAreBounded(t *testing.T) {
+	onBoth(t, func(o *spam.Options) { o.MaxSenders = 3 }, func(w *world) {
+		box, c := w.box(w.User("ann")), newCorpus(6)
+		for i := range 5 {
+			w.from = fmt.Sprintf("a%d.example", i)
+			w.deliver(c.message(false), "ann")
+		}
+		w.Must(w.Flush(t.Context()))
+		w.from = "a0.example"
+		w.deliver(c.message(false), "ann")
+		w.from = "b.example"
+		w.deliver(c.message(false), "ann")
+		w.Must(w.Flush(t.Context()))
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n != 3 {
+			t.Errorf("%d senders are known", n)
+		}
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender s WHERE sender = 'a0.example' AND delivered > 1.5 * (SELECT MIN(delivered) FROM spam_sender)`); n != 1 {
+			t.Error("a known sender is not counted any more")
+		}
+		w.move(box, mailbox.InboxID, mailbox.JunkID)
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender WHERE junk > 0`); n != 6 {
+			t.Errorf("%d senders are known of whom a user said something", n)
+		}
+	})
+}
+
+// TestFadedSendersAreForgotten has some on each page that is looked at, between others that stay.
+func TestFadedSendersAreForgotten(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		add := func(name string, n int) {
+			w.Write(func(ctx context.Context, tx *db.Tx) error {
+				for i := range n {
+					if _, err := tx.Exec(ctx, `INSERT INTO spam_sender (org, sender, delivered, junk, good, reporters) VALUES ($1, $2, $3, 0, 0, 0)`,
+						w.Acme.Key, fmt.Sprintf("%d.%s", i, name), 1.0); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		add("old.example", spam.ForgetBatch+100)
+		w.Write(func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, `INSERT INTO spam_sender (org, sender, delivered, junk, good, reporters) SELECT org, 'new.' || sender, 1e12, 0, 0, 0 FROM spam_sender`)
+			return err
+		})
+		w.Clock.Advance(365 * 24 * time.Hour)
+		w.Must(w.ForgetSenders(t.Context()))
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n != spam.ForgetBatch+100 {
+			t.Errorf("%d senders are left", n)
+		}
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender WHERE delivered < 2`); n > 0 {
+			t.Errorf("%d faded senders are left", n)
+		}
+	})
+}
+
 // TestLearningIsAJob runs it as the server does.
 func TestLearningIsAJob(t *testing.T) {
 	onBoth(t, nil, func(w *world) {
