@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/pennypost/pennypost/internal/fault"
 )
@@ -21,7 +22,8 @@ type Content interface {
 }
 
 // Open returns the message of an item that Fetch gave WithBody, its prefix first. Large bodies are read from disk as the
-// content is read. Faults: NotFound Message when the message was removed meanwhile.
+// content is read. Faults: NotFound Message when the message was removed meanwhile, Temporary when the store of
+// bodies is not available.
 func (s *Store) Open(ctx context.Context, it *Item) (Content, error) {
 	b := &it.body
 	if !b.read {
@@ -38,8 +40,11 @@ func (s *Store) Open(ctx context.Context, it *Item) (Content, error) {
 		return inMemory{bytes.NewReader(data), data}, nil
 	}
 	blob, err := s.blobs.Open(ctx, b.ref)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.Wrap(err, fault.NotFound, fault.Message, "the message's bytes are not there any more")
+	}
+	if err != nil {
+		return nil, err
 	}
 	if blob.Size() != b.size {
 		return nil, errors.Join(fmt.Errorf("item %d: blob %s has %d bytes where %d were stored", it.ID, b.ref, blob.Size(), b.size), blob.Close())

@@ -178,6 +178,11 @@ func TestLargeBodiesAreBlobsUntilTheLastItemGoes(t *testing.T) {
 			t.Errorf("a range of a large body came back wrong: %v", err)
 		}
 		r.ok(content.Close())
+		r.blobs.failOpen = fault.New(fault.Temporary, fault.None, "try again later")
+		if _, err := r.Open(ctx, &it); fault.KindOf(err) != fault.Temporary {
+			t.Errorf("a body that can't be read now: %v", err)
+		}
+		r.blobs.failOpen = nil
 		for _, id := range []ID{a, c, b} {
 			for more := true; more; {
 				more, err = r.Sweep(ctx)
@@ -195,6 +200,9 @@ func TestLargeBodiesAreBlobsUntilTheLastItemGoes(t *testing.T) {
 		}
 		if r.blobs.len() != 0 {
 			t.Errorf("%d blobs are left over", r.blobs.len())
+		}
+		if _, err := r.Open(ctx, &it); !fault.Is(err, fault.NotFound, fault.Message) {
+			t.Errorf("a body that is gone: %v", err)
 		}
 	})
 }

@@ -21,7 +21,7 @@ type Blobs interface {
 	// Put stores everything r gives under key and returns its length. When it returns nil the bytes are on disk. It
 	// replaces what an earlier attempt left under the key.
 	Put(ctx context.Context, key string, r io.Reader) (int64, error)
-	// Open returns the bytes of key for reading at any offset.
+	// Open returns the bytes of key for reading at any offset; fs.ErrNotExist says that there are none.
 	Open(ctx context.Context, key string) (Blob, error)
 	// Delete removes key; a key that isn't there is no error.
 	Delete(ctx context.Context, key string) error

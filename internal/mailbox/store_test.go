@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"testing"
@@ -164,9 +165,9 @@ func (r *rig) ok(err error) {
 
 // memoryBlobs is Blobs in memory. It fails on command.
 type memoryBlobs struct {
-	mu      sync.Mutex
-	m       map[string][]byte
-	failPut error
+	mu                sync.Mutex
+	m                 map[string][]byte
+	failPut, failOpen error
 }
 
 func (b *memoryBlobs) Put(_ context.Context, key string, r io.Reader) (int64, error) {
@@ -186,9 +187,12 @@ func (b *memoryBlobs) Put(_ context.Context, key string, r io.Reader) (int64, er
 func (b *memoryBlobs) Open(_ context.Context, key string) (Blob, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.failOpen != nil {
+		return nil, b.failOpen
+	}
 	data, ok := b.m[key]
 	if !ok {
-		return nil, fmt.Errorf("no blob %q", key)
+		return nil, fmt.Errorf("blob %q: %w", key, fs.ErrNotExist)
 	}
 	return memoryBlob{bytes.NewReader(data)}, nil
 }

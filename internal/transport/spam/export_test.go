@@ -12,6 +12,14 @@ func (s *Service) Train(ctx context.Context, box mailbox.ID) error {
 	return s.train(ctx, job.Job{Kind: trainKind, Key: box.String()})
 }
 
+// ForgetSenders does what Run does once a day.
+func (s *Service) ForgetSenders(ctx context.Context) error {
+	return s.forgetSenders(ctx, s.Clock.Now())
+}
+
+// ForgetBatch is how many senders it looks at a time.
+const ForgetBatch = forgetBatch
+
 // Tokens are those of a message.
 func (s *Service) Tokens(b []byte) []int64 { return s.tokens(b) }
 

@@ -37,6 +37,7 @@ const (
 	forgetBelow = 0.05   // faded counts of a sender that is forgotten
 	forgetEvery = 24 * time.Hour
 	forgetBatch = 1000
+	maxSenders  = 50_000
 	agreeing    = 3 // users whose word takes mail from their colleagues
 	reputable   = 20
 )
@@ -94,24 +95,65 @@ func (s *Service) Run(ctx context.Context) error {
 
 const flushTimeout = 10 * time.Second
 
-const addDelivered = `INSERT INTO spam_sender (org, sender, delivered, junk, good, reporters) VALUES ($1, $2, $3, 0, 0, 0)
+const (
+	countSenders = `SELECT COUNT(*) FROM (SELECT 1 FROM spam_sender WHERE org = $1 LIMIT $2) AS known`
+	addToKnown   = `UPDATE spam_sender SET delivered = delivered + $3 WHERE org = $1 AND sender = $2`
+	addDelivered = `INSERT INTO spam_sender (org, sender, delivered, junk, good, reporters) VALUES ($1, $2, $3, 0, 0, 0)
 ON CONFLICT (org, sender) DO UPDATE SET delivered = spam_sender.delivered + excluded.delivered`
+)
 
-// Flush writes the counts of deliveries.
+// room returns how many senders more each of the organisations may have.
+func (s *Service) room(ctx context.Context, gathered map[sender]int) (map[int64]int, error) {
+	most := cmp.Or(s.MaxSenders, maxSenders)
+	room := map[int64]int{}
+	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		clear(room)
+		for k := range gathered {
+			if _, known := room[k.org]; known {
+				continue
+			}
+			var n int
+			if err := tx.QueryRow(ctx, countSenders, k.org, most).Scan(&n); err != nil {
+				return err
+			}
+			room[k.org] = most - n
+		}
+		return nil
+	})
+	return room, err
+}
+
+// Flush writes the counts of deliveries. Anybody can send from ever new domains, so an organisation that knows MaxSenders gets no new ones
+// by it, but by its users' reports.
 func (s *Service) Flush(ctx context.Context) error {
 	r := &s.reputation
 	r.mu.Lock()
 	gathered := r.delivered
 	r.delivered = nil
 	r.mu.Unlock()
+	if len(gathered) == 0 {
+		return nil
+	}
+	room, err := s.room(ctx, gathered)
+	if err != nil {
+		s.giveBack(gathered)
+		return fmt.Errorf("count the senders that are known: %w", err)
+	}
 	w := weight(s.Clock.Now())
 	keys := slices.SortedFunc(maps.Keys(gathered), func(a, b sender) int {
 		return cmp.Or(cmp.Compare(a.org, b.org), strings.Compare(a.name, b.name))
 	})
 	for batch := range slices.Chunk(keys, flushBatch) {
+		var left map[int64]int
 		err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+			left = maps.Clone(room)
 			for _, k := range batch {
-				if _, err := tx.Exec(ctx, addDelivered, k.org, k.name, w*float64(gathered[k])); err != nil {
+				n, err := tx.Exec(ctx, addToKnown, k.org, k.name, w*float64(gathered[k]))
+				if err == nil && n == 0 && left[k.org] > 0 {
+					left[k.org]--
+					_, err = tx.Exec(ctx, addDelivered, k.org, k.name, w*float64(gathered[k]))
+				}
+				if err != nil {
 					return err
 				}
 			}
@@ -121,6 +163,7 @@ func (s *Service) Flush(ctx context.Context) error {
 			s.giveBack(gathered)
 			return fmt.Errorf("count what senders delivered: %w", err)
 		}
+		room = left
 		for _, k := range batch {
 			delete(gathered, k)
 		}
@@ -138,20 +181,58 @@ func (s *Service) giveBack(gathered map[sender]int) {
 	r.delivered = gathered
 }
 
-const forgetSenders = `DELETE FROM spam_sender WHERE (org, sender) IN
-	(SELECT org, sender FROM spam_sender WHERE delivered + junk + good < $1 LIMIT $2)`
+const (
+	readSenders  = `SELECT org, sender, delivered + junk + good FROM spam_sender WHERE (org, sender) > ($1, $2) ORDER BY org, sender LIMIT $3`
+	forgetSender = `DELETE FROM spam_sender WHERE org = $1 AND sender = $2 AND delivered + junk + good < $3`
+)
 
+// forgetSenders looks for those that are long gone outside of writes, which others wait for.
 func (s *Service) forgetSenders(ctx context.Context, now time.Time) error {
-	for {
-		var n int64
-		err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-			n, err = tx.Exec(ctx, forgetSenders, forgetBelow*weight(now), forgetBatch)
-			return err
+	below := forgetBelow * weight(now)
+	var last sender
+	for n := forgetBatch; n == forgetBatch; {
+		var faded []sender
+		err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+			faded, n = faded[:0], 0
+			rows, err := tx.Query(ctx, readSenders, last.org, last.name, forgetBatch)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			var k sender
+			for ; rows.Next(); n++ {
+				var sum float64
+				if err := rows.Scan(&k.org, &k.name, &sum); err != nil {
+					return err
+				}
+				if sum < below {
+					faded = append(faded, k)
+				}
+			}
+			if err := rows.Err(); err != nil {
+				return err
+			}
+			last = k
+			return nil
 		})
-		if err != nil || n < forgetBatch {
+		if err != nil {
 			return err
 		}
+		for batch := range slices.Chunk(faded, flushBatch) {
+			err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+				for _, k := range batch {
+					if _, err := tx.Exec(ctx, forgetSender, k.org, k.name, below); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
 	}
+	return nil
 }
 
 // EraseTx removes up to limit senders of an organisation that is being deleted, and returns how many.

@@ -84,7 +84,7 @@ type learnError struct{ err error }
 func (e *learnError) Error() string { return "rspamd could not learn a message: " + e.err.Error() }
 func (e *learnError) Unwrap() error { return e.err }
 
-// learn tells what a message is. A message that it will not learn (it knows it, or it is too short for it) is no error.
+// learn tells what a message is. A message that it will not learn is no error: 204 where it is too short, 208 or 404 where it is known.
 func (r *Rspamd) learn(ctx context.Context, asSpam bool, text []byte) error {
 	path := "/learnham"
 	if asSpam {
@@ -96,11 +96,11 @@ func (r *Rspamd) learn(ctx context.Context, asSpam bool, text []byte) error {
 	if err != nil {
 		return &learnError{err}
 	}
-	status, _, err := r.do(req)
-	if err != nil && (status < 200 || status == http.StatusUnauthorized || status == http.StatusForbidden || status >= 500) {
-		return &learnError{err}
+	status, body, err := r.do(req)
+	if err == nil || status == http.StatusNotFound && bytes.Contains(body, []byte(" has been already learned as ")) {
+		return nil
 	}
-	return nil
+	return &learnError{err}
 }
 
 func (r *Rspamd) request(ctx context.Context, base, path string, text []byte) (*http.Request, error) {
@@ -114,7 +114,7 @@ func (r *Rspamd) request(ctx context.Context, base, path string, text []byte) (*
 	return req, nil
 }
 
-// do returns the status, 0 where there is none, and the body of an answer of success.
+// do returns the status, 0 where there is none, and the body. Only 2xx is no error.
 func (r *Rspamd) do(req *http.Request) (int, []byte, error) {
 	res, err := r.Client.Do(req)
 	if err != nil {
@@ -128,7 +128,7 @@ func (r *Rspamd) do(req *http.Request) (int, []byte, error) {
 	case len(body) > maxAnswer:
 		return 0, nil, fmt.Errorf("rspamd answers with more than %d bytes", maxAnswer)
 	case res.StatusCode/100 != 2:
-		return res.StatusCode, nil, fmt.Errorf("rspamd answers %s: %s", res.Status, inHeader(string(body[:min(len(body), 200)])))
+		return res.StatusCode, body, fmt.Errorf("rspamd answers %s: %s", res.Status, inHeader(string(body[:min(len(body), 200)])))
 	}
 	return res.StatusCode, body, nil
 }

@@ -1,6 +1,7 @@
 package spam_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type rspamd struct {
 	asked   []http.Header
 	learned []string
 	down    bool
+	status  int    // of what it is to learn; 0 for 208
+	text    string // that comes with it
 }
 
 var answers = map[string]string{
@@ -56,7 +59,8 @@ func newRspamd(t *testing.T) *rspamd {
 			w.WriteHeader(http.StatusForbidden)
 		default:
 			r.learned = append(r.learned, q.URL.Path)
-			w.WriteHeader(http.StatusAlreadyReported)
+			w.WriteHeader(cmp.Or(r.status, http.StatusAlreadyReported))
+			_, _ = io.WriteString(w, r.text)
 		}
 	}))
 	t.Cleanup(r.Close)
@@ -149,6 +153,46 @@ func TestRspamdLearns(t *testing.T) {
 		}
 		if s, h := w.trained(box); s != 0 || h != 1 {
 			t.Errorf("counted as %d, %d", s, h)
+		}
+	})
+}
+
+// TestWhatRspamdDidNotLearnWaits answers with all kinds of statuses: only those of which rspamd's source says that it is done with the
+// message end the wait.
+func TestWhatRspamdDidNotLearnWaits(t *testing.T) {
+	r := newRspamd(t)
+	onBoth(t, func(o *spam.Options) {
+		client := *r.Client()
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		o.Rspamd = &spam.Rspamd{Controller: r.URL, Password: "secret", Client: &client}
+	}, func(w *world) {
+		box := w.box(w.User("ann"))
+		for _, c := range []struct {
+			status int
+			text   string
+			done   bool
+		}{
+			{200, `{"success":true}`, true},
+			{204, "", true},
+			{208, `{"error":"<a@b> has been already learned as spam, ignore it"}`, true},
+			{404, `{"error":"<` + strings.Repeat("a", 300) + `@b> has been already learned as spam, ignore it"}`, true},
+			{404, `{"error":"no classifiers defined"}`, false},
+			{301, "", false},
+			{400, "", false},
+			{413, "", false},
+			{429, "", false},
+			{500, "", false},
+		} {
+			r.status, r.text = c.status, c.text
+			w.deliver("Subject: a\r\n\r\nbody\r\n", "ann")
+			_, err := w.Mailboxes.Move(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.JunkID)
+			w.Must(err)
+			err = w.Train(t.Context(), box)
+			if n := w.number(`SELECT COUNT(*) FROM spam_pending`); (err == nil) != c.done || (n == 0) != c.done {
+				t.Errorf("%d %s: %v, and %d messages wait", c.status, c.text, err, n)
+			}
+			r.status, r.text = 0, ""
+			w.learn(box)
 		}
 	})
 }

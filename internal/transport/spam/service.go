@@ -13,7 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
 
-// Options are what a Service stands on. All but MaxTokens and Rspamd are needed.
+// Options are what a Service stands on. All but MaxTokens, MaxSenders and Rspamd are needed.
 type Options struct {
 	DB        *db.DB
 	Mailboxes *mailbox.Store
@@ -23,6 +23,8 @@ type Options struct {
 	Key []byte
 	// MaxTokens is how many tokens of a user are kept; 0 means 50,000.
 	MaxTokens int
+	// MaxSenders is how many senders of an organisation deliveries make known; 0 means 50,000.
+	MaxSenders int
 	// Rspamd is the filter beside the server; nil for none.
 	Rspamd *Rspamd
 }

@@ -2,6 +2,8 @@ package spam_test
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
@@ -249,6 +252,58 @@ func TestAMessageCountsOnce(t *testing.T) {
 	})
 }
 
+// TestCopiesAreFiledAtOnce moves messages together with copies of them, of which nothing is learned but the message.
+func TestCopiesAreFiledAtOnce(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		box, c := w.box(w.User("ann")), newCorpus(1)
+		const messages = 12 // and as many copies: a batch has both of some
+		for range messages {
+			w.deliver(c.message(true), "ann")
+		}
+		_, err := w.Mailboxes.Copy(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.InboxID)
+		w.Must(err)
+		w.move(box, mailbox.InboxID, mailbox.JunkID)
+		if s, h := w.trained(box); s != messages || h != 0 {
+			t.Errorf("moved: counted as %d of spam and %d of ham", s, h)
+		}
+		w.mark(box, mailbox.JunkID, mailbox.NotJunk)
+		w.learn(box)
+		if s, h := w.trained(box); s != 0 || h != messages {
+			t.Errorf("marked: counted as %d of spam and %d of ham", s, h)
+		}
+	})
+}
+
+// TestWhatCannotBeReadWaits files a large message while the store of bodies is down.
+func TestWhatCannotBeReadWaits(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		box, r := w.box(w.User("ann")), rand.New(rand.NewPCG(1, 2))
+		text := []byte("Subject: a\r\n\r\n")
+		for len(text) < 2*mailbox.DefaultInlineLimit {
+			text = fmt.Appendf(text, "%x\r\n", r.Uint64())
+		}
+		w.deliver(string(text), "ann")
+		_, err := w.Mailboxes.Move(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.JunkID)
+		w.Must(err)
+		w.FailBlobs(fault.New(fault.Temporary, fault.None, "try again later"))
+		if err := w.Train(t.Context(), box); fault.KindOf(err) != fault.Temporary {
+			t.Errorf("while the store is down: %v", err)
+		}
+		w.FailBlobs(nil)
+		w.learn(box)
+		if s, h := w.trained(box); s != 1 || h != 0 {
+			t.Errorf("counted as %d of spam and %d of ham", s, h)
+		}
+		w.move(box, mailbox.JunkID, mailbox.InboxID)
+		w.FailBlobs(fs.ErrNotExist)
+		w.move(box, mailbox.InboxID, mailbox.JunkID)
+		if n := w.number(`SELECT COUNT(*) FROM spam_pending`); n > 0 {
+			t.Errorf("%d messages wait whose bytes are gone", n)
+		}
+		w.FailBlobs(nil) // the world checks its bodies at the end
+	})
+}
+
 // TestLearningBehavesAsItsModel moves, copies and marks a few messages at random, has now and then learned what that says, and compares with
 // what was said of each message last.
 func TestLearningBehavesAsItsModel(t *testing.T) {
@@ -479,6 +534,63 @@ func TestWhatIsLearnedIsBounded(t *testing.T) {
 		}
 		if n := w.number(`SELECT (SELECT COUNT(*) FROM spam_token) + (SELECT COUNT(*) FROM spam_corpus)`); n > 0 {
 			t.Errorf("%d rows are left of a mailbox that is gone", n)
+		}
+	})
+}
+
+// TestSendersAreBounded makes up new domains until an organisation knows enough of them.
+func TestSendersAreBounded(t *testing.T) {
+	onBoth(t, func(o *spam.Options) { o.MaxSenders = 3 }, func(w *world) {
+		box, c := w.box(w.User("ann")), newCorpus(6)
+		for i := range 5 {
+			w.from = fmt.Sprintf("a%d.example", i)
+			w.deliver(c.message(false), "ann")
+		}
+		w.Must(w.Flush(t.Context()))
+		w.from = "a0.example"
+		w.deliver(c.message(false), "ann")
+		w.from = "b.example"
+		w.deliver(c.message(false), "ann")
+		w.Must(w.Flush(t.Context()))
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n != 3 {
+			t.Errorf("%d senders are known", n)
+		}
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender s WHERE sender = 'a0.example' AND delivered > 1.5 * (SELECT MIN(delivered) FROM spam_sender)`); n != 1 {
+			t.Error("a known sender is not counted any more")
+		}
+		w.move(box, mailbox.InboxID, mailbox.JunkID)
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender WHERE junk > 0`); n != 6 {
+			t.Errorf("%d senders are known of whom a user said something", n)
+		}
+	})
+}
+
+// TestFadedSendersAreForgotten has some on each page that is looked at, between others that stay.
+func TestFadedSendersAreForgotten(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		add := func(name string, n int) {
+			w.Write(func(ctx context.Context, tx *db.Tx) error {
+				for i := range n {
+					if _, err := tx.Exec(ctx, `INSERT INTO spam_sender (org, sender, delivered, junk, good, reporters) VALUES ($1, $2, $3, 0, 0, 0)`,
+						w.Acme.Key, fmt.Sprintf("%d.%s", i, name), 1.0); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		add("old.example", spam.ForgetBatch+100)
+		w.Write(func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, `INSERT INTO spam_sender (org, sender, delivered, junk, good, reporters) SELECT org, 'new.' || sender, 1e12, 0, 0, 0 FROM spam_sender`)
+			return err
+		})
+		w.Clock.Advance(365 * 24 * time.Hour)
+		w.Must(w.ForgetSenders(t.Context()))
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n != spam.ForgetBatch+100 {
+			t.Errorf("%d senders are left", n)
+		}
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender WHERE delivered < 2`); n > 0 {
+			t.Errorf("%d faded senders are left", n)
 		}
 	})
 }

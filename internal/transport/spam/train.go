@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -57,8 +58,12 @@ func (s *Service) FiledTx(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
 		return nil
 	}
 	var items []int64
-	for _, item := range f.Items {
-		items = append(items, int64(item.Email), int64(item.UID))
+	named := make(map[mailbox.EmailID]bool, len(f.Items))
+	for _, item := range slices.Backward(f.Items) { // PostgreSQL takes a key once a statement, and copies share it: the last stands
+		if !named[item.Email] {
+			named[item.Email] = true
+			items = append(items, int64(item.Email), int64(item.UID))
+		}
 	}
 	err := inBatches(items, 2, func(batch []int64) error {
 		_, err := tx.Exec(ctx, `INSERT INTO spam_pending (mailbox, org, folder, class, since, stamp, counted, email, uid) VALUES `+

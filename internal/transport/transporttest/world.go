@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -59,6 +60,8 @@ type World struct {
 	Acme      *directory.Organization
 	// Filed is told what users say of messages by filing them; nil tells nobody.
 	Filed func(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
+
+	blobs *memoryBlobs
 }
 
 // LogGroup is the log group that the world's server is configured with.
@@ -131,7 +134,8 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 	w.Audit = audit.New(d, w.Clock, audit.Config{Groups: map[string]audit.Group{LogGroup: {Sink: w.Sink}}})
 	w.Directory = directory.New(directory.Config{DB: d, Audit: w.Audit, Clock: w.Clock, Feed: w.Feed, Log: log})
 	w.Policy = policy.New(w.Directory, w.Clock)
-	w.Mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: &memoryBlobs{m: map[string][]byte{}}, Feed: w.Feed, Clock: w.Clock, Log: log, Filed: func(ctx context.Context, tx *db.Tx, f mailbox.Filed) error {
+	w.blobs = &memoryBlobs{m: map[string][]byte{}}
+	w.Mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: w.blobs, Feed: w.Feed, Clock: w.Clock, Log: log, Filed: func(ctx context.Context, tx *db.Tx, f mailbox.Filed) error {
 		if w.Filed == nil {
 			return nil
 		}
@@ -337,10 +341,19 @@ func (w *World) folder(o mailbox.Owner, folder mailbox.FolderID) (messages []Mes
 	return messages
 }
 
+// FailBlobs makes the store of large bodies answer readers with err; nil makes it work again.
+func (w *World) FailBlobs(err error) {
+	w.blobs.mu.Lock()
+	defer w.blobs.mu.Unlock()
+	w.blobs.failOpen = err
+}
+
 // memoryBlobs keeps large bodies in memory.
 type memoryBlobs struct {
 	mu sync.Mutex
 	m  map[string][]byte
+
+	failOpen error
 }
 
 func (b *memoryBlobs) Put(_ context.Context, key string, r io.Reader) (int64, error) {
@@ -357,9 +370,12 @@ func (b *memoryBlobs) Put(_ context.Context, key string, r io.Reader) (int64, er
 func (b *memoryBlobs) Open(_ context.Context, key string) (mailbox.Blob, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.failOpen != nil {
+		return nil, b.failOpen
+	}
 	data, ok := b.m[key]
 	if !ok {
-		return nil, fmt.Errorf("no blob %s", key)
+		return nil, fmt.Errorf("blob %s: %w", key, fs.ErrNotExist)
 	}
 	return blob{bytes.NewReader(data)}, nil
 }
