@@ -52,7 +52,7 @@ func onBoth(t *testing.T, change func(*spam.Options), fn func(w *world)) {
 	var w *world
 	hook := func(o *transport.Options) {
 		w = &world{client: netip.MustParseAddr("192.0.2.7")}
-		so := spam.Options{DB: o.DB, Mailboxes: o.Mailboxes, Clock: o.Clock, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Key: []byte("key")}
+		so := spam.Options{DB: o.DB, Directory: o.Directory, Mailboxes: o.Mailboxes, Clock: o.Clock, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Key: []byte("key")}
 		if change != nil {
 			change(&so)
 		}
@@ -70,7 +70,7 @@ func onBoth(t *testing.T, change func(*spam.Options), fn func(w *world)) {
 func onSQLite(b *testing.B) *world {
 	b.Helper()
 	w := &world{World: transporttest.OnSQLite(b), client: netip.MustParseAddr("192.0.2.7")}
-	w.Service = spam.New(spam.Options{DB: w.DB, Mailboxes: w.Mailboxes, Clock: w.Clock, Log: slog.New(slog.DiscardHandler), Key: []byte("key")})
+	w.Service = spam.New(spam.Options{DB: w.DB, Directory: w.Directory, Mailboxes: w.Mailboxes, Clock: w.Clock, Log: slog.New(slog.DiscardHandler), Key: []byte("key")})
 	w.Auth, w.Spam, w.Filed = w, w.Service, w.FiledTx
 	return w
 }
@@ -511,7 +511,7 @@ func TestWhatIsLearnedIsBounded(t *testing.T) {
 		w.deliver(c.message(true), "ann")
 		w.Must(w.Flush(t.Context()))
 		w.Write(func(ctx context.Context, tx *db.Tx) error {
-			_, err := spam.EraseTx(ctx, tx, w.Acme, 100)
+			_, err := w.EraseTx(ctx, tx, w.Acme, 100)
 			return err
 		})
 		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n > 0 {
@@ -534,6 +534,59 @@ func TestWhatIsLearnedIsBounded(t *testing.T) {
 		}
 		if n := w.number(`SELECT (SELECT COUNT(*) FROM spam_token) + (SELECT COUNT(*) FROM spam_corpus)`); n > 0 {
 			t.Errorf("%d rows are left of a mailbox that is gone", n)
+		}
+	})
+}
+
+// TestNothingIsLearnedForThoseWhoAreGone erases an organisation while deliveries wait to be written, here and on another server, and purges a
+// mailbox between a message's being read and counted. The check finds what would have been left.
+func TestNothingIsLearnedForThoseWhoAreGone(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		w.User("ann")
+		w.from = "x.example"
+		w.deliver(newCorpus(1).message(true), "ann")
+		w.Write(func(ctx context.Context, tx *db.Tx) error {
+			_, err := w.EraseTx(ctx, tx, w.Acme, 100)
+			return err
+		})
+		w.Must(w.Flush(t.Context()))
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n > 0 {
+			t.Errorf("%d senders are left of an organisation that is gone", n)
+		}
+		w.deliver(newCorpus(1).message(true), "ann")
+		w.Write(func(ctx context.Context, tx *db.Tx) error {
+			_, err := w.Directory.SetStateTx(ctx, tx, w.Acme, directory.OrgActive, directory.OrgDeleting, "")
+			return err
+		})
+		w.Must(w.Flush(t.Context()))
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n > 0 {
+			t.Errorf("%d senders are left of an organisation that another server deletes", n)
+		}
+		const gone = 4711
+		w.Write(func(ctx context.Context, tx *db.Tx) error { return w.CountTx(ctx, tx, gone) })
+		if n := w.number(`SELECT (SELECT COUNT(*) FROM spam_token) + (SELECT COUNT(*) FROM spam_corpus) + (SELECT COUNT(*) FROM spam_trained)`); n > 0 {
+			t.Errorf("%d rows are left of a mailbox that is gone", n)
+		}
+		for table, insert := range map[string]string{
+			"spam_corpus":  `INSERT INTO spam_corpus (mailbox, spam, ham) VALUES ($1, 1, 1)`,
+			"spam_token":   `INSERT INTO spam_token (mailbox, token, spam, ham, seen) VALUES ($1, 1, 1, 1, 1)`,
+			"spam_pending": `INSERT INTO spam_pending (mailbox, email, org, folder, uid, class, since, stamp, counted) VALUES ($1, 1, 1, 1, 1, 1, 1, 1, FALSE)`,
+			"spam_trained": `INSERT INTO spam_trained (mailbox, email, org, sender, class, version, day) VALUES ($1, 1, 1, 'x', 1, 1, 1)`,
+			"spam_sender":  `INSERT INTO spam_sender (org, sender, delivered, junk, good, reporters) VALUES ($1, 'x', 1, 0, 0, 0)`,
+		} {
+			var faults []string
+			w.Write(func(ctx context.Context, tx *db.Tx) (err error) {
+				if _, err = tx.Exec(ctx, insert, gone); err != nil {
+					return err
+				}
+				if faults, err = w.Service.Check(ctx, tx); err == nil {
+					_, err = tx.Exec(ctx, `DELETE FROM `+table)
+				}
+				return err
+			})
+			if len(faults) != 1 {
+				t.Errorf("check of %s: %q", table, faults)
+			}
 		}
 	})
 }

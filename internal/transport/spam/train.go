@@ -263,6 +263,9 @@ func (s *Service) readItem(ctx context.Context, it *mailbox.Item) (*readMessage,
 
 // countTx counts a message as what the wish says, and no longer as what it was counted as before.
 func (s *Service) countTx(ctx context.Context, tx *db.Tx, w wish, m *readMessage) error {
+	if _, err := s.Mailboxes.DetailsTx(ctx, tx, w.mailbox); err != nil { // rows of a mailbox that was purged meanwhile would stay
+		return notThere(err)
+	}
 	// The row orders those who count for the mailbox.
 	_, err := tx.Exec(ctx, `INSERT INTO spam_corpus (mailbox, spam, ham) VALUES ($1, 0, 0) ON CONFLICT (mailbox) DO UPDATE SET spam = spam_corpus.spam`, int64(w.mailbox))
 	if err != nil {
