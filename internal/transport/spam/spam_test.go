@@ -285,13 +285,19 @@ func TestWhatCannotBeReadWaits(t *testing.T) {
 		w.deliver(string(text), "ann")
 		_, err := w.Mailboxes.Move(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.JunkID)
 		w.Must(err)
+		w.deliver(newCorpus(1).message(true), "ann")
+		_, err = w.Mailboxes.Move(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.JunkID)
+		w.Must(err)
 		w.FailBlobs(fault.New(fault.Temporary, fault.None, "try again later"))
 		if err := w.Train(t.Context(), box); fault.KindOf(err) != fault.Temporary {
 			t.Errorf("while the store is down: %v", err)
 		}
+		if s, _ := w.trained(box); s != 1 {
+			t.Errorf("%d messages behind one that can't be read were learned", s)
+		}
 		w.FailBlobs(nil)
 		w.learn(box)
-		if s, h := w.trained(box); s != 1 || h != 0 {
+		if s, h := w.trained(box); s != 2 || h != 0 {
 			t.Errorf("counted as %d of spam and %d of ham", s, h)
 		}
 		w.move(box, mailbox.JunkID, mailbox.InboxID)
@@ -299,6 +305,14 @@ func TestWhatCannotBeReadWaits(t *testing.T) {
 		w.move(box, mailbox.InboxID, mailbox.JunkID)
 		if n := w.number(`SELECT COUNT(*) FROM spam_pending`); n > 0 {
 			t.Errorf("%d messages wait whose bytes are gone", n)
+		}
+		_, err = w.Mailboxes.Move(t.Context(), box, mailbox.JunkID, mailbox.AllUIDs(), mailbox.InboxID)
+		w.Must(err)
+		w.FailBlobs(fault.New(fault.Temporary, fault.None, "try again later"))
+		w.Clock.Advance(8 * 24 * time.Hour)
+		w.learn(box)
+		if n := w.number(`SELECT COUNT(*) FROM spam_pending`); n > 0 {
+			t.Errorf("%d messages wait for ever", n)
 		}
 		w.FailBlobs(nil) // the world checks its bodies at the end
 	})
@@ -570,7 +584,7 @@ func TestNothingIsLearnedForThoseWhoAreGone(t *testing.T) {
 		for table, insert := range map[string]string{
 			"spam_corpus":  `INSERT INTO spam_corpus (mailbox, spam, ham) VALUES ($1, 1, 1)`,
 			"spam_token":   `INSERT INTO spam_token (mailbox, token, spam, ham, seen) VALUES ($1, 1, 1, 1, 1)`,
-			"spam_pending": `INSERT INTO spam_pending (mailbox, email, org, folder, uid, class, since, stamp, counted) VALUES ($1, 1, 1, 1, 1, 1, 1, 1, FALSE)`,
+			"spam_pending": `INSERT INTO spam_pending (mailbox, email, org, folder, uid, class, since, stamp, day, counted) VALUES ($1, 1, 1, 1, 1, 1, 1, 1, 1, FALSE)`,
 			"spam_trained": `INSERT INTO spam_trained (mailbox, email, org, sender, class, version, day) VALUES ($1, 1, 1, 'x', 1, 1, 1)`,
 			"spam_sender":  `INSERT INTO spam_sender (org, sender, delivered, junk, good, reporters) VALUES ($1, 'x', 1, 0, 0, 0)`,
 		} {
