@@ -423,6 +423,40 @@ func TestHamIsPresumed(t *testing.T) {
 	})
 }
 
+// TestFoldersBelowJunkAndTrashSayNothing files spam there, and has it read.
+func TestFoldersBelowJunkAndTrashSayNothing(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		box, c := w.box(w.User("ann")), newCorpus(8)
+		list, err := w.Mailboxes.Folders(t.Context(), box)
+		w.Must(err)
+		for _, f := range list.Folders {
+			if f.ID != mailbox.JunkID && f.ID != mailbox.TrashID {
+				continue
+			}
+			below, err := w.Mailboxes.CreateFolder(t.Context(), box, f.Path+"/a/b", mailbox.Mail, 0)
+			w.Must(err)
+			w.deliver(c.message(true), "ann")
+			w.mark(box, mailbox.InboxID, mailbox.Seen)
+			w.move(box, mailbox.InboxID, mailbox.JunkID)
+			w.move(box, mailbox.JunkID, below.ID)
+			_, err = w.Mailboxes.Deliver(t.Context(), asMessage(c.message(true)), mailbox.Target{Mailbox: box, Folder: below.ID})
+			w.Must(err)
+			w.mark(box, below.ID, mailbox.Seen)
+		}
+		w.Clock.Advance(25 * time.Hour)
+		for range 3 {
+			w.deliver(c.message(true), "ann")
+		}
+		w.move(box, mailbox.InboxID, mailbox.JunkID)
+		_, err = w.Mailboxes.Deliver(t.Context(), asMessage(c.message(true)), mailbox.Target{Mailbox: box, Folder: mailbox.JunkID, ByUser: true})
+		w.Must(err)
+		w.learn(box)
+		if s, h := w.trained(box); s != 6 || h != 0 {
+			t.Errorf("counted as %d of spam and %d of ham", s, h)
+		}
+	})
+}
+
 // TestReputation shows what the operator's lists and colleagues' words do to a sender.
 func TestReputation(t *testing.T) {
 	onBoth(t, nil, func(w *world) {

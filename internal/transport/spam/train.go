@@ -53,7 +53,7 @@ func (s *Service) FiledTx(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
 		c = ham
 	case f.To == mailbox.JunkID:
 		c = spam
-	case f.From == mailbox.JunkID && f.To != mailbox.TrashID: // spam that is thrown away stays spam
+	case f.From == mailbox.JunkID && f.Root != mailbox.TrashID && f.Root != mailbox.JunkID: // spam that is thrown away stays spam
 		c = ham
 	}
 	if c == none {
