@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/pennypost/pennypost/internal/db"
 )
@@ -13,6 +14,8 @@ type Filed struct {
 	Org     OrgKey
 	// From and To are the folders; From is 0 for items that were put into To, and To for those marked there.
 	From, To FolderID
+	// Root is the folder at the top that To lies below, of what was moved or copied out of Junk E-mail; To where it is at the top.
+	Root FolderID
 	// Junk and NotJunk say what the items were marked with; neither where they were moved or copied.
 	Junk, NotJunk bool
 	// Since is a number before which nothing happened to the items after this: Touched finds where they are now.
@@ -34,6 +37,15 @@ func (s *Store) filed(ctx context.Context, tx *db.Tx, l locked, from, to FolderI
 	f := Filed{Mailbox: l.id, Org: l.org, From: from, To: to, Since: l.change, Items: make([]FiledItem, len(rows))}
 	for i, w := range rows {
 		f.Items[i] = FiledItem{w.email, uids[i]}
+	}
+	f.Root = to
+	for parent := FolderID(0); from == JunkID; f.Root = parent {
+		if err := tx.QueryRow(ctx, `SELECT parent FROM folder WHERE mailbox = $1 AND id = $2`, int64(l.id), int64(f.Root)).Scan(&parent); err != nil {
+			return fmt.Errorf("look where folder %d of mailbox %s is: %w", to, l.id, err)
+		}
+		if parent == 0 {
+			break
+		}
 	}
 	return s.limits.Filed(ctx, tx, f)
 }

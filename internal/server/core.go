@@ -199,6 +199,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := parts.openHygiene(c); err != nil {
 		return nil, err
 	}
+	parts.spam.Directory = parts.directory
 	parts.mailImport = migration.NewMail(migration.MailConfig{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Audit: parts.audit, MaxMessage: c.MaxMessage(), Spool: parts.spool,
 	})
@@ -267,7 +268,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 
 // eraseAboveTx removes up to limit rows that packages which know organisations from above keep of one that is being deleted.
 func (c *core) eraseAboveTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (n int, err error) {
-	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, spam.EraseTx, c.flow.EraseTx} {
+	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, c.spam.EraseTx, c.flow.EraseTx} {
 		more, err := erase(ctx, tx, o, limit-n)
 		if n += more; err != nil || n == limit {
 			return n, err

@@ -3,6 +3,7 @@ package spam
 import (
 	"context"
 
+	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
@@ -10,6 +11,11 @@ import (
 // Train does what the job of a mailbox does.
 func (s *Service) Train(ctx context.Context, box mailbox.ID) error {
 	return s.train(ctx, job.Job{Kind: trainKind, Key: box.String()})
+}
+
+// CountTx counts a message that was read before.
+func (s *Service) CountTx(ctx context.Context, tx *db.Tx, box mailbox.ID) error {
+	return s.countTx(ctx, tx, wish{mailbox: box, email: 1, org: 1, class: spam}, &readMessage{tokens: []int64{1}, sender: "x.example"})
 }
 
 // ForgetSenders does what Run does once a day.

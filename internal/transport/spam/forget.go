@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
@@ -29,31 +30,58 @@ func (s *Service) ForgetTx(ctx context.Context, tx *db.Tx, box mailbox.ID, limit
 	return total, nil
 }
 
-// Check looks for what was learned for mailboxes that are gone, and returns a line per find.
+const (
+	learners = `SELECT mailbox FROM spam_corpus UNION SELECT mailbox FROM spam_token UNION SELECT mailbox FROM spam_pending
+UNION SELECT mailbox FROM spam_trained ORDER BY 1`
+	knowers = `SELECT DISTINCT org FROM spam_sender ORDER BY org`
+)
+
+// Check looks for what was learned for mailboxes and organisations that are gone, and returns a line per find.
 func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	rows, err := tx.Query(ctx, `SELECT mailbox FROM spam_corpus ORDER BY mailbox`)
+	boxes, err := column(ctx, tx, learners)
 	if err != nil {
-		return nil, fmt.Errorf("check what was learned of spam: %w", err)
-	}
-	var boxes []mailbox.ID
-	for rows.Next() {
-		var id mailbox.ID
-		if err := rows.Scan(&id); err != nil {
-			return nil, errors.Join(err, rows.Close())
-		}
-		boxes = append(boxes, id)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return nil, fmt.Errorf("check what was learned of spam: %w", err)
+		return nil, err
 	}
 	for _, id := range boxes {
-		_, err := s.Mailboxes.DetailsTx(ctx, tx, id)
+		_, err := s.Mailboxes.DetailsTx(ctx, tx, mailbox.ID(id))
 		switch {
 		case fault.Is(err, fault.NotFound, fault.Mailbox):
-			faults = append(faults, fmt.Sprintf("spam: words of mailbox %s, which does not exist", id))
+			faults = append(faults, fmt.Sprintf("spam: something of mailbox %s, which does not exist", mailbox.ID(id)))
+		case err != nil:
+			return nil, err
+		}
+	}
+	orgs, err := column(ctx, tx, knowers)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range orgs {
+		o, err := s.Directory.OrganizationByKeyTx(ctx, tx, key)
+		switch {
+		case fault.Is(err, fault.NotFound, fault.Organization), err == nil && o.State == directory.OrgDeleted:
+			faults = append(faults, fmt.Sprintf("spam: senders that organization %d knows, which does not exist", key))
 		case err != nil:
 			return nil, err
 		}
 	}
 	return faults, nil
+}
+
+// column returns what a query finds, whose rows are one number each.
+func column(ctx context.Context, tx *db.Tx, query string) (numbers []int64, err error) {
+	rows, err := tx.Query(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("check what was learned of spam: %w", err)
+	}
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, errors.Join(err, rows.Close())
+		}
+		numbers = append(numbers, n)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, fmt.Errorf("check what was learned of spam: %w", err)
+	}
+	return numbers, nil
 }

@@ -49,13 +49,21 @@ func (s *Service) presume(ctx context.Context, box mailbox.ID) error {
 	if err != nil {
 		return notThere(err)
 	}
+	parents := make(map[mailbox.FolderID]mailbox.FolderID, len(list.Folders))
+	for _, f := range list.Folders {
+		parents[f.ID] = f.Parent
+	}
 	looked := 0
 	for _, f := range list.Folders {
 		switch f.Use {
 		case mailbox.Drafts, mailbox.Sent, mailbox.Trash, mailbox.JunkMail:
 			continue
 		}
-		if f.Kind != mailbox.Mail || f.Messages == 0 {
+		root := f.ID
+		for parents[root] != 0 {
+			root = parents[root]
+		}
+		if f.Kind != mailbox.Mail || f.Messages == 0 || root == mailbox.JunkID || root == mailbox.TrashID {
 			continue
 		}
 		if looked++; looked > presumeFrom || want == 0 {

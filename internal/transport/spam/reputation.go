@@ -147,7 +147,18 @@ func (s *Service) Flush(ctx context.Context) error {
 		var left map[int64]int
 		err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 			left = maps.Clone(room)
+			stays := map[int64]bool{}
 			for _, k := range batch {
+				if _, known := stays[k.org]; !known {
+					o, err := s.Directory.OrganizationByKeyTx(ctx, tx, k.org)
+					if notThere(err) != nil {
+						return err
+					}
+					stays[k.org] = err == nil && o.State == directory.OrgActive
+				}
+				if !stays[k.org] { // nobody would remove it
+					continue
+				}
 				n, err := tx.Exec(ctx, addToKnown, k.org, k.name, w*float64(gathered[k]))
 				if err == nil && n == 0 && left[k.org] > 0 {
 					left[k.org]--
@@ -236,11 +247,17 @@ func (s *Service) forgetSenders(ctx context.Context, now time.Time) error {
 }
 
 // EraseTx removes up to limit senders of an organisation that is being deleted, and returns how many.
-func EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (int, error) {
+func (s *Service) EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (int, error) {
 	n, err := tx.Exec(ctx, `DELETE FROM spam_sender WHERE org = $1 AND sender IN (SELECT sender FROM spam_sender WHERE org = $1 LIMIT $2)`, o.Key, limit)
 	if err != nil {
 		return 0, fmt.Errorf("forget the senders of an organisation: %w", err)
 	}
+	tx.OnCommit(func() {
+		r := &s.reputation
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		maps.DeleteFunc(r.delivered, func(k sender, _ int) bool { return k.org == o.Key })
+	})
 	return int(n), nil
 }
 

@@ -79,7 +79,10 @@ func (r *Rspamd) check(ctx context.Context, m *Message) (*Opinion, error) {
 }
 
 // learnError says that rspamd could not be told what a message is.
-type learnError struct{ err error }
+type learnError struct {
+	err      error
+	answered bool // it is there, and does not want this message
+}
 
 func (e *learnError) Error() string { return "rspamd could not learn a message: " + e.err.Error() }
 func (e *learnError) Unwrap() error { return e.err }
@@ -94,13 +97,13 @@ func (r *Rspamd) learn(ctx context.Context, asSpam bool, text []byte) error {
 	defer cancel()
 	req, err := r.request(ctx, r.Controller, path, text)
 	if err != nil {
-		return &learnError{err}
+		return &learnError{err, false}
 	}
 	status, body, err := r.do(req)
 	if err == nil || status == http.StatusNotFound && bytes.Contains(body, []byte(" has been already learned as ")) {
 		return nil
 	}
-	return &learnError{err}
+	return &learnError{err, status/100 == 4}
 }
 
 func (r *Rspamd) request(ctx context.Context, base, path string, text []byte) (*http.Request, error) {

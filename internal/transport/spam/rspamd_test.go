@@ -25,6 +25,7 @@ type rspamd struct {
 	mu      sync.Mutex
 	asked   []http.Header
 	learned []string
+	calls   int
 	down    bool
 	status  int    // of what it is to learn; 0 for 208
 	text    string // that comes with it
@@ -47,6 +48,7 @@ func newRspamd(t *testing.T) *rspamd {
 		text, err := io.ReadAll(q.Body)
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		r.calls++
 		switch {
 		case err != nil || r.down:
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -193,6 +195,39 @@ func TestWhatRspamdDidNotLearnWaits(t *testing.T) {
 			}
 			r.status, r.text = 0, ""
 			w.learn(box)
+		}
+	})
+}
+
+// TestRspamdThatIsDownIsAskedOnce: all messages are counted, and one call is waited for; one that it doesn't want keeps no other from it.
+func TestRspamdThatIsDownIsAskedOnce(t *testing.T) {
+	r := newRspamd(t)
+	onBoth(t, func(o *spam.Options) {
+		o.Rspamd = &spam.Rspamd{Controller: r.URL, Password: "secret", Client: r.Client()}
+	}, func(w *world) {
+		box := w.box(w.User("ann"))
+		for range 3 {
+			w.deliver("Subject: a\r\n\r\nbody\r\n", "ann")
+		}
+		_, err := w.Mailboxes.Move(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.JunkID)
+		w.Must(err)
+		train := func(calls int) {
+			t.Helper()
+			r.calls = 0
+			err := w.Train(t.Context(), box)
+			if s, _ := w.trained(box); err == nil || s != 3 || r.calls != calls {
+				t.Errorf("%v, %d messages are counted, %d calls", err, s, r.calls)
+			}
+		}
+		r.down = true
+		train(1)
+		train(1)
+		r.down, r.status = false, http.StatusRequestEntityTooLarge
+		train(3)
+		r.status = 0
+		w.learn(box)
+		if n := w.number(`SELECT COUNT(*) FROM spam_pending`); n > 0 {
+			t.Errorf("%d messages wait", n)
 		}
 	})
 }

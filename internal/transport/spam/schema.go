@@ -8,7 +8,7 @@ func Migrations() []db.Migration {
 }
 
 // spam_corpus has how many messages a mailbox's tokens are of. spam_token.seen is the day (since 1970, UTC) of the last message that had
-// the token. spam_pending is what waits for the job: where the message was at the mailbox's number since, and stamp tells a newer wish from that which the job read. spam_trained is what a
+// the token. spam_pending is what waits for the job: where the message was at the mailbox's number since, and stamp tells a newer wish from that which the job read; day is when it was made. spam_trained is what a
 // message is counted as (a class), and spam_sender the counts of a sender, which grow in weight: see weight.
 const tables = `
 CREATE TABLE spam_corpus (
@@ -33,6 +33,7 @@ CREATE TABLE spam_pending (
   class BIGINT NOT NULL,
   since BIGINT NOT NULL,
   stamp BIGINT NOT NULL,
+  day BIGINT NOT NULL,
   counted BOOLEAN NOT NULL,
   PRIMARY KEY (mailbox, email)
 ) {{.WithoutRowID}};

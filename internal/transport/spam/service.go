@@ -10,12 +10,14 @@ import (
 
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
 
 // Options are what a Service stands on. All but MaxTokens, MaxSenders and Rspamd are needed.
 type Options struct {
 	DB        *db.DB
+	Directory *directory.Service
 	Mailboxes *mailbox.Store
 	Clock     clock.Clock
 	Log       *slog.Logger

@@ -52,7 +52,7 @@ func onBoth(t *testing.T, change func(*spam.Options), fn func(w *world)) {
 	var w *world
 	hook := func(o *transport.Options) {
 		w = &world{client: netip.MustParseAddr("192.0.2.7")}
-		so := spam.Options{DB: o.DB, Mailboxes: o.Mailboxes, Clock: o.Clock, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Key: []byte("key")}
+		so := spam.Options{DB: o.DB, Directory: o.Directory, Mailboxes: o.Mailboxes, Clock: o.Clock, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Key: []byte("key")}
 		if change != nil {
 			change(&so)
 		}
@@ -70,7 +70,7 @@ func onBoth(t *testing.T, change func(*spam.Options), fn func(w *world)) {
 func onSQLite(b *testing.B) *world {
 	b.Helper()
 	w := &world{World: transporttest.OnSQLite(b), client: netip.MustParseAddr("192.0.2.7")}
-	w.Service = spam.New(spam.Options{DB: w.DB, Mailboxes: w.Mailboxes, Clock: w.Clock, Log: slog.New(slog.DiscardHandler), Key: []byte("key")})
+	w.Service = spam.New(spam.Options{DB: w.DB, Directory: w.Directory, Mailboxes: w.Mailboxes, Clock: w.Clock, Log: slog.New(slog.DiscardHandler), Key: []byte("key")})
 	w.Auth, w.Spam, w.Filed = w, w.Service, w.FiledTx
 	return w
 }
@@ -285,13 +285,19 @@ func TestWhatCannotBeReadWaits(t *testing.T) {
 		w.deliver(string(text), "ann")
 		_, err := w.Mailboxes.Move(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.JunkID)
 		w.Must(err)
+		w.deliver(newCorpus(1).message(true), "ann")
+		_, err = w.Mailboxes.Move(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.JunkID)
+		w.Must(err)
 		w.FailBlobs(fault.New(fault.Temporary, fault.None, "try again later"))
 		if err := w.Train(t.Context(), box); fault.KindOf(err) != fault.Temporary {
 			t.Errorf("while the store is down: %v", err)
 		}
+		if s, _ := w.trained(box); s != 1 {
+			t.Errorf("%d messages behind one that can't be read were learned", s)
+		}
 		w.FailBlobs(nil)
 		w.learn(box)
-		if s, h := w.trained(box); s != 1 || h != 0 {
+		if s, h := w.trained(box); s != 2 || h != 0 {
 			t.Errorf("counted as %d of spam and %d of ham", s, h)
 		}
 		w.move(box, mailbox.JunkID, mailbox.InboxID)
@@ -299,6 +305,14 @@ func TestWhatCannotBeReadWaits(t *testing.T) {
 		w.move(box, mailbox.InboxID, mailbox.JunkID)
 		if n := w.number(`SELECT COUNT(*) FROM spam_pending`); n > 0 {
 			t.Errorf("%d messages wait whose bytes are gone", n)
+		}
+		_, err = w.Mailboxes.Move(t.Context(), box, mailbox.JunkID, mailbox.AllUIDs(), mailbox.InboxID)
+		w.Must(err)
+		w.FailBlobs(fault.New(fault.Temporary, fault.None, "try again later"))
+		w.Clock.Advance(8 * 24 * time.Hour)
+		w.learn(box)
+		if n := w.number(`SELECT COUNT(*) FROM spam_pending`); n > 0 {
+			t.Errorf("%d messages wait for ever", n)
 		}
 		w.FailBlobs(nil) // the world checks its bodies at the end
 	})
@@ -409,6 +423,40 @@ func TestHamIsPresumed(t *testing.T) {
 	})
 }
 
+// TestFoldersBelowJunkAndTrashSayNothing files spam there, and has it read.
+func TestFoldersBelowJunkAndTrashSayNothing(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		box, c := w.box(w.User("ann")), newCorpus(8)
+		list, err := w.Mailboxes.Folders(t.Context(), box)
+		w.Must(err)
+		for _, f := range list.Folders {
+			if f.ID != mailbox.JunkID && f.ID != mailbox.TrashID {
+				continue
+			}
+			below, err := w.Mailboxes.CreateFolder(t.Context(), box, f.Path+"/a/b", mailbox.Mail, 0)
+			w.Must(err)
+			w.deliver(c.message(true), "ann")
+			w.mark(box, mailbox.InboxID, mailbox.Seen)
+			w.move(box, mailbox.InboxID, mailbox.JunkID)
+			w.move(box, mailbox.JunkID, below.ID)
+			_, err = w.Mailboxes.Deliver(t.Context(), asMessage(c.message(true)), mailbox.Target{Mailbox: box, Folder: below.ID})
+			w.Must(err)
+			w.mark(box, below.ID, mailbox.Seen)
+		}
+		w.Clock.Advance(25 * time.Hour)
+		for range 3 {
+			w.deliver(c.message(true), "ann")
+		}
+		w.move(box, mailbox.InboxID, mailbox.JunkID)
+		_, err = w.Mailboxes.Deliver(t.Context(), asMessage(c.message(true)), mailbox.Target{Mailbox: box, Folder: mailbox.JunkID, ByUser: true})
+		w.Must(err)
+		w.learn(box)
+		if s, h := w.trained(box); s != 6 || h != 0 {
+			t.Errorf("counted as %d of spam and %d of ham", s, h)
+		}
+	})
+}
+
 // TestReputation shows what the operator's lists and colleagues' words do to a sender.
 func TestReputation(t *testing.T) {
 	onBoth(t, nil, func(w *world) {
@@ -511,7 +559,7 @@ func TestWhatIsLearnedIsBounded(t *testing.T) {
 		w.deliver(c.message(true), "ann")
 		w.Must(w.Flush(t.Context()))
 		w.Write(func(ctx context.Context, tx *db.Tx) error {
-			_, err := spam.EraseTx(ctx, tx, w.Acme, 100)
+			_, err := w.EraseTx(ctx, tx, w.Acme, 100)
 			return err
 		})
 		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n > 0 {
@@ -534,6 +582,59 @@ func TestWhatIsLearnedIsBounded(t *testing.T) {
 		}
 		if n := w.number(`SELECT (SELECT COUNT(*) FROM spam_token) + (SELECT COUNT(*) FROM spam_corpus)`); n > 0 {
 			t.Errorf("%d rows are left of a mailbox that is gone", n)
+		}
+	})
+}
+
+// TestNothingIsLearnedForThoseWhoAreGone erases an organisation while deliveries wait to be written, here and on another server, and purges a
+// mailbox between a message's being read and counted. The check finds what would have been left.
+func TestNothingIsLearnedForThoseWhoAreGone(t *testing.T) {
+	onBoth(t, nil, func(w *world) {
+		w.User("ann")
+		w.from = "x.example"
+		w.deliver(newCorpus(1).message(true), "ann")
+		w.Write(func(ctx context.Context, tx *db.Tx) error {
+			_, err := w.EraseTx(ctx, tx, w.Acme, 100)
+			return err
+		})
+		w.Must(w.Flush(t.Context()))
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n > 0 {
+			t.Errorf("%d senders are left of an organisation that is gone", n)
+		}
+		w.deliver(newCorpus(1).message(true), "ann")
+		w.Write(func(ctx context.Context, tx *db.Tx) error {
+			_, err := w.Directory.SetStateTx(ctx, tx, w.Acme, directory.OrgActive, directory.OrgDeleting, "")
+			return err
+		})
+		w.Must(w.Flush(t.Context()))
+		if n := w.number(`SELECT COUNT(*) FROM spam_sender`); n > 0 {
+			t.Errorf("%d senders are left of an organisation that another server deletes", n)
+		}
+		const gone = 4711
+		w.Write(func(ctx context.Context, tx *db.Tx) error { return w.CountTx(ctx, tx, gone) })
+		if n := w.number(`SELECT (SELECT COUNT(*) FROM spam_token) + (SELECT COUNT(*) FROM spam_corpus) + (SELECT COUNT(*) FROM spam_trained)`); n > 0 {
+			t.Errorf("%d rows are left of a mailbox that is gone", n)
+		}
+		for table, insert := range map[string]string{
+			"spam_corpus":  `INSERT INTO spam_corpus (mailbox, spam, ham) VALUES ($1, 1, 1)`,
+			"spam_token":   `INSERT INTO spam_token (mailbox, token, spam, ham, seen) VALUES ($1, 1, 1, 1, 1)`,
+			"spam_pending": `INSERT INTO spam_pending (mailbox, email, org, folder, uid, class, since, stamp, day, counted) VALUES ($1, 1, 1, 1, 1, 1, 1, 1, 1, FALSE)`,
+			"spam_trained": `INSERT INTO spam_trained (mailbox, email, org, sender, class, version, day) VALUES ($1, 1, 1, 'x', 1, 1, 1)`,
+			"spam_sender":  `INSERT INTO spam_sender (org, sender, delivered, junk, good, reporters) VALUES ($1, 'x', 1, 0, 0, 0)`,
+		} {
+			var faults []string
+			w.Write(func(ctx context.Context, tx *db.Tx) (err error) {
+				if _, err = tx.Exec(ctx, insert, gone); err != nil {
+					return err
+				}
+				if faults, err = w.Service.Check(ctx, tx); err == nil {
+					_, err = tx.Exec(ctx, `DELETE FROM `+table)
+				}
+				return err
+			})
+			if len(faults) != 1 {
+				t.Errorf("check of %s: %q", table, faults)
+			}
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package spam
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -33,6 +34,7 @@ const (
 	trainBatch    = 50      // messages that are read from the table at a time
 	maxMessage    = 2 << 20 // bytes of a message that are looked at
 	maxUserTokens = 50_000
+	waits         = 7   // days that what can't be learned is tried for
 	remembered    = 180 // days that what a message was counted as is known
 	pruneBatch    = 500
 	presumeAfter  = 24 * time.Hour
@@ -51,7 +53,7 @@ func (s *Service) FiledTx(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
 		c = ham
 	case f.To == mailbox.JunkID:
 		c = spam
-	case f.From == mailbox.JunkID && f.To != mailbox.TrashID: // spam that is thrown away stays spam
+	case f.From == mailbox.JunkID && f.Root != mailbox.TrashID && f.Root != mailbox.JunkID: // spam that is thrown away stays spam
 		c = ham
 	}
 	if c == none {
@@ -66,11 +68,11 @@ func (s *Service) FiledTx(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
 		}
 	}
 	err := inBatches(items, 2, func(batch []int64) error {
-		_, err := tx.Exec(ctx, `INSERT INTO spam_pending (mailbox, org, folder, class, since, stamp, counted, email, uid) VALUES `+
-			placeholders(7, len(batch)/2, 2, "($1, $2, $3, $4, $5, $6, FALSE, ", ")")+
+		_, err := tx.Exec(ctx, `INSERT INTO spam_pending (mailbox, org, folder, class, since, stamp, day, counted, email, uid) VALUES `+
+			placeholders(8, len(batch)/2, 2, "($1, $2, $3, $4, $5, $6, $7, FALSE, ", ")")+
 			` ON CONFLICT (mailbox, email) DO UPDATE SET folder = excluded.folder, uid = excluded.uid, class = excluded.class, since = excluded.since,
-stamp = excluded.stamp, counted = FALSE`,
-			asArgs(batch, int64(f.Mailbox), int64(f.Org), int64(f.To), int64(c), int64(f.Since), id.Key())...)
+stamp = excluded.stamp, day = excluded.day, counted = FALSE`,
+			asArgs(batch, int64(f.Mailbox), int64(f.Org), int64(f.To), int64(c), int64(f.Since), id.Key(), s.Clock.Now().Unix()/86400)...)
 		return err
 	})
 	if err != nil {
@@ -92,6 +94,7 @@ type wish struct {
 	class   class
 	since   mailbox.ModSeq
 	stamp   int64
+	day     int64
 	counted bool // here; rspamd is still to be told
 }
 
@@ -101,7 +104,9 @@ func (s *Service) train(ctx context.Context, j job.Job) error {
 		return fmt.Errorf("the key of job %s: %w", j.Key, err)
 	}
 	box := mailbox.ID(n)
-	var untold error
+	var failed error // the first that failed, of which the others are not the less
+	tell := s.Rspamd != nil && s.Rspamd.teaches()
+	today := s.Clock.Now().Unix() / 86400
 	for after := mailbox.EmailID(0); ; {
 		wishes, err := s.pending(ctx, box, after)
 		if err != nil {
@@ -109,14 +114,21 @@ func (s *Service) train(ctx context.Context, j job.Job) error {
 		}
 		for _, w := range wishes {
 			after = w.email
-			err := s.fulfil(ctx, w)
-			if untoldErr := (*learnError)(nil); errors.As(err, &untoldErr) { // others' messages are counted all the same
-				untold = err
+			err := s.fulfil(ctx, w, tell)
+			if err == nil {
 				continue
 			}
-			if err != nil {
+			if ctx.Err() != nil {
 				return err
 			}
+			if untold := (*learnError)(nil); errors.As(err, &untold) && !untold.answered {
+				tell = false // it may hang, and would for each
+			}
+			if w.day < today-waits {
+				s.Log.WarnContext(ctx, "a message could not be learned for days and is given up", "mailbox", box, "error", err)
+				err = s.DB.Write(ctx, w.done)
+			}
+			failed = cmp.Or(failed, err)
 		}
 		if len(wishes) < trainBatch {
 			break
@@ -128,10 +140,10 @@ func (s *Service) train(ctx context.Context, j job.Job) error {
 	if err := s.prune(ctx, box); err != nil {
 		return err
 	}
-	return untold
+	return failed
 }
 
-const readPending = `SELECT email, org, folder, uid, class, since, stamp, counted FROM spam_pending WHERE mailbox = $1 AND email > $2 ORDER BY email LIMIT $3`
+const readPending = `SELECT email, org, folder, uid, class, since, stamp, day, counted FROM spam_pending WHERE mailbox = $1 AND email > $2 ORDER BY email LIMIT $3`
 
 func (s *Service) pending(ctx context.Context, box mailbox.ID, after mailbox.EmailID) (wishes []wish, err error) {
 	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
@@ -143,7 +155,7 @@ func (s *Service) pending(ctx context.Context, box mailbox.ID, after mailbox.Ema
 		defer rows.Close()
 		for rows.Next() {
 			w := wish{mailbox: box}
-			if err := rows.Scan(&w.email, &w.org, &w.folder, &w.uid, &w.class, &w.since, &w.stamp, &w.counted); err != nil {
+			if err := rows.Scan(&w.email, &w.org, &w.folder, &w.uid, &w.class, &w.since, &w.stamp, &w.day, &w.counted); err != nil {
 				return err
 			}
 			wishes = append(wishes, w)
@@ -156,8 +168,12 @@ func (s *Service) pending(ctx context.Context, box mailbox.ID, after mailbox.Ema
 	return wishes, nil
 }
 
-// fulfil counts a message, tells rspamd of it, and takes the wish away.
-func (s *Service) fulfil(ctx context.Context, w wish) error {
+// fulfil counts a message, tells rspamd of it, and takes the wish away. Without tell what rspamd is to learn waits.
+func (s *Service) fulfil(ctx context.Context, w wish, tell bool) error {
+	teach := s.Rspamd != nil && s.Rspamd.teaches()
+	if w.counted && teach && !tell {
+		return nil
+	}
 	m, err := s.read(ctx, w)
 	if err == nil && m == nil {
 		m, err = s.search(ctx, w)
@@ -168,7 +184,6 @@ func (s *Service) fulfil(ctx context.Context, w wish) error {
 	if m == nil { // it is gone
 		return s.DB.Write(ctx, w.done)
 	}
-	teach := s.Rspamd != nil && s.Rspamd.teaches()
 	if !w.counted {
 		err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 			if err := s.countTx(ctx, tx, w, m); err != nil {
@@ -184,6 +199,9 @@ func (s *Service) fulfil(ctx context.Context, w wish) error {
 		if err != nil {
 			return fmt.Errorf("learn a message of mailbox %s: %w", w.mailbox, err)
 		}
+	}
+	if teach && !tell {
+		return nil
 	}
 	if teach {
 		if err := s.Rspamd.learn(ctx, w.class == spam, m.bytes); err != nil {
@@ -263,6 +281,9 @@ func (s *Service) readItem(ctx context.Context, it *mailbox.Item) (*readMessage,
 
 // countTx counts a message as what the wish says, and no longer as what it was counted as before.
 func (s *Service) countTx(ctx context.Context, tx *db.Tx, w wish, m *readMessage) error {
+	if _, err := s.Mailboxes.DetailsTx(ctx, tx, w.mailbox); err != nil { // rows of a mailbox that was purged meanwhile would stay
+		return notThere(err)
+	}
 	// The row orders those who count for the mailbox.
 	_, err := tx.Exec(ctx, `INSERT INTO spam_corpus (mailbox, spam, ham) VALUES ($1, 0, 0) ON CONFLICT (mailbox) DO UPDATE SET spam = spam_corpus.spam`, int64(w.mailbox))
 	if err != nil {
