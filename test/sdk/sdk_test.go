@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/awsapi"
+	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/awsapi/contract/schema"
 	"github.com/pennypost/pennypost/internal/directory/ldap/ldaptest"
 	"github.com/pennypost/pennypost/test/harness"
@@ -127,6 +128,11 @@ func reached(a answer, until object, saved map[string]string) bool {
 	return true
 }
 
+// ofWorkMail are the operations that AWS's SDKs know; our own are tested with a model that is loaded (test/python).
+func ofWorkMail() []contract.Handler {
+	return slices.DeleteFunc((&awsapi.API{}).Handlers(), func(h contract.Handler) bool { return h.Op.Service == contract.Pennypost })
+}
+
 // TestScenarioCallsEveryOperation holds that no operation that is built is left out.
 func TestScenarioCallsEveryOperation(t *testing.T) {
 	called := map[string]bool{}
@@ -135,7 +141,7 @@ func TestScenarioCallsEveryOperation(t *testing.T) {
 			called[s.call] = true
 		}
 	}
-	for _, h := range (&awsapi.API{}).Handlers() {
+	for _, h := range ofWorkMail() {
 		if !called[h.Op.Name] {
 			t.Errorf("no step calls %s", h.Op.Name)
 		}
@@ -173,7 +179,7 @@ func TestScenarioComparesEveryMember(t *testing.T) {
 			}
 		}
 	}
-	for _, h := range (&awsapi.API{}).Handlers() {
+	for _, h := range ofWorkMail() {
 		walk(h.Op.Name, h.Op.Output)
 	}
 }
