@@ -35,8 +35,8 @@ func AuthorOf(header []byte) (a Author) {
 	return a
 }
 
-// maxAuthors is how many addresses of a field are looked at.
-const maxAuthors = 20
+// maxAuthors is how many addresses of a field are looked at: more than any honest one has, as what stands behind escapes the rules.
+const maxAuthors = 100
 
 // Set is the rules of an organisation and direction, made for matching. It does not change.
 type Set struct {

@@ -121,6 +121,10 @@ func TestAuthorOf(t *testing.T) {
 	if got := fmt.Sprint(a.Sender, a.From); got != "[s@x.example] [a@x.example b@x.example c@y.example]" {
 		t.Error(got)
 	}
+	many := AuthorOf([]byte("From: " + strings.Repeat("a@x.example, ", 99) + "b@x.example, c@x.example\r\n\r\n")).From
+	if len(many) != 100 || many[99].Local != "b" {
+		t.Errorf("of many authors %d are looked at", len(many))
+	}
 	if a := AuthorOf([]byte("From: nobody\r\n\r\n")); len(a.From) > 0 {
 		t.Error(a)
 	}
