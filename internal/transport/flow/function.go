@@ -125,7 +125,7 @@ type answer struct {
 	} `json:"actions"`
 }
 
-// ReadAnswer reads what a function answered for a message of the direction.
+// ReadAnswer reads what a function answered for a message of the direction. Of decisions for all the first counts, as it does for a recipient.
 func ReadAnswer(d Direction, text []byte) ([]Decision, error) {
 	var a answer
 	if err := json.Unmarshal(text, &a); err != nil || a.Actions == nil {
@@ -134,7 +134,7 @@ func ReadAnswer(d Direction, text []byte) ([]Decision, error) {
 	if len(a.Actions) > maxDecisions {
 		return nil, failed(nil, "the answer has %d actions; %d are allowed", len(a.Actions), maxDecisions)
 	}
-	decisions, named := make([]Decision, 0, len(a.Actions)), 0
+	decisions, named, all := make([]Decision, 0, len(a.Actions)), 0, false
 	for _, given := range a.Actions {
 		made := Decision{Action: given.Action.Type, All: given.AllRecipients || given.Default, BounceMessage: short(strings.Join(strings.Fields(given.Action.Parameters.BounceMessage), " "), maxBounceMessage)}
 		if !d.decides(made.Action) {
@@ -153,7 +153,10 @@ func ReadAnswer(d Direction, text []byte) ([]Decision, error) {
 		if named += len(made.To); named > maxRecipients {
 			return nil, failed(nil, "the answer names more than %d recipients", maxRecipients)
 		}
-		decisions = append(decisions, made)
+		made.All, all = made.All && !all, all || made.All
+		if made.All || len(made.To) > 0 {
+			decisions = append(decisions, made)
+		}
 	}
 	return decisions, nil
 }

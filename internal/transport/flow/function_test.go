@@ -64,6 +64,10 @@ func TestReadAnswer(t *testing.T) {
 			"[{MOVE_TO_JUNK  [A@x.example] false} {BYPASS_SPAM_CHECK  [] true}]",
 		},
 		{Outbound, `{"actions":[{"action":{"type":"BOUNCE","parameters":{"bounceMessage":"a\n b\u0000"}},"allRecipients":true}]}`, "[{BOUNCE a b\x00 [] true}]"},
+		{
+			Inbound, `{"actions":[{"action":{"type":"DROP"},"allRecipients":true},{"action":{"type":"DEFAULT"},"default":true},{"action":{"type":"BOUNCE"},"allRecipients":true,"recipients":["a@x.example"]}]}`,
+			"[{DROP  [] true} {BOUNCE  [a@x.example] false}]",
+		},
 		{Inbound, `{"actions":[]}`, "[]"},
 		{Inbound, ``, ""},
 		{Inbound, `null`, ""},

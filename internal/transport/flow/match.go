@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pennypost/pennypost/internal/message"
 )
@@ -16,6 +17,7 @@ type Author struct {
 
 // AuthorOf reads who a message with the header is from.
 func AuthorOf(header []byte) (a Author) {
+	header = header[:min(len(header), message.MaxHeader)]
 	for f := range message.Fields(header[:message.HeaderEnd(header)]) {
 		to := &a.From
 		switch {
@@ -33,8 +35,8 @@ func AuthorOf(header []byte) (a Author) {
 	return a
 }
 
-// maxAuthors is how many addresses of a field are looked at.
-const maxAuthors = 20
+// maxAuthors is how many addresses of a field are looked at: more than any honest one has, as what stands behind escapes the rules.
+const maxAuthors = 100
 
 // Set is the rules of an organisation and direction, made for matching. It does not change.
 type Set struct {
@@ -105,15 +107,25 @@ const (
 	rankAddress = rankDomain + 1
 )
 
-// patternsFor calls yield with all patterns that match an address, the most specific first.
+// maxDomainBytes is how long a domain can be in Unicode: MaxDomain is of its ASCII form.
+const maxDomainBytes = utf8.UTFMax * message.MaxDomain
+
+// patternsFor calls yield with all patterns that match an address, the most specific first. Headers have addresses of any length; no pattern
+// names a part that is too long, and a domain of a million labels must not cost a million patterns.
 func patternsFor(a message.Address, yield func(pattern string, rank int)) {
-	if a.Domain != "" {
-		local, domain := message.FoldLocal(a.Local), message.FoldDomain(a.Domain)
+	domain := ""
+	if len(a.Domain) <= maxDomainBytes {
+		domain = message.FoldDomain(a.Domain)
+	}
+	if domain != "" && len(domain) <= message.MaxDomain {
+		local := message.FoldLocal(a.Local)
 		local, _, tagged := strings.Cut(local, "+")
 		if tagged && local == "" {
 			local = message.FoldLocal(a.Local) // no tag, and no pattern has it
 		}
-		yield(local+"@"+domain, rankAddress)
+		if len(local) <= message.MaxLocal {
+			yield(local+"@"+domain, rankAddress)
+		}
 		yield(domain, rankDomain)
 		for labels, more := strings.Count(domain, ".")+1, true; more; labels-- {
 			yield("*."+domain, rankAll+labels)

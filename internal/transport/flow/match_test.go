@@ -121,8 +121,37 @@ func TestAuthorOf(t *testing.T) {
 	if got := fmt.Sprint(a.Sender, a.From); got != "[s@x.example] [a@x.example b@x.example c@y.example]" {
 		t.Error(got)
 	}
+	many := AuthorOf([]byte("From: " + strings.Repeat("a@x.example, ", 99) + "b@x.example, c@x.example\r\n\r\n")).From
+	if len(many) != 100 || many[99].Local != "b" {
+		t.Errorf("of many authors %d are looked at", len(many))
+	}
 	if a := AuthorOf([]byte("From: nobody\r\n\r\n")); len(a.From) > 0 {
 		t.Error(a)
+	}
+}
+
+// TestHugeAddressesMatchCheaply: who writes a domain of very many labels into From doesn't make us try a pattern for each.
+func TestHugeAddressesMatchCheaply(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		a    message.Address
+		want string
+	}{
+		{"labels", message.Address{Local: "a", Domain: strings.Repeat("a.", 100_000) + "x.example"}, "[*]"},
+		{"a domain that is just too long", message.Address{Local: "a", Domain: strings.Repeat("a", 254) + ".b"}, "[*]"},
+		{"long in Unicode only", message.Address{Local: "a", Domain: strings.Repeat(strings.Repeat("在", 21)+".", 5) + "x.example"}, "*.x.example *.example *]"},
+		{"a local part", message.Address{Local: strings.Repeat("a", 300), Domain: "x.example"}, "[x.example *.x.example *.example *]"},
+		{"a tag", message.Address{Local: "a+" + strings.Repeat("a", 300), Domain: "x.example"}, "[a@x.example x.example *.x.example *.example *]"},
+	} {
+		var got []string
+		patternsFor(c.a, func(p string, _ int) { got = append(got, p) })
+		if len(got) > 100 || !strings.HasSuffix(fmt.Sprint(got), c.want) {
+			t.Errorf("%s: %d patterns, %.200q", c.name, len(got), got[max(0, len(got)-5):])
+		}
+	}
+	header := []byte("From: a@x.example\r\nX: " + strings.Repeat("x", message.MaxHeader) + "\r\nSender: s@x.example\r\n\r\n")
+	if a := AuthorOf(header); len(a.From) != 1 || len(a.Sender) != 0 {
+		t.Errorf("read beyond what is read of a header: %v", a)
 	}
 }
 

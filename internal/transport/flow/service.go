@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/clock"
@@ -41,7 +43,7 @@ type Service struct {
 
 // New returns the service.
 func New(o Options) *Service {
-	s := &Service{Options: o, memory: memory{sets: map[setKey]*Set{}}, functions: map[string]functionClient{}}
+	s := &Service{Options: o, memory: memory{sets: map[setKey]*Set{}, snapshots: map[weak.Pointer[db.Tx]]uint64{}}, functions: map[string]functionClient{}}
 	for arn, f := range o.Functions {
 		s.functions[arn] = functionClient{f, o.Dialer.Client(dial.HTTPOptions{Timeout: FunctionTimeout, MaxBody: maxAnswer, TLS: f.TLS})}
 	}
@@ -200,7 +202,7 @@ func (s *Service) TestRules(ctx context.Context, p principal.Principal, org dire
 		return nil, s.Directory.GateFirst(ctx, org, invalid("the recipient %.100q is not an address", recipient))
 	}
 	err = s.Directory.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *directory.Organization) error {
-		set, err := s.SetTx(ctx, tx, o.Key, d)
+		set, err := readTx(ctx, tx, o.Key, d) // the snapshot is older than SetTx takes
 		if err == nil {
 			found = set.For(Author{From: []message.Address{from}}).Rule(to)
 		}
@@ -294,7 +296,26 @@ func scanRule(from interface{ Scan(...any) error }) (*Rule, error) {
 type memory struct {
 	mu         sync.Mutex
 	sets       map[setKey]*Set
-	generation uint64 // counts what was forgotten: what was read before that is not kept
+	generation uint64 // counts what was forgotten: what a snapshot of before that shows is not kept
+	// snapshots has the generation each transaction began to read at. Those that are no more are swept out.
+	snapshots map[weak.Pointer[db.Tx]]uint64
+}
+
+// maxSnapshots is how many there are before a sweep.
+const maxSnapshots = 1000
+
+// since returns the generation that the transaction's snapshot is not older than. m is locked.
+func (m *memory) since(tx *db.Tx) uint64 {
+	k := weak.Make(tx)
+	generation, ok := m.snapshots[k]
+	if !ok {
+		if len(m.snapshots) >= maxSnapshots {
+			maps.DeleteFunc(m.snapshots, func(k weak.Pointer[db.Tx], _ uint64) bool { return k.Value() == nil })
+		}
+		generation = m.generation
+		m.snapshots[k] = generation
+	}
+	return generation
 }
 
 type setKey struct {
@@ -305,21 +326,23 @@ type setKey struct {
 // maxSets is how many sets are kept.
 const maxSets = 2000
 
-// SetTx returns the rules of an organisation.
+// SetTx returns the rules of an organisation, and keeps them in memory. Nothing but SetTx may have read in the transaction before: its snapshot
+// begins with its first statement, and what an older one shows would be kept for good.
 func (s *Service) SetTx(ctx context.Context, tx *db.Tx, org int64, d Direction) (*Set, error) {
 	k := setKey{org, d}
 	m := &s.memory
 	m.mu.Lock()
-	known, generation := m.sets[k], m.generation
-	m.mu.Unlock()
+	known := m.sets[k]
 	if known != nil {
+		m.mu.Unlock()
 		return known, nil
 	}
-	rules, err := rulesTx(ctx, tx, d, selectRules, org, int64(d), "", maxAllPatterns)
+	generation := m.since(tx)
+	m.mu.Unlock()
+	set, err := readTx(ctx, tx, org, d)
 	if err != nil {
 		return nil, err
 	}
-	set := NewSet(d, rules)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.generation != generation {
@@ -330,6 +353,14 @@ func (s *Service) SetTx(ctx context.Context, tx *db.Tx, org int64, d Direction) 
 	}
 	m.sets[k] = set
 	return set, nil
+}
+
+func readTx(ctx context.Context, tx *db.Tx, org int64, d Direction) (*Set, error) {
+	rules, err := rulesTx(ctx, tx, d, selectRules, org, int64(d), "", maxAllPatterns)
+	if err != nil {
+		return nil, err
+	}
+	return NewSet(d, rules), nil
 }
 
 // Known returns sets that are in memory, which need no transaction; ok is false where one is not.

@@ -88,6 +88,36 @@ func TestNewRulesActAtOnce(t *testing.T) {
 	})
 }
 
+// TestOldSnapshotIsNotKept: a rule that is made while a message's transaction reads the rules of several organisations acts on the next one.
+func TestOldSnapshotIsNotKept(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		ctx, t := w.T.Context(), w.T
+		other := w.Organization("other")
+		w.Must(w.DB.Read(ctx, func(inside context.Context, tx *db.Tx) error {
+			if _, err := w.Flow.SetTx(inside, tx, other.Key, flow.Inbound); err != nil {
+				return err
+			}
+			w.Must(w.Flow.CreateRule(ctx, admin, w.Acme.ID, rule(flow.Inbound, "one", flow.Drop)))
+			_, err := w.Flow.SetTx(inside, tx, w.Acme.Key, flow.Inbound)
+			return err
+		}))
+		if got := acts(w, w.Acme, flow.Inbound); got != flow.Drop {
+			t.Errorf("it does %q", got)
+		}
+	})
+}
+
+// TestTestRulesKeepsNothing: its transaction has read before it reads the rules.
+func TestTestRulesKeepsNothing(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		_, err := w.Flow.TestRules(w.T.Context(), admin, w.Acme.ID, flow.Inbound, "a@b.example", "c@d.example")
+		w.Must(err)
+		if _, ok := w.Flow.Known(flow.Inbound, w.Acme.Key); ok {
+			w.T.Error("what it read is in memory")
+		}
+	})
+}
+
 func TestWhatRulesMayBe(t *testing.T) {
 	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
 		for name, change := range map[string]func(*flow.Rule){
