@@ -41,7 +41,9 @@ func (x *Transaction) forward(asked queue.Recipient, r *reach, away []message.Ad
 	notify, original := asked.Notify, asked.Original
 	switch {
 	case !x.sender.Submitted:
-		notify = queue.Never
+		if notify = queue.Never; x.proven() { // known already where rules settle anew who gets it
+			notify = queue.OnFailure
+		}
 	case r.group && notify&queue.OnSuccess != 0:
 		if notify &^= queue.OnSuccess; notify == 0 {
 			notify = queue.Never
@@ -60,8 +62,7 @@ func (x *Transaction) forward(asked queue.Recipient, r *reach, away []message.Ad
 // tellFailures has the reverse-path of another server's message told of failures of what is passed on, where it is proven that the message
 // is of its domain: of a forged one those would hear who have nothing to do with it.
 func (x *Transaction) tellFailures() {
-	v := x.judgement.verdict
-	if v.SPF.Result != dkim.Pass && (v.DMARC.Result != dkim.Pass || v.DMARC.From != message.FoldDomain(x.sender.From.Domain)) {
+	if !x.proven() {
 		return
 	}
 	for _, o := range x.forwards {
@@ -69,6 +70,18 @@ func (x *Transaction) tellFailures() {
 			o.to[i].Notify = queue.OnFailure
 		}
 	}
+}
+
+// proven reports whether another server's message is of its reverse-path's domain, by what was found out.
+func (x *Transaction) proven() bool {
+	if x.resumed != nil {
+		return x.resumed.Proven
+	}
+	if x.judgement == nil {
+		return false
+	}
+	v := x.judgement.verdict
+	return v.SPF.Result == dkim.Pass || v.DMARC.Result == dkim.Pass && v.DMARC.From == message.FoldDomain(x.sender.From.Domain)
 }
 
 // copies are what goes to other servers.

@@ -13,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message/dsn"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
@@ -290,5 +291,36 @@ func TestWhatIsPassedOnIsSealed(t *testing.T) {
 		send(fmt.Sprintf("ARC-Seal: i=3 results=mail.acme.awsapps.com size=%d\r\n", len(trace+simple)))
 		keys.fails = "all"
 		send("")
+	})
+}
+
+// TestRulesKeepWhoIsToldOfFailures: that any rule was looked for doesn't take from a proven sender what it is told.
+func TestRulesKeepWhoIsToldOfFailures(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		away := a.Remote("away", "away@old.example", "away@acme.test")
+		a.Group("team", a.bob, away)
+		inbound(a.World, a.Acme, flow.Drop, "nobody@acme.test")
+		seen := &lastQueued{Outbound: a.Queue}
+		a.Queue = seen
+		check := func(what string, want queue.Notify) {
+			t.Helper()
+			if seen.to[0].Address != address("away@old.example") || seen.to[0].Notify != want {
+				t.Errorf("%s: queued is %+v", what, seen.to[0])
+			}
+		}
+		checks := &checker{verdict: mailauth.Verdict{SPF: mailauth.Outcome{Result: dkim.Pass}}}
+		a.Auth = checks
+		a.arrive("x@far.example", "away@acme.test")
+		check("by a rule", queue.OnFailure)
+		a.rule(flow.Inbound, synchronous(flow.Drop, 5))
+		a.answers(says("DEFAULT"))
+		for i, want := range []queue.Notify{queue.OnFailure, queue.Never} {
+			a.arrive("y@far.example", "team@acme.awsapps.com")
+			stop := a.run(t)
+			a.until("it is delivered", func() bool { return len(a.Inbox(a.bob)) == i+1 })
+			stop()
+			check("by a function", want)
+			checks.verdict = mailauth.Verdict{}
+		}
 	})
 }

@@ -47,6 +47,7 @@ type held struct {
 	Results     string `json:"results,omitempty"`
 	Quarantined bool   `json:"quarantined,omitempty"`
 	Forged      bool   `json:"forged,omitempty"` // the sender is not told of a bounce
+	Proven      bool   `json:"proven,omitempty"` // the sender is told of failures of what is passed on
 	// Opinions are those on spam, each for some mailboxes.
 	Opinions []heldOpinion `json:"opinions,omitempty"`
 }
@@ -136,7 +137,7 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 		a.Held = &held{
 			Direction: rule.Direction, Rule: rule.Name, Lambda: *rule.Lambda, Until: t.Clock.Now().Add(rule.Lambda.Timeout),
 			MessageID: id.UUID(), Call: strings.ReplaceAll(id.UUID(), "-", ""), To: to[rule], Trace: traceLength,
-			Submitted: x.sender.Submitted, SenderOrg: x.organization, Results: x.results(), Forged: x.forged(),
+			Submitted: x.sender.Submitted, SenderOrg: x.organization, Results: x.results(), Forged: x.forged(), Proven: x.proven(),
 			Quarantined: x.isJunk(target{organization: org[rule]}),
 		}
 		a.Held.keepOpinions(x, boxes[rule])

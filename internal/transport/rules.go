@@ -8,7 +8,6 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message"
-	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -283,18 +282,11 @@ func (x *Transaction) bounces(header []byte) func(context.Context, *db.Tx) error
 	return inOne(orders...)
 }
 
-// forged reports whether something says that the message is not from its sender, who is therefore not told of it.
+// forged reports whether the message was checked and is not proven to be from its sender, who is therefore not told of it: a pass of
+// DMARC for another domain in From says nothing of the reverse-path.
 func (x *Transaction) forged() bool {
 	if x.resumed != nil {
 		return x.resumed.Forged
 	}
-	return x.judgement != nil && !believable(x.judgement.verdict)
-}
-
-// believable reports whether the sender of a message may be told of it: nothing says that it is another's.
-func believable(v *mailauth.Verdict) bool {
-	if v.DMARC.Result == dkim.Pass {
-		return true
-	}
-	return v.SPF.Result != dkim.Fail && v.SPF.Result != mailauth.SoftFail && v.DMARC.Result != dkim.Fail
+	return x.judgement != nil && !x.proven()
 }

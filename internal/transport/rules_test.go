@@ -104,7 +104,12 @@ func TestInboundBouncesAreTold(t *testing.T) {
 	onBothSendersWith(t, func(o *transport.Options) { o.Auth = checks }, func(s *senders) {
 		inbound(s.World, s.Acme, flow.Bounce, "bob@acme.test")
 		defer run(t, s.DB, s.Transport)()
-		for _, v := range []mailauth.Verdict{{SPF: mailauth.Outcome{Result: dkim.Fail}}, {}} {
+		for _, v := range []mailauth.Verdict{
+			{SPF: mailauth.Outcome{Result: dkim.Fail}},
+			{},
+			{DMARC: mailauth.DMARC{Result: dkim.Pass, From: "evil.test"}},
+			{DMARC: mailauth.DMARC{Result: dkim.Pass, From: "acme.test"}},
+		} {
 			checks.verdict = v
 			x, err := s.Begin(t.Context(), transport.Sender{Principal: principal.TheSystem("SMTP"), From: address("ann@acme.test")}) // the notice comes here
 			s.Must(err)
@@ -112,11 +117,14 @@ func TestInboundBouncesAreTold(t *testing.T) {
 			add(s.World, x, "ann@acme.test")
 			s.Must(store(t.Context(), x, fromFar))
 		}
-		(&sending{senders: s}).until("a notice", func() bool { return len(s.Inbox(s.ann)) == 3 })
-		report, ok := dsn.Parse([]byte(s.Inbox(s.ann)[2].Text))
+		(&sending{senders: s}).until("a notice", func() bool { return len(s.Inbox(s.ann)) >= 5 })
+		report, ok := dsn.Parse([]byte(s.Inbox(s.ann)[4].Text))
 		if !ok || len(report.Recipients) != 1 || report.Recipients[0].Address != address("bob@acme.test") || report.Recipients[0].Action != dsn.Failed ||
-			report.Recipients[0].Status != "5.7.1" || !strings.Contains(s.Inbox(s.ann)[2].Text, "blocked by the administrator") {
-			t.Errorf("ann gets %s", s.Inbox(s.ann)[2].Text)
+			report.Recipients[0].Status != "5.7.1" || !strings.Contains(s.Inbox(s.ann)[4].Text, "blocked by the administrator") {
+			t.Errorf("ann gets %s", s.Inbox(s.ann)[4].Text)
+		}
+		if n := len(s.Inbox(s.ann)); n != 5 {
+			t.Errorf("ann has %d, so one was told who is not proven", n)
 		}
 		if n := len(s.Inbox(s.bob)); n != 0 {
 			t.Errorf("bob has %d", n)
