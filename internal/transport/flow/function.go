@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,7 @@ type EventDirection string
 func NewEvent(d Direction, messageID, call string, from message.Address, header []byte, to []string) *Event {
 	e := &Event{Version: summaryVersion, MessageID: messageID, Call: call, Direction: "INBOUND"}
 	author := AuthorOf(header)
+	author.Sender, author.From = slices.DeleteFunc(author.Sender, tooLong), slices.DeleteFunc(author.From, tooLong)
 	e.Envelope.From.Address = from.String()
 	if len(author.From) > 0 && (d == Outbound || from.IsZero()) {
 		e.Envelope.From.Address = author.From[0].String()
@@ -83,6 +85,11 @@ func NewEvent(d Direction, messageID, call string, from message.Address, header 
 		e.Envelope.Recipients = e.Envelope.Recipients[:len(e.Envelope.Recipients)*9/10]
 	}
 	return e
+}
+
+// tooLong reports whether what stands in a header can't be an address: as the event's it would leave no room for the recipients.
+func tooLong(a message.Address) bool {
+	return len(a.Local) > message.MaxLocal || len(a.Domain) > maxDomainBytes
 }
 
 func firstOf(list []message.Address) message.Address {

@@ -52,6 +52,20 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// TestEventHasRoomForRecipients: whatever stands in From and Sender, the function learns whom the message is for.
+func TestEventHasRoomForRecipients(t *testing.T) {
+	huge := strings.Repeat("a", 200<<10)
+	for _, header := range []string{
+		"From: a@" + huge + ".example, b@x.example\r\nSender: " + huge + "@x.example\r\n\r\n",
+		"From: " + huge + "@x.example, b@x.example\r\nSender: s@" + huge + "\r\n\r\n",
+	} {
+		e := NewEvent(Outbound, "m", "c", message.Address{}, []byte(header), []string{"r@y.example"})
+		if e.Truncated || len(e.Envelope.Recipients) != 1 || e.Envelope.From.Address != "b@x.example" || e.Sender != nil {
+			t.Errorf("%.20q: %d recipients, from %.40q, cut %t", header, len(e.Envelope.Recipients), e.Envelope.From.Address, e.Truncated)
+		}
+	}
+}
+
 func TestReadAnswer(t *testing.T) {
 	for _, c := range []struct {
 		d          Direction
