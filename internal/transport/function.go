@@ -45,6 +45,8 @@ type held struct {
 	Trace     int   `json:"trace"`
 	Submitted bool  `json:"submitted,omitempty"`
 	SenderOrg int64 `json:"senderOrg,omitempty"`
+	// Authors are those in From of what was submitted, as they were checked.
+	Authors []message.Address `json:"authors,omitempty"`
 	// What was found out about a message from another server.
 	Results     string `json:"results,omitempty"`
 	Quarantined bool   `json:"quarantined,omitempty"`
@@ -140,7 +142,7 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 			Direction: rule.Direction, Rule: rule.Name, Lambda: *rule.Lambda, Until: t.Clock.Now().Add(rule.Lambda.Timeout),
 			MessageID: id.UUID(), Call: strings.ReplaceAll(id.UUID(), "-", ""), To: to[rule], Trace: traceLength,
 			Header:    b[traceLength:][:min(message.HeaderEnd(b[traceLength:]), maxHeldHeader)],
-			Submitted: x.sender.Submitted, SenderOrg: x.organization, Results: x.results(), Forged: x.forged(), Proven: x.proven(),
+			Submitted: x.sender.Submitted, SenderOrg: x.organization, Authors: x.authors, Results: x.results(), Forged: x.forged(), Proven: x.proven(),
 			Quarantined: x.isJunk(target{organization: org[rule]}),
 		}
 		a.Held.keepOpinions(x, boxes[rule])
@@ -303,20 +305,13 @@ func sayable(err error) string {
 func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b []byte, decisions []flow.Decision, done func(context.Context, *db.Tx) error) error {
 	h := a.Held
 	x := &Transaction{
-		transport: t, organization: h.SenderOrg, actor: a.Actor, trace: e.Trace, resumed: h, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{},
+		transport: t, organization: h.SenderOrg, actor: a.Actor, authors: h.Authors, trace: e.Trace, resumed: h, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{},
 		sender: Sender{
 			Principal: principal.Principal{Kind: principal.System, Organization: string(a.Organization)}, Submitted: h.Submitted, From: e.From, Size: int64(len(b)),
 			EnvelopeID: e.ID, Return: e.Return, RequireTLS: e.RequireTLS, SMTPUTF8: e.SMTPUTF8,
 		},
 	}
 	header := b[h.Trace:]
-	if h.Submitted {
-		o, err := readOriginators(header[:message.HeaderEnd(header)])
-		if err != nil {
-			return err
-		}
-		x.authors = o.from
-	}
 	accepted := h.decided(decisions, t.Limits.Recipients)
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		x.accepted, x.watched = nil, nil

@@ -23,7 +23,9 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dsn"
+	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
@@ -491,4 +493,26 @@ func (f failing) Known(flow.Direction, ...int64) (map[int64]*flow.Set, bool) { r
 
 func (f failing) SetTx(context.Context, *db.Tx, int64, flow.Direction) (*flow.Set, error) {
 	return nil, f.err
+}
+
+// TestAnyNameOnBehalf: the Sender that the server writes is one address whatever the user is called, and what waited goes on with it.
+func TestAnyNameOnBehalf(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		jo, err := a.World.Directory.CreateUser(t.Context(), transporttest.Admin, a.Acme.ID, directory.NewUser{Name: "jo", DisplayName: "Müller, Jörg (<x@y.test"})
+		a.Must(err)
+		a.Enable(a.Acme, jo, "jo@acme.awsapps.com")
+		a.Grant(a.bob, jo, policy.SendOnBehalf)
+		a.rule(flow.Outbound, synchronous(flow.Drop, 5))
+		a.answers(says("DEFAULT"))
+		x, err := a.begin(jo, "bob@acme.test", "ann@acme.test")
+		a.Must(err)
+		a.Must(store(t.Context(), x, "From: bob@acme.test\r\n\r\nx\r\n"))
+		defer a.run(t)()
+		a.until("it is delivered", func() bool { return a.waits(0) && len(a.Inbox(a.ann)) == 1 })
+		for f := range message.Fields([]byte(a.Inbox(a.ann)[0].Text)) {
+			if list := message.ParseAddressList(f.Value()); f.Is("sender") && (len(list) != 1 || list[0].Local+list[0].Domain != "joacme.awsapps.com") {
+				t.Errorf("Sender is %s: %+v", f.Value(), list)
+			}
+		}
+	})
 }
