@@ -516,3 +516,19 @@ func TestAnyNameOnBehalf(t *testing.T) {
 		}
 	})
 }
+
+// TestRoomForTheLinesInFront: a mailbox that would take the message but for its own lines keeps nobody else from it.
+func TestRoomForTheLinesInFront(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		dan := a.User("dan")
+		a.rule(flow.Inbound, synchronous(flow.Drop, 5))
+		a.answers(says("DEFAULT"))
+		a.arrive("eve@other.awsapps.com", "ann@acme.test", "dan@acme.awsapps.com")
+		a.SetQuota(dan, int64(len(trace+"From: Far <x@far.example>\r\nSubject: =?utf-8?q?gr=C3=BC=C3=9Fe?=\r\n\r\nbody\r\n")))
+		defer a.run(t)()
+		a.until("it is delivered", func() bool { return a.waits(0) && len(a.InboxOf(a.other, a.eve)) == 1 })
+		if a.folders(a.ann) != [2]int{1, 0} || a.folders(dan) != [2]int{} {
+			t.Errorf("ann has %v, dan %v", a.folders(a.ann), a.folders(dan))
+		}
+	})
+}
