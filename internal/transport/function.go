@@ -39,10 +39,14 @@ type held struct {
 	Call      string         `json:"call"` // the invocation's id
 	// To are the recipients that it decides on.
 	To []queue.Recipient `json:"to"`
+	// Header is the message's, cut.
+	Header []byte `json:"header,omitempty"`
 	// Trace is how many bytes of the message the server put there.
 	Trace     int   `json:"trace"`
 	Submitted bool  `json:"submitted,omitempty"`
 	SenderOrg int64 `json:"senderOrg,omitempty"`
+	// Authors are those in From of what was submitted, as they were checked.
+	Authors []message.Address `json:"authors,omitempty"`
 	// What was found out about a message from another server.
 	Results     string `json:"results,omitempty"`
 	Quarantined bool   `json:"quarantined,omitempty"`
@@ -137,7 +141,8 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 		a.Held = &held{
 			Direction: rule.Direction, Rule: rule.Name, Lambda: *rule.Lambda, Until: t.Clock.Now().Add(rule.Lambda.Timeout),
 			MessageID: id.UUID(), Call: strings.ReplaceAll(id.UUID(), "-", ""), To: to[rule], Trace: traceLength,
-			Submitted: x.sender.Submitted, SenderOrg: x.organization, Results: x.results(), Forged: x.forged(), Proven: x.proven(),
+			Header:    b[traceLength:][:min(message.HeaderEnd(b[traceLength:]), maxHeldHeader)],
+			Submitted: x.sender.Submitted, SenderOrg: x.organization, Authors: x.authors, Results: x.results(), Forged: x.forged(), Proven: x.proven(),
 			Quarantined: x.isJunk(target{organization: org[rule]}),
 		}
 		a.Held.keepOpinions(x, boxes[rule])
@@ -170,10 +175,66 @@ func (f Functions) Deliver(ctx context.Context, to queue.Destination, m *queue.M
 	outcome, err := f.Transport.ask(ctx, arn, m)
 	if err != nil {
 		f.Transport.Log.ErrorContext(ctx, "a message that waits for a function can't go on", "function", arn, "trace", m.Trace, "error", err)
-		outcome = queue.Outcome{Status: "4.3.0", Reply: "this server could not go on with the message"}
+		outcome = f.Transport.setBack(ctx, m, err)
 	}
 	return slices.Repeat([]queue.Outcome{outcome}, len(m.Recipients))
 }
+
+// patienceAfter is how long after a function's time is over a message waits for what keeps this server from going on with it.
+const patienceAfter = 5 * 24 * time.Hour
+
+// setBack is what becomes of a message that this server can't go on with: it waits, or where that would not help comes back, see Record.
+func (t *Transport) setBack(ctx context.Context, m *queue.Message, why error) queue.Outcome {
+	o := queue.Outcome{Status: "4.3.0", Reply: "this server could not go on with the message"}
+	f := fault.As(why)
+	if f != nil {
+		o.Reply = f.Message
+	}
+	var a about
+	if ctx.Err() != nil || a.read(&m.Envelope) != nil || a.Held == nil {
+		return o
+	}
+	hopeless := false
+	if f != nil && f.Subject != fault.Organization { // whose queue is full, which passes
+		switch f.Kind {
+		case fault.Invalid, fault.Limit, fault.TooLarge, fault.Unsupported, fault.Denied:
+			hopeless = true
+		}
+	}
+	if hopeless || t.Clock.Now().After(a.Held.Until.Add(patienceAfter)) {
+		o.Result, o.Status = queue.Failed, "5.3.0"
+	}
+	return o
+}
+
+// returnTx orders the notice for the recipients of a message that waited for a function and does not go on.
+func (t *Transport) returnTx(ctx context.Context, tx *db.Tx, e *queue.Event) error {
+	var a about
+	if err := a.read(&e.Envelope); err != nil {
+		return err
+	}
+	h := a.Held
+	if h == nil || h.Forged || e.Envelope.From.IsZero() {
+		return nil
+	}
+	now := t.Clock.Now()
+	s := success{
+		From: e.Envelope.From, Trace: e.Envelope.Trace, EnvelopeID: e.Envelope.ID, Arrived: now, RequireTLS: e.Envelope.RequireTLS, Actor: a.Actor,
+		Header: h.Header, Failure: e.Outcome.Reply, Status: e.Outcome.Status,
+	}
+	for _, r := range h.To {
+		if r.Notify == 0 || r.Notify&queue.OnFailure != 0 {
+			s.To = append(s.To, r)
+		}
+	}
+	if len(s.To) == 0 {
+		return nil
+	}
+	return job.EnqueueTx(ctx, tx, successKind, id.UUID(), s, now)
+}
+
+// maxHeldHeader is how much of a header is kept beside a message that waits, for a notice that has no more of it.
+const maxHeldHeader = 2 << 10
 
 // maxEventHeader is how much of a header is read for a function's event.
 const maxEventHeader = 256 << 10
@@ -244,20 +305,13 @@ func sayable(err error) string {
 func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b []byte, decisions []flow.Decision, done func(context.Context, *db.Tx) error) error {
 	h := a.Held
 	x := &Transaction{
-		transport: t, organization: h.SenderOrg, actor: a.Actor, trace: e.Trace, resumed: h, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{},
+		transport: t, organization: h.SenderOrg, actor: a.Actor, authors: h.Authors, trace: e.Trace, resumed: h, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{},
 		sender: Sender{
 			Principal: principal.Principal{Kind: principal.System, Organization: string(a.Organization)}, Submitted: h.Submitted, From: e.From, Size: int64(len(b)),
 			EnvelopeID: e.ID, Return: e.Return, RequireTLS: e.RequireTLS, SMTPUTF8: e.SMTPUTF8,
 		},
 	}
 	header := b[h.Trace:]
-	if h.Submitted {
-		o, err := readOriginators(header[:message.HeaderEnd(header)])
-		if err != nil {
-			return err
-		}
-		x.authors = o.from
-	}
 	accepted := h.decided(decisions, t.Limits.Recipients)
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		x.accepted, x.watched = nil, nil

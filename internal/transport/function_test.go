@@ -21,8 +21,11 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dsn"
+	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
@@ -420,6 +423,112 @@ func TestRulesAndSpam(t *testing.T) {
 		}
 		if text := a.Junk(a.ann)[1].Text; !strings.Contains(text, "X-Spam-Status: Yes") {
 			t.Errorf("ann has %s", text)
+		}
+	})
+}
+
+// TestWhatCanNotGoOnComesBack: a message that no attempt would bring further, and one that an administrator takes from the queue.
+func TestWhatCanNotGoOnComesBack(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.rule(flow.Outbound, synchronous(flow.Drop, 5))
+		a.answers(says("DEFAULT"))
+		rules := a.Rules
+		submit := func() {
+			a.Rules = rules
+			x, err := a.begin(a.ann, "ann@acme.test", "bob@acme.test", "x@far.test")
+			a.Must(err)
+			a.Must(store(t.Context(), x, "From: ann@acme.test\r\nSubject: out\r\n\r\nx\r\n"))
+		}
+		comesBack := func(what string, n int) {
+			t.Helper()
+			a.until(what, func() bool { return a.waits(0) && len(a.Inbox(a.ann)) == n })
+			text := a.Inbox(a.ann)[n-1].Text
+			report, _ := dsn.Parse([]byte(text))
+			if len(report.Recipients) != 2 || report.Recipients[1].Address != address("x@far.test") || report.Recipients[0].Action != dsn.Failed ||
+				report.Recipients[0].Status[0] != '5' || !strings.Contains(text, "Subject: out") {
+				t.Errorf("%s: ann is told %s", what, text)
+			}
+		}
+		submit()
+		a.Rules = failing{rules, fault.New(fault.Unsupported, fault.Message, "not here")}
+		stop := a.run(t)
+		comesBack("for good", 1)
+		stop()
+
+		submit()
+		n, err := a.queue.Drop(t.Context(), queue.Filter{}, true)
+		a.Must(err)
+		if n != 1 {
+			t.Errorf("dropped are %d", n)
+		}
+		stop = a.run(t)
+		comesBack("dropped", 2)
+		stop()
+
+		submit()
+		a.events()
+		a.Rules = failing{rules, fault.New(fault.Limit, fault.Organization, "full")}
+		stop = a.run(t)
+		asked := 0
+		a.until("it is asked again", func() bool { asked += len(a.events()); return asked > 1 })
+		if !a.waits(1) {
+			t.Error("what may pass does not wait")
+		}
+		a.Clock.Advance(6 * 24 * time.Hour)
+		a.until("it waits no longer", func() bool { return a.waits(0) }) // its notice is due by that clock
+		stop()
+		if a.folders(a.bob) != [2]int{} {
+			t.Errorf("bob has %v", a.folders(a.bob))
+		}
+	})
+}
+
+// failing are rules that can't be read once a message goes on.
+type failing struct {
+	transport.Rules
+	err error
+}
+
+func (f failing) Known(flow.Direction, ...int64) (map[int64]*flow.Set, bool) { return nil, false }
+
+func (f failing) SetTx(context.Context, *db.Tx, int64, flow.Direction) (*flow.Set, error) {
+	return nil, f.err
+}
+
+// TestAnyNameOnBehalf: the Sender that the server writes is one address whatever the user is called, and what waited goes on with it.
+func TestAnyNameOnBehalf(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		jo, err := a.World.Directory.CreateUser(t.Context(), transporttest.Admin, a.Acme.ID, directory.NewUser{Name: "jo", DisplayName: "Müller, Jörg (<x@y.test"})
+		a.Must(err)
+		a.Enable(a.Acme, jo, "jo@acme.awsapps.com")
+		a.Grant(a.bob, jo, policy.SendOnBehalf)
+		a.rule(flow.Outbound, synchronous(flow.Drop, 5))
+		a.answers(says("DEFAULT"))
+		x, err := a.begin(jo, "bob@acme.test", "ann@acme.test")
+		a.Must(err)
+		a.Must(store(t.Context(), x, "From: bob@acme.test\r\n\r\nx\r\n"))
+		defer a.run(t)()
+		a.until("it is delivered", func() bool { return a.waits(0) && len(a.Inbox(a.ann)) == 1 })
+		for f := range message.Fields([]byte(a.Inbox(a.ann)[0].Text)) {
+			if list := message.ParseAddressList(f.Value()); f.Is("sender") && (len(list) != 1 || list[0].Local+list[0].Domain != "joacme.awsapps.com") {
+				t.Errorf("Sender is %s: %+v", f.Value(), list)
+			}
+		}
+	})
+}
+
+// TestRoomForTheLinesInFront: a mailbox that would take the message but for its own lines keeps nobody else from it.
+func TestRoomForTheLinesInFront(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		dan := a.User("dan")
+		a.rule(flow.Inbound, synchronous(flow.Drop, 5))
+		a.answers(says("DEFAULT"))
+		a.arrive("eve@other.awsapps.com", "ann@acme.test", "dan@acme.awsapps.com")
+		a.SetQuota(dan, int64(len(trace+"From: Far <x@far.example>\r\nSubject: =?utf-8?q?gr=C3=BC=C3=9Fe?=\r\n\r\nbody\r\n")))
+		defer a.run(t)()
+		a.until("it is delivered", func() bool { return a.waits(0) && len(a.InboxOf(a.other, a.eve)) == 1 })
+		if a.folders(a.ann) != [2]int{1, 0} || a.folders(dan) != [2]int{} {
+			t.Errorf("ann has %v, dan %v", a.folders(a.ann), a.folders(dan))
 		}
 	})
 }

@@ -149,10 +149,14 @@ func (a *about) read(e *queue.Envelope) error {
 	return nil
 }
 
-// Record tells an organisation's log group that another server took a message, or will not, in the transaction that notes it. It is
+// Record tells an organisation's log group that another server took a message, or will not, in the transaction that notes it, and the
+// sender of one that waited for a function and does not go on. It is
 // queue.Options.Record.
 func (t *Transport) Record(ctx context.Context, tx *db.Tx, e queue.Event) error {
 	if strings.HasPrefix(e.Recipient.Route, functionRoute) { // nothing left
+		if e.Kind == queue.Bounced || e.Kind == queue.Expired { // the queue knows one recipient alone, and none of the others
+			return t.returnTx(ctx, tx, &e)
+		}
 		return nil
 	}
 	if e.Envelope.Organization == 0 || len(e.Envelope.About) == 0 || t.Audit == nil || !t.Audit.Ships() {

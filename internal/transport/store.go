@@ -151,13 +151,17 @@ func (x *Transaction) count() func(context.Context, *db.Tx) error {
 // mailboxTargets gives each mailbox its own lines in front of the message: where answers about its delivery go, the address that led
 // here (RFC 5321 section 4.4), and what was found out about it. The results stand there and not in the body, which thus is not copied.
 func (x *Transaction) mailboxTargets() []mailbox.Target {
-	returnPath, results := "Return-Path: <"+x.sender.From.String()+">\r\n", x.results()
-	targets := make([]mailbox.Target, len(x.targets))
+	targets, results := make([]mailbox.Target, len(x.targets)), x.results()
 	for i, t := range x.targets {
-		targets[i] = mailbox.Target{Mailbox: t.mailbox, Prefix: []byte(returnPath + "Delivered-To: " + t.address + "\r\n" + results + x.spamFields(t.mailbox))}
+		targets[i] = mailbox.Target{Mailbox: t.mailbox, Prefix: []byte(x.prefix(t, results))}
 		targets[i].Folder, _ = x.folder(t)
 	}
 	return targets
+}
+
+// prefix is a mailbox's own lines in front of the message.
+func (x *Transaction) prefix(t target, results string) string {
+	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + results + x.spamFields(t.mailbox)
 }
 
 // checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3), or was passed on from here before for

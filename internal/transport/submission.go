@@ -229,10 +229,10 @@ func senderOf(e *directory.Entity) string {
 		}
 		return r
 	}, e.DisplayName)
-	switch encoded := mime.QEncoding.Encode("utf-8", name); {
+	switch encoded := mime.BEncoding.Encode("utf-8", name); {
 	case name == "":
 		return "<" + e.Email + ">"
-	case encoded != name: // beyond ASCII
+	case encoded != name: // beyond ASCII; the Q-encoding would leave characters bare that mean something in an address
 		return strings.ReplaceAll(encoded, "?= =?", "?=\r\n\t=?") + " <" + e.Email + ">"
 	default:
 		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `" <` + e.Email + ">"
