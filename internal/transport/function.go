@@ -315,6 +315,9 @@ func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b [
 	accepted := h.decided(decisions, t.Limits.Recipients)
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		x.accepted, x.watched = nil, nil
+		x.targets, x.remote, x.forwards = nil, nil, nil
+		clear(x.reached)
+		clear(x.sent)
 		if h.Direction == flow.Outbound {
 			if err := x.watchTx(ctx, tx, h.SenderOrg, a.Organization); err != nil {
 				return err
@@ -400,6 +403,14 @@ func (x *Transaction) againTx(ctx context.Context, tx *db.Tx, r *recipient, org 
 	if err != nil && fault.As(err) == nil {
 		return err
 	}
+	whose := cmp.Or(reach.organization, x.organization)
+	fresh := slices.DeleteFunc(slices.Clone(reach.targets), func(t target) bool { return x.reached[t.mailbox] })
+	away := slices.DeleteFunc(slices.Clone(reach.away), func(a message.Address) bool { return x.sent[passage{whose, a}] })
+	counts := err == nil && r.stays()
+	if counts && (len(x.targets)+len(fresh) > x.transport.Limits.Mailboxes || len(x.sent)+len(away) > queue.MaxRecipients ||
+		!remote && len(away) > 0 && len(x.forwards) >= maxForwards) {
+		err = limitFault("the message goes to as many as it can without %s", r.address) // as Add holds it, but those it counted have grown since
+	}
 	if r.added && (err != nil || x.resumed.Direction == flow.Inbound && reach.organization != org) {
 		x.transport.Log.WarnContext(ctx, "a recipient that a function added is left out", "recipient", r.address, "trace", x.trace, "error", err)
 		return nil
@@ -408,6 +419,12 @@ func (x *Transaction) againTx(ctx context.Context, tx *db.Tx, r *recipient, org 
 	if err != nil {
 		r.organization = org
 		r.lose(err)
+	} else if counts { // redirect settles it anew
+		for _, t := range fresh {
+			x.reached[t.mailbox] = true
+		}
+		x.targets = append(x.targets, fresh...)
+		x.goAway(r, away)
 	}
 	x.accepted = append(x.accepted, *r)
 	return nil

@@ -532,3 +532,21 @@ func TestRoomForTheLinesInFront(t *testing.T) {
 		}
 	})
 }
+
+// TestNoMoreThanAMessageCanGoTo: what a function adds beyond that is left out, and one who was there and is more now is lost.
+func TestNoMoreThanAMessageCanGoTo(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		cyd, dan := a.User("cyd"), a.User("dan")
+		a.rule(flow.Inbound, synchronous(flow.Drop, 5))
+		a.answers(func(*flow.Event) (int, string) {
+			return 200, `{"actions":[{"action":{"type":"DEFAULT"},"recipients":["bob@acme.test"]},{"action":{"type":"DEFAULT"},"allRecipients":true}]}`
+		})
+		a.arrive("eve@other.awsapps.com", "ann@acme.test", "dan@acme.awsapps.com", "cyd@acme.awsapps.com")
+		a.Limits.Mailboxes = 2
+		defer a.run(t)()
+		a.until("it is delivered", func() bool { return a.waits(0) && len(a.InboxOf(a.other, a.eve)) == 1 })
+		if got := fmt.Sprint(a.folders(a.ann), a.folders(dan), a.folders(cyd), a.folders(a.bob)); got != "[1 0] [1 0] [0 0] [0 0]" {
+			t.Errorf("they have %s", got)
+		}
+	})
+}
