@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	checks, given := flag.Lookup("rapid.checks"), false
 	flag.Visit(func(f *flag.Flag) { given = given || f == checks })
 	if !given { // the models take half a second a run; make soak asks for many
-		if err := flag.Set(checks.Name, "40"); err != nil {
+		if err := flag.Set(checks.Name, "20"); err != nil {
 			panic(err)
 		}
 	}
