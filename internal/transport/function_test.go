@@ -489,9 +489,7 @@ type failing struct {
 	err error
 }
 
-func (f failing) Known(flow.Direction, ...int64) (map[int64]*flow.Set, bool) { return nil, false }
-
-func (f failing) SetTx(context.Context, *db.Tx, int64, flow.Direction) (*flow.Set, error) {
+func (f failing) Sets(context.Context, flow.Direction, ...int64) (map[int64]*flow.Set, error) {
 	return nil, f.err
 }
 

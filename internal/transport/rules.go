@@ -15,9 +15,8 @@ import (
 
 // Rules is package flow's Service.
 type Rules interface {
-	// Known returns what is in memory, false where something is not; SetTx reads it.
-	Known(d flow.Direction, orgs ...int64) (map[int64]*flow.Set, bool)
-	SetTx(ctx context.Context, tx *db.Tx, org int64, d flow.Direction) (*flow.Set, error)
+	// Sets returns the rules of organisations. It must not be called in a transaction.
+	Sets(ctx context.Context, d flow.Direction, orgs ...int64) (map[int64]*flow.Set, error)
 	// Call calls a function, for as long as that may take. Errors that are faults may be shown to administrators.
 	Call(ctx context.Context, arn string, e *flow.Event) ([]byte, error)
 }
@@ -89,26 +88,13 @@ func (x *Transaction) matchers(ctx context.Context, header []byte) (out *flow.Ma
 			receivers = append(receivers, r.organization)
 		}
 	}
-	outs, ok := t.Rules.Known(flow.Outbound, senders...)
-	ins, okToo := t.Rules.Known(flow.Inbound, receivers...)
-	if !ok || !okToo {
-		outs, ins = map[int64]*flow.Set{}, map[int64]*flow.Set{}
-		err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-			for _, org := range senders {
-				if outs[org], err = t.Rules.SetTx(ctx, tx, org, flow.Outbound); err != nil {
-					return err
-				}
-			}
-			for _, org := range receivers {
-				if ins[org], err = t.Rules.SetTx(ctx, tx, org, flow.Inbound); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, nil, err
-		}
+	outs, err := t.Rules.Sets(ctx, flow.Outbound, senders...)
+	if err != nil {
+		return nil, nil, err
+	}
+	ins, err := t.Rules.Sets(ctx, flow.Inbound, receivers...)
+	if err != nil {
+		return nil, nil, err
 	}
 	author := flow.Author{}
 	for _, sets := range []map[int64]*flow.Set{outs, ins} {

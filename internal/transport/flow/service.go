@@ -5,12 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
-	"weak"
 
 	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/clock"
@@ -43,7 +40,7 @@ type Service struct {
 
 // New returns the service.
 func New(o Options) *Service {
-	s := &Service{Options: o, memory: memory{sets: map[setKey]*Set{}, snapshots: map[weak.Pointer[db.Tx]]uint64{}}, functions: map[string]functionClient{}}
+	s := &Service{Options: o, memory: memory{sets: map[setKey]*Set{}}, functions: map[string]functionClient{}}
 	for arn, f := range o.Functions {
 		s.functions[arn] = functionClient{f, o.Dialer.Client(dial.HTTPOptions{Timeout: FunctionTimeout, MaxBody: maxAnswer, TLS: f.TLS})}
 	}
@@ -202,7 +199,7 @@ func (s *Service) TestRules(ctx context.Context, p principal.Principal, org dire
 		return nil, s.Directory.GateFirst(ctx, org, invalid("the recipient %.100q is not an address", recipient))
 	}
 	err = s.Directory.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *directory.Organization) error {
-		set, err := readTx(ctx, tx, o.Key, d) // the snapshot is older than SetTx takes
+		set, err := readTx(ctx, tx, o.Key, d)
 		if err == nil {
 			found = set.For(Author{From: []message.Address{from}}).Rule(to)
 		}
@@ -296,26 +293,7 @@ func scanRule(from interface{ Scan(...any) error }) (*Rule, error) {
 type memory struct {
 	mu         sync.Mutex
 	sets       map[setKey]*Set
-	generation uint64 // counts what was forgotten: what a snapshot of before that shows is not kept
-	// snapshots has the generation each transaction began to read at. Those that are no more are swept out.
-	snapshots map[weak.Pointer[db.Tx]]uint64
-}
-
-// maxSnapshots is how many there are before a sweep.
-const maxSnapshots = 1000
-
-// since returns the generation that the transaction's snapshot is not older than. m is locked.
-func (m *memory) since(tx *db.Tx) uint64 {
-	k := weak.Make(tx)
-	generation, ok := m.snapshots[k]
-	if !ok {
-		if len(m.snapshots) >= maxSnapshots {
-			maps.DeleteFunc(m.snapshots, func(k weak.Pointer[db.Tx], _ uint64) bool { return k.Value() == nil })
-		}
-		generation = m.generation
-		m.snapshots[k] = generation
-	}
-	return generation
+	generation uint64 // counts what was forgotten
 }
 
 type setKey struct {
@@ -326,33 +304,25 @@ type setKey struct {
 // maxSets is how many sets are kept.
 const maxSets = 2000
 
-// SetTx returns the rules of an organisation, and keeps them in memory. Nothing but SetTx may have read in the transaction before: its snapshot
-// begins with its first statement, and what an older one shows would be kept for good.
-func (s *Service) SetTx(ctx context.Context, tx *db.Tx, org int64, d Direction) (*Set, error) {
-	k := setKey{org, d}
-	m := &s.memory
-	m.mu.Lock()
-	known := m.sets[k]
-	if known != nil {
-		m.mu.Unlock()
-		return known, nil
+// Sets returns the rules of organisations: those in memory, and the others read in one transaction of its own, and kept.
+func (s *Service) Sets(ctx context.Context, d Direction, orgs ...int64) (map[int64]*Set, error) {
+	sets, missing, generation := s.memory.known(d, orgs)
+	if len(missing) == 0 {
+		return sets, nil
 	}
-	generation := m.since(tx)
-	m.mu.Unlock()
-	set, err := readTx(ctx, tx, org, d)
+	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		for _, org := range missing {
+			if sets[org], err = readTx(ctx, tx, org, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.generation != generation {
-		return set, nil
-	}
-	if len(m.sets) >= maxSets {
-		clear(m.sets)
-	}
-	m.sets[k] = set
-	return set, nil
+	s.memory.keep(d, sets, missing, generation)
+	return sets, nil
 }
 
 func readTx(ctx context.Context, tx *db.Tx, org int64, d Direction) (*Set, error) {
@@ -363,17 +333,34 @@ func readTx(ctx context.Context, tx *db.Tx, org int64, d Direction) (*Set, error
 	return NewSet(d, rules), nil
 }
 
-// Known returns sets that are in memory, which need no transaction; ok is false where one is not.
-func (s *Service) Known(d Direction, orgs ...int64) (sets map[int64]*Set, ok bool) {
-	s.memory.mu.Lock()
-	defer s.memory.mu.Unlock()
-	sets = map[int64]*Set{}
-	for _, org := range slices.Compact(slices.Sorted(slices.Values(orgs))) {
-		if sets[org] = s.memory.sets[setKey{org, d}]; sets[org] == nil {
-			return nil, false
+// known returns the sets that are kept, the organisations whose is not, and the generation for keep: what is read from now on is not older.
+func (m *memory) known(d Direction, orgs []int64) (sets map[int64]*Set, missing []int64, generation uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sets = make(map[int64]*Set, len(orgs))
+	for _, org := range orgs {
+		if set := m.sets[setKey{org, d}]; set != nil {
+			sets[org] = set
+		} else {
+			missing = append(missing, org)
 		}
 	}
-	return sets, true
+	return sets, missing, m.generation
+}
+
+// keep keeps sets that were read, unless one was forgotten since: they may be of before that change.
+func (m *memory) keep(d Direction, sets map[int64]*Set, orgs []int64, generation uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.generation != generation {
+		return
+	}
+	if len(m.sets)+len(orgs) > maxSets {
+		clear(m.sets)
+	}
+	for _, org := range orgs {
+		m.sets[setKey{org, d}] = sets[org]
+	}
 }
 
 // forgetTx forgets an organisation's sets once the transaction is durable.
