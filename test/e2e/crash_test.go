@@ -44,7 +44,7 @@ func TestKill(t *testing.T) {
 			&sender{inboxes: in, name: "d2", to: []string{"ann", "bob"}},
 			&sender{inboxes: in, name: "d3", to: []string{"bob"}},
 			&reader{name: "f1", user: "ann"}, &reader{name: "f2", user: "ann"},
-			&administrator{name: "a1", org: org}, &administrator{name: "a2", org: org},
+			newAdministrator("a1", org), newAdministrator("a2", org),
 		}
 		for round := range *rounds {
 			under(t, s, loads, seed, round, s.Kill)

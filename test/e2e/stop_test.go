@@ -22,7 +22,7 @@ func TestStopUnderLoad(t *testing.T) {
 			&sender{inboxes: in, name: "d1", to: []string{"ann"}},
 			&sender{inboxes: in, name: "d2", to: []string{"ann", "bob"}},
 			&reader{name: "f1", user: "ann"},
-			&administrator{name: "a1", org: org},
+			newAdministrator("a1", org),
 		}
 		selected := s.IMAP("bob@crash.awsapps.com", password)
 		selected.Do("SELECT INBOX")

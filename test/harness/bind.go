@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,6 +64,6 @@ key %[3]s { algorithm hmac-sha256; secret "%[4]s"; };
 			t.Logf("BIND says: %s", log)
 		}
 	})
-	Eventually(t, "BIND answers", func() bool { return slices.Contains(strings.Fields(log.String()), "running") })
+	Eventually(t, "BIND answers", func() bool { return strings.Contains(log.String(), " running\n") })
 	return b
 }
