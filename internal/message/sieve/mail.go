@@ -1,0 +1,115 @@
+package sieve
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/pennypost/pennypost/internal/message"
+)
+
+// mail is the message of a run, with its header as edited up to now.
+type mail struct {
+	raw    []byte
+	parsed bool
+	lines  []*field
+	rest   []byte // behind lines: mostly the empty line and the body
+	edited bool
+	made   []byte // the edited message, if it was made since the last change
+
+	structure *message.Structure
+	texts     []string // decoded parts
+}
+
+// field is a field of the header, or lines between two that are none: then name is empty.
+type field struct {
+	name    string // in lower case
+	raw     []byte // as it stands, with its line break
+	content []byte // behind the colon
+	value   string // see read
+	isRead  bool
+}
+
+func newMail(raw []byte) *mail { return &mail{raw: raw} }
+
+// header returns the lines of the header: of its first MB, the rest of a larger one is left alone.
+func (m *mail) header() []*field {
+	if m.parsed {
+		return m.lines
+	}
+	m.parsed = true
+	end := message.HeaderEnd(m.raw)
+	header := m.raw[:min(end, message.MaxHeader)]
+	pos := 0
+	for f := range message.Fields(header) {
+		if f.End == len(header) && len(header) < end { // cut in two
+			break
+		}
+		if f.Start > pos {
+			m.lines = append(m.lines, &field{raw: header[pos:f.Start]})
+		}
+		m.lines = append(m.lines, &field{name: lower(string(f.Name)), raw: header[f.Start:f.End], content: f.Raw})
+		pos = f.End
+	}
+	if blank := end - blankLine(m.raw[:end]); blank > pos {
+		m.lines = append(m.lines, &field{raw: m.raw[pos:blank]})
+		pos = blank
+	}
+	m.rest = m.raw[pos:]
+	return m.lines
+}
+
+// blankLine returns the length of the empty line that header ends with.
+func blankLine(header []byte) int {
+	for _, line := range []string{"\r\n", "\n"} {
+		if before, ok := bytes.CutSuffix(header, []byte(line)); ok && (len(before) == 0 || before[len(before)-1] == '\n') {
+			return len(line)
+		}
+	}
+	return 0
+}
+
+// fields returns the fields with the name, of any case.
+func (m *mail) fields(name string) []*field {
+	var list []*field
+	if name = lower(name); name == "" {
+		return nil
+	}
+	for _, f := range m.header() {
+		if f.name == name {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// unfolded returns the value in one line, as it is written.
+func (f *field) unfolded() string { return message.Field{Raw: f.content}.Value() }
+
+// read returns the value with its encoded words decoded, as UTF-8.
+func (f *field) read() string {
+	if !f.isRead {
+		f.value, f.isRead = message.DecodeWords(f.unfolded()), true
+	}
+	return f.value
+}
+
+// change makes the lines those of the header.
+func (m *mail) change(lines []*field) {
+	m.lines, m.edited, m.made = lines, true, nil
+}
+
+// message returns the edited message, nil if it is as it arrived.
+func (m *mail) message() []byte {
+	if !m.edited || m.made != nil {
+		return m.made
+	}
+	parts := make([][]byte, 0, len(m.lines)+1)
+	for i, f := range m.lines {
+		parts = append(parts, f.raw)
+		if i < len(m.lines)-1 && !bytes.HasSuffix(f.raw, []byte("\n")) { // it was the last line of a message without a body
+			parts = append(parts, []byte("\r\n"))
+		}
+	}
+	m.made = slices.Concat(append(parts, m.rest)...)
+	return m.made
+}
