@@ -13,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/autoreply"
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
@@ -30,6 +31,7 @@ type API struct {
 	Exports       *export.Service
 	Availability  *availability.Service
 	Flow          *flow.Service
+	Replies       *autoreply.Service
 	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
 	Reports       *intake.Box   // nil: its operations are not built
@@ -57,6 +59,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.exportHandlers(),
 		a.availabilityHandlers(),
 		a.mailFlowHandlers(),
+		a.automaticReplyHandlers(),
 		a.queueHandlers(),
 		a.reportHandlers(),
 	)

@@ -208,7 +208,10 @@ func verdictOf(r dkim.Result) string {
 }
 
 // stats counts messages.
-type stats struct{ refused, dropped, quarantined atomic.Uint64 }
+type stats struct {
+	refused, dropped, quarantined atomic.Uint64
+	rules                         ruleCounts
+}
 
 // Stats are how many messages from other servers met the enforcement of DMARC since the start.
 type Stats struct {

@@ -44,9 +44,12 @@ type mailEvent struct {
 	Policy      string   `json:"policy,omitempty"`
 	Bounced     *bounced `json:"bouncedRecipient,omitempty"`
 	RuleName    string   `json:"ruleName,omitempty"`
-	RuleType    string   `json:"ruleType,omitempty"` // INBOUND_RULE or OUTBOUND_RULE
+	RuleType    string   `json:"ruleType,omitempty"` // INBOUND_RULE, OUTBOUND_RULE or MAILBOX_RULE
 	// RuleActions has the action of a rule, or those that its function decided on, and for whom.
 	RuleActions []ruleAction `json:"ruleActions,omitempty"`
+	// TargetFolder and TargetRecipient are where a mailbox's rule puts or sends a message.
+	TargetFolder    string `json:"targetFolder,omitempty"`
+	TargetRecipient string `json:"targetRecipient,omitempty"`
 }
 
 type ruleAction struct {
@@ -157,13 +160,7 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 	}
 	events = append(events, x.policyApplied(org, about)...)
 	events = append(events, x.ruleEvents(org, about)...)
-	for _, t := range x.targets {
-		if t.organization == org {
-			_, folder := x.folder(t)
-			add(mailEvent{Name: "MAILBOX_EMAIL_DELIVERED", Recipient: t.address, Folder: folder})
-		}
-	}
-	return events
+	return append(events, x.mailboxEvents(org, about)...)
 }
 
 // addresses are those of the accepted recipients of an organisation, of all for 0.

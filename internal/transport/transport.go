@@ -48,6 +48,9 @@ type Options struct {
 	Signer Signer
 	// Rules are the mail flow rules of organisations; nil for none.
 	Rules Rules
+	// Scripts are the rules of mailboxes, and Replies their automatic replies; nil for none.
+	Scripts Scripts
+	Replies Replies
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
 	Auth Checker
 	// Greylist puts off servers that were never seen; nil puts nobody off.
@@ -135,6 +138,7 @@ type Transport struct {
 	memory   room
 	checking *sharedRoom // of strangers
 	scanning room        // of users
+	ruling   room        // of what rules of mailboxes edit
 	stats    stats
 }
 
@@ -145,7 +149,7 @@ func New(o Options) *Transport {
 		o.Hostname = "localhost"
 	}
 	l := &o.Limits
-	return &Transport{Options: o, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait)}
+	return &Transport{Options: o, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait), ruling: newRoom(l.Checked, l.Wait)}
 }
 
 // Sender is who sends a message.
@@ -191,6 +195,7 @@ type Transaction struct {
 	judgement    *judgement        // nil where the message is not checked
 	resumed      *held             // nil unless a function decided on the message
 	opinions     *spam.Judgement   // nil where the message is not judged
+	rulings      map[mailbox.ID]*ruling
 }
 
 // recipient is one who was accepted.
@@ -213,6 +218,8 @@ type target struct {
 	mailbox      mailbox.ID
 	address      string
 	organization int64
+	id           directory.OrgID // of the organisation
+	copied       *copied         // nil but for one that rules of another mailbox lead to
 	// junk says that it goes to the Junk E-mail folder by a rule, neverJunk that a verdict on spam doesn't bring it there.
 	junk, neverJunk bool
 }

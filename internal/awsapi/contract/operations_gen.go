@@ -143,6 +143,7 @@ var (
 	DescribeQueue                         = define[DescribeQueueInput, DescribeQueueOutput](Op{Name: "DescribeQueue", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeQueueInput, Output: shapeDescribeQueueOutput, Idempotent: true, Errors: []ErrorCode{}})
 	DescribeSmtpGateway                   = define[DescribeSmtpGatewayInput, DescribeSmtpGatewayOutput](Op{Name: "DescribeSmtpGateway", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeSmtpGatewayInput, Output: shapeDescribeSmtpGatewayOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	DropQueuedMessages                    = define[DropQueuedMessagesInput, DropQueuedMessagesOutput](Op{Name: "DropQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDropQueuedMessagesInput, Output: shapeDropQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	GetAutomaticReply                     = define[GetAutomaticReplyInput, GetAutomaticReplyOutput](Op{Name: "GetAutomaticReply", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetAutomaticReplyInput, Output: shapeGetAutomaticReplyOutput, Idempotent: true, Errors: []ErrorCode{EntityNotFoundException, EntityStateException, InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	GetMailReport                         = define[GetMailReportInput, GetMailReportOutput](Op{Name: "GetMailReport", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMailReportInput, Output: shapeGetMailReportOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	GetMessageTrace                       = define[GetMessageTraceInput, GetMessageTraceOutput](Op{Name: "GetMessageTrace", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMessageTraceInput, Output: shapeGetMessageTraceOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	HoldQueuedMessages                    = define[HoldQueuedMessagesInput, HoldQueuedMessagesOutput](Op{Name: "HoldQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeHoldQueuedMessagesInput, Output: shapeHoldQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
@@ -151,6 +152,7 @@ var (
 	ListOutboundMailFlowRules             = define[ListOutboundMailFlowRulesInput, ListOutboundMailFlowRulesOutput](Op{Name: "ListOutboundMailFlowRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListOutboundMailFlowRulesInput, Output: shapeListOutboundMailFlowRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ListQueuedMessages                    = define[ListQueuedMessagesInput, ListQueuedMessagesOutput](Op{Name: "ListQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListQueuedMessagesInput, Output: shapeListQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ListSmtpGateways                      = define[ListSmtpGatewaysInput, ListSmtpGatewaysOutput](Op{Name: "ListSmtpGateways", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListSmtpGatewaysInput, Output: shapeListSmtpGatewaysOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	PutAutomaticReply                     = define[PutAutomaticReplyInput, PutAutomaticReplyOutput](Op{Name: "PutAutomaticReply", Service: Pennypost, Method: "POST", Path: "/", Input: shapePutAutomaticReplyInput, Output: shapePutAutomaticReplyOutput, Idempotent: true, Errors: []ErrorCode{EntityNotFoundException, EntityStateException, InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ReleaseQueuedMessages                 = define[ReleaseQueuedMessagesInput, ReleaseQueuedMessagesOutput](Op{Name: "ReleaseQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeReleaseQueuedMessagesInput, Output: shapeReleaseQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	RetryQueuedMessages                   = define[RetryQueuedMessagesInput, RetryQueuedMessagesOutput](Op{Name: "RetryQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeRetryQueuedMessagesInput, Output: shapeRetryQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	TestInboundMailFlowRules              = define[TestInboundMailFlowRulesInput, TestInboundMailFlowRulesOutput](Op{Name: "TestInboundMailFlowRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeTestInboundMailFlowRulesInput, Output: shapeTestInboundMailFlowRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
@@ -268,6 +270,7 @@ func Operations() []*Op {
 		&DescribeQueue.Op,
 		&DescribeSmtpGateway.Op,
 		&DropQueuedMessages.Op,
+		&GetAutomaticReply.Op,
 		&GetMailReport.Op,
 		&GetMessageTrace.Op,
 		&HoldQueuedMessages.Op,
@@ -276,6 +279,7 @@ func Operations() []*Op {
 		&ListOutboundMailFlowRules.Op,
 		&ListQueuedMessages.Op,
 		&ListSmtpGateways.Op,
+		&PutAutomaticReply.Op,
 		&ReleaseQueuedMessages.Op,
 		&RetryQueuedMessages.Op,
 		&TestInboundMailFlowRules.Op,
