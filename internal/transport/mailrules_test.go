@@ -16,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/autoreply"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
@@ -304,4 +305,57 @@ func TestRulesForANotice(t *testing.T) {
 
 func contentOf(text string) mailbox.Message {
 	return content.Message([]byte(text), mailbox.Source{Bytes: []byte(text)})
+}
+
+// TestRulesRunOnceAFunctionDecided on the message, and not before.
+func TestRulesRunOnceAFunctionDecided(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.Script(a.ann, `require ["fileinto", "reject"]; if header :is "subject" "grüße" { fileinto "Drafts"; }`)
+		a.Script(a.bob, `require "reject"; reject "no";`)
+		a.rule(flow.Inbound, synchronous(flow.Drop, 5))
+		a.answers(says("DEFAULT"))
+		a.arrive("eve@other.awsapps.com", "ann@acme.test", "bob@acme.test")
+		if got := a.RuleStats(); got != (transport.RuleStats{}) {
+			t.Errorf("before, counted is %+v", got)
+		}
+		defer a.run(t)()
+		a.until("ann has it and eve is told of bob", func() bool { return holdings(a.World, a.ann) == "Drafts 1" && len(a.InboxOf(a.other, a.eve)) == 1 })
+	})
+}
+
+// TestWhatRulesPassOnCounts into the limits of the mailbox's user; what is over them is kept.
+func TestWhatRulesPassOnCounts(t *testing.T) {
+	onBothSenders(t, transport.Daily{UserExternal: 1}, func(s *senders) {
+		s.Script(s.ann, `redirect "`+external+`";`)
+		for range 2 {
+			s.Must(arrive(s.World, "x@far.example", "x", "ann@acme.test"))
+		}
+		if got := fmt.Sprint(holdings(s.World, s.ann), ", ", len(s.InboxOf(s.other, s.eve)), s.counted()); got != "INBOX 1, 1 map["+s.key(s.ann)+":1]" {
+			t.Errorf("there is %s", got)
+		}
+	})
+}
+
+// TestNoRulesCostNothing: a delivery to who has neither rules nor a reply reads nothing more than without them on the server.
+func TestNoRulesCostNothing(t *testing.T) {
+	reads := map[string]uint64{}
+	for _, with := range []bool{false, true} {
+		transporttest.OnBoth(t, func(o *transport.Options) {
+			if !with {
+				o.Scripts, o.Replies = nil, nil
+			}
+		}, func(w *transporttest.World) {
+			w.Script(w.User("bob"), "keep;")
+			w.User("ann")
+			w.Must(arrive(w, "x@far.example", "x", "ann@acme.awsapps.com")) // what is read once
+			before := w.DB.Stats().Reads
+			w.Must(arrive(w, "x@far.example", "x", "ann@acme.awsapps.com"))
+			n := w.DB.Stats().Reads - before
+			engine := w.T.Name()[strings.LastIndexByte(w.T.Name(), '/')+1:]
+			if engine, _, _ = strings.Cut(engine, "#"); with && n != reads[engine] {
+				t.Errorf("%s: %d reads, and %d without", engine, n, reads[engine])
+			}
+			reads[engine] = n
+		})
+	}
 }
