@@ -199,7 +199,6 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := parts.openHygiene(c); err != nil {
 		return nil, err
 	}
-	parts.spam.Directory = parts.directory
 	parts.mailImport = migration.NewMail(migration.MailConfig{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Audit: parts.audit, MaxMessage: c.MaxMessage(), Spool: parts.spool,
 	})
