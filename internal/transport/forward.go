@@ -44,7 +44,7 @@ func (x *Transaction) forward(asked queue.Recipient, r *reach, away []message.Ad
 		if notify = queue.Never; x.proven() { // known already where rules settle anew who gets it
 			notify = queue.OnFailure
 		}
-	case r.group && notify&queue.OnSuccess != 0:
+	case r.group != "" && notify&queue.OnSuccess != 0:
 		if notify &^= queue.OnSuccess; notify == 0 {
 			notify = queue.Never
 		}

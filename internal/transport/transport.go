@@ -262,7 +262,7 @@ func (x *Transaction) Succeeded() (delivered, expanded []queue.Recipient) {
 		case r.asked.Notify&queue.OnSuccess == 0, !r.stays():
 		case !r.passedOn:
 			delivered = append(delivered, r.asked)
-		case r.reach.group:
+		case r.reach.group != "":
 			expanded = append(expanded, r.asked)
 		}
 	}
