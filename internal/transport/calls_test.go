@@ -105,6 +105,21 @@ func TestAFunctionThatHangs(t *testing.T) {
 	})
 }
 
+// TestAFunctionIsNotAskedOnceItsTimeIsOver, also about what it was never asked.
+func TestAFunctionIsNotAskedOnceItsTimeIsOver(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.rule(flow.Inbound, synchronous(flow.MoveToJunk, 1))
+		a.answers(says("DEFAULT"))
+		a.arrive("", "ann@acme.test")
+		a.Clock.Advance(time.Minute)
+		defer a.run(t)()
+		a.until("the fallback", func() bool { return a.waits(0) })
+		if asked := a.events(); a.folders(a.ann) != [2]int{0, 1} || len(asked) != 0 {
+			t.Errorf("ann has %v, asked is %+v", a.folders(a.ann), asked)
+		}
+	})
+}
+
 // TestCallsOfAFunctionThatHangsAreBounded: of one that is told of messages so many calls wait, so long; each that does not is recorded.
 func TestCallsOfAFunctionThatHangsAreBounded(t *testing.T) {
 	onBothAsking(t, func(a *asking) {
