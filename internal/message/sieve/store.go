@@ -81,9 +81,9 @@ func (r *run) duplicate(ctx context.Context, n *node) (bool, error) {
 		if n.has("header") {
 			name = r.tagText(n, "header")
 		}
-		fields := r.mail.fields(name)
-		if len(fields) == 0 {
-			return false, nil
+		fields, err := r.fields(n, name)
+		if len(fields) == 0 || err != nil {
+			return false, err
 		}
 		id = fields[0].read()
 	}
