@@ -175,7 +175,7 @@ func TestEditHeader(t *testing.T) {
 		`deleteheader :comparator "i;octet" :contains "X-Hello" "FOLD";`:                                   "",
 		`addheader "X-Hello" "World"; deleteheader :index 1 "X-Hello";`:                                    original,
 		`if header "x-new" "v" { discard; } addheader "X-New" "v"; if not header "x-new" "v" { discard; }`: "X-New: v\r\n" + original,
-		"addheader \"Subject\" \"Grüße,\r\nBcc: everybody@example.com\";":                                  "Subject: =?utf-8?b?R3LDvMOfZSwgQmNjOiBldmVyeWJvZHlAZXhhbXBsZS5jb20=?=\r\n" + original,
+		"addheader \"Subject\" \"Grüße,\r\nBcc: everybody@example.com\";":                                  "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe,_Bcc:_everybody@example.com?=\r\n" + original,
 		`addheader "X" "` + strings.Repeat("word ", 30) + `";`:                                             "X:" + strings.Repeat(" word", 15) + "\r\n" + strings.Repeat(" word", 15) + "\r\n" + original,
 	} {
 		s, err := Compile([]byte(all+commands), Limits{})
