@@ -201,6 +201,8 @@ func TestEditHeader(t *testing.T) {
 	if got := f.act(t, all+many.String()); !strings.Contains(got, "more than 4 versions") {
 		t.Error(got)
 	}
+	f.message = "X: y\r\n"
+	f.check(t, [2]string{"keep edited", all + `deleteheader "x";`}) // nothing is left
 	for headerOnly, want := range map[string]string{"X: y": "X: y\r\nZ: 1\r\n", "": "Z: 1\r\n", "\r\nbody": "Z: 1\r\n\r\nbody"} {
 		s, _ := Compile([]byte(`require "editheader"; addheader :last "Z" "1";`), Limits{})
 		r, err := s.Run(t.Context(), f.env, []byte(headerOnly))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,6 +99,22 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	if r, err := s.Run(ctx, Environment{}, []byte(messageA)); !errors.Is(err, context.Canceled) || r != nil {
 		t.Error(r, err)
 	}
+}
+
+func TestRunsOfAScriptAtATime(t *testing.T) {
+	s, err := Compile([]byte(all+`if header :matches "subject" "*e*" { set "a" "${1}"; addheader "X" "${a}"; fileinto "${a}"; }`), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			if r, err := s.Run(t.Context(), Environment{}, []byte(messageA)); err != nil || describe(r) != "fileinto I hav edited" {
+				t.Error(r, err)
+			}
+		})
+	}
+	wait.Wait()
 }
 
 func TestScriptsHaveASize(t *testing.T) {

@@ -2,7 +2,6 @@ package sieve
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/pennypost/pennypost/internal/message"
 )
@@ -108,13 +107,15 @@ func (m *mail) message() []byte {
 	if !m.edited || m.made != nil {
 		return m.made
 	}
-	parts := make([][]byte, 0, len(m.lines)+1)
+	var made bytes.Buffer
+	made.Grow(len(m.raw) + 1024)
 	for i, f := range m.lines {
-		parts = append(parts, f.raw)
+		made.Write(f.raw)
 		if i < len(m.lines)-1 && !bytes.HasSuffix(f.raw, []byte("\n")) { // it was the last line of a message without a body
-			parts = append(parts, []byte("\r\n"))
+			made.WriteString("\r\n")
 		}
 	}
-	m.made = slices.Concat(append(parts, m.rest)...)
+	made.Write(m.rest)
+	m.made = made.Bytes()
 	return m.made
 }

@@ -42,7 +42,7 @@ type Environment struct {
 // Action is one thing to do with the message: *Keep, *FileInto, *Redirect, *Reject or *Vacation.
 type Action interface{ action() }
 
-// Keep puts the message into the inbox. Message is the message as the script edited it up to there (RFC 5293), nil as it arrived.
+// Keep puts the message into the inbox, as does "fileinto" with that name. Message is the message as the script edited it up to there (RFC 5293), nil as it arrived.
 type Keep struct {
 	Flags   []string
 	Message []byte
