@@ -39,7 +39,7 @@ var house = []layer{
 	},
 	{
 		name:     "faces",
-		packages: []string{"internal/awsapi", "internal/smtp", "internal/imap", "internal/web"},
+		packages: []string{"internal/awsapi", "internal/smtp", "internal/imap", "internal/managesieve", "internal/web"},
 		may:      []string{"core", "parts of a face", "words", "codecs", "plumbing"},
 		reason: "a face translates a protocol to core verbs: no SQL (so no db), no rule, and no other face, " +
 			"or the same rule would soon be written twice, slightly differently",

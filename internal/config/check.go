@@ -147,6 +147,7 @@ func (c *Config) Listeners() []Listener {
 		{"submissions", c.Submissions},
 		{"imap", c.IMAP},
 		{"imaps", c.IMAPS},
+		{"managesieve", c.ManageSieve},
 		{"metrics", c.Metrics},
 	} {
 		if l.Address != "" {
