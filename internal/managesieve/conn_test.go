@@ -21,8 +21,35 @@ func literal(s string) string {
 	return "{" + strconv.Itoa(len(s)) + "+}\r\n" + s
 }
 
-func TestCapabilities(t *testing.T) {
-	r := newRig(t)
+// TestSessions runs all that stands on a store, on one: what the store does is for the tests of package script.
+func TestSessions(t *testing.T) {
+	at := newStore(t)
+	for _, part := range []struct {
+		name string
+		test func(t *testing.T, at *store)
+	}{
+		{"Capabilities", testCapabilities},
+		{"Scripts", testScripts},
+		{"Pipelining", testPipelining},
+		{"SignIn", testSignIn},
+		{"NothingBeforeSignIn", testNothingBeforeSignIn},
+		{"NoSecretBeforeTLS", testNoSecretBeforeTLS},
+		{"InjectionBehindSTARTTLS", testInjectionBehindSTARTTLS},
+		{"RefusedSignIns", testRefusedSignIns},
+		{"Syntax", testSyntax},
+		{"TooMuch", testTooMuch},
+		{"TooManyConnections", testTooManyConnections},
+		{"Stop", testStop},
+		{"SessionEnds", testSessionEnds},
+		{"Unauthenticate", testUnauthenticate},
+		{"Patience", testPatience},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.test(t, at) })
+	}
+}
+
+func testCapabilities(t *testing.T, at *store) {
+	r := newRig(t, at)
 	c := r.connect()
 	want := func(about, name string, value string, offered bool) {
 		t.Helper()
@@ -56,8 +83,8 @@ func TestCapabilities(t *testing.T) {
 	want("signed in", "SASL", "PLAIN LOGIN", true)
 }
 
-func TestScripts(t *testing.T) {
-	r := newRig(t)
+func testScripts(t *testing.T, at *store) {
+	r := newRig(t, at)
 	c := r.signedIn()
 	c.talk("LISTSCRIPTS", `OK "these are your scripts"`)
 	c.talk(`PUTSCRIPT "work" `+literal(keep), `OK "stored"`)
@@ -91,16 +118,16 @@ func TestScripts(t *testing.T) {
 	c.over()
 }
 
-// TestPipelining sends all commands at once.
-func TestPipelining(t *testing.T) {
-	c := newRig(t).signedIn()
+// testPipelining sends all commands at once.
+func testPipelining(t *testing.T, at *store) {
+	c := newRig(t, at).signedIn()
 	c.talk(`PUTSCRIPT "a" `+literal(keep)+"\r\nSETACTIVE \"a\"\r\nLISTSCRIPTS\r\nLOGOUT",
 		`OK "stored"`, `OK "from now on"`, `"a" ACTIVE`, `OK "these are your scripts"`, `OK "until next time"`)
 	c.over()
 }
 
-func TestSignIn(t *testing.T) {
-	r := newRig(t)
+func testSignIn(t *testing.T, at *store) {
+	r := newRig(t, at)
 	const good = "AGFubgBzZXNhbWU=" // NUL ann NUL sesame
 	for name, say := range map[string][]string{
 		"at once":        {`AUTHENTICATE "PLAIN" "` + good + `"`, `OK "welcome"`},
@@ -129,9 +156,9 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-// TestNothingBeforeSignIn holds that scripts are for those who signed in.
-func TestNothingBeforeSignIn(t *testing.T) {
-	c := newRig(t).secure()
+// testNothingBeforeSignIn holds that scripts are for those who signed in.
+func testNothingBeforeSignIn(t *testing.T, at *store) {
+	c := newRig(t, at).secure()
 	for _, say := range []string{
 		"LISTSCRIPTS", `PUTSCRIPT "a" ` + literal(keep), `GETSCRIPT "a"`, `SETACTIVE "a"`, `DELETESCRIPT "a"`, `RENAMESCRIPT "a" "b"`,
 		`CHECKSCRIPT "keep;"`, `HAVESPACE "a" 1`, "UNAUTHENTICATE",
@@ -140,9 +167,9 @@ func TestNothingBeforeSignIn(t *testing.T) {
 	}
 }
 
-// TestNoSecretBeforeTLS holds that no mechanism is offered or taken in the clear.
-func TestNoSecretBeforeTLS(t *testing.T) {
-	r := newRig(t)
+// testNoSecretBeforeTLS holds that no mechanism is offered or taken in the clear.
+func testNoSecretBeforeTLS(t *testing.T, at *store) {
+	r := newRig(t, at)
 	c := r.connect()
 	for _, say := range []string{`AUTHENTICATE "PLAIN"`, `AUTHENTICATE "PLAIN" "` + plain("", "ann", "sesame") + `"`, `AUTHENTICATE "LOGIN"`} {
 		c.talk(say, `NO (ENCRYPT-NEEDED) "say STARTTLS first"`)
@@ -152,9 +179,9 @@ func TestNoSecretBeforeTLS(t *testing.T) {
 	}
 }
 
-// TestInjectionBehindSTARTTLS: what came with STARTTLS in the clear is not answered under TLS (CVE-2011-0411).
-func TestInjectionBehindSTARTTLS(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.Log = slog.New(slog.DiscardHandler) })
+// testInjectionBehindSTARTTLS: what came with STARTTLS in the clear is not answered under TLS (CVE-2011-0411).
+func testInjectionBehindSTARTTLS(t *testing.T, at *store) {
+	r := newRig(t, at, func(c *Config) { c.Log = slog.New(slog.DiscardHandler) })
 	c := r.connect()
 	c.talk("STARTTLS\r\nNOOP \"injected\"\r\nPUTSCRIPT \"a\" {1000+}", `OK "begin TLS now"`)
 	c.handshake()
@@ -162,8 +189,8 @@ func TestInjectionBehindSTARTTLS(t *testing.T) {
 	c.talk(`NOOP "mine"`, `OK (TAG "mine") "NOOP done"`)
 }
 
-func TestRefusedSignIns(t *testing.T) {
-	c := newRig(t).secure()
+func testRefusedSignIns(t *testing.T, at *store) {
+	c := newRig(t, at).secure()
 	wrong := `AUTHENTICATE "PLAIN" "` + plain("", "ann", "x") + `"`
 	for range maxRefused - 1 {
 		c.talk(wrong, `NO *`)
@@ -172,9 +199,9 @@ func TestRefusedSignIns(t *testing.T) {
 	c.over()
 }
 
-// TestSyntax says wrong things, after each of which the connection goes on.
-func TestSyntax(t *testing.T) {
-	c := newRig(t).signedIn()
+// testSyntax says wrong things, after each of which the connection goes on.
+func testSyntax(t *testing.T, at *store) {
+	c := newRig(t, at).signedIn()
 	for _, say := range []string{
 		"", `"NOOP"`, "12", "NONSENSE", "NOOP x", "NOOP 1", `NOOP "a" "b"`, `NOOP "a`, `NOOP "\a"`, `NOOP "a"b`, "NOOP \"\x00\"", "GETSCRIPT", "GETSCRIPT 1",
 		`HAVESPACE "a"`, `HAVESPACE "a" "1"`, `HAVESPACE "a" 4294967296`, `HAVESPACE "a" -1`, `PUTSCRIPT "a"`, "NOOP (a)",
@@ -191,9 +218,9 @@ func TestSyntax(t *testing.T) {
 	c.over()
 }
 
-// TestTooMuch sends what nobody wants to read to its end.
-func TestTooMuch(t *testing.T) {
-	r := newRig(t)
+// testTooMuch sends what nobody wants to read to its end.
+func testTooMuch(t *testing.T, at *store) {
+	r := newRig(t, at)
 	const tooMuch = `BYE "that was too much"`
 	for name, x := range map[string]struct {
 		client func() *client
@@ -218,8 +245,8 @@ func TestTooMuch(t *testing.T) {
 	}
 }
 
-func TestTooManyConnections(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.MaxPerAddress, c.Log = 2, slog.New(slog.DiscardHandler) })
+func testTooManyConnections(t *testing.T, at *store) {
+	r := newRig(t, at, func(c *Config) { c.MaxPerAddress, c.Log = 2, slog.New(slog.DiscardHandler) })
 	first := r.connect()
 	r.connect()
 	third, err := net.Dial("tcp", r.address)
@@ -232,8 +259,8 @@ func TestTooManyConnections(t *testing.T) {
 	first.over()
 }
 
-func TestStop(t *testing.T) {
-	r := newRig(t)
+func testStop(t *testing.T, at *store) {
+	r := newRig(t, at)
 	idle, signedIn := r.connect(), r.signedIn()
 	go r.stop()
 	for _, c := range []*client{idle, signedIn} {
@@ -246,9 +273,9 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestSessionEnds: the door ends a session, and the connection with it.
-func TestSessionEnds(t *testing.T) {
-	r := newRig(t, func(c *Config) {
+// testSessionEnds: the door ends a session, and the connection with it.
+func testSessionEnds(t *testing.T, at *store) {
+	r := newRig(t, at, func(c *Config) {
 		signIn := c.SignIn
 		c.SignIn = func(ctx context.Context, cred Credentials) (*SignedIn, error) {
 			s, err := signIn(ctx, cred)
@@ -270,8 +297,8 @@ func TestSessionEnds(t *testing.T) {
 	c.over()
 }
 
-func TestUnauthenticate(t *testing.T) {
-	r := newRig(t)
+func testUnauthenticate(t *testing.T, at *store) {
+	r := newRig(t, at)
 	c := r.signedIn()
 	c.talk(`PUTSCRIPT "a" "keep;"`, `OK "stored"`)
 	c.talk("UNAUTHENTICATE", `OK "signed out"`)
@@ -286,8 +313,8 @@ func TestUnauthenticate(t *testing.T) {
 	}
 }
 
-func TestPatience(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.SignInTime = 10 * time.Millisecond })
+func testPatience(t *testing.T, at *store) {
+	r := newRig(t, at, func(c *Config) { c.SignInTime = 10 * time.Millisecond })
 	conn, err := net.Dial("tcp", r.address)
 	r.must(err)
 	defer conn.Close()

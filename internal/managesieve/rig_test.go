@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -32,11 +33,31 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/script"
 )
 
-// rig is a server under test with one user: ann, whose password is "sesame". What the store does is for the tests of package script.
+// store is what the servers under test stand on.
+type store struct {
+	db        *db.DB
+	mailboxes *mailbox.Store
+	scripts   *script.Service
+	users     int
+}
+
+func newStore(t *testing.T) *store {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	d := dbtest.SQLite(t, slices.Concat(audit.Migrations(), mailbox.Migrations(), script.Migrations()))
+	mailboxes := mailbox.New(mailbox.Options{DB: d, Feed: feed.New(), Clock: clock.System{}, Log: log})
+	return &store{db: d, mailboxes: mailboxes, scripts: script.New(script.Options{
+		DB: d, Mailboxes: mailboxes, Audit: audit.New(d, clock.System{}, audit.Config{}), Clock: clock.System{}, Log: log, Key: []byte("key"),
+		Limits: script.Limits{Scripts: 3},
+	})}
+}
+
+// rig is a server under test with one user: ann, whose password is "sesame".
 type rig struct {
 	*Server
 	t       *testing.T
 	address string
+	user    string // ann's id
 	box     mailbox.ID
 	stop    func() // and waits
 
@@ -45,23 +66,16 @@ type rig struct {
 	closed int           // how often sessions were closed
 }
 
-func newRig(t *testing.T, change ...func(*Config)) *rig {
+func newRig(t *testing.T, at *store, change ...func(*Config)) *rig {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	d := dbtest.SQLite(t, slices.Concat(audit.Migrations(), mailbox.Migrations(), script.Migrations()))
-	store := mailbox.New(mailbox.Options{DB: d, Feed: feed.New(), Clock: clock.System{}, Log: log})
-	r := &rig{t: t}
-	r.must(d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) (err error) {
-		r.box, err = store.CreateTx(ctx, tx, mailbox.Owner{Org: 1, Entity: "ann"}, 1<<20)
+	at.users++
+	r := &rig{t: t, user: fmt.Sprintf("ann%d", at.users)}
+	r.must(at.db.Write(t.Context(), func(ctx context.Context, tx *db.Tx) (err error) {
+		r.box, err = at.mailboxes.CreateTx(ctx, tx, mailbox.Owner{Org: 1, Entity: r.user}, 1<<20)
 		return err
 	}))
-	c := Config{
-		Scripts: script.New(script.Options{
-			DB: d, Mailboxes: store, Audit: audit.New(d, clock.System{}, audit.Config{}), Clock: clock.System{}, Log: log, Key: []byte("key"),
-			Limits: script.Limits{Scripts: 3},
-		}),
-		SignIn: r.signIn, TLS: testTLS(t), Log: log,
-	}
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c := Config{Scripts: at.scripts, SignIn: r.signIn, TLS: testTLS(t), Log: log}
 	for _, change := range change {
 		change(&c)
 	}
@@ -104,7 +118,7 @@ func (r *rig) signIn(_ context.Context, c Credentials) (*SignedIn, error) {
 	ended := make(chan struct{})
 	r.ended = ended
 	return &SignedIn{
-		Principal: principal.Principal{Kind: principal.User, ID: "ann", Organization: "m-1"}, Owner: "ann@acme.example", Mailbox: r.box,
+		Principal: principal.Principal{Kind: principal.User, ID: r.user, Organization: "m-1"}, Owner: "ann@acme.example", Mailbox: r.box,
 		Done: ended,
 		Close: sync.OnceFunc(func() {
 			close(ended)

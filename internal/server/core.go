@@ -203,7 +203,6 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := parts.openHygiene(c); err != nil {
 		return nil, err
 	}
-	parts.spam.Directory = parts.directory
 	parts.scripts = script.New(script.Options{
 		DB: d, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log, Key: parts.root.Derive("sieve memory"),
 	})
@@ -261,6 +260,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.scripts.Handle(parts.jobs)
 	parts.replies.Handle(parts.jobs)
 	parts.functionJobs = job.NewRunner(d, parts.clock, log)
+	parts.functionJobs.Workers = transport.ParallelCalls * (len(functions) + 1) // one more for those that are not configured, which fail at once
 	parts.transport.HandleFunctions(parts.functionJobs)
 	parts.reports.Handle(parts.jobs)
 	parts.domainChecks = job.NewRunner(d, parts.clock, log)

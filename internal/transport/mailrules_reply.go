@@ -58,7 +58,7 @@ func (r *ruler) mayAnswer(ctx context.Context, t target) (a *answering, err erro
 	}
 	err = tr.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		a = nil
-		found, err := tr.recipientTx(ctx, tx, to)
+		found, _, err := tr.recipientTx(ctx, tx, to)
 		organization := int64(0)
 		switch {
 		case err == nil && found.Entity.Mailbox == int64(t.mailbox):
@@ -108,7 +108,7 @@ func (t *Transport) eachOwnTx(ctx context.Context, tx *db.Tx, of target, header 
 	for a := range autoreply.Named(header) {
 		own := strings.EqualFold(a.String(), of.address)
 		if !own {
-			found, err := t.recipientTx(ctx, tx, a)
+			found, _, err := t.recipientTx(ctx, tx, a)
 			if err != nil && fault.KindOf(err) != fault.NotFound {
 				return err
 			}
@@ -175,7 +175,7 @@ func (r *ruler) vacation(ctx context.Context, n *ruling, t target, v *sieve.Vaca
 		if seen, err = tr.Scripts.SeenTx(ctx, tx, t.mailbox, script.Answered, key); err != nil || from.IsZero() {
 			return err
 		}
-		found, err := tr.recipientTx(ctx, tx, from)
+		found, _, err := tr.recipientTx(ctx, tx, from)
 		if err != nil && fault.KindOf(err) != fault.NotFound {
 			return err
 		}

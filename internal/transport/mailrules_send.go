@@ -27,7 +27,7 @@ func (r *ruler) redirect(ctx context.Context, n *ruling, t target, a *sieve.Redi
 	var there reach
 	var u *usage
 	err = tr.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		found, err := tr.recipientTx(ctx, tx, to)
+		found, _, err := tr.recipientTx(ctx, tx, to)
 		switch {
 		case err == nil:
 			if there, err = r.reachTx(ctx, tx, to, found); err != nil {
@@ -146,7 +146,7 @@ func (t *Transport) ownUsageTx(ctx context.Context, tx *db.Tx, of target, to int
 	if err != nil {
 		return nil, err
 	}
-	e, err := t.recipientTx(ctx, tx, a)
+	e, _, err := t.recipientTx(ctx, tx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +250,7 @@ func (t *Transport) userTx(ctx context.Context, tx *db.Tx, of target) (*director
 	if err != nil {
 		return nil, nil
 	}
-	found, err := t.recipientTx(ctx, tx, a)
+	found, _, err := t.recipientTx(ctx, tx, a)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return nil, err
 	}

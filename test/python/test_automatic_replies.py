@@ -15,36 +15,36 @@ class AutomaticRepliesTest(Case):
         cls.ann, cls.ann_at = self.enabled_user()
         cls.bob, cls.bob_at = self.enabled_user()
 
-    def get(self):
-        out = self.pennypost.get_automatic_reply(OrganizationId=self.org, EntityId=self.ann)
+    def get(self, entity):
+        out = self.pennypost.get_automatic_reply(OrganizationId=self.org, EntityId=entity)
         out.pop("ResponseMetadata")
         return out
 
-    def put(self, state, **kwargs):
-        self.pennypost.put_automatic_reply(OrganizationId=self.org, EntityId=self.ann, State=state, **kwargs)
+    def put(self, entity, state, **kwargs):
+        self.pennypost.put_automatic_reply(OrganizationId=self.org, EntityId=entity, State=state, **kwargs)
 
     def test_setting(self):
-        self.assertEqual(self.get(), {"State": "DISABLED", "InternalReply": "", "ExternalReply": "", "ExternalAudience": "ALL"})
+        cyd, _ = self.enabled_user()
+        self.assertEqual(self.get(cyd), {"State": "DISABLED", "InternalReply": "", "ExternalReply": "", "ExternalAudience": "ALL"})
         start = datetime.datetime(2026, 12, 23, 17, tzinfo=datetime.timezone.utc)
         end = start + datetime.timedelta(days=12)
-        self.put("SCHEDULED", StartTime=start, EndTime=end, InternalReply="Ask Bob.", ExternalReply="Later.", ExternalAudience="KNOWN")
-        got = self.get()
+        self.put(cyd, "SCHEDULED", StartTime=start, EndTime=end, InternalReply="Ask Bob.", ExternalReply="Later.", ExternalAudience="KNOWN")
+        got = self.get(cyd)
         self.assertEqual((got["State"], got["StartTime"], got["EndTime"], got["ExternalAudience"]), ("SCHEDULED", start, end, "KNOWN"))
         with self.assertRaises(self.pennypost.exceptions.InvalidParameterException):
-            self.put("SCHEDULED", StartTime=end, EndTime=start, InternalReply="x")
+            self.put(cyd, "SCHEDULED", StartTime=end, EndTime=start, InternalReply="x")
         with self.assertRaises(self.pennypost.exceptions.EntityNotFoundException):
             self.pennypost.get_automatic_reply(OrganizationId=self.org, EntityId="nobody-of-the-name")
-        self.put("DISABLED")
 
     def test_once_per_sender(self):
         """Two who are away answer each other once; after a change again."""
-        self.put("ENABLED", InternalReply="Ich bin weg, grüße")
-        self.pennypost.put_automatic_reply(OrganizationId=self.org, EntityId=self.bob, State="ENABLED", InternalReply="me too")
+        self.put(self.ann, "ENABLED", InternalReply="Ich bin weg, grüße")
+        self.put(self.bob, "ENABLED", InternalReply="me too")
         for subject in ("one", "two"):
             submit(self.bob_at, PASSWORD, message(self.bob_at, self.ann_at, subject), [self.ann_at])
         with mailbox(self.bob_at) as imap:
             wait_for(lambda: subjects(imap) == ["Automatic reply: one"])
-            self.put("ENABLED", InternalReply="still away")
+            self.put(self.ann, "ENABLED", InternalReply="still away")
             submit(self.bob_at, PASSWORD, message(self.bob_at, self.ann_at, "three"), [self.ann_at])
             wait_for(lambda: subjects(imap) == ["Automatic reply: one", "Automatic reply: three"])
         with mailbox(self.ann_at) as imap:

@@ -63,16 +63,15 @@ func (r *run) keep(_ context.Context, n *node) error {
 }
 
 // implicitKeep is what is done without an action that cancels it.
-func (r *run) implicitKeep() error {
+func (r *run) implicitKeep() {
 	keep := &Keep{Flags: appendFlags(nil, r.flags), Message: r.mail.message()}
 	for i, other := range r.result.Actions {
 		if sameMailbox("INBOX", "")(other) { // fileinto with ":copy"
 			r.result.Actions[i] = keep
-			return nil
+			return
 		}
 	}
 	r.result.Actions = append(r.result.Actions, keep)
-	return nil
 }
 
 func (r *run) discard(context.Context, *node) error {

@@ -233,3 +233,35 @@ func TestNestingOfFifteenLevels(t *testing.T) { // RFC 5228 section 2.10.7
 	}
 	fixture{message: messageA}.check(t, [2]string{"discard", strings.Repeat("if true {", 15) + "discard;" + strings.Repeat("}", 15)})
 }
+
+// TestRulesOfRoundcube is a script as its plugin managesieve writes them.
+func TestRulesOfRoundcube(t *testing.T) {
+	const script = `require ["copy","date","fileinto","imap4flags","relational","vacation"];
+# rule:[Lists]
+if anyof (header :contains ["list-id","x-list"] "example", address :domain :is ["to","cc"] "lists.example.org")
+{
+	fileinto :copy "Lists/Example";
+	addflag "\\Flagged";
+	stop;
+}
+# rule:[Away]
+if allof (currentdate :value "ge" :zone "+0100" "iso8601" "2026-11-20T00:00:00+01:00", currentdate :value "le" :zone "+0100" "iso8601" "2026-11-30T00:00:00+01:00")
+{
+	vacation :days 2 :addresses ["ann@example.org"] :subject "Away" :from "ann@example.org" text:
+I am away.
+
+.Ann
+.
+;
+}
+# rule:[Off]
+if false # true
+{
+	discard;
+}
+`
+	f := fixture{env: envelope("tim@example.com", "ann@example.org"), message: lines("To: ann@example.org", "", "")}
+	f.check(t, [2]string{`vacation 48h0m0s "Away" "ann@example.org" "I am away.\r\n\r\n.Ann\r\n" mime=false; keep`, script})
+	f.message = lines("To: ann@example.org", "List-Id: <a.EXAMPLE.com>", "", "")
+	f.check(t, [2]string{`fileinto Lists/Example; keep (\Flagged)`, script})
+}

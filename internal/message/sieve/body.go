@@ -20,6 +20,12 @@ func (r *run) body(_ context.Context, n *node) (bool, error) {
 		values = []string{string(r.mail.raw[start:])}
 	case n.has("content"):
 		types := r.expandAll(n.tags["content"])
+		for i := range types {
+			types[i] = lower(types[i])
+		}
+		if err := r.spend(n, 16*len(types)*len(r.structure().Parts)); err != nil {
+			return false, err
+		}
 		for i := range r.structure().Parts {
 			if !hasType(&r.mail.structure.Parts[i], types) {
 				continue
@@ -39,10 +45,15 @@ func (r *run) body(_ context.Context, n *node) (bool, error) {
 			if err != nil {
 				return false, err
 			}
+			text := texts[0]
 			if r.mail.structure.Parts[i].Subtype == "html" {
-				texts = []string{message.HTMLText(texts[0])}
+				if r.mail.plain[i] == nil {
+					plain := message.HTMLText(text)
+					r.mail.plain[i] = &plain
+				}
+				text = *r.mail.plain[i]
 			}
-			values = append(values, texts...)
+			values = append(values, text)
 		}
 	}
 	return r.compare(n, values, len(values), n.args[0], false)
@@ -51,15 +62,15 @@ func (r *run) body(_ context.Context, n *node) (bool, error) {
 func (r *run) structure() *message.Structure {
 	if r.mail.structure == nil {
 		r.mail.structure = message.Scan(r.mail.raw)
-		r.mail.texts = make([]string, len(r.mail.structure.Parts))
+		r.mail.texts = make([]*string, len(r.mail.structure.Parts))
+		r.mail.plain = make([]*string, len(r.mail.structure.Parts))
 	}
 	return r.mail.structure
 }
 
-// hasType reports whether a part has one of the types, "text/plain" or "text" or, for all, "".
+// hasType reports whether a part has one of the types, which are in lower case: "text/plain", "text" or, for all, "".
 func hasType(p *message.Part, types []string) bool {
 	for _, t := range types {
-		t = lower(t)
 		if t == "" || t == p.Type || t == p.Type+"/"+p.Subtype {
 			return true
 		}
@@ -82,21 +93,22 @@ func (r *run) content(n *node, part int) ([]string, error) {
 		first, last := &r.mail.structure.Parts[p.Children[0]], &r.mail.structure.Parts[p.Children[len(p.Children)-1]]
 		return []string{prologue(raw[p.BodyStart:first.HeaderStart]), epilogue(raw[last.End:p.End])}, nil
 	}
-	if r.mail.texts[part] == "" {
-		text := message.DecodeTransfer(p.Encoding, raw[p.BodyStart:p.End])
+	if r.mail.texts[part] == nil {
+		decoded := message.DecodeTransfer(p.Encoding, raw[p.BodyStart:p.End])
+		text := string(decoded)
 		if p.Type == "text" {
-			r.mail.texts[part] = message.DecodeCharset(p.Param("charset"), text)
-		} else {
-			r.mail.texts[part] = string(text)
+			text = message.DecodeCharset(p.Param("charset"), decoded)
 		}
+		r.mail.texts[part] = &text
 	}
-	return []string{r.mail.texts[part]}, nil
+	return []string{*r.mail.texts[part]}, nil
 }
 
-// prologue returns what stands before the delimiter line that ends b.
+// prologue returns what stands before the delimiter line that ends b, and before that line's break.
 func prologue(b []byte) string {
 	b = bytes.TrimSuffix(b, []byte("\n"))
-	return string(b[:bytes.LastIndexByte(b, '\n')+1])
+	b = b[:max(bytes.LastIndexByte(b, '\n'), 0)]
+	return string(bytes.TrimSuffix(b, []byte("\r")))
 }
 
 // epilogue returns what stands behind the delimiter line that b begins with, as the last part ends before its line break.

@@ -61,7 +61,7 @@ func (r *run) addHeader(_ context.Context, n *node) error {
 
 // newField writes a field (RFC 5322), with encoded words where they are needed, folded before column 78 where it has spaces.
 func newField(name, value string) []byte {
-	value = mime.BEncoding.Encode("utf-8", value) // leaves ASCII as it is
+	value = mime.QEncoding.Encode("utf-8", value) // leaves ASCII as it is
 	out := []byte(name + ":")
 	column := len(out)
 	for word := range strings.SplitSeq(value, " ") {

@@ -12,10 +12,14 @@ import (
 func (r *run) indexed(n *node, names []string) ([]*field, error) {
 	var list []*field
 	for _, name := range names {
-		if err := r.spend(n, 8*len(r.mail.header())); err != nil {
+		fields, err := r.fields(n, name)
+		if err == nil {
+			err = r.spend(n, bytesPerStep*len(fields))
+		}
+		if err != nil {
 			return nil, err
 		}
-		list = append(list, r.mail.fields(name)...)
+		list = append(list, fields...)
 	}
 	index, ok := n.tags["index"]
 	if !ok {
@@ -51,11 +55,8 @@ func (r *run) header(_ context.Context, n *node) (bool, error) {
 
 func (r *run) exists(_ context.Context, n *node) (bool, error) {
 	for _, name := range r.expandAll(n.args[0]) {
-		if err := r.spend(n, 8*len(r.mail.header())); err != nil {
+		if fields, err := r.fields(n, name); len(fields) == 0 || err != nil {
 			return false, err
-		}
-		if len(r.mail.fields(name)) == 0 {
-			return false, nil
 		}
 	}
 	return true, nil

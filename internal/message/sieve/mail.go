@@ -2,7 +2,6 @@ package sieve
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/pennypost/pennypost/internal/message"
 )
@@ -12,12 +11,14 @@ type mail struct {
 	raw    []byte
 	parsed bool
 	lines  []*field
-	rest   []byte // behind lines: mostly the empty line and the body
+	named  map[string][]*field // lines by their names, nil until it is asked for
+	rest   []byte              // behind lines: mostly the empty line and the body
 	edited bool
 	made   []byte // the edited message, if it was made since the last change
 
 	structure *message.Structure
-	texts     []string // decoded parts
+	texts     []*string // of parts, decoded
+	plain     []*string // of HTML parts, without markup
 }
 
 // field is a field of the header, or lines between two that are none: then name is empty.
@@ -68,18 +69,21 @@ func blankLine(header []byte) int {
 	return 0
 }
 
-// fields returns the fields with the name, of any case.
-func (m *mail) fields(name string) []*field {
-	var list []*field
-	if name = lower(name); name == "" {
-		return nil
-	}
-	for _, f := range m.header() {
-		if f.name == name {
-			list = append(list, f)
+// fields returns the fields with the name, of any case. Where the header has to be sorted by names first, that counts as steps.
+func (r *run) fields(n *node, name string) ([]*field, error) {
+	m := r.mail
+	if m.named == nil {
+		if err := r.spend(n, 256*len(m.header())); err != nil {
+			return nil, err
+		}
+		m.named = make(map[string][]*field, len(m.lines))
+		for _, f := range m.lines {
+			if f.name != "" {
+				m.named[f.name] = append(m.named[f.name], f)
+			}
 		}
 	}
-	return list
+	return m.named[lower(name)], nil
 }
 
 // unfolded returns the value in one line, as it is written.
@@ -95,7 +99,7 @@ func (f *field) read() string {
 
 // change makes the lines those of the header.
 func (m *mail) change(lines []*field) {
-	m.lines, m.edited, m.made = lines, true, nil
+	m.lines, m.named, m.edited, m.made = lines, nil, true, nil
 }
 
 // message returns the edited message, nil if it is as it arrived.
@@ -103,13 +107,15 @@ func (m *mail) message() []byte {
 	if !m.edited || m.made != nil {
 		return m.made
 	}
-	parts := make([][]byte, 0, len(m.lines)+1)
+	var made bytes.Buffer
+	made.Grow(len(m.raw) + 1024)
 	for i, f := range m.lines {
-		parts = append(parts, f.raw)
+		made.Write(f.raw)
 		if i < len(m.lines)-1 && !bytes.HasSuffix(f.raw, []byte("\n")) { // it was the last line of a message without a body
-			parts = append(parts, []byte("\r\n"))
+			made.WriteString("\r\n")
 		}
 	}
-	m.made = slices.Concat(append(parts, m.rest)...)
+	made.Write(m.rest)
+	m.made = made.Bytes()
 	return m.made
 }

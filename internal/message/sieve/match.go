@@ -146,6 +146,9 @@ func (r *run) compareKeys(n *node, values []string, count int, keys []string, ca
 	folded := make([]string, len(keys))
 	patterns := make([]pattern, len(keys))
 	for i, key := range keys {
+		if err := r.spend(n, len(key)); err != nil {
+			return false, err
+		}
 		folded[i] = c.fold(key)
 		if n.match.kind == matchMatches {
 			patterns[i] = newPattern(folded[i])

@@ -16,7 +16,8 @@ type run struct {
 	script *Script
 	env    Environment
 	mail   *mail
-	steps  int // taken
+	steps  int   // taken
+	fault  error // found where it could not be returned
 
 	variables map[string]string
 	match     []string // match variables
@@ -40,9 +41,8 @@ func (s *Script) Run(ctx context.Context, env Environment, raw []byte) (*Result,
 		err = r.block(ctx, s.commands)
 	}
 	if err == nil || errors.Is(err, errStop) {
-		err = nil
-		if !r.explicit {
-			err = r.implicitKeep()
+		if err = r.fault; err == nil && !r.explicit {
+			r.implicitKeep()
 		}
 	}
 	var fault *Error
@@ -86,6 +86,9 @@ func (r *run) step(ctx context.Context, n *node) error {
 
 // spend counts a comparison of that many bytes.
 func (r *run) spend(n *node, bytes int) error {
+	if r.fault != nil {
+		return r.fault
+	}
 	r.steps += 1 + bytes/bytesPerStep
 	if r.left() < 0 {
 		return n.at.errorf("the script takes more than %d steps on this message, which are its tests and what they compare", r.script.limits.Steps)
@@ -166,10 +169,16 @@ func (r *run) expandTo(t *text, most int) string {
 	return string(out)
 }
 
+// expandAll returns the strings with variables put in. If they become too large together, the run ends at its next step.
 func (r *run) expandAll(v value) []string {
 	list := make([]string, len(v.texts))
+	size := 0
 	for i := range v.texts {
 		list[i] = r.expand(&v.texts[i])
+		if size += len(list[i]); size > 4*r.script.limits.Script {
+			r.fault = v.at.errorf("the strings of this list have more than %d bytes, with their variables", 4*r.script.limits.Script)
+			return list
+		}
 	}
 	return list
 }

@@ -1,5 +1,10 @@
 // Package sieve reads and runs Sieve scripts (RFC 5228), a user's rules for the mail that arrives. A script is compiled once, and runs
 // on a message without any effect of its own: it returns the actions that are to be taken.
+//
+// Compile reads statements (lexer.go, parser.go) and binds their arguments by the table of commands and tests (signature.go), so that all that
+// doesn't depend on a message is known to be right. A run walks the tree (run.go). Whatever it does costs steps, by the bytes that are looked at
+// (spend), so that a script and a message together can't take long; what a script can make larger has a limit of its own. An error ends the run
+// with nothing done.
 package sieve
 
 import (
@@ -37,7 +42,7 @@ type Environment struct {
 // Action is one thing to do with the message: *Keep, *FileInto, *Redirect, *Reject or *Vacation.
 type Action interface{ action() }
 
-// Keep puts the message into the inbox. Message is the message as the script edited it up to there (RFC 5293), nil as it arrived.
+// Keep puts the message into the inbox, as does "fileinto" with that name. Message is the message as the script edited it up to there (RFC 5293), nil as it arrived.
 type Keep struct {
 	Flags   []string
 	Message []byte

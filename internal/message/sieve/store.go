@@ -18,9 +18,9 @@ func (r *run) mailboxExists(ctx context.Context, n *node) (bool, error) {
 	return true, nil
 }
 
-// hasMailbox asks for one mailbox. It counts as much as a thousand comparisons: the answer may come from a database.
+// hasMailbox asks for one mailbox. It counts as much as a hundred comparisons: the answer may come from a database.
 func (r *run) hasMailbox(ctx context.Context, n *node, name string) (bool, error) {
-	if err := r.spend(n, 1000*bytesPerStep); err != nil || checkMailbox(name) != nil {
+	if err := r.spend(n, 100*bytesPerStep); err != nil || checkMailbox(name) != nil {
 		return false, err
 	}
 	if r.env.Exists == nil {
@@ -57,7 +57,7 @@ func (r *run) specialUseExists(ctx context.Context, n *node) (bool, error) {
 		return r.env.Uses(ctx, name, uses)
 	}
 	for _, use := range uses {
-		if err := r.spend(n, 1000*bytesPerStep); err != nil {
+		if err := r.spend(n, 100*bytesPerStep); err != nil {
 			return false, err
 		}
 		if ok, err := r.env.Uses(ctx, "", []string{use}); !ok || err != nil {
@@ -81,9 +81,9 @@ func (r *run) duplicate(ctx context.Context, n *node) (bool, error) {
 		if n.has("header") {
 			name = r.tagText(n, "header")
 		}
-		fields := r.mail.fields(name)
-		if len(fields) == 0 {
-			return false, nil
+		fields, err := r.fields(n, name)
+		if len(fields) == 0 || err != nil {
+			return false, err
 		}
 		id = fields[0].read()
 	}
@@ -93,7 +93,7 @@ func (r *run) duplicate(ctx context.Context, n *node) (bool, error) {
 			return false, nil
 		}
 	}
-	if err := r.spend(n, 1000*bytesPerStep); err != nil {
+	if err := r.spend(n, 100*bytesPerStep); err != nil {
 		return false, err
 	}
 	handle := r.tagText(n, "handle")

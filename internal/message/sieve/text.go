@@ -38,38 +38,43 @@ func (c *compiler) text(l literal) (text, error) {
 	if !c.required["variables"] {
 		return t, nil
 	}
-	rest, literal := t.raw, ""
+	// What no reference of a variable holds begins at start.
+	start, pos := 0, 0
+	add := func(end int) {
+		if end > start {
+			t.pieces = append(t.pieces, piece{literal: t.raw[start:end]})
+		}
+	}
 	for {
-		i := strings.Index(rest, "${")
+		i := strings.Index(t.raw[pos:], "${")
 		if i < 0 {
 			break
 		}
-		name, length := reference(rest[i:])
+		pos += i
+		name, length := reference(t.raw[pos:])
 		if length == 0 {
-			literal += rest[:i+2]
-			rest = rest[i+2:]
+			pos += len("${")
 			continue
 		}
+		word := show(t.raw[pos : pos+length])
 		if strings.Contains(name, ".") {
-			return text{}, l.at.errorf("%s is a variable of a namespace, and no extension has it", show(rest[i:i+length]))
+			return text{}, l.at.errorf("%s is a variable of a namespace, and no extension has it", word)
 		}
 		p := piece{variable: lower(name)}
 		if isDigit(name[0]) {
 			n, err := strconv.Atoi(name)
 			if err != nil || n > maxMatch {
-				return text{}, l.at.errorf("%s is too much: match variables go up to ${%d}", show(rest[i:i+length]), maxMatch)
+				return text{}, l.at.errorf("%s is too much: match variables go up to ${%d}", word, maxMatch)
 			}
 			p = piece{match: n}
 		}
-		if literal += rest[:i]; literal != "" {
-			t.pieces = append(t.pieces, piece{literal: literal})
-			literal = ""
-		}
+		add(pos)
 		t.pieces = append(t.pieces, p)
-		rest = rest[i+length:]
+		pos += length
+		start = pos
 	}
-	if literal += rest; t.pieces != nil && literal != "" {
-		t.pieces = append(t.pieces, piece{literal: literal})
+	if t.pieces != nil {
+		add(len(t.raw))
 	}
 	return t, nil
 }
@@ -138,37 +143,41 @@ func decodeCharacters(at position, s string) (string, error) {
 
 // encodedCharacters decodes the sequence at the beginning of s; length is 0 where there is none.
 func encodedCharacters(s string) (decoded string, length int, fault string) {
-	end := strings.IndexByte(s, '}')
-	colon := strings.IndexByte(s, ':')
-	if end < 0 || colon < 0 || colon > end {
-		return "", 0, ""
+	start, hex := len("${hex:"), true
+	if !hasPrefixFold(s, "${hex:") {
+		start, hex = len("${unicode:"), false
+		if !hasPrefixFold(s, "${unicode:") {
+			return "", 0, ""
+		}
 	}
-	kind := lower(s[2:colon])
-	if kind != "hex" && kind != "unicode" {
-		return "", 0, ""
+	end := start
+	for end < len(s) && strings.IndexByte("0123456789abcdefABCDEF \t\r\n", s[end]) >= 0 {
+		end++
 	}
-	words := strings.FieldsFunc(s[colon+1:end], func(r rune) bool { return strings.ContainsRune(" \t\r\n", r) })
-	if len(words) == 0 {
+	words := strings.Fields(s[start:end])
+	if end == len(s) || s[end] != '}' || len(words) == 0 {
 		return "", 0, ""
 	}
 	var out []byte
 	for _, w := range words {
-		if kind == "hex" && len(w) > 2 || strings.Trim(w, "0123456789abcdefABCDEF") != "" {
-			return "", 0, ""
-		}
-	}
-	for _, w := range words {
 		n, err := strconv.ParseUint(w, 16, 32)
-		if kind == "hex" {
+		switch {
+		case hex && len(w) > 2:
+			return "", 0, ""
+		case hex:
 			out = append(out, byte(n))
-			continue
-		}
-		if err != nil || !utf8.ValidRune(rune(min(n, 1<<30))) {
+		case err != nil || !utf8.ValidRune(rune(min(n, 1<<30))):
 			return "", 0, show(s[:end+1]) + " holds no character: Unicode has 0 to D7FF and E000 to 10FFFF"
+		default:
+			out = utf8.AppendRune(out, rune(n))
 		}
-		out = utf8.AppendRune(out, rune(n))
 	}
 	return string(out), end + 1, ""
+}
+
+// hasPrefixFold compares ASCII without case.
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 // lower returns s with the ASCII letters in lower case.

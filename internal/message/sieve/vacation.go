@@ -173,7 +173,11 @@ func (r *run) ownAddresses(n *node) addressSet {
 // named reports whether an address of the recipient stands among those that the message is to.
 func (r *run) named(n *node, own addressSet) (bool, error) {
 	for _, name := range []string{"to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc"} {
-		for _, f := range r.mail.fields(name) {
+		fields, err := r.fields(n, name)
+		if err != nil {
+			return false, err
+		}
+		for _, f := range fields {
 			if err := r.spend(n, len(f.content)); err != nil {
 				return false, err
 			}
