@@ -46,6 +46,7 @@ type ruling struct {
 	events  []mailEvent
 	then    []func(context.Context, *db.Tx) error // done in the transaction that stores the message
 	answers bool
+	rejects bool
 }
 
 // filing is a place for the message in a mailbox.
@@ -170,7 +171,9 @@ func (r *ruler) rule(ctx context.Context, s *sieve.Script, t target) error {
 		return nil
 	}
 	if err := r.follow(ctx, n, t, whole, result); err != nil {
-		counts.rejected.Add(1)
+		if fault.Is(err, fault.Denied, fault.Message) {
+			counts.rejected.Add(1)
+		}
 		return err
 	}
 	switch {
@@ -191,6 +194,8 @@ func (r *ruler) run(s *sieve.Script, t target, whole []byte) (result *sieve.Resu
 	defer func() {
 		if p := recover(); p != nil {
 			result, err = nil, &sieve.Error{Text: fmt.Sprintf("panic: %v\n%s", p, debug.Stack())}
+		} else if err != nil && ctx.Err() != nil { // a database says in words of its own that its time was over
+			err = ctx.Err()
 		}
 	}()
 	tr, box := r.transport, t.mailbox
@@ -358,7 +363,7 @@ func (r *ruler) place(ctx context.Context, t target, a *sieve.FileInto) (mailbox
 	if a.Create {
 		switch f, err = m.CreateFolder(ctx, t.mailbox, a.Mailbox, mailbox.Mail, use); {
 		case err == nil:
-			return f.ID, f.Path, nil
+			return f.ID, f.Path, m.Subscribe(ctx, t.mailbox, f.Path, true) // many programs show no others
 		case fault.Is(err, fault.Exists, fault.Folder): // somebody was faster
 			if id, err := selectable(m.Folder(ctx, t.mailbox, a.Mailbox)); id != 0 || err != nil {
 				return id, a.Mailbox, err

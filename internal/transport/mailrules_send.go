@@ -209,9 +209,18 @@ func (r *ruler) reject(n *ruling, t target, reason string) (done bool, err error
 	return true, nil
 }
 
+// rejects reports whether the rules of the only mailbox that a recipient leads to reject the message.
+func (x *Transaction) rejects(a *recipient) bool {
+	if len(a.reach.targets) != 1 {
+		return false
+	}
+	n := x.rulings[a.reach.targets[0].mailbox]
+	return n != nil && n.rejects
+}
+
 // bounce notes that the message does not come.
 func (n *ruling) bounce(t target, reason string) {
-	n.filings, n.answers = nil, true // there is no other answer
+	n.filings, n.rejects, n.answers = nil, true, true // there is no other answer
 	n.act(t, "REJECT", mailEvent{})
 	n.events = append(n.events, mailEvent{Name: "INCOMING_EMAIL_BOUNCED", Bounced: &bounced{Address: t.address, Reason: reason, Status: blockedStatus}})
 }

@@ -269,7 +269,7 @@ func (x *Transaction) Succeeded() (delivered, expanded []queue.Recipient) {
 	}
 	for _, r := range x.accepted {
 		switch {
-		case r.asked.Notify&queue.OnSuccess == 0, !r.stays():
+		case r.asked.Notify&queue.OnSuccess == 0, !r.stays(), x.rejects(&r):
 		case !r.passedOn:
 			delivered = append(delivered, r.asked)
 		case r.reach.group != "":
