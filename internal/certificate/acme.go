@@ -52,9 +52,9 @@ type ACMEOptions struct {
 type ACME struct {
 	ACMEOptions
 	answers
-	store  store
-	client *acmez.Client
-	known  *account // what the CA knows us as; nil until it was asked
+	store store
+	http  *http.Client
+	known *account // what the CA knows us as; nil until it was asked
 }
 
 const (
@@ -68,19 +68,19 @@ const (
 
 // NewACME returns a CA. Nothing is sent to it before a certificate is asked for.
 func NewACME(o ACMEOptions) *ACME {
-	a := &ACME{ACMEOptions: o, store: store{o.DB, o.Root}}
 	dialer := &net.Dialer{Resolver: o.Resolver, Timeout: callTime}
-	a.client = &acmez.Client{
-		Client: &acme.Client{
-			Directory: o.URL, UserAgent: o.Agent, PollTimeout: 2 * time.Minute,
-			HTTPClient: &http.Client{Timeout: callTime, Transport: bounded{&http.Transport{
-				Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true, IdleConnTimeout: idle,
-				TLSClientConfig: &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
-			}}},
-		},
-		ChallengeSolvers: map[string]acmez.Solver{o.Challenge: a.solver(o)},
+	return &ACME{ACMEOptions: o, store: store{o.DB, o.Root}, http: &http.Client{Timeout: callTime, Transport: bounded{&http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true, IdleConnTimeout: idle,
+		TLSClientConfig: &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
+	}}}}
+}
+
+// client is a new one each time: it never reads the directory again.
+func (a *ACME) client() *acmez.Client {
+	return &acmez.Client{
+		Client:           &acme.Client{Directory: a.URL, UserAgent: a.Agent, PollTimeout: 2 * time.Minute, HTTPClient: a.http},
+		ChallengeSolvers: map[string]acmez.Solver{a.Challenge: a.solver(a.ACMEOptions)},
 	}
-	return a
 }
 
 // bounded cuts answers off that are too long.
@@ -107,14 +107,15 @@ func (a *ACME) Obtain(ctx context.Context, o Order) ([]byte, error) {
 		if err := a.store.keepAccount(ctx, a.URL, a.known, a.Clock.Now()); err != nil {
 			return nil, err
 		}
-		a.known = nil
+		a.known, o.Replaces = nil, nil // what another account ordered can't be replaced
 		return a.obtain(ctx, o)
 	}
 	return chain, err
 }
 
 func (a *ACME) obtain(ctx context.Context, o Order) ([]byte, error) {
-	known, err := a.signIn(ctx)
+	client := a.client()
+	known, err := a.signIn(ctx, client.Client)
 	if err != nil {
 		return nil, err
 	}
@@ -127,12 +128,12 @@ func (a *ACME) obtain(ctx context.Context, o Order) ([]byte, error) {
 		return nil, err
 	}
 	p.Replaces = o.Replaces
-	chains, err := a.client.ObtainCertificate(ctx, p)
+	chains, err := client.ObtainCertificate(ctx, p)
 	var problem acme.Problem
 	if o.Replaces != nil && errors.As(err, &problem) && problem.Type == acme.ProblemTypeMalformed {
 		// The CA does not know what is to be replaced, as one that lost its memory: that must not end in no certificate.
 		p.Replaces = nil
-		chains, err = a.client.ObtainCertificate(ctx, p)
+		chains, err = client.ObtainCertificate(ctx, p)
 	}
 	if err != nil {
 		return nil, err
@@ -145,7 +146,7 @@ func (a *ACME) obtain(ctx context.Context, o Order) ([]byte, error) {
 
 // signIn returns the account with the CA. Its key is on disk before the CA knows it: an account that was made and forgotten is found
 // again by its key.
-func (a *ACME) signIn(ctx context.Context) (*account, error) {
+func (a *ACME) signIn(ctx context.Context, client *acme.Client) (*account, error) {
 	if a.known != nil {
 		return a.known, nil
 	}
@@ -168,13 +169,13 @@ func (a *ACME) signIn(ctx context.Context) (*account, error) {
 			made.Contact = []string{"mailto:" + a.Email}
 		}
 		if known.url != "" {
-			made, err = a.client.UpdateAccount(ctx, made)
+			made, err = client.UpdateAccount(ctx, made)
 		} else {
 			if a.KeyID != "" {
-				err = made.SetExternalAccountBinding(ctx, a.client.Client, acme.EAB{KeyID: a.KeyID, MACKey: a.MACKey})
+				err = made.SetExternalAccountBinding(ctx, client, acme.EAB{KeyID: a.KeyID, MACKey: a.MACKey})
 			}
 			if err == nil {
-				made, err = a.client.NewAccount(ctx, made)
+				made, err = client.NewAccount(ctx, made)
 			}
 		}
 		if err != nil {
@@ -195,7 +196,7 @@ func (a *ACME) signIn(ctx context.Context) (*account, error) {
 func (a *ACME) Renewal(ctx context.Context, leaf *x509.Certificate) (replace, again time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	info, err := a.client.GetRenewalInfo(ctx, leaf)
+	info, err := a.client().GetRenewalInfo(ctx, leaf)
 	if err != nil {
 		return time.Time{}, time.Time{}, err
 	}

@@ -118,8 +118,8 @@ func (a *answers) Handshake(hello *tls.ClientHelloInfo) *tls.Config {
 // byTXT solves DNS01.
 type byTXT struct{ TXT }
 
-// cleanUpTime bounds the removal of a record, which is tried even where the order was given up.
-const cleanUpTime = time.Minute
+// cleanUpTime bounds the removal of a record, which is tried even where the order was given up, as when the server stops.
+const cleanUpTime = 10 * time.Second
 
 func (b byTXT) Present(ctx context.Context, c acme.Challenge) error {
 	return b.Add(ctx, c.DNS01TXTRecordName(), c.DNS01KeyAuthorization())

@@ -91,7 +91,9 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 		if err = s.core.certificates.Load(ctx); err != nil {
 			return nil, err
 		}
-		s.certs.Use(s.core.certificates)
+		if s.certs.Use(s.core.certificates); s.certs.CAFile() != "" {
+			o.Log.Warn("the CA has issued no certificate yet: until then the development certificate answers", "names", c.ACME)
+		}
 	}
 	// A server that keeps nothing meets an admin.key only where one before it was killed.
 	if s.first, err = s.core.firstKey(ctx, c.Data, o.Memory); err != nil {

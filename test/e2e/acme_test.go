@@ -110,7 +110,7 @@ func TestCertificatesByHTTP(t *testing.T) {
 		r := s.Verb("certificate", "list")
 		return r.Status == 1 && strings.Contains(r.Stdout, "connection refused")
 	})
-	if log := s.Log(); !strings.Contains(log, "a certificate could not be had") || !strings.Contains(log, "acme_ca_file") {
+	if log := s.Log(); !strings.Contains(log, "the development certificate answers") || !strings.Contains(log, "a certificate could not be had") || !strings.Contains(log, "acme_ca_file") {
 		t.Errorf("the log does not say so:\n%s", log)
 	}
 	if text := fetchText(t, "http://"+metrics+"/metrics"); !strings.Contains(text, `pennypost_certificate_failures{name="mail.pennypost.example"} `) ||
