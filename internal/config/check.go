@@ -148,6 +148,7 @@ func (c *Config) Listeners() []Listener {
 		{"submissions", c.Submissions},
 		{"imap", c.IMAP},
 		{"imaps", c.IMAPS},
+		{"managesieve", c.ManageSieve},
 		{"metrics", c.Metrics},
 		{"acme_http", c.ACMEHTTP},
 	} {

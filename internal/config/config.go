@@ -41,6 +41,8 @@ type Config struct {
 	IMAP string `key:"imap" default:"127.0.0.1:2143" help:"address for reading mail, STARTTLS (empty: off)"`
 	// IMAPS is the same with TLS from the first byte.
 	IMAPS string `key:"imaps" default:"127.0.0.1:2993" help:"address for reading mail, TLS (empty: off)"`
+	// ManageSieve is the address where users manage the rules for their mail (RFC 5804), with STARTTLS, which is demanded before sign-in.
+	ManageSieve string `key:"managesieve" default:"127.0.0.1:4190" help:"address for users' mail rules, ManageSieve, STARTTLS (empty: off)"`
 	// Metrics is the address of /healthz and /metrics. It speaks plain HTTP and asks nobody who they are: keep it private.
 	Metrics string `key:"metrics" default:"" help:"address of /healthz and /metrics, plain HTTP (empty: off)"`
 
@@ -122,7 +124,7 @@ type Config struct {
 	// MTASTSMaxAge is how long other servers keep that policy, in seconds.
 	MTASTSMaxAge int `key:"mta_sts_max_age" default:"604800" help:"seconds for which other servers keep the MTA-STS policy"`
 	// PublicPorts are the ports by which others reach the services, where that is not the listener's own: imaps=993,submission=0, of
-	// https, imap, imaps, submission and submissions; 0 is not offered. Without a word here a listener that only this machine
+	// https, imap, imaps, managesieve, submission and submissions; 0 is not offered. Without a word here a listener that only this machine
 	// reaches is taken to have the service's own port in front, and one that others reach its own.
 	PublicPorts string `key:"public_ports" default:"" help:"ports at which others reach the services, imaps=993,submission=0 (empty: see the manual)"`
 

@@ -279,7 +279,7 @@ func (c *Config) complete() []error {
 	} else {
 		c.Data = abs
 	}
-	for _, address := range []*string{&c.HTTP, &c.HTTPS, &c.SMTP, &c.Submission, &c.Submissions, &c.IMAP, &c.IMAPS, &c.Metrics, &c.ACMEHTTP} {
+	for _, address := range []*string{&c.HTTP, &c.HTTPS, &c.SMTP, &c.Submission, &c.Submissions, &c.IMAP, &c.IMAPS, &c.ManageSieve, &c.Metrics, &c.ACMEHTTP} {
 		if strings.HasPrefix(*address, ":") {
 			*address = "127.0.0.1" + *address
 		}

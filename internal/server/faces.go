@@ -11,6 +11,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/awsapi"
 	"github.com/pennypost/pennypost/internal/imap"
+	"github.com/pennypost/pennypost/internal/managesieve"
 	"github.com/pennypost/pennypost/internal/smtp"
 	"github.com/pennypost/pennypost/internal/web"
 )
@@ -21,6 +22,7 @@ type faces struct {
 	inbound    *smtp.Server
 	submission *smtp.Server
 	imap       *imap.Server
+	sieve      *managesieve.Server
 	web        *web.Handler
 }
 
@@ -54,6 +56,9 @@ func (s *Server) newFaces() (faces, error) {
 			Mailboxes: c.mailboxes, Feed: c.feed, Audit: c.audit, SignIn: imap.Through(c.door), TLS: s.certs.Config("imap"), Log: s.log, Spool: c.spool,
 			MaxMessage: s.config.MaxMessage(),
 		}),
+		sieve: managesieve.New(managesieve.Config{
+			Scripts: c.scripts, SignIn: managesieve.Through(c.door), TLS: s.certs.Config("managesieve"), Log: s.log,
+		}),
 	}, nil
 }
 
@@ -85,6 +90,9 @@ func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 	if l, on := s.listeners["imaps"]; on {
 		secure := tls.NewListener(s.mail("imaps", l), s.certs.Config("imap"))
 		g.Go(func() error { return s.faces.imap.Serve(ctx, secure) })
+	}
+	if l, on := s.listeners["managesieve"]; on {
+		g.Go(func() error { return s.faces.sieve.Serve(ctx, s.mail("managesieve", l)) })
 	}
 }
 
