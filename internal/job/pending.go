@@ -56,6 +56,14 @@ func ExistsTx(ctx context.Context, tx *db.Tx, kind, key string) (bool, error) {
 	return n > 0, nil
 }
 
+// CountTx returns how many jobs of a kind wait or run.
+func CountTx(ctx context.Context, tx *db.Tx, kind string) (n int, err error) {
+	if err := tx.QueryRow(ctx, countSQL, kind).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count jobs %s: %w", kind, err)
+	}
+	return n, nil
+}
+
 // maxError bounds the error text that is kept.
 const maxError = 1000
 

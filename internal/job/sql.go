@@ -33,5 +33,7 @@ const (
 
 	existsSQL = `SELECT COUNT(*) FROM job WHERE kind = $1 AND "key" = $2`
 
+	countSQL = `SELECT COUNT(*) FROM job WHERE kind = $1`
+
 	pendingSQL = `SELECT id, kind, "key", due, lease, attempts, error FROM job WHERE id > $1 ORDER BY id LIMIT $2`
 )
