@@ -25,7 +25,7 @@ func (x *Transaction) relayTx(ctx context.Context, tx *db.Tx, to message.Address
 	case failed != nil:
 		return reach{}, failed
 	}
-	return reach{organization: o.Key, id: o.ID, away: []message.Address{to}, route: route}, x.watchTx(ctx, tx, o.Key, o.ID)
+	return reach{organization: o.Key, id: o.ID, domain: to.Domain, away: []message.Address{to}, route: route}, x.watchTx(ctx, tx, o.Key, o.ID)
 }
 
 // callOut refuses a recipient whom the old side of a domain doesn't know either: what it would refuse later could only come back to

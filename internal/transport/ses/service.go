@@ -177,13 +177,9 @@ func (s *Service) enqueue(ctx context.Context, list []found) error {
 }
 
 // full reports whether as much waits as may.
-func (s *Service) full(ctx context.Context) (full bool, err error) {
-	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		n, err := job.CountTx(ctx, tx, objectKind)
-		full = n >= maxPending
-		return err
-	})
-	return full, err
+func (s *Service) full(ctx context.Context) (bool, error) {
+	n, err := job.Count(ctx, s.DB, objectKind)
+	return n >= maxPending, err
 }
 
 // list looks for new objects in a bucket, and orders the next look.
