@@ -28,13 +28,18 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
 
-// checker says of every message that SPF passes, but for those of forged.example.
+// checker says of every message that SPF passes, but for those of forged.example, and of dmarc.example, whose owner has them refused.
 type checker struct{ asked []mailauth.Client }
 
 func (c *checker) Check(_ context.Context, client mailauth.Client, _ []byte) *mailauth.Verdict {
 	c.asked = append(c.asked, client)
 	v := &mailauth.Verdict{Client: client, SPF: mailauth.Outcome{Result: dkim.Pass, Domain: client.From.Domain}}
-	if client.From.Domain == "forged.example" {
+	switch client.From.Domain {
+	case "dmarc.example":
+		p := mailauth.PolicyReject
+		v.DMARC = mailauth.DMARC{Result: dkim.Fail, From: "dmarc.example", Domain: "dmarc.example", Policy: p, Record: &mailauth.Record{Policy: p}}
+		fallthrough
+	case "forged.example":
 		v.SPF.Result = dkim.Fail
 	}
 	return v
@@ -195,16 +200,17 @@ func TestWhatCantBeDelivered(t *testing.T) {
 		o.put("in/forged", "ann@forged.example", "nobody@acme.awsapps.com", body)
 		o.put("in/full", "x@far.example", "bob@acme.awsapps.com", body)
 		o.put("in/elsewhere", "x@far.example", "ann@far.example", body)
+		o.put("in/dmarc", "x@dmarc.example", "ann@acme.awsapps.com", body)
 		o.put("in/others", "x@far.example", "", "To: y@far.example\r\n\r\n")
 		o.put("in/large", "x@far.example", "ann@acme.awsapps.com", "\r\n"+strings.Repeat("x", 10_000))
 		o.object("in/sealed", "\x00\x01", map[string]string{"x-amz-key-v2": "abc"})
 		o.object("in/noise", "\x00\x01 not a message", nil)
 		o.object("in/virus", strings.NewReplacer("Virus-Verdict: PASS", "Virus-Verdict: FAIL", "FOR", "for ann@acme.awsapps.com").Replace(onTop)+"From: x@far.example\r\n\r\n", nil)
 		o.run()
-		o.want("objects", o.keys(), "[aside/elsewhere aside/forged aside/full aside/large aside/noise aside/others aside/sealed aside/unknown aside/virus]")
-		o.want("counted", fmt.Sprint(o.s.Stats().Aside, o.s.Stats().Unable), "map[encrypted:1 nobody:5 too large:1 unreadable:1 virus:1] 4")
+		o.want("objects", o.keys(), "[aside/dmarc aside/elsewhere aside/forged aside/full aside/large aside/noise aside/others aside/sealed aside/unknown aside/virus]")
+		o.want("counted", fmt.Sprint(o.s.Stats().Aside, o.s.Stats().Unable), "map[encrypted:1 nobody:5 refused:1 too large:1 unreadable:1 virus:1] 4")
 		var bounced []string
-		for _, line := range o.Told(3) {
+		for _, line := range o.Told(4) {
 			var e struct {
 				Event struct {
 					EventName        string
@@ -215,7 +221,7 @@ func TestWhatCantBeDelivered(t *testing.T) {
 			bounced = append(bounced, e.Event.EventName+" "+e.Event.BouncedRecipient.EmailAddress+" "+e.Event.BouncedRecipient.Status)
 		}
 		slices.Sort(bounced)
-		o.want("events", bounced, "[INCOMING_EMAIL_BOUNCED bob@acme.awsapps.com 5.2.2 INCOMING_EMAIL_BOUNCED nobody@acme.awsapps.com 5.1.1 INCOMING_EMAIL_BOUNCED nobody@acme.awsapps.com 5.1.1]")
+		o.want("events", bounced, "[DMARC_POLICY_APPLIED   INCOMING_EMAIL_BOUNCED bob@acme.awsapps.com 5.2.2 INCOMING_EMAIL_BOUNCED nobody@acme.awsapps.com 5.1.1 INCOMING_EMAIL_BOUNCED nobody@acme.awsapps.com 5.1.1]")
 		jobs, err := job.List(t.Context(), o.DB, 0, 100)
 		o.Must(err)
 		var notices int
