@@ -65,7 +65,7 @@ func (r *ruler) mayAnswer(ctx context.Context, t target) (a *answering, err erro
 			return nil
 		case err == nil:
 			organization = found.Entity.OrgKey
-		case fault.Is(err, fault.NotFound, fault.Domain):
+		case fault.Is(err, fault.NotFound, fault.Domain), fault.Is(err, fault.NotFound, fault.Address) && tr.relay(to) != "":
 			from, err := message.ParseAddress(t.address)
 			if err != nil {
 				return err

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -35,6 +36,10 @@ func (r *ruler) redirect(ctx context.Context, n *ruling, t target, a *sieve.Redi
 			}
 		case fault.Is(err, fault.NotFound, fault.Domain):
 			there = reach{away: []message.Address{to}}
+		case fault.Is(err, fault.NotFound, fault.Address):
+			if there, err = r.relayTx(ctx, tx, to, err); err != nil {
+				return err
+			}
 		default:
 			return err
 		}
@@ -49,6 +54,9 @@ func (r *ruler) redirect(ctx context.Context, n *ruling, t target, a *sieve.Redi
 		u, err = tr.ownUsageTx(ctx, tx, t, there.organization)
 		return err
 	})
+	if err == nil {
+		err = r.callOut(ctx, &there, to)
+	}
 	if err == nil {
 		done, err = r.pass(ctx, t, &there, r.edit(a.Message, t, whole))
 	}
@@ -122,7 +130,7 @@ func (r *ruler) pass(ctx context.Context, t target, there *reach, body []byte) (
 	for _, a := range there.away {
 		if p := (passage{t.organization, a}); !r.sent[p] {
 			r.sent[p] = true
-			o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: tr.Route})
+			o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: cmp.Or(there.route, tr.Route)})
 		}
 		done = true
 	}
