@@ -55,7 +55,13 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 		discard()
 		return err
 	}
-	switch also := inOne(done, hold, x.also(b[traceLength:], enqueue)); {
+	journal, withdraw, err := x.journal(ctx, b, traceLength)
+	if err != nil {
+		discard()
+		release()
+		return err
+	}
+	switch also := inOne(done, hold, journal, x.also(b[traceLength:], enqueue)); {
 	case len(x.targets) > 0:
 		_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), also, x.mailboxTargets()...)
 	case also != nil:
@@ -64,6 +70,7 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 	if err != nil {
 		discard()
 		release()
+		withdraw()
 	} else if x.opinions != nil {
 		x.transport.Spam.Delivered(x.opinions)
 	}

@@ -48,6 +48,8 @@ type Options struct {
 	Signer Signer
 	// Rules are the mail flow rules of organisations; nil for none.
 	Rules Rules
+	// Journals are the journaling rules of organisations; nil for none. It needs Holding.
+	Journals Journals
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
 	Auth Checker
 	// Greylist puts off servers that were never seen; nil puts nobody off.
@@ -191,6 +193,7 @@ type Transaction struct {
 	judgement    *judgement        // nil where the message is not checked
 	resumed      *held             // nil unless a function decided on the message
 	opinions     *spam.Judgement   // nil where the message is not judged
+	journals     []journalOf       // by which the message is journaled
 }
 
 // recipient is one who was accepted.
