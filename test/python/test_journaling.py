@@ -48,7 +48,7 @@ class JournalingTest(Case):
         found = wait_for(lambda: [m for m in self.messages("archive") if m["Subject"] == subject])
         self.assertEqual(len(found), 1)
         m = found[0]
-        self.assertEqual((m["From"], m["X-MS-Journal-Report"], m.defects), (f"<amazonjournaling@{self.domain}>", "", []))
+        self.assertEqual((m["From"], m["X-MS-Journal-Report"], m.defects), (f"amazonjournaling@{self.domain}", "", []))
         self.assertEqual((m["Return-Path"], m.get_content_type(), m["Auto-Submitted"]), (f"<{self.at('failures')}>", "multipart/mixed", "auto-generated"))
         envelope, original = m.iter_parts()
         self.assertEqual((envelope.get_content_type(), original.get_content_type()), ("text/plain", "message/rfc822"))

@@ -32,8 +32,10 @@ func TestReportIsExchanges(t *testing.T) {
 		ID: "unique.mark@journal.report.generator", Rule: rule, Date: date, Sender: "ann@acme.example", OnBehalfOf: "sales@acme.example",
 		Subject: "Offer", MessageID: "<1@acme.example>",
 		Recipients: []Recipient{
-			{Kind: To, Address: "bob@acme.example"}, {Kind: Cc, Address: "cyd@acme.example", Expanded: "team@acme.example"},
-			{Kind: Bcc, Address: "dan@old.example", Forwarded: "dan@acme.example"}, {Kind: RecipientKind, Address: "eve@far.example"},
+			{Kind: To, Address: "bob@acme.example"},
+			{Kind: Cc, Address: "cyd@acme.example", Expanded: "team@acme.example"},
+			{Kind: Bcc, Address: "dan@old.example", Forwarded: "dan@acme.example"},
+			{Kind: RecipientKind, Address: "eve@far.example"},
 		},
 	}
 	const want = `From: <amazonjournaling@acme.awsapps.com>
