@@ -101,16 +101,15 @@ func (t *Transport) prepareReport(ctx context.Context, org int64, r *journal.Rul
 	}
 	if route = journalRoute; !here {
 		route = t.Route
-		for _, signer := range []struct {
-			org    int64
-			domain string
-		}{{0, t.Hostname}, {org, r.Failures.Domain}} {
-			fields, err := t.sign(ctx, signer.org, []message.Address{{Domain: signer.domain}}, text)
-			if err != nil {
-				return nil, e, "", err
-			}
-			text = slices.Concat(fields, text)
+		ours, err := t.sign(ctx, 0, []message.Address{{Domain: t.Hostname}}, text)
+		if err != nil {
+			return nil, e, "", err
 		}
+		theirs, err := t.sign(ctx, org, []message.Address{r.Failures}, text)
+		if err != nil {
+			return nil, e, "", err
+		}
+		text = slices.Concat(theirs, ours, text)
 	}
 	if p, err = t.Holding.Prepare(ctx, text); err != nil {
 		return nil, e, "", fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be journaled; send it again")
