@@ -17,6 +17,7 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/netblock"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 )
@@ -295,16 +296,8 @@ func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, 
 // signInOperation is the operation of the door's audit records.
 const signInOperation = "SignIn"
 
-// addressKey is what failures are counted by: an IPv4 address, or the /64 that one IPv6 customer has.
-func addressKey(a netip.Addr) string {
-	a = a.Unmap()
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return a.String()
-}
+// addressKey is what failures are counted by.
+func addressKey(a netip.Addr) string { return netblock.Of(a).String() }
 
 // expiryTick is how late the session of a token that expires may end.
 const expiryTick = 10 * time.Second

@@ -201,7 +201,6 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := parts.openHygiene(c); err != nil {
 		return nil, err
 	}
-	parts.spam.Directory = parts.directory
 	parts.mailImport = migration.NewMail(migration.MailConfig{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Audit: parts.audit, MaxMessage: c.MaxMessage(), Spool: parts.spool,
 	})
@@ -254,6 +253,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.transport.Handle(parts.jobs)
 	parts.greylist.Handle(parts.jobs)
 	parts.functionJobs = job.NewRunner(d, parts.clock, log)
+	parts.functionJobs.Workers = transport.ParallelCalls * (len(functions) + 1) // one more for those that are not configured, which fail at once
 	parts.transport.HandleFunctions(parts.functionJobs)
 	parts.reports.Handle(parts.jobs)
 	parts.domainChecks = job.NewRunner(d, parts.clock, log)

@@ -29,7 +29,7 @@ func (c *core) openHygiene(settings *config.Config) error {
 	if err != nil {
 		return err
 	}
-	c.spam = spam.New(spam.Options{DB: c.db, Mailboxes: c.mailboxes, Clock: c.clock, Log: c.log, Key: c.root.Derive("spam tokens"), Rspamd: rspamd})
+	c.spam = spam.New(spam.Options{DB: c.db, Directory: c.directory, Mailboxes: c.mailboxes, Clock: c.clock, Log: c.log, Key: c.root.Derive("spam tokens"), Rspamd: rspamd})
 	c.filters = settings.SpamFilter
 	c.spamJobs = job.NewRunner(c.db, c.clock, c.log)
 	c.spam.Handle(c.spamJobs)

@@ -95,6 +95,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeInbound(w, s.core.mailauth.Stats(), s.core.transport.Stats()) })
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeHygiene(w, s.core.spam.Stats(), s.core.scanner.Stats()) })
 	s.metrics.countSigning(s.core.signing)
+	s.metrics.countFlow(s.core)
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeReports(w, s.core.reports.Stats()) })
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) {
 		writeGates(w, map[string]gate.Stats{"smtp": s.core.strangers.Stats(), "submission": s.core.users.Stats()}, s.core.greylist.Stats())

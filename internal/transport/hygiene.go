@@ -8,6 +8,7 @@ import (
 	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/netblock"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/spam"
 )
@@ -22,7 +23,7 @@ type Filter interface {
 
 // Scanner is package scan's.
 type Scanner interface {
-	// Scan refuses a message for what it holds. from is the network that brings what is not submitted, see networkOf. Faults: Denied
+	// Scan refuses a message for what it holds. from is the network that brings what is not submitted, see netblock.Of. Faults: Denied
 	// Message, TooLarge Message, Temporary Message.
 	Scan(ctx context.Context, text []byte, submitted bool, from netip.Addr) error
 	// Waits reports whether Scan waits for another's word.
@@ -45,7 +46,7 @@ func (x *Transaction) examine(ctx context.Context, b []byte) error {
 		}
 	}
 	if t.Scanner != nil {
-		if err := t.Scanner.Scan(ctx, b, x.sender.Submitted, networkOf(x.sender.Principal.Address)); err != nil {
+		if err := t.Scanner.Scan(ctx, b, x.sender.Submitted, netblock.Of(x.sender.Principal.Address).Addr()); err != nil {
 			t.Log.InfoContext(ctx, "refused for what it holds", "remote", x.sender.Principal.Address, "from", x.sender.From.String(),
 				"submitted", x.sender.Submitted, "reason", err)
 			return err

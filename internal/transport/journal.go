@@ -222,14 +222,14 @@ func (x *Transaction) journaled(org int64, kind func(message.Address) string) (l
 		before := len(list)
 		if r.organization == org {
 			for _, m := range r.reach.targets {
-				if r.reach.group && !members[m.mailbox] {
+				if r.reach.group != "" && !members[m.mailbox] {
 					members[m.mailbox] = true
 					list = append(list, journal.Recipient{Kind: one.Kind, Address: m.address, Expanded: r.address})
 				}
 			}
 			for _, a := range r.reach.away {
 				switch {
-				case !r.reach.group:
+				case r.reach.group == "":
 					list = append(list, journal.Recipient{Kind: one.Kind, Address: a.String(), Forwarded: r.address})
 				case !elsewhere[a]:
 					elsewhere[a] = true
@@ -303,7 +303,7 @@ func (t *Transport) deliverReport(ctx context.Context, m *queue.Message) (o queu
 	var e *directory.Entity
 	err = t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		e = nil
-		r, err := t.recipientTx(ctx, tx, to)
+		r, _, err := t.recipientTx(ctx, tx, to)
 		if err != nil {
 			return err
 		}

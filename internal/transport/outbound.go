@@ -81,7 +81,7 @@ func (t *Transport) sendNotice(ctx context.Context, n *notice, done func(context
 	var there reach
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		there = reach{}
-		r, err = t.recipientTx(ctx, tx, n.to)
+		r, _, err = t.recipientTx(ctx, tx, n.to)
 		if err != nil || r.Entity.State != directory.Enabled {
 			return err
 		}

@@ -3,6 +3,7 @@ package transport_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -198,11 +199,17 @@ func user(w *transporttest.World, id directory.EntityID) principal.Principal {
 func TestPostmasterOfTheServer(t *testing.T) {
 	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
 		id := w.User("postmaster")
+		monitor(w, w.Acme)
 		x := outside(w, 0)
-		w.Must(x.Add(t.Context(), queue.Recipient{Address: message.Address{Local: "postmaster"}}))
+		w.Must(x.Add(t.Context(), queue.Recipient{Address: message.Address{Local: "Postmaster"}}))
 		w.Must(store(t.Context(), x, simple))
-		if got := w.Inbox(id); len(got) != 1 || !strings.Contains(got[0].Text, "\r\nDelivered-To: postmaster\r\n") {
+		if got := w.Inbox(id); len(got) != 1 || !strings.Contains(got[0].Text, "\r\nDelivered-To: Postmaster@acme.awsapps.com\r\n") {
 			t.Errorf("the postmaster has %+v", got)
+		}
+		for _, e := range untraced(t, w.Told(2)) {
+			if !strings.Contains(e, `"Postmaster@acme.awsapps.com"`) {
+				t.Errorf("told is %s", e)
+			}
 		}
 	})
 }
@@ -363,7 +370,26 @@ func TestManyMailboxesInOneCommit(t *testing.T) {
 		if i := slices.IndexFunc(ids, func(id directory.EntityID) bool { return len(w.Inbox(id)) != 1 }); i >= 0 {
 			t.Errorf("user %d has %d messages", i, len(w.Inbox(ids[i])))
 		}
+		// Named again and again by other addresses, the group takes no more memory.
+		x = outside(w, 0)
+		add(w, x, "all@acme.awsapps.com")
+		before := heap()
+		for i := range 499 {
+			add(w, x, fmt.Sprintf("all+%d@acme.awsapps.com", i))
+		}
+		if more := heap() - before; more > 1<<20 {
+			t.Errorf("the message takes %d KB more", more>>10)
+		}
+		w.Must(store(t.Context(), x, simple))
 	})
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // A sender hears of those it asked about, under the names it gave them: of a group as one.

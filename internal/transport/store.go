@@ -176,11 +176,14 @@ func (x *Transaction) prefix(t target, results string) string {
 func (x *Transaction) checkRounds(b []byte) error {
 	n := 0
 	for f := range message.Fields(b) {
-		switch {
-		case f.Is("received"):
+		if f.Is("received") {
 			n++
-		case !x.sender.Submitted && f.Is("delivered-to") && x.forwardsFor(f.Value()):
-			return fault.New(fault.Limit, fault.Message, "the message goes round in a circle: it was passed on for %s before", f.Value())
+		}
+	}
+	x.passed = passedFor(b)
+	for _, o := range x.forwards {
+		if err := x.checkPassed(o.via); err != nil {
+			return err
 		}
 	}
 	if limit := x.transport.Limits.Received; n > limit {

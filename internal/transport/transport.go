@@ -138,6 +138,8 @@ type Transport struct {
 	checking *sharedRoom // of strangers
 	scanning room        // of users
 	stats    stats
+	flow     flowStats
+	hanging  hanging // synchronous functions
 }
 
 // New returns a transport.
@@ -147,7 +149,7 @@ func New(o Options) *Transport {
 		o.Hostname = "localhost"
 	}
 	l := &o.Limits
-	return &Transport{Options: o, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait)}
+	return &Transport{Options: o, hanging: hanging{probing: map[string]bool{}}, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait)}
 }
 
 // Sender is who sends a message.
@@ -187,6 +189,7 @@ type Transaction struct {
 	reached      map[mailbox.ID]bool
 	greylist     func(context.Context, message.Address) error
 	sent         map[passage]bool  // who gets it on other servers
+	passed       map[string]bool   // see passedFor
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of the events that are told of the message
@@ -265,7 +268,7 @@ func (x *Transaction) Succeeded() (delivered, expanded []queue.Recipient) {
 		case r.asked.Notify&queue.OnSuccess == 0, !r.stays():
 		case !r.passedOn:
 			delivered = append(delivered, r.asked)
-		case r.reach.group:
+		case r.reach.group != "":
 			expanded = append(expanded, r.asked)
 		}
 	}
