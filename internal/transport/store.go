@@ -46,6 +46,7 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 
 // finish stores the message, once all is decided, with what else is to be done in that transaction, which may be nil.
 func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) error {
+	x.nameLists(b[traceLength:])
 	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
 	if err != nil {
 		return err
@@ -168,7 +169,7 @@ func (x *Transaction) mailboxTargets() []mailbox.Target {
 
 // prefix is a mailbox's own lines in front of the message.
 func (x *Transaction) prefix(t target, results string) string {
-	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + results + x.spamFields(t.mailbox)
+	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + x.lists[t.mailbox] + results + x.spamFields(t.mailbox)
 }
 
 // checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3), or was passed on from here before for

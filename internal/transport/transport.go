@@ -197,6 +197,9 @@ type Transaction struct {
 	resumed      *held             // nil unless a function decided on the message
 	opinions     *spam.Judgement   // nil where the message is not judged
 	journals     []journalOf       // by which the message is journaled
+
+	// lists is the List-Id of those that get the message through a group.
+	lists map[mailbox.ID]string
 }
 
 // recipient is one who was accepted.
