@@ -41,6 +41,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
@@ -82,6 +83,7 @@ type core struct {
 	users         *gate.Gate // who lets in users' programs that submit
 	greylist      *gate.Greylist
 	flow          *flow.Service
+	journal       *journal.Service
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
 	spam          *spam.Service
@@ -116,7 +118,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), gate.Migrations(), flow.Migrations(), script.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(), certificate.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), gate.Migrations(), flow.Migrations(), journal.Migrations(), script.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(), certificate.Migrations(),
 		),
 		Log: log,
 	})
@@ -199,7 +201,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	}
 	parts.mailboxes = mailbox.New(mailbox.Options{
 		DB: d, Blobs: bodies{store, parts.spool}, Feed: parts.feed, Clock: parts.clock, Log: log,
-		MaxMessage:      c.MaxMessage() + transport.MaxAdded, // the faces hold senders to the limit itself
+		MaxMessage:      c.MaxMessage() + transport.MaxAdded + journal.MaxAdded, // the faces hold senders to the limit itself
 		KeepRecoverable: time.Duration(c.RecoverableDays) * 24 * time.Hour,
 		Forget:          parts.forget,
 		Filed:           parts.filed,
@@ -235,9 +237,10 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.reports = intake.New(intake.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Log: log})
 	parts.mailauth = mailauth.New(mailauth.Options{Resolver: resolver, Clock: parts.clock, Trusted: c.ARCTrusted})
 	parts.flow = flow.New(flow.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Functions: functions, Dialer: parts.dialer})
+	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow, Journals: parts.journal,
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
@@ -286,7 +289,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 
 // eraseAboveTx removes up to limit rows that packages which know organisations from above keep of one that is being deleted.
 func (c *core) eraseAboveTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (n int, err error) {
-	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, c.spam.EraseTx, c.flow.EraseTx} {
+	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, c.spam.EraseTx, c.flow.EraseTx, c.journal.EraseTx} {
 		more, err := erase(ctx, tx, o, limit-n)
 		if n += more; err != nil || n == limit {
 			return n, err

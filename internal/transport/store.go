@@ -46,6 +46,7 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 
 // finish stores the message, once all is decided, with what else is to be done in that transaction, which may be nil.
 func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) error {
+	x.nameLists(b[traceLength:])
 	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
 	if err != nil {
 		return err
@@ -55,7 +56,13 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 		discard()
 		return err
 	}
-	switch also := inOne(done, hold, x.also(b[traceLength:], enqueue)); {
+	journal, withdraw, err := x.journal(ctx, b, traceLength)
+	if err != nil {
+		discard()
+		release()
+		return err
+	}
+	switch also := inOne(done, hold, journal, x.also(b[traceLength:], enqueue)); {
 	case len(x.targets) > 0:
 		_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), also, x.mailboxTargets()...)
 	case also != nil:
@@ -64,6 +71,7 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 	if err != nil {
 		discard()
 		release()
+		withdraw()
 	} else if x.opinions != nil {
 		x.transport.Spam.Delivered(x.opinions)
 	}
@@ -161,7 +169,7 @@ func (x *Transaction) mailboxTargets() []mailbox.Target {
 
 // prefix is a mailbox's own lines in front of the message.
 func (x *Transaction) prefix(t target, results string) string {
-	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + results + x.spamFields(t.mailbox)
+	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + x.lists[t.mailbox] + results + x.spamFields(t.mailbox)
 }
 
 // checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3), or was passed on from here before for

@@ -31,6 +31,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/spam"
 )
@@ -57,6 +58,7 @@ type World struct {
 	Policy    *policy.Service
 	Mailboxes *mailbox.Store
 	Flow      *flow.Service
+	Journal   *journal.Service
 	Acme      *directory.Organization
 	// Filed is told what users say of messages by filing them; nil tells nobody.
 	Filed func(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
@@ -123,7 +125,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), gate.Migrations(), flow.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), gate.Migrations(), flow.Migrations(), journal.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
@@ -142,9 +144,10 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 		return w.Filed(ctx, tx, f)
 	}})
 	w.Flow = flow.New(flow.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
+	w.Journal = journal.New(journal.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
 	o := transport.Options{
 		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
-		Rules:   w.Flow,
+		Rules: w.Flow, Journals: w.Journal,
 		Reports: intake.New(intake.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Log: log}),
 	}
 	if change != nil {
