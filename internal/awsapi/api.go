@@ -17,6 +17,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 )
 
@@ -32,6 +33,7 @@ type API struct {
 	Availability  *availability.Service
 	Flow          *flow.Service
 	Replies       *autoreply.Service
+	Journal       *journal.Service
 	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
 	Reports       *intake.Box   // nil: its operations are not built
@@ -60,6 +62,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.availabilityHandlers(),
 		a.mailFlowHandlers(),
 		a.automaticReplyHandlers(),
+		a.journalingHandlers(),
 		a.queueHandlers(),
 		a.reportHandlers(),
 	)

@@ -52,6 +52,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 	"github.com/pennypost/pennypost/internal/transport/queue/queuetest"
 	"github.com/pennypost/pennypost/internal/transport/route"
@@ -108,7 +109,7 @@ func inBoth(t *testing.T, fn func(w *world)) {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), flow.Migrations(), autoreply.Migrations(), signing.Migrations(), intake.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), flow.Migrations(), autoreply.Migrations(), journal.Migrations(), signing.Migrations(), intake.Migrations())
 }
 
 const hostname = "mail.pennypost.example"
@@ -178,6 +179,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 			DB: d, Directory: w.directory, Keys: w.signing, Clock: clock.System{}, Host: hostname, STS: domain.STS{Mode: route.STSTesting},
 			Ports: domain.Ports{HTTPS: 443, IMAPS: 993},
 		}),
+		Journal: journal.New(journal.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
 		Flow:    flow.New(flow.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
 		Replies: autoreply.New(autoreply.Options{DB: d, Directory: w.directory, Mailboxes: w.mailboxes, Clock: clock.System{}}),
 		Reports: w.reports, Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},

@@ -42,6 +42,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
@@ -84,6 +85,7 @@ type core struct {
 	greylist      *gate.Greylist
 	flow          *flow.Service
 	replies       *autoreply.Service
+	journal       *journal.Service
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
 	spam          *spam.Service
@@ -118,7 +120,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), gate.Migrations(), flow.Migrations(), autoreply.Migrations(), script.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(), certificate.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), gate.Migrations(), flow.Migrations(), autoreply.Migrations(), journal.Migrations(), script.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(), certificate.Migrations(),
 		),
 		Log: log,
 	})
@@ -201,7 +203,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	}
 	parts.mailboxes = mailbox.New(mailbox.Options{
 		DB: d, Blobs: bodies{store, parts.spool}, Feed: parts.feed, Clock: parts.clock, Log: log,
-		MaxMessage:      c.MaxMessage() + transport.MaxAdded, // the faces hold senders to the limit itself
+		MaxMessage:      c.MaxMessage() + transport.MaxAdded + journal.MaxAdded, // the faces hold senders to the limit itself
 		KeepRecoverable: time.Duration(c.RecoverableDays) * 24 * time.Hour,
 		Forget:          parts.forget,
 		Filed:           parts.filed,
@@ -238,9 +240,10 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.mailauth = mailauth.New(mailauth.Options{Resolver: resolver, Clock: parts.clock, Trusted: c.ARCTrusted})
 	parts.flow = flow.New(flow.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Functions: functions, Dialer: parts.dialer})
 	parts.replies = autoreply.New(autoreply.Options{DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock})
+	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow, Scripts: parts.scripts, Replies: parts.replies,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow, Scripts: parts.scripts, Replies: parts.replies, Journals: parts.journal,
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
@@ -290,7 +293,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 
 // eraseAboveTx removes up to limit rows that packages which know organisations from above keep of one that is being deleted.
 func (c *core) eraseAboveTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (n int, err error) {
-	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, c.spam.EraseTx, c.flow.EraseTx} {
+	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, c.spam.EraseTx, c.flow.EraseTx, c.journal.EraseTx} {
 		more, err := erase(ctx, tx, o, limit-n)
 		if n += more; err != nil || n == limit {
 			return n, err

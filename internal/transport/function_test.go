@@ -122,7 +122,7 @@ type courierOf struct {
 }
 
 func (c courierOf) Deliver(ctx context.Context, to queue.Destination, m *queue.Message) []queue.Outcome {
-	return transport.Functions{Transport: *c.t, Next: c.next}.Deliver(ctx, to, m)
+	return transport.Functions{Transport: *c.t, Next: transport.JournalCourier{Transport: *c.t, Next: c.next}}.Deliver(ctx, to, m)
 }
 
 // rule makes a rule that asks the function.

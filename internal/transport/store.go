@@ -44,6 +44,7 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 
 // finish stores the message, once all is decided, with what else is to be done in that transaction, which may be nil.
 func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) error {
+	x.nameLists(b[traceLength:])
 	forget, err := x.ruleMailboxes(ctx, b, traceLength)
 	defer forget()
 	if err != nil {
@@ -58,8 +59,14 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 		discard()
 		return err
 	}
+	journal, withdraw, err := x.journal(ctx, b, traceLength)
+	if err != nil {
+		discard()
+		release()
+		return err
+	}
 	parcels := x.parcels(b)
-	switch also := inOne(done, hold, x.ruled(), x.also(b[traceLength:], enqueue)); {
+	switch also := inOne(done, hold, journal, x.ruled(), x.also(b[traceLength:], enqueue)); {
 	case len(parcels) > 0:
 		_, err = x.transport.Mailboxes.DeliverParcels(ctx, also, parcels...)
 	case also != nil:
@@ -68,6 +75,7 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 	if err != nil {
 		discard()
 		release()
+		withdraw()
 	} else if x.opinions != nil {
 		x.transport.Spam.Delivered(x.opinions)
 	}
@@ -159,7 +167,7 @@ func (x *Transaction) prefix(t target, results string) string {
 	if t.copied != nil {
 		via = "Delivered-To: " + t.copied.via + "\r\n"
 	}
-	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + via + results + x.spamFields(t.mailbox)
+	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + via + x.lists[t.mailbox] + results + x.spamFields(t.mailbox)
 }
 
 // checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3), or was passed on from here before for

@@ -56,6 +56,8 @@ type Options struct {
 	// Scripts are the rules of mailboxes, and Replies their automatic replies; nil for none.
 	Scripts Scripts
 	Replies Replies
+	// Journals are the journaling rules of organisations; nil for none. It needs Holding.
+	Journals Journals
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
 	Auth Checker
 	// Greylist puts off servers that were never seen; nil puts nobody off.
@@ -209,7 +211,11 @@ type Transaction struct {
 	judgement    *judgement        // nil where the message is not checked
 	resumed      *held             // nil unless a function decided on the message
 	opinions     *spam.Judgement   // nil where the message is not judged
+	journals     []journalOf       // by which the message is journaled
 	rulings      map[mailbox.ID]*ruling
+
+	// lists is the List-Id of those that get the message through a group.
+	lists map[mailbox.ID]string
 }
 
 // recipient is one who was accepted.

@@ -32,6 +32,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/script"
 	"github.com/pennypost/pennypost/internal/transport/spam"
@@ -61,6 +62,7 @@ type World struct {
 	Flow      *flow.Service
 	Autoreply *autoreply.Service
 	Scripts   *script.Service
+	Journal   *journal.Service
 	Acme      *directory.Organization
 	// Filed is told what users say of messages by filing them; nil tells nobody.
 	Filed func(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
@@ -127,7 +129,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), gate.Migrations(), flow.Migrations(), autoreply.Migrations(), script.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), gate.Migrations(), flow.Migrations(), journal.Migrations(), autoreply.Migrations(), script.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
@@ -148,9 +150,10 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 	w.Flow = flow.New(flow.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
 	w.Autoreply = autoreply.New(autoreply.Options{DB: d, Directory: w.Directory, Mailboxes: w.Mailboxes, Clock: w.Clock})
 	w.Scripts = script.New(script.Options{DB: d, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Key: make([]byte, 32)})
+	w.Journal = journal.New(journal.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
 	o := transport.Options{
 		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
-		Rules: w.Flow, Scripts: w.Scripts, Replies: w.Autoreply,
+		Rules: w.Flow, Scripts: w.Scripts, Replies: w.Autoreply, Journals: w.Journal,
 		Reports: intake.New(intake.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Log: log}),
 	}
 	if change != nil {
