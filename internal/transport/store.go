@@ -55,7 +55,13 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 		discard()
 		return err
 	}
-	switch also := inOne(done, hold, x.also(b[traceLength:], enqueue)); {
+	call, forget, err := x.calls(ctx, b, traceLength)
+	if err != nil {
+		discard()
+		release()
+		return err
+	}
+	switch also := inOne(done, hold, call, x.also(b[traceLength:], enqueue)); {
 	case len(x.targets) > 0:
 		_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), also, x.mailboxTargets()...)
 	case also != nil:
@@ -64,6 +70,7 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 	if err != nil {
 		discard()
 		release()
+		forget()
 	} else if x.opinions != nil {
 		x.transport.Spam.Delivered(x.opinions)
 	}
@@ -116,7 +123,7 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 // also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, keeping the
 // reports in it, telling of it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.keep, x.successes(header), x.bounces(header), x.calls(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered())
+	return inOne(enqueue, x.keep, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered())
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.
