@@ -30,6 +30,7 @@ type API struct {
 	Exports       *export.Service
 	Availability  *availability.Service
 	Flow          *flow.Service
+	Contents      *flow.Contents
 	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
 	Reports       *intake.Box   // nil: its operations are not built
@@ -57,6 +58,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.exportHandlers(),
 		a.availabilityHandlers(),
 		a.mailFlowHandlers(),
+		a.messageFlowHandlers(),
 		a.queueHandlers(),
 		a.reportHandlers(),
 	)

@@ -36,6 +36,7 @@ func TestEveryOperation(t *testing.T) {
 		s.impersonation()
 		s.identityCenter()
 		s.mailFlow()
+		s.messageFlow()
 		s.outbound()
 		s.everyEventHasItsType()
 		s.mailReports()
