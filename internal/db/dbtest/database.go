@@ -30,13 +30,13 @@ func PostgresURL(t testing.TB, migrations []db.Migration) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pool.Close() })
-	// CREATE DATABASE copies its template, which is many times faster than migrating.
+	// CREATE DATABASE copies its template, which is many times faster than migrating, as files twice as fast as by the log.
 	template, err := template(ctx, pool, address, migrations)
 	if err != nil {
 		t.Fatalf("make the template database: %v", err)
 	}
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
-	if _, err := pool.ExecContext(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
+	if _, err := pool.ExecContext(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY FILE_COPY"); err != nil {
 		t.Fatalf("make a test database: %v", err)
 	}
 	t.Cleanup(func() {
