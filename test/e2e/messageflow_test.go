@@ -73,6 +73,7 @@ func (f *samples) run(t *testing.T, event string) string {
 // the server is killed; and what is decided when it is asked again is done with what it put.
 func TestMessageFlow(t *testing.T) {
 	harness.Engines(t, func(t *testing.T, database string) {
+		t.Parallel()
 		f := newSamples(t)
 		dir, bucket := t.TempDir(), blobtest.MotoBucket(t)
 		versioned(t, bucket)
@@ -126,10 +127,10 @@ secret_access_key_file = %q
 		if r := s.Verb("queue", "retry", "--all"); r.Status != 0 {
 			t.Fatal(r)
 		}
+		<-f.ran
 		for _, user := range []string{"ann@flows.awsapps.com", "bob@flows.awsapps.com"} {
-			harness.Eventually(t, "it is delivered", func() bool { return len(s.IMAP(user, password).Subjects("INBOX", "ALL")) == 1 })
 			inbox := s.IMAP(user, password)
-			inbox.Do("SELECT INBOX")
+			harness.Eventually(t, "it is delivered", func() bool { return len(inbox.Subjects("INBOX", "ALL")) == 1 })
 			if got := strings.Join(inbox.Do("FETCH 1 BODY[]"), "\n"); !strings.Contains(got, "\r\nSubject: [External] decide\r\n") || !strings.Contains(got, "CAUTION\r\n\r\nhello") || strings.Count(got, "\r\nAuthentication-Results:") != 1 || !strings.Contains(got, "notes.txt") {
 				t.Errorf("%s has %s", user, got)
 			}
