@@ -32,6 +32,7 @@ type API struct {
 	Availability  *availability.Service
 	Flow          *flow.Service
 	Journal       *journal.Service
+	Contents      *flow.Contents
 	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
 	Reports       *intake.Box   // nil: its operations are not built
@@ -60,6 +61,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.availabilityHandlers(),
 		a.mailFlowHandlers(),
 		a.journalingHandlers(),
+		a.messageFlowHandlers(),
 		a.queueHandlers(),
 		a.reportHandlers(),
 	)

@@ -37,6 +37,7 @@ func TestEveryOperation(t *testing.T) {
 		s.identityCenter()
 		s.mailFlow()
 		s.journaling()
+		s.messageFlow()
 		s.outbound()
 		s.everyEventHasItsType()
 		s.mailReports()
