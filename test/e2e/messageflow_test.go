@@ -121,9 +121,9 @@ secret_access_key_file = %q
 			t.Fatal(r)
 		}
 		event := <-f.ran
+		f.does(env(), false) // it may be asked again as soon as the server is back
 		s.Kill()
 		s.Start()
-		f.does(env(), false)
 		if r := s.Verb("queue", "retry", "--all"); r.Status != 0 {
 			t.Fatal(r)
 		}
