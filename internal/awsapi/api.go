@@ -16,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 )
 
@@ -31,6 +32,7 @@ type API struct {
 	Availability  *availability.Service
 	Flow          *flow.Service
 	Contents      *flow.Contents
+	Journal       *journal.Service
 	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
 	Reports       *intake.Box   // nil: its operations are not built
@@ -59,6 +61,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.availabilityHandlers(),
 		a.mailFlowHandlers(),
 		a.messageFlowHandlers(),
+		a.journalingHandlers(),
 		a.queueHandlers(),
 		a.reportHandlers(),
 	)

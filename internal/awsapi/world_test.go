@@ -51,6 +51,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 	"github.com/pennypost/pennypost/internal/transport/queue/queuetest"
 	"github.com/pennypost/pennypost/internal/transport/route"
@@ -109,7 +110,7 @@ func inBoth(t *testing.T, fn func(w *world)) {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), flow.Migrations(), signing.Migrations(), intake.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), flow.Migrations(), journal.Migrations(), signing.Migrations(), intake.Migrations())
 }
 
 const hostname = "mail.pennypost.example"
@@ -182,6 +183,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 			DB: d, Directory: w.directory, Keys: w.signing, Clock: clock.System{}, Host: hostname, STS: domain.STS{Mode: route.STSTesting},
 			Ports: domain.Ports{HTTPS: 443, IMAPS: 993},
 		}),
+		Journal:  journal.New(journal.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
 		Flow:     flow.New(flow.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
 		Contents: w.contents, Reports: w.reports, Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},
 		Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),

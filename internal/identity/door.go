@@ -17,6 +17,7 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/netblock"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 )
@@ -32,10 +33,22 @@ type Credentials struct {
 
 // Circumstances are how somebody comes to the door.
 type Circumstances struct {
-	Protocol  string // one of policy.Actions: the words of WorkMail's access rules and audit logs
+	Protocol  string // one of policy.Actions: the words of WorkMail's access rules and audit logs; or ManageSieve
 	Address   netip.Addr
 	UserAgent string // empty where the protocol has none
 	RequestID string
+}
+
+// ManageSieve is the protocol by which users manage their scripts. WorkMail has no word for it: records call it by its name, while access
+// rules and tokens treat it as IMAP, beside which mail programs speak it.
+const ManageSieve = "ManageSieve"
+
+// wayIn is what access rules and tokens call the protocol.
+func (c Circumstances) wayIn() string {
+	if c.Protocol == ManageSieve {
+		return "IMAP"
+	}
+	return c.Protocol
 }
 
 // Limits bounds guessing. Zero values mean the defaults.
@@ -115,7 +128,7 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return nil, err
 	}
-	p, err := d.center.prove(ctx, who, c.Password, how.Protocol)
+	p, err := d.center.prove(ctx, who, c.Password, how.wayIn())
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +190,7 @@ func (d *Door) barred(ctx context.Context, who directory.SignIn, how Circumstanc
 	if !who.MaySignIn() {
 		return notEnabled, nil
 	}
-	v, err := d.policy.MayEnter(ctx, who.Organization, policy.Access{Action: how.Protocol, Address: how.Address, User: who.ID})
+	v, err := d.policy.MayEnter(ctx, who.Organization, policy.Access{Action: how.wayIn(), Address: how.Address, User: who.ID})
 	if err != nil || v.Allowed {
 		return "", err
 	}
@@ -295,16 +308,8 @@ func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, 
 // signInOperation is the operation of the door's audit records.
 const signInOperation = "SignIn"
 
-// addressKey is what failures are counted by: an IPv4 address, or the /64 that one IPv6 customer has.
-func addressKey(a netip.Addr) string {
-	a = a.Unmap()
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return a.String()
-}
+// addressKey is what failures are counted by.
+func addressKey(a netip.Addr) string { return netblock.Of(a).String() }
 
 // expiryTick is how late the session of a token that expires may end.
 const expiryTick = 10 * time.Second

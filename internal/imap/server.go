@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/imap/wire"
+	"github.com/pennypost/pennypost/internal/netblock"
 )
 
 // Server serves IMAP on any number of listeners.
@@ -22,7 +23,7 @@ type Server struct {
 	open    atomic.Int64
 
 	mu        sync.Mutex
-	addresses map[netip.Addr]int
+	addresses map[netip.Prefix]int
 }
 
 // maxLargeAtOnce is how many messages larger than spoolAbove are in memory at once, to be parsed.
@@ -31,7 +32,7 @@ const maxLargeAtOnce = 2
 // New returns a server.
 func New(c Config) *Server {
 	c.setDefaults()
-	s := &Server{Config: c, addresses: map[netip.Addr]int{}, large: make(chan struct{}, maxLargeAtOnce)}
+	s := &Server{Config: c, addresses: map[netip.Prefix]int{}, large: make(chan struct{}, maxLargeAtOnce)}
 	s.recent.told = map[folderKey]recentMark{}
 	s.buffers.New = func() any { b := make([]byte, 0, wire.BufferSize+4<<10); return &b }
 	return s
@@ -100,35 +101,25 @@ func (s *Server) enter(a netip.Addr) string {
 		s.open.Add(-1)
 		return "too many connections, try again later"
 	}
-	a = limitKey(a)
+	of := netblock.Of(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.addresses[a] >= s.MaxPerAddress {
+	if s.addresses[of] >= s.MaxPerAddress {
 		s.open.Add(-1)
 		return "too many connections from your address"
 	}
-	s.addresses[a]++
+	s.addresses[of]++
 	return ""
 }
 
 func (s *Server) leave(a netip.Addr) {
 	s.open.Add(-1)
-	a = limitKey(a)
+	of := netblock.Of(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.addresses[a]--; s.addresses[a] <= 0 {
-		delete(s.addresses, a)
+	if s.addresses[of]--; s.addresses[of] <= 0 {
+		delete(s.addresses, of)
 	}
-}
-
-// limitKey is what connections are counted by: an IPv4 address, or the /64 that one IPv6 customer has.
-func limitKey(a netip.Addr) netip.Addr {
-	if a = a.Unmap(); a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
 }
 
 func remoteAddress(nc net.Conn) netip.Addr {

@@ -16,7 +16,8 @@ func (r *Runner) next(ctx context.Context) (next time.Time, found bool, err erro
 	}
 	err = r.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		found = false
-		rows, err := tx.Query(ctx, nextSQL(len(r.handlers)), r.kinds(workers+1)...)
+		full := r.full()
+		rows, err := tx.Query(ctx, nextSQL(len(r.handlers), len(full)), r.kinds(full, r.Workers+1)...)
 		if err != nil {
 			return err
 		}
@@ -72,7 +73,7 @@ func (r *Runner) claim(ctx context.Context, n int) ([]claimed, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, j := range jobs {
-		r.running[j.ID] = struct{}{}
+		r.running[j.ID] = share(j.Key)
 	}
 	return jobs, nil
 }
@@ -80,16 +81,18 @@ func (r *Runner) claim(ctx context.Context, n int) ([]claimed, error) {
 // due returns the ids of jobs that may start. A job that still runs here is not one, even when its lease ran out because the
 // machine slept.
 func (r *Runner) due(ctx context.Context, tx *db.Tx, now time.Time, n int) (ids []int64, err error) {
+	full, busy := r.full(), r.busy()
 	for _, expired := range []bool{true, false} {
-		query := dueSQL(tx.Engine(), expired, len(r.handlers))
-		if ids, err = r.appendDue(ctx, tx, ids, n, query, r.kinds(now.UnixMicro(), n+workers)); err != nil {
+		query := dueSQL(tx.Engine(), expired, len(r.handlers), len(full))
+		if ids, err = r.appendDue(ctx, tx, ids, n, busy, query, r.kinds(full, now.UnixMicro(), n+r.Workers)); err != nil {
 			return nil, err
 		}
 	}
 	return ids, nil
 }
 
-func (r *Runner) appendDue(ctx context.Context, tx *db.Tx, ids []int64, n int, query string, args []any) ([]int64, error) {
+// appendDue adds jobs up to n, and counts them into busy, which is by shares.
+func (r *Runner) appendDue(ctx context.Context, tx *db.Tx, ids []int64, n int, busy map[string]int, query string, args []any) ([]int64, error) {
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -97,12 +100,16 @@ func (r *Runner) appendDue(ctx context.Context, tx *db.Tx, ids []int64, n int, q
 	defer rows.Close() // rows.Err tells
 	for rows.Next() && len(ids) < n {
 		var id int64
-		if err := rows.Scan(&id); err != nil {
+		var key string
+		if err := rows.Scan(&id, &key); err != nil {
 			return nil, err
 		}
-		if !r.runs(id) {
-			ids = append(ids, id)
+		s := share(key)
+		if r.runs(id) || s != "" && r.PerShare > 0 && busy[s] >= r.PerShare {
+			continue
 		}
+		busy[s]++
+		ids = append(ids, id)
 	}
 	return ids, rows.Err()
 }

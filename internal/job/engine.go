@@ -12,8 +12,8 @@ import (
 
 // dueSQL selects jobs of the handled kinds that may start: those that wait and are due, or those whose lease ran out. $1 is now,
 // $2 how many, the kinds follow. On PostgreSQL, where other servers claim at the same time, the rows are locked and those of
-// others are passed over.
-func dueSQL(e db.Engine, expired bool, kinds int) string {
+// others are passed over. Shares that follow the kinds are left out.
+func dueSQL(e db.Engine, expired bool, kinds, shares int) string {
 	where, order := "lease = 0 AND due <= $1", "due"
 	if expired {
 		where, order = "lease > 0 AND lease <= $1", "lease"
@@ -22,12 +22,13 @@ func dueSQL(e db.Engine, expired bool, kinds int) string {
 	if e == db.PostgreSQL {
 		lock = " FOR UPDATE SKIP LOCKED"
 	}
-	return "SELECT id FROM job WHERE " + where + " AND " + handled(kinds, 3) + " ORDER BY " + order + " LIMIT $2" + lock
+	return `SELECT id, "key" FROM job WHERE ` + where + " AND " + handled(kinds, 3) + without(shares, 3+kinds) + " ORDER BY " + order + " LIMIT $2" + lock
 }
 
-// nextSQL selects the time at which the next job of the handled kinds may start: $1 is how many that are leased to look at.
-func nextSQL(kinds int) string {
-	return `SELECT id, start FROM (SELECT id, due AS start FROM job WHERE lease = 0 AND ` + handled(kinds, 2) + ` ORDER BY due LIMIT 1) AS waiting
+// nextSQL selects the time at which the next job of the handled kinds may start: $1 is how many that are leased to look at. Shares that
+// follow the kinds are left out.
+func nextSQL(kinds, shares int) string {
+	return `SELECT id, start FROM (SELECT id, due AS start FROM job WHERE lease = 0 AND ` + handled(kinds, 2) + without(shares, 2+kinds) + ` ORDER BY due LIMIT 1) AS waiting
 		UNION ALL SELECT id, start FROM (SELECT id, lease AS start FROM job WHERE lease > 0 AND ` + handled(kinds, 2) + ` ORDER BY lease LIMIT $1) AS leased`
 }
 
@@ -43,6 +44,15 @@ func handled(kinds, first int) string {
 		fmt.Fprintf(&b, "$%d", first+i)
 	}
 	return b.String() + ")"
+}
+
+// without is the condition that jobs are not of shares, each of which is given with its space.
+func without(shares, first int) string {
+	var b strings.Builder
+	for i := range shares {
+		fmt.Fprintf(&b, ` AND substr("key", 1, length(CAST($%[1]d AS TEXT))) <> $%[1]d`, first+i)
+	}
+	return b.String()
 }
 
 // freeOnceSQL and freeAgainSQL free what a killed server held of the handled kinds, the second with a pause that ends at $1.
@@ -68,10 +78,10 @@ func (r *Runner) freeAbandoned(ctx context.Context) error {
 	}
 	return r.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		now := r.clock.Now()
-		if _, err := tx.Exec(ctx, freeOnceSQL(kinds), r.kinds()...); err != nil {
+		if _, err := tx.Exec(ctx, freeOnceSQL(kinds), r.kinds(nil)...); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, freeAgainSQL(kinds), r.kinds(now.Add(retryAfter(3)).UnixMicro())...)
+		_, err := tx.Exec(ctx, freeAgainSQL(kinds), r.kinds(nil, now.Add(retryAfter(3)).UnixMicro())...)
 		return err
 	})
 }

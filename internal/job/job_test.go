@@ -3,7 +3,9 @@ package job_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -338,6 +340,71 @@ func TestTwoRunnersShareTheWorkOnce(t *testing.T) {
 		}
 		if len(ran) != jobs {
 			t.Errorf("%d jobs ran, want %d", len(ran), jobs)
+		}
+	})
+}
+
+// TestAShareThatHangsLeavesOthersTheirTurn: many jobs of one share, all due first, run no more than a few at a time.
+func TestAShareThatHangsLeavesOthersTheirTurn(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		r := job.NewRunner(d, clock.System{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		r.Workers, r.PerShare = 6, 2
+		var mu sync.Mutex
+		running, most, ended := map[string]int{}, map[string]int{}, map[string]int{}
+		goOn := make(chan struct{})
+		r.Handle("k", func(_ context.Context, j job.Job) error {
+			s, _, _ := strings.Cut(j.Key, " ")
+			mu.Lock()
+			running[s]++
+			most[s] = max(most[s], running[s])
+			mu.Unlock()
+			if s == "hangs" {
+				<-goOn
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			running[s]--
+			ended[s]++
+			return nil
+		})
+		began := time.Now()
+		for i := range 30 {
+			enqueue(t, d, "k", fmt.Sprintf("hangs %d", i), nil, began.Add(-time.Minute))
+		}
+		for i := range 10 {
+			enqueue(t, d, "k", fmt.Sprintf("answers %d", i), nil, began)
+		}
+		enqueue(t, d, "k", "alone", nil, began)
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		go func() { over <- r.Run(ctx) }()
+		of := func(share string) (n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			return ended[share]
+		}
+		eventually(t, "others have their turn", func() bool { return of("answers") == 10 && of("alone") == 1 })
+		if after := time.Since(began); after > time.Second {
+			t.Errorf("others had their turn after %v", after)
+		}
+		var waiting int
+		if err := d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) (err error) {
+			waiting, err = job.OfShareTx(ctx, tx, "k", "hangs", 100)
+			return err
+		}); err != nil || waiting != 30 {
+			t.Errorf("%d of those that hang are counted (%v)", waiting, err)
+		}
+		if n, err := job.Count(t.Context(), d, "k"); err != nil || n != 30 {
+			t.Errorf("%d are counted in all (%v)", n, err)
+		}
+		close(goOn)
+		eventually(t, "all are done", gone(t, d))
+		cancel()
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+		if most["hangs"] != 2 || most["answers"] > 2 {
+			t.Errorf("at once ran %v", most)
 		}
 	})
 }

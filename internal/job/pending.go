@@ -56,6 +56,23 @@ func ExistsTx(ctx context.Context, tx *db.Tx, kind, key string) (bool, error) {
 	return n > 0, nil
 }
 
+// OfShareTx counts the jobs of a kind whose keys begin with the share, up to limit.
+func OfShareTx(ctx context.Context, tx *db.Tx, kind, share string, limit int) (n int, err error) {
+	if err := tx.QueryRow(ctx, ofShareSQL, kind, share+" ", limit).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count jobs %s of %s: %w", kind, share, err)
+	}
+	return n, nil
+}
+
+// Count counts the jobs of a kind that wait or run.
+func Count(ctx context.Context, d *db.DB, kind string) (n uint64, err error) {
+	err = d.Read(ctx, func(ctx context.Context, tx *db.Tx) error { return tx.QueryRow(ctx, countSQL, kind).Scan(&n) })
+	if err != nil {
+		return 0, fmt.Errorf("count jobs %s: %w", kind, err)
+	}
+	return n, nil
+}
+
 // maxError bounds the error text that is kept.
 const maxError = 1000
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 )
 
 const (
-	// workers bounds how many handlers run at once.
+	// workers is Runner.Workers unless that is set.
 	workers = 4
 	// lease is how long a claim holds without renewal; it is renewed every third of it.
 	lease = time.Minute
@@ -31,9 +32,15 @@ const (
 // then returns ctx's error has not failed.
 type Handler func(ctx context.Context, j Job) error
 
-// Runner claims jobs of the kinds that it has handlers for and runs them, four at a time. A server may have several: kinds that
+// Runner claims jobs of the kinds that it has handlers for and runs them, a few at a time. A server may have several: kinds that
 // wait for something outside of it, such as DNS, belong to a runner of their own, so that they hold nobody up.
 type Runner struct {
+	// Workers is how many handlers run at once; 4 where nobody sets it before Run.
+	Workers int
+	// PerShare is how many of them may run jobs of one share, which is what stands before the first space of their keys. Jobs without a share
+	// have no limit, and none has where it is 0.
+	PerShare int
+
 	db       *db.DB
 	clock    clock.Clock
 	log      *slog.Logger
@@ -41,12 +48,12 @@ type Runner struct {
 	wake     chan struct{} // holds one notice
 
 	mu      sync.Mutex
-	running map[int64]struct{}
+	running map[int64]string // the shares of jobs
 }
 
 // NewRunner makes a runner; give it its handlers and Run it.
 func NewRunner(d *db.DB, c clock.Clock, log *slog.Logger) *Runner {
-	return &Runner{db: d, clock: c, log: log, handlers: map[string]Handler{}, wake: make(chan struct{}, 1), running: map[int64]struct{}{}}
+	return &Runner{Workers: workers, db: d, clock: c, log: log, handlers: map[string]Handler{}, wake: make(chan struct{}, 1), running: map[int64]string{}}
 }
 
 // Handle sets the handler of a kind, before Run. Jobs of kinds without a handler wait for a server that has one.
@@ -65,7 +72,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	var group sync.WaitGroup
 	defer group.Wait()
-	slots := make(chan struct{}, workers)
+	slots := make(chan struct{}, r.Workers)
 	for ctx.Err() == nil {
 		jobs, err := r.claim(ctx, cap(slots)-len(slots))
 		if err != nil && ctx.Err() == nil {
@@ -124,11 +131,49 @@ func (r *Runner) rest(ctx context.Context, full bool) {
 	<-slept
 }
 
-func (r *Runner) kinds(first ...any) []any {
+// kinds returns the arguments of a statement that chooses jobs of the handled kinds, but not of the shares.
+func (r *Runner) kinds(shares []string, first ...any) []any {
 	for _, kind := range slices.Sorted(maps.Keys(r.handlers)) {
 		first = append(first, kind)
 	}
+	for _, s := range shares {
+		first = append(first, s+" ")
+	}
 	return first
+}
+
+// share is what jobs belong to that have one limit; empty for none.
+func share(key string) string {
+	s, _, found := strings.Cut(key, " ")
+	if !found {
+		return ""
+	}
+	return s
+}
+
+// full returns the shares of which no more jobs may begin, in order.
+func (r *Runner) full() (shares []string) {
+	if r.PerShare <= 0 {
+		return nil
+	}
+	busy := r.busy()
+	for _, s := range slices.Sorted(maps.Keys(busy)) {
+		if s != "" && busy[s] >= r.PerShare {
+			shares = append(shares, s)
+		}
+	}
+	return shares
+}
+
+// busy counts what runs by shares.
+func (r *Runner) busy() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	busy := map[string]int{}
+	for _, s := range r.running {
+		busy[s]++
+	}
+	return busy
 }
 
 // claimed is a job and the generation of it that was claimed.

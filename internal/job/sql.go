@@ -33,5 +33,9 @@ const (
 
 	existsSQL = `SELECT COUNT(*) FROM job WHERE kind = $1 AND "key" = $2`
 
+	countSQL = `SELECT COUNT(*) FROM job WHERE kind = $1`
+
+	ofShareSQL = `SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE kind = $1 AND substr("key", 1, length(CAST($2 AS TEXT))) = $2 LIMIT $3) AS counted`
+
 	pendingSQL = `SELECT id, kind, "key", due, lease, attempts, error FROM job WHERE id > $1 ORDER BY id LIMIT $2`
 )

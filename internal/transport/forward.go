@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -9,8 +10,8 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
-	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/message/dsn"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -25,6 +26,7 @@ type outgoing struct {
 	organization int64 // whose mail it is
 	id           directory.OrgID
 	via          string // the address here that leads there; empty where the sender named the recipients
+	list         string // the field that says that this is a group
 	to           []queue.Recipient
 }
 
@@ -44,7 +46,7 @@ func (x *Transaction) forward(asked queue.Recipient, r *reach, away []message.Ad
 		if notify = queue.Never; x.proven() { // known already where rules settle anew who gets it
 			notify = queue.OnFailure
 		}
-	case r.group && notify&queue.OnSuccess != 0:
+	case r.group != "" && notify&queue.OnSuccess != 0:
 		if notify &^= queue.OnSuccess; notify == 0 {
 			notify = queue.Never
 		}
@@ -52,9 +54,9 @@ func (x *Transaction) forward(asked queue.Recipient, r *reach, away []message.Ad
 	if original == "" {
 		original = dsn.EncodeOriginal(asked.Address)
 	}
-	o := outgoing{organization: r.organization, id: r.id, via: asked.Address.String()}
+	o := outgoing{organization: r.organization, id: r.id, via: asked.Address.String(), list: r.list}
 	for _, a := range away {
-		o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: x.transport.Route})
+		o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: cmp.Or(r.route, x.transport.Route)})
 	}
 	x.forwards = append(x.forwards, o)
 }
@@ -93,10 +95,27 @@ func (x *Transaction) copies() []outgoing {
 	return append([]outgoing{named}, x.forwards...)
 }
 
-// forwardsFor reports whether the message is to be passed on for an address, as a Delivered-To field has it.
-func (x *Transaction) forwardsFor(address string) bool {
-	address = strings.Trim(strings.TrimSpace(address), "<>")
-	return slices.ContainsFunc(x.forwards, func(o outgoing) bool { return strings.EqualFold(o.via, address) })
+// maxPassed is for how many addresses it is known that a message was passed on before: the field is put in front each time, so what came
+// round has it above others.
+const maxPassed = 1000
+
+// passedFor are the addresses for which a message was passed on before, by its Delivered-To fields, in lower case.
+func passedFor(header []byte) map[string]bool {
+	passed := map[string]bool{}
+	for f := range message.Fields(header) {
+		if f.Is("delivered-to") && len(passed) < maxPassed {
+			passed[strings.ToLower(strings.Trim(strings.TrimSpace(f.Value()), "<>"))] = true
+		}
+	}
+	return passed
+}
+
+// checkPassed refuses a message of another server that was passed on from here for the address before.
+func (x *Transaction) checkPassed(via string) error {
+	if x.sender.Submitted || !x.passed[strings.ToLower(via)] {
+		return nil
+	}
+	return fault.New(fault.Limit, fault.Message, "the message goes round in a circle: it was passed on for %s before", via)
 }
 
 // enqueue makes the message ready for its recipients on other servers, and returns what writes it into the queue in the
@@ -123,9 +142,6 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 			return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for other servers; send it again")
 		}
 		prepared = append(prepared, p)
-	}
-	if x.trace == "" {
-		x.trace = id.UUID()
 	}
 	a, e := x.about(header), x.envelope(0)
 	return func(ctx context.Context, tx *db.Tx) error {
@@ -159,12 +175,24 @@ func (x *Transaction) envelope(org int64) queue.Envelope {
 	}
 }
 
-// trace is the field by which it is known that a copy was passed on from here.
+// found is what was found out about a message from another server, as its ARC set has it; no chain where it was not checked.
+func (x *Transaction) found() (results string, chain *arc.Chain) {
+	switch {
+	case x.resumed != nil:
+		_, results, _ = strings.Cut(strings.TrimSuffix(x.resumed.Results, "\r\n"), ": ") // the field's value
+		return results, x.resumed.Chain
+	case x.judgement != nil:
+		return x.judgement.verdict.Results(x.transport.Hostname), &x.judgement.verdict.ARC
+	}
+	return "", nil
+}
+
+// trace are the fields by which it is known that a copy was passed on from here.
 func (o *outgoing) trace() []byte {
 	if o.via == "" {
 		return nil
 	}
-	return []byte("Delivered-To: " + o.via + "\r\n")
+	return []byte("Delivered-To: " + o.via + "\r\n" + o.list)
 }
 
 // seal returns the fields that go in front of the message on its way to other servers: the signatures of a user's, or the ARC set by
@@ -174,11 +202,14 @@ func (x *Transaction) seal(ctx context.Context, b []byte) (fields []byte, err er
 	switch {
 	case x.sender.Submitted:
 		return t.sign(ctx, x.organization, x.authors, b)
-	case t.Signer == nil || x.judgement == nil:
+	case t.Signer == nil:
 		return nil, nil
 	}
-	j := x.judgement
-	if fields, err = t.Signer.Seal(ctx, b, j.verdict.Results(t.Hostname), j.verdict.ARC); err != nil {
+	results, chain := x.found()
+	if chain == nil {
+		return nil, nil
+	}
+	if fields, err = t.Signer.Seal(ctx, b, results, *chain); err != nil {
 		t.Log.ErrorContext(ctx, "a message is passed on without an ARC seal", "error", err, "from", x.sender.From.String())
 		return nil, nil
 	}

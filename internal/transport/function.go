@@ -17,6 +17,7 @@ import (
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -51,10 +52,11 @@ type held struct {
 	// Authors are those in From of what was submitted, as they were checked.
 	Authors []message.Address `json:"authors,omitempty"`
 	// What was found out about a message from another server.
-	Results     string `json:"results,omitempty"`
-	Quarantined bool   `json:"quarantined,omitempty"`
-	Forged      bool   `json:"forged,omitempty"` // the sender is not told of a bounce
-	Proven      bool   `json:"proven,omitempty"` // the sender is told of failures of what is passed on
+	Results     string     `json:"results,omitempty"`
+	Chain       *arc.Chain `json:"chain,omitempty"`
+	Quarantined bool       `json:"quarantined,omitempty"`
+	Forged      bool       `json:"forged,omitempty"` // the sender is not told of a bounce
+	Proven      bool       `json:"proven,omitempty"` // the sender is told of failures of what is passed on
 	// Opinions are those on spam, each for some mailboxes.
 	Opinions []heldOpinion `json:"opinions,omitempty"`
 }
@@ -125,9 +127,6 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 	if t.Holding == nil {
 		return nil, nil, fault.New(fault.Temporary, fault.Message, "the rule %q asks a function, and messages can't wait for it here", rules[0].Name)
 	}
-	if x.trace == "" {
-		x.trace = id.UUID()
-	}
 	var writes []func(context.Context, *db.Tx) error
 	for _, rule := range rules {
 		p, body, err := x.keepHeld(ctx, b)
@@ -147,6 +146,7 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 			Quarantined: x.isJunk(target{organization: org[rule]}),
 		}
 		a.Held.keepOpinions(x, boxes[rule])
+		_, a.Held.Chain = x.found()
 		e := x.envelope(org[rule])
 		if e.About, err = json.Marshal(a); err != nil {
 			discard()
@@ -299,7 +299,11 @@ func (t *Transport) ask(ctx context.Context, arn string, m *queue.Message) (o qu
 	for _, r := range h.To {
 		to = append(to, r.Address.String())
 	}
-	decisions, why := t.decide(ctx, arn, h.Direction, flow.NewEvent(h.Direction, h.MessageID, h.Call, m.From, header[min(h.Trace, len(header)):], to))
+	var decisions []flow.Decision
+	why := h.late(t.Clock.Now())
+	if why == nil {
+		decisions, why = t.decide(ctx, arn, h.Direction, flow.NewEvent(h.Direction, h.MessageID, h.Call, m.From, header[min(h.Trace, len(header)):], to))
+	}
 	if why != nil {
 		t.Log.WarnContext(ctx, "a function does not decide", "function", arn, "rule", h.Rule, "trace", m.Trace, "error", why)
 		o = queue.Outcome{Status: "4.3.0", Reply: sayable(why), By: h.Until}
@@ -309,11 +313,13 @@ func (t *Transport) ask(ctx context.Context, arn string, m *queue.Message) (o qu
 		decisions = []flow.Decision{{Action: h.Lambda.Fallback, All: true}}
 	}
 	o = queue.Outcome{Result: queue.Delivered, Status: "2.0.0", Reply: "the function decided"}
+	end := Decided
 	if why != nil {
+		end = FellBack
 		o.Reply = "the rule fell back on " + string(h.Lambda.Fallback) + ": " + sayable(why)
 	}
 	for range maxChanges {
-		if err = t.goOn(ctx, &a, m, decisions, o); !errors.Is(err, flow.ErrChanged) {
+		if err = t.goOn(ctx, &a, m, decisions, o, end); !errors.Is(err, flow.ErrChanged) {
 			break
 		}
 	}
@@ -351,7 +357,7 @@ func (t *Transport) waiting(ctx context.Context, h *held, m *queue.Message) (*wa
 }
 
 // goOn does what was decided on a message, as it is now: ErrChanged where that is not so any more when it is done.
-func (t *Transport) goOn(ctx context.Context, a *about, m *queue.Message, decisions []flow.Decision, o queue.Outcome) error {
+func (t *Transport) goOn(ctx context.Context, a *about, m *queue.Message, decisions []flow.Decision, o queue.Outcome, end FunctionEnd) error {
 	w, err := t.waiting(ctx, a.Held, m)
 	if err != nil {
 		return err
@@ -371,17 +377,18 @@ func (t *Transport) goOn(ctx context.Context, a *about, m *queue.Message, decisi
 				return err
 			}
 		}
+		tx.OnCommit(func() { t.flow.messages[end].Add(1) })
 		return m.End(ctx, tx, slices.Repeat([]queue.Outcome{o}, len(m.Recipients)))
 	})
 }
 
 // decide asks a function and reads its answer.
-func (t *Transport) decide(ctx context.Context, arn string, d flow.Direction, e *flow.Event) ([]flow.Decision, error) {
-	text, err := t.Rules.Call(ctx, arn, e)
-	if err != nil {
-		return nil, err
-	}
-	return flow.ReadAnswer(d, text)
+func (t *Transport) decide(ctx context.Context, arn string, d flow.Direction, e *flow.Event) (decisions []flow.Decision, err error) {
+	err = t.askOnce(ctx, arn, e, func(text []byte) (err error) {
+		decisions, err = flow.ReadAnswer(d, text)
+		return err
+	})
+	return decisions, err
 }
 
 // sayable is what administrators may read of an error of a function.
@@ -403,6 +410,7 @@ func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b [
 		},
 	}
 	header := b[h.Trace:]
+	x.passed = passedFor(header)
 	accepted := h.decided(decisions, t.Limits.Recipients)
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		x.accepted, x.watched = nil, nil
@@ -424,7 +432,6 @@ func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b [
 	if err != nil {
 		return err
 	}
-	x.trace = e.Trace // watchTx gives another one
 	for i := range x.accepted {
 		r := &x.accepted[i]
 		if r.lost || !r.stays() {
@@ -491,6 +498,9 @@ func (x *Transaction) againTx(ctx context.Context, tx *db.Tx, r *recipient, org 
 	if remote || err == nil && len(reach.away) > 0 {
 		err = x.mayLeaveTx(ctx, tx, x.sender.From, r.asked.Address)
 	}
+	if err == nil && len(reach.away) > 0 {
+		err = x.checkPassed(r.address)
+	}
 	if err != nil && fault.As(err) == nil {
 		return err
 	}
@@ -532,6 +542,8 @@ func (r *recipient) lose(err error) {
 		r.status = "5.1.1"
 	case fault.KindOf(err) == fault.OverQuota:
 		r.status = "5.2.2"
+	case fault.Is(err, fault.Limit, fault.Message): // in a circle
+		r.status = "5.4.6"
 	}
 }
 
@@ -542,6 +554,7 @@ const functionKind = "mail-flow-function"
 type functionCall struct {
 	ARN   string      `json:"arn"`
 	Event *flow.Event `json:"event"`
+	Since time.Time   `json:"since"`
 }
 
 // calls returns what keeps the message for asynchronous functions and orders their calls, in the transaction that stores it, and what tidies
@@ -583,7 +596,7 @@ func (x *Transaction) calls(ctx context.Context, b []byte, traceLength int) (wri
 			writes = append(writes, func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) })
 		}
 		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
-			return job.EnqueueTx(ctx, tx, functionKind, e.Call, functionCall{rule.Lambda.ARN, e}, t.Clock.Now())
+			return t.orderTx(ctx, tx, functionCall{rule.Lambda.ARN, e, t.Clock.Now()})
 		})
 	}
 	return inOne(writes...), discard, nil
@@ -592,21 +605,28 @@ func (x *Transaction) calls(ctx context.Context, b []byte, traceLength int) (wri
 // maxCalls is how often an asynchronous function is called that fails.
 const maxCalls = 5
 
-// HandleFunctions makes runner tell functions of messages. They may take long to answer, so nobody else's work should wait behind it.
+// HandleFunctions makes runner tell functions of messages. They may take long to answer, so nobody else's work should wait behind it, and
+// it should have ParallelCalls workers for each function.
 func (t *Transport) HandleFunctions(runner *job.Runner) {
+	runner.PerShare = ParallelCalls
 	runner.Handle(functionKind, func(ctx context.Context, j job.Job) error {
 		var c functionCall
 		if err := j.Decode(&c); err != nil {
 			return err
 		}
-		_, err := t.Rules.Call(ctx, c.ARN, c.Event)
-		if err != nil && ctx.Err() == nil && j.Attempts+1 >= maxCalls {
-			t.Log.ErrorContext(ctx, "a function is not told of a message", "function", c.ARN, "message", c.Event.MessageID, "error", err)
+		if age := t.Clock.Now().Sub(c.Since); age > maxCallAge && !c.Since.IsZero() {
+			t.giveUpCall(ctx, c, fault.New(fault.Temporary, fault.Resource, "its call waited for %v", age.Round(time.Minute)))
 			return nil
 		}
-		if err != nil {
-			return fmt.Errorf("tell the function %s of message %s: %w", c.ARN, c.Event.MessageID, err)
+		err := t.call(ctx, Asynchronous, c.ARN, c.Event, func([]byte) error { return nil })
+		switch {
+		case err == nil:
+			t.flow.messages[Told].Add(1)
+			return nil
+		case ctx.Err() == nil && j.Attempts+1 >= maxCalls:
+			t.giveUpCall(ctx, c, err)
+			return nil
 		}
-		return nil
+		return fmt.Errorf("tell the function %s of message %s: %w", c.ARN, c.Event.MessageID, err)
 	})
 }

@@ -104,7 +104,7 @@ func onBothAsking(t *testing.T, fn func(a *asking)) {
 			Functions: map[string]availability.Function{functionARN: endpoint},
 		})
 		q = queue.New(queue.Options{
-			DB: o.DB, Clock: clock.System{}, Log: o.Log, Courier: courierOf{&tr, f}, Teller: teller{&tr}, Limits: queue.Limits{Gather: -1, FirstRetry: time.Millisecond, LastRetry: 2 * time.Millisecond},
+			DB: o.DB, Clock: clock.System{}, Log: o.Log, Courier: courierOf{&tr, f}, Teller: teller{&tr}, Limits: queue.Limits{Gather: -1, FirstRetry: time.Millisecond, LastRetry: 2 * time.Millisecond}, Local: transport.Functions{}.Local,
 			Record: func(ctx context.Context, tx *db.Tx, e queue.Event) error { return tr.Record(ctx, tx, e) },
 		})
 		o.Queue, o.Holding, o.Rules = q, q, service
@@ -122,7 +122,7 @@ type courierOf struct {
 }
 
 func (c courierOf) Deliver(ctx context.Context, to queue.Destination, m *queue.Message) []queue.Outcome {
-	return transport.Functions{Transport: *c.t, Next: c.next}.Deliver(ctx, to, m)
+	return transport.Functions{Transport: *c.t, Next: transport.JournalCourier{Transport: *c.t, Next: c.next}}.Deliver(ctx, to, m)
 }
 
 // rule makes a rule that asks the function.

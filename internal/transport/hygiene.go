@@ -5,9 +5,9 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/netblock"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/spam"
 )
@@ -22,7 +22,7 @@ type Filter interface {
 
 // Scanner is package scan's.
 type Scanner interface {
-	// Scan refuses a message for what it holds. from is the network that brings what is not submitted, see networkOf. Faults: Denied
+	// Scan refuses a message for what it holds. from is the network that brings what is not submitted, see netblock.Of. Faults: Denied
 	// Message, TooLarge Message, Temporary Message.
 	Scan(ctx context.Context, text []byte, submitted bool, from netip.Addr) error
 	// Waits reports whether Scan waits for another's word.
@@ -45,7 +45,7 @@ func (x *Transaction) examine(ctx context.Context, b []byte) error {
 		}
 	}
 	if t.Scanner != nil {
-		if err := t.Scanner.Scan(ctx, b, x.sender.Submitted, networkOf(x.sender.Principal.Address)); err != nil {
+		if err := t.Scanner.Scan(ctx, b, x.sender.Submitted, netblock.Of(x.sender.Principal.Address).Addr()); err != nil {
 			t.Log.InfoContext(ctx, "refused for what it holds", "remote", x.sender.Principal.Address, "from", x.sender.From.String(),
 				"submitted", x.sender.Submitted, "reason", err)
 			return err
@@ -60,9 +60,6 @@ func (x *Transaction) examine(ctx context.Context, b []byte) error {
 // judge finds out for whom the message is spam.
 func (x *Transaction) judge(ctx context.Context, b []byte) (err error) {
 	t := x.transport
-	if x.trace == "" {
-		x.trace = id.UUID()
-	}
 	m := spam.Message{
 		Client: mailauth.Client{Address: x.sender.Principal.Address, Hello: x.sender.Hello, From: x.sender.From},
 		Listed: x.sender.Listed, Trace: x.trace, Bytes: b,

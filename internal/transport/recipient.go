@@ -20,7 +20,7 @@ import (
 // somebody outside, or of a test domain), NotFound Address, State Address (nobody can receive there), Unsupported Address (it
 // leads to another server, and nothing goes there), OverQuota and State Mailbox, Limit Address (too many), Limit
 // Organization (too much of it waits for other servers), Limit Allowance (too many of a day, see Daily), TooLarge Message, Temporary Client (see
-// Greylist). Each mailbox gets one copy, however many recipients lead to it.
+// Greylist), Temporary Address (see Options.Callout). Each mailbox gets one copy, however many recipients lead to it.
 func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	t, to := x.transport, asked.Address
 	if len(x.accepted) >= t.Limits.Recipients {
@@ -47,8 +47,15 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	if err != nil {
 		return err
 	}
-	if remote {
+	if err := x.callOut(ctx, &r, to); err != nil {
+		return err
+	}
+	switch {
+	case remote:
 		r.away = []message.Address{to}
+	case to.Domain == "":
+		to.Domain = r.domain
+		asked.Address = to
 	}
 	fresh := slices.DeleteFunc(slices.Clone(r.targets), func(t target) bool { return x.reached[t.mailbox] })
 	whose := cmp.Or(r.organization, x.organization)
@@ -79,9 +86,6 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	x.targets = append(x.targets, fresh...)
 	if r.reports != nil && !slices.Contains(x.reports, *r.reports) {
 		x.reports = append(x.reports, *r.reports)
-	}
-	if i := slices.IndexFunc(x.accepted, func(other recipient) bool { return other.address == accepted.address }); i >= 0 {
-		accepted.reach = x.accepted[i].reach // named again and again, a group takes no more memory
 	}
 	x.accepted = append(x.accepted, accepted)
 	x.goAway(&accepted, added)
@@ -117,9 +121,12 @@ func (x *Transaction) checkRoom(ctx context.Context, to message.Address, targets
 type reach struct {
 	organization int64 // that the address is of
 	id           directory.OrgID
-	group        bool
+	domain       string             // that it has, also where the sender named none
+	group        directory.EntityID // empty for no group
+	list         string             // the field that says so to its members; empty where none can
 	targets      []target
 	away         []message.Address // on other servers
+	route        string            // by which gateway they are reached; empty for the usual way
 	reports      *intake.Address   // nobody's, but of one who takes reports
 }
 
@@ -127,28 +134,44 @@ type reach struct {
 // is on another server.
 func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Address) (reach, error) {
 	t := x.transport
-	found, err := t.recipientTx(ctx, tx, to)
+	found, domain, err := t.recipientTx(ctx, tx, to)
+	to.Domain = domain
 	switch {
 	case err == nil:
 	case fault.Is(err, fault.NotFound, fault.Domain) && !x.sender.Submitted:
 		return reach{}, fault.New(fault.Denied, fault.Address, "%s is not served here, and mail is not relayed", to.Domain)
 	case fault.Is(err, fault.NotFound, fault.Address):
-		return x.reportsTx(ctx, tx, to, err)
+		r, err := x.reportsTx(ctx, tx, to, err)
+		if fault.Is(err, fault.NotFound, fault.Address) {
+			return x.relayTx(ctx, tx, to, err)
+		}
+		return r, err
 	default:
 		return reach{}, err
 	}
 	e := &found.Entity
-	r := reach{organization: e.OrgKey, id: found.Organization, group: e.Kind == directory.KindGroup}
+	r := reach{organization: e.OrgKey, id: found.Organization, domain: domain}
 	if err := x.watchTx(ctx, tx, e.OrgKey, found.Organization); err != nil {
 		return reach{}, err
 	}
 	switch {
 	case e.State != directory.Enabled:
-		return reach{}, fault.New(fault.NotFound, fault.Address, "nobody has the address %s", to)
-	case r.group:
-		return r, t.membersTx(ctx, tx, to, e, &r)
+		return x.relayTx(ctx, tx, to, fault.New(fault.NotFound, fault.Address, "nobody has the address %s", to))
+	case e.Kind == directory.KindGroup:
+		for i := range x.accepted { // named again and again, a group is read once and takes no more memory
+			if known := x.accepted[i].reach; known.group == e.ID && known.organization == e.OrgKey {
+				known.domain = domain
+				return known, nil
+			}
+		}
+		if err := t.membersTx(ctx, tx, to, e, &r); err != nil {
+			return reach{}, err
+		}
+		r.group, r.list = e.ID, listID(e)
+		return r, nil
 	case e.Role == directory.RoleRemote:
-		return r, t.awayTx(ctx, tx, to, e, &r)
+		err := t.awayTx(ctx, tx, to, e, &r)
+		return r, err
 	case e.Mailbox == 0:
 		return reach{}, fault.New(fault.State, fault.Address, "%s has no mailbox", to)
 	}
@@ -204,17 +227,18 @@ func tooManyMembers(to message.Address, limit int) error {
 	return fault.New(fault.Unsupported, fault.Address, "the group %s reaches more than %d mailboxes, which is more than a message can go to", to, limit)
 }
 
-// recipientTx finds who has an address.
-func (t *Transport) recipientTx(ctx context.Context, tx *db.Tx, to message.Address) (*directory.Recipient, error) {
+// recipientTx finds who has an address, and the domain that it has, or would have had.
+func (t *Transport) recipientTx(ctx context.Context, tx *db.Tx, to message.Address) (r *directory.Recipient, domain string, err error) {
 	if to.Domain == "" {
 		return t.postmasterTx(ctx, tx, to)
 	}
-	return t.Directory.RecipientTx(ctx, tx, lookupForm(to))
+	r, err = t.Directory.RecipientTx(ctx, tx, lookupForm(to))
+	return r, to.Domain, err
 }
 
 // postmasterTx finds the postmaster of the server itself (RFC 5321 section 4.5.1). Where nobody is that, and for the
 // postmasters of domains, there is no mailbox of last resort: those addresses are their organisations' to give out.
-func (t *Transport) postmasterTx(ctx context.Context, tx *db.Tx, to message.Address) (*directory.Recipient, error) {
+func (t *Transport) postmasterTx(ctx context.Context, tx *db.Tx, to message.Address) (r *directory.Recipient, domain string, err error) {
 	_, above, _ := strings.Cut(t.Hostname, ".")
 	for _, domain := range []string{t.Hostname, above} {
 		if domain == "" {
@@ -222,10 +246,10 @@ func (t *Transport) postmasterTx(ctx context.Context, tx *db.Tx, to message.Addr
 		}
 		r, err := t.Directory.RecipientTx(ctx, tx, to.Local+"@"+domain)
 		if fault.KindOf(err) != fault.NotFound || err == nil {
-			return r, err
+			return r, domain, err
 		}
 	}
-	return nil, fault.New(fault.NotFound, fault.Address, "nobody is the postmaster of %s itself; write to that of a domain", t.Hostname)
+	return nil, "", fault.New(fault.NotFound, fault.Address, "nobody is the postmaster of %s itself; write to that of a domain", t.Hostname)
 }
 
 // lookupForm is how the directory is asked for an address: without quotes, an international domain by its A-labels.

@@ -3,6 +3,7 @@ package transport_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -93,7 +94,11 @@ func TestEachMailboxGetsOneCopy(t *testing.T) {
 		w.Must(store(t.Context(), x, simple))
 		for id, to := range map[directory.EntityID]string{ann: "ANN+Shop@Acme.AWSapps.com", bob: "robert@acme.awsapps.com", cyd: "cyd@acme.awsapps.com"} {
 			got := w.Inbox(id)
-			want := "Return-Path: <sender@other.test>\r\nDelivered-To: " + to + "\r\n" + trace + simple
+			want := "Return-Path: <sender@other.test>\r\nDelivered-To: " + to + "\r\n"
+			if id == cyd { // who is named gets no mail of a list
+				want += "List-Id: <all.acme.awsapps.com>\r\n"
+			}
+			want += trace + simple
 			if len(got) != 1 || got[0].Text != want {
 				t.Fatalf("%s has %d messages: %+v", to, len(got), got)
 			}
@@ -198,11 +203,17 @@ func user(w *transporttest.World, id directory.EntityID) principal.Principal {
 func TestPostmasterOfTheServer(t *testing.T) {
 	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
 		id := w.User("postmaster")
+		monitor(w, w.Acme)
 		x := outside(w, 0)
-		w.Must(x.Add(t.Context(), queue.Recipient{Address: message.Address{Local: "postmaster"}}))
+		w.Must(x.Add(t.Context(), queue.Recipient{Address: message.Address{Local: "Postmaster"}}))
 		w.Must(store(t.Context(), x, simple))
-		if got := w.Inbox(id); len(got) != 1 || !strings.Contains(got[0].Text, "\r\nDelivered-To: postmaster\r\n") {
+		if got := w.Inbox(id); len(got) != 1 || !strings.Contains(got[0].Text, "\r\nDelivered-To: Postmaster@acme.awsapps.com\r\n") {
 			t.Errorf("the postmaster has %+v", got)
+		}
+		for _, e := range untraced(t, w.Told(2)) {
+			if !strings.Contains(e, `"Postmaster@acme.awsapps.com"`) {
+				t.Errorf("told is %s", e)
+			}
 		}
 	})
 }
@@ -363,7 +374,26 @@ func TestManyMailboxesInOneCommit(t *testing.T) {
 		if i := slices.IndexFunc(ids, func(id directory.EntityID) bool { return len(w.Inbox(id)) != 1 }); i >= 0 {
 			t.Errorf("user %d has %d messages", i, len(w.Inbox(ids[i])))
 		}
+		// Named again and again by other addresses, the group takes no more memory.
+		x = outside(w, 0)
+		add(w, x, "all@acme.awsapps.com")
+		before := heap()
+		for i := range 499 {
+			add(w, x, fmt.Sprintf("all+%d@acme.awsapps.com", i))
+		}
+		if more := heap() - before; more > 1<<20 {
+			t.Errorf("the message takes %d KB more", more>>10)
+		}
+		w.Must(store(t.Context(), x, simple))
 	})
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // A sender hears of those it asked about, under the names it gave them: of a group as one.

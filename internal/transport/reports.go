@@ -46,7 +46,7 @@ func (t *Transport) reportsHere(ctx context.Context, to message.Address) (a *int
 		return nil, nil
 	}
 	err = t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		if _, err := t.recipientTx(ctx, tx, to); !fault.Is(err, fault.NotFound, fault.Address) {
+		if _, _, err := t.recipientTx(ctx, tx, to); !fault.Is(err, fault.NotFound, fault.Address) {
 			return err
 		}
 		a, err = t.Reports.AddressTx(ctx, tx, to)

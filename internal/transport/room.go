@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/netblock"
 )
 
 // room is how many bytes of messages may be in memory for one purpose.
@@ -74,18 +75,9 @@ func (r *sharedRoom) hold(ctx context.Context, client netip.Addr, n int64) (rele
 	return func() { ofAll(); ofShare(); leave() }, nil
 }
 
-// networkOf stands for all addresses of a client: one of IPv4, or the /64 that one IPv6 customer has.
-func networkOf(client netip.Addr) netip.Addr {
-	client = client.Unmap().WithZone("")
-	if client.Is6() {
-		client = netip.PrefixFrom(client, 64).Masked().Addr()
-	}
-	return client
-}
-
 // enter returns a client's share.
 func (r *sharedRoom) enter(client netip.Addr) (own *semaphore.Weighted, leave func()) {
-	client = networkOf(client)
+	client = netblock.Of(client).Addr()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.clients[client]

@@ -41,11 +41,11 @@ func (x *Transaction) applyRules(ctx context.Context, header []byte) error {
 			continue
 		}
 		if out != nil {
-			r.apply(out.Rule(r.asked.Address))
+			x.apply(r, out.Rule(r.asked.Address))
 		}
 		action := r.acted() // or what a function decided
 		if m := in[r.organization]; m != nil && action == flow.Default && !r.lost && !x.refuses(r.organization) {
-			action = r.apply(m.Rule(r.asked.Address))
+			action = x.apply(r, m.Rule(r.asked.Address))
 		}
 		if action == flow.RouteToSMTP && x.transport.Queue == nil {
 			return fault.New(fault.Unsupported, fault.Message, "the rule %q sends the message through an SMTP gateway, and this server is set not to send mail to others (setting outbound)", r.rules[0].Name)
@@ -58,13 +58,16 @@ func (x *Transaction) applyRules(ctx context.Context, header []byte) error {
 				"from", x.sender.From.String(), "recipient", r.address)
 		}
 	}
-	if bounced == len(x.accepted) && !x.sender.Submitted && x.resumed == nil {
+	if bounced == len(x.accepted) && !x.sender.Submitted && !x.sender.Taken && x.resumed == nil {
 		if told := x.tell(header, x.ruleEvents); told != nil {
 			if err := x.transport.DB.Write(ctx, told); err != nil { // the refusal stands even where it can't be told
 				x.transport.Log.ErrorContext(ctx, "a refusal is not told", "error", err)
 			}
 		}
 		return fault.New(fault.Denied, fault.Message, "%s", blocked)
+	}
+	if err := x.mayRoute(ctx); err != nil {
+		return err
 	}
 	x.redirect()
 	return nil
@@ -119,12 +122,42 @@ func (x *Transaction) matchers(ctx context.Context, header []byte) (out *flow.Ma
 }
 
 // apply notes that a rule acts for the recipient, and returns what that means: Default where there is none.
-func (r *recipient) apply(rule *flow.Rule) flow.Action {
+func (x *Transaction) apply(r *recipient, rule *flow.Rule) flow.Action {
 	if rule == nil {
 		return flow.Default
 	}
 	r.rules = append(r.rules, rule)
+	x.transport.flow.count(rule)
 	return rule.Effect()
+}
+
+// mayRoute refuses a message that a rule sends through a gateway for recipients of this server, where it may not leave; and counts these as
+// recipients elsewhere. Faults: those of Add.
+func (x *Transaction) mayRoute(ctx context.Context) error {
+	var routed []*recipient
+	for i := range x.accepted {
+		if r := &x.accepted[i]; r.acted() == flow.RouteToSMTP && !r.passedOn {
+			routed = append(routed, r)
+		}
+	}
+	if len(routed) == 0 {
+		return nil
+	}
+	if x.usage != nil {
+		for _, r := range routed {
+			if r.organization == x.usage.organization {
+				x.usage.external++
+			}
+		}
+	}
+	return x.transport.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		for _, from := range append([]message.Address{x.sender.From}, x.authors...) {
+			if err := x.mayLeaveTx(ctx, tx, from, routed[0].asked.Address); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // acted is what the rules make of the message for the recipient: the last that applied says it.
@@ -260,6 +293,13 @@ func (x *Transaction) bounces(header []byte) func(context.Context, *db.Tx) error
 			reasons = append(reasons, k)
 		}
 		to[k] = append(to[k], r.asked)
+	}
+	for _, u := range x.unable {
+		k := reason{u.reason, u.status}
+		if to[k] == nil {
+			reasons = append(reasons, k)
+		}
+		to[k] = append(to[k], u.asked)
 	}
 	var orders []func(context.Context, *db.Tx) error
 	for _, k := range reasons {

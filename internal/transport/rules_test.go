@@ -203,3 +203,29 @@ func TestOutboundRules(t *testing.T) {
 		}
 	})
 }
+
+// TestAGatewayIsElsewhere: mail for recipients here that a rule sends through a gateway leaves the server, with all that holds for that.
+func TestAGatewayIsElsewhere(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Must(s.Flow.CreateGateway(t.Context(), transporttest.Admin, s.Acme.ID, flow.Gateway{Name: "Relay", Host: "relay.test", Port: 465}))
+		outbound(s.World, flow.RouteToSMTP, "relay", "bob@acme.test")
+		s.Daily = transport.Daily{UserExternal: 1}
+		send := func(reversePath, from string) error {
+			x, err := s.begin(s.ann, reversePath, "bob@acme.test", "ann@acme.test")
+			s.Must(err)
+			return store(t.Context(), x, "From: "+from+"\r\n\r\nx\r\n")
+		}
+		for _, c := range [][2]string{{"ann@acme.awsapps.com", "ann@acme.awsapps.com"}, {"ann@acme.test", "ann@acme.awsapps.com"}, {"ann@acme.awsapps.com", "ann@acme.test"}} {
+			if err := send(c[0], c[1]); !fault.Is(err, fault.Denied, fault.Address) {
+				t.Errorf("from a test domain, by %s as %s: %v", c[0], c[1], err)
+			}
+		}
+		s.Must(send("ann@acme.test", "ann@acme.test"))
+		if err := send("ann@acme.test", "ann@acme.test"); !exceeded(err) {
+			t.Errorf("beyond the limit of a day: %v", err)
+		}
+		if n := len(s.Inbox(s.ann)); n != 1 || len(s.queued()) != 1 {
+			t.Errorf("ann has %d, queued are %v", n, s.queued())
+		}
+	})
+}

@@ -19,7 +19,7 @@ import (
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
 // recipients of a day, see Daily), Denied Message (see authenticate, applyRules, Filter and Scanner), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
-	if len(x.targets)+len(x.sent)+len(x.reports) == 0 {
+	if len(x.targets)+len(x.sent)+len(x.reports)+len(x.unable) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
 	}
 	b, release, err := x.read(ctx, m, traceLength)
@@ -46,6 +46,7 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 
 // finish stores the message, once all is decided, with what else is to be done in that transaction, which may be nil.
 func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) error {
+	x.nameLists(b[traceLength:])
 	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
 	if err != nil {
 		return err
@@ -61,7 +62,14 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 		release()
 		return err
 	}
-	switch also := inOne(done, hold, call, x.also(b[traceLength:], enqueue)); {
+	journal, withdraw, err := x.journal(ctx, b, traceLength)
+	if err != nil {
+		discard()
+		release()
+		forget()
+		return err
+	}
+	switch also := inOne(done, hold, call, journal, x.also(b[traceLength:], enqueue)); {
 	case len(x.targets) > 0:
 		_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), also, x.mailboxTargets()...)
 	case also != nil:
@@ -71,6 +79,7 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 		discard()
 		release()
 		forget()
+		withdraw()
 	} else if x.opinions != nil {
 		x.transport.Spam.Delivered(x.opinions)
 	}
@@ -123,7 +132,7 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 // also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, keeping the
 // reports in it, telling of it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.keep, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered())
+	return inOne(enqueue, x.keep, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered(), x.sender.Also)
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.
@@ -168,7 +177,7 @@ func (x *Transaction) mailboxTargets() []mailbox.Target {
 
 // prefix is a mailbox's own lines in front of the message.
 func (x *Transaction) prefix(t target, results string) string {
-	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + results + x.spamFields(t.mailbox)
+	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + x.lists[t.mailbox] + results + x.spamFields(t.mailbox)
 }
 
 // checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3), or was passed on from here before for
@@ -176,11 +185,14 @@ func (x *Transaction) prefix(t target, results string) string {
 func (x *Transaction) checkRounds(b []byte) error {
 	n := 0
 	for f := range message.Fields(b) {
-		switch {
-		case f.Is("received"):
+		if f.Is("received") {
 			n++
-		case !x.sender.Submitted && f.Is("delivered-to") && x.forwardsFor(f.Value()):
-			return fault.New(fault.Limit, fault.Message, "the message goes round in a circle: it was passed on for %s before", f.Value())
+		}
+	}
+	x.passed = passedFor(b)
+	for _, o := range x.forwards {
+		if err := x.checkPassed(o.via); err != nil {
+			return err
 		}
 	}
 	if limit := x.transport.Limits.Received; n > limit {

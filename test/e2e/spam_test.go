@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pennypost/pennypost/internal/transport/scan/scantest"
 	"github.com/pennypost/pennypost/test/harness"
 )
 
@@ -212,57 +211,15 @@ func metricsOf(t *testing.T, address string) string {
 	return string(b)
 }
 
-// startClamd answers as clamd does whose only signature is that of EICAR's test file (INSTREAM of clamd(8)).
+// startClamd answers as clamd does whose only signature is that of EICAR's test file.
 func startClamd(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			scanStream(conn)
-		}
-	}()
-	t.Cleanup(func() {
-		_ = l.Close()
-		<-done
-	})
+	scantest.Serve(t, l, 25<<20, scantest.Finds(eicar))
 	return l.Addr().String()
-}
-
-func scanStream(conn net.Conn) {
-	defer conn.Close()
-	r := bufio.NewReader(conn)
-	if command, err := r.ReadString(0); err != nil || command != "zINSTREAM\x00" {
-		return
-	}
-	var text []byte
-	for {
-		var n uint32
-		if err := binary.Read(r, binary.BigEndian, &n); err != nil {
-			return
-		}
-		if n == 0 {
-			break
-		}
-		part := make([]byte, n)
-		if _, err := io.ReadFull(r, part); err != nil {
-			return
-		}
-		text = append(text, part...)
-	}
-	answer := "stream: OK\x00"
-	if bytes.Contains(text, []byte(eicar)) {
-		answer = "stream: Eicar-Test-Signature FOUND\x00"
-	}
-	_, _ = io.WriteString(conn, answer) // who went away does not matter
 }
 
 // startRspamd answers as rspamd does that knows GTUBE alone, and learns.

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/pennypost/pennypost/internal/boundedxml"
 )
 
 // Version is the version of the schema that requests are written in.
@@ -81,7 +83,8 @@ func encode[Content any](h *header, content *Content) ([]byte, error) {
 // decode reads an envelope and returns its content, or the *Fault in it as the error.
 func decode[Content any](r io.Reader) (*Content, error) {
 	var e envelope[Content]
-	if err := xml.NewTokenDecoder(&bounded{from: xml.NewDecoder(r)}).Decode(&e); err != nil {
+	limits := boundedxml.Limits{Elements: maxElements, Depth: maxDepth, Attributes: maxAttributes}
+	if err := boundedxml.NewDecoder(xml.NewDecoder(r), limits).Decode(&e); err != nil {
 		return nil, fmt.Errorf("decode a SOAP message: %w", err)
 	}
 	switch {
@@ -93,32 +96,4 @@ func decode[Content any](r io.Reader) (*Content, error) {
 		return nil, errors.New("decode a SOAP message: the body holds something else than what was expected")
 	}
 	return e.Body.Content, nil
-}
-
-// bounded hands on the tokens of a document that stays within the bounds. Document types are refused, so that there are no
-// entities but XML's own five.
-type bounded struct {
-	from            *xml.Decoder
-	depth, elements int
-}
-
-// Token returns the next token.
-func (b *bounded) Token() (xml.Token, error) {
-	token, err := b.from.RawToken()
-	if err != nil {
-		return nil, err
-	}
-	switch t := token.(type) {
-	case xml.Directive:
-		return nil, errors.New("a document type is not allowed")
-	case xml.EndElement:
-		b.depth--
-	case xml.StartElement:
-		b.depth++
-		b.elements++
-		if b.depth > maxDepth || b.elements > maxElements || len(t.Attr) > maxAttributes {
-			return nil, fmt.Errorf("more than %d elements, %d inside each other, or %d attributes of one", maxElements, maxDepth, maxAttributes)
-		}
-	}
-	return token, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/pennypost/pennypost/internal/boundedxml"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/mailreport"
 )
@@ -40,7 +41,7 @@ func Read(b []byte) (*Report, error) {
 		text, err := io.ReadAll(rest)
 		return strings.NewReader(message.DecodeCharset(charset, text)), err
 	}
-	r, err := readFeedback(xml.NewTokenDecoder(&bounded{from: inner}))
+	r, err := readFeedback(boundedxml.NewDecoder(inner, boundedxml.Limits{Elements: maxElements, Depth: maxDepth, Attributes: maxAttributes}))
 	if err != nil {
 		return nil, fmt.Errorf("read a DMARC report: %w", err)
 	}
@@ -178,31 +179,4 @@ func (r *Record) clean() bool {
 		*word = strings.ToLower(*word)
 	}
 	return true
-}
-
-// bounded hands on the tokens of a document that stays within the bounds.
-type bounded struct {
-	from            *xml.Decoder
-	depth, elements int
-}
-
-// Token returns the next token.
-func (b *bounded) Token() (xml.Token, error) {
-	token, err := b.from.RawToken()
-	if err != nil {
-		return nil, err
-	}
-	switch t := token.(type) {
-	case xml.Directive:
-		return nil, errors.New("a document type is not allowed")
-	case xml.EndElement:
-		b.depth--
-	case xml.StartElement:
-		b.depth++
-		b.elements++
-		if b.depth > maxDepth || b.elements > maxElements || len(t.Attr) > maxAttributes {
-			return nil, fmt.Errorf("it has more than %d elements, %d inside each other, or %d attributes of one", maxElements, maxDepth, maxAttributes)
-		}
-	}
-	return token, nil
 }

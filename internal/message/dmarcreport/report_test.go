@@ -202,18 +202,6 @@ func TestManyEncodings(t *testing.T) {
 	}
 }
 
-func TestManyElements(t *testing.T) {
-	b := &bounded{from: xml.NewDecoder(strings.NewReader("<a/><b/>")), elements: maxElements - 1}
-	var last error
-	n := 0
-	for ; last == nil; n++ {
-		_, last = b.Token()
-	}
-	if n != 3 || !strings.Contains(last.Error(), "elements") {
-		t.Errorf("after %d tokens: %v", n, last)
-	}
-}
-
 func TestManyRecords(t *testing.T) {
 	const record = `<record><row><source_ip>192.0.2.1</source_ip><count>1</count></row></record>`
 	good := string(sample(t, "google"))

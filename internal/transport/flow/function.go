@@ -252,16 +252,21 @@ func failed(cause error, format string, args ...any) error {
 	return fault.Wrap(cause, fault.Temporary, fault.Resource, format, args...)
 }
 
+// Hung reports whether a call ended because the function gave no answer in the time that it has.
+func Hung(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // explain says why there is no answer.
 func explain(err error) error {
 	var refused *dial.Refused
-	var timeout net.Error
 	switch {
 	case errors.As(err, &refused):
 		return failed(err, "%v", refused)
 	case errors.Is(err, dial.ErrTooLarge):
 		return failed(err, "the function's answer has more than %d bytes", maxAnswer)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.As(err, &timeout) && timeout.Timeout():
+	case Hung(err), errors.Is(err, context.Canceled):
 		return failed(err, "the function gave no whole answer in time")
 	}
 	return failed(err, "the function can't be reached")

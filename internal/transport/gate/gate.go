@@ -9,6 +9,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/netblock"
 )
 
 // Options are what a Gate stands on. Clock and Log are needed, Resolver for Lists.
@@ -100,7 +101,7 @@ type Visit struct {
 
 // Admit lets a client in, or says why not (Limit Client). It may wait some seconds for DNS.
 func (g *Gate) Admit(ctx context.Context, from netip.Addr) (*Visit, error) {
-	v := &Visit{gate: g, from: from, client: client{network: networkOf(from)}, exempt: exempt(g.Exempt).has(from), begun: time.Now()}
+	v := &Visit{gate: g, from: from, client: client{network: netblock.Of(from)}, exempt: exempt(g.Exempt).has(from), begun: time.Now()}
 	if v.exempt {
 		return v, nil
 	}

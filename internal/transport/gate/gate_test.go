@@ -12,6 +12,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/netblock"
 )
 
 var (
@@ -83,10 +84,10 @@ func TestRatesOfAnAddress(t *testing.T) {
 			return err
 		},
 		"messages": func(from netip.Addr) error {
-			return (&Visit{gate: g, client: client{network: networkOf(from)}}).Mail("")
+			return (&Visit{gate: g, client: client{network: netblock.Of(from)}}).Mail("")
 		},
 		"recipients": func(from netip.Addr) error {
-			return (&Visit{gate: g, client: client{network: networkOf(from)}}).Recipient("")
+			return (&Visit{gate: g, client: client{network: netblock.Of(from)}}).Recipient("")
 		},
 	} {
 		for range 3 {

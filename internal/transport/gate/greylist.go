@@ -19,6 +19,7 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dkim"
+	"github.com/pennypost/pennypost/internal/netblock"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 )
 
@@ -100,7 +101,8 @@ func (l *Greylist) pass(ctx context.Context, c mailauth.Client, to message.Addre
 		return nil
 	}
 	now := l.Clock.Now()
-	network, domain := neighbours(c.Address).String(), message.FoldDomain(c.From.Domain)
+	// A message may be sent again from another server of those that share a queue.
+	network, domain := netblock.Near(c.Address).String(), message.FoldDomain(c.From.Domain)
 	vouched := network + " " + domain // what SPF said of them
 	if l.isFresh(network, now) || l.isFresh(vouched, now) {
 		return nil

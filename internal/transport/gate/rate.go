@@ -25,22 +25,6 @@ func (r *rate) take(now time.Time, perMinute int) bool {
 	return true
 }
 
-// networkOf is what is counted together: an IPv4 address, or the /64 that one IPv6 customer has.
-func networkOf(a netip.Addr) netip.Prefix { return prefix(a, 32, 64) }
-
-// neighbours are the addresses that a message may be sent again from: servers that share a queue stand side by side.
-func neighbours(a netip.Addr) netip.Prefix { return prefix(a, 24, 64) }
-
-func prefix(a netip.Addr, four, six int) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := four
-	if a.Is6() {
-		bits = six
-	}
-	p, _ := a.Prefix(bits) // the zero prefix for the zero address, which is right
-	return p
-}
-
 // exempt are the networks that nothing is asked of.
 type exempt []netip.Prefix
 

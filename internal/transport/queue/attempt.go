@@ -196,8 +196,8 @@ type ending struct {
 	holdUntil int64
 	retries   map[int64]int64
 	settle    bool
-	// mute leaves Record out, which failed too often.
-	mute bool
+	// owes leaves Record, which failed too often, for later.
+	owes bool
 }
 
 // ending is what the end of an attempt writes of its deliveries.
@@ -257,8 +257,8 @@ func (q *Queue) conclude(ctx context.Context, a *attempt, c *claim, outcomes []O
 		q.Log.ErrorContext(ctx, "what became of a queued message could not be written down; trying again", "message", c.id, "trace", c.Trace, "error", err)
 		if errors.As(err, &recordError{}) {
 			if unheard++; unheard == maxRecords {
-				q.Log.ErrorContext(ctx, "what became of a queued message is written down without being recorded elsewhere", "message", c.id, "trace", c.Trace)
-				e.mute = true
+				q.Log.ErrorContext(ctx, "what became of a queued message is written down; it is recorded elsewhere later", "message", c.id, "trace", c.Trace)
+				e.owes = true
 				continue
 			}
 		} else if ctx.Err() != nil && try >= 3 {
@@ -313,8 +313,8 @@ func (q *Queue) endTx(ctx context.Context, tx *db.Tx, e *ending) (next int64, er
 // outcomeTx writes what became of one recipient and returns by how much the message's count goes down.
 func (q *Queue) outcomeTx(ctx context.Context, tx *db.Tx, e *ending, d *delivery, o *Outcome) (gone int64, err error) {
 	record := q.recordTx
-	if e.mute {
-		record = q.rememberTx
+	if e.owes {
+		record = q.oweTx
 	}
 	happened := &Event{Envelope: e.Envelope, Message: e.id, Recipient: d.to, Outcome: *o, At: e.now, Attempts: int(d.attempts) + 1}
 	if o.Result == Deferred {

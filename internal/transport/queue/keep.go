@@ -22,7 +22,9 @@ func (q *Queue) keep(ctx context.Context) {
 	var pruned time.Time
 	for ctx.Err() == nil {
 		next, err := q.alarms(ctx)
-		err = errors.Join(err, q.sweep(ctx)) // what fails stops nothing else
+		owed, e := q.payOwed(ctx)
+		next = min(next, owed)
+		err = errors.Join(err, e, q.sweep(ctx)) // what fails stops nothing else
 		if now := q.Clock.Now(); now.Sub(pruned) >= pruneEvery {
 			e := q.prune(ctx)
 			if e == nil {

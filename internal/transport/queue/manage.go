@@ -350,3 +350,12 @@ func (q *Queue) Depth(ctx context.Context) (waiting, held int64, oldest time.Tim
 	}
 	return waiting, held, oldest, nil
 }
+
+// OfRoutes is how many entries go by routes that begin with the prefix.
+func (q *Queue) OfRoutes(ctx context.Context, prefix string) (n uint64, err error) {
+	err = q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error { return tx.QueryRow(ctx, countRoutes, prefix).Scan(&n) })
+	if err != nil {
+		return 0, fmt.Errorf("count what goes by routes %s…: %w", prefix, err)
+	}
+	return n, nil
+}

@@ -16,7 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
 
-// Options is what a Queue stands on. All but Log, Record, Random and Limits are needed; Courier and Teller only by Run.
+// Options is what a Queue stands on. All but Log, Record, Local, Random and Limits are needed; Courier and Teller only by Run.
 type Options struct {
 	DB      *db.DB
 	Blobs   mailbox.Blobs // keys begin with "queue/"
@@ -25,8 +25,12 @@ type Options struct {
 	Courier Courier
 	Teller  Teller
 	// Record takes each event in the transaction that makes it happen; it does no I/O and may be run more than once. What becomes of
-	// an attempt is written without it after it failed three times. A Drop that bounces is Dropped, then Bounced, which Trace leaves out.
+	// an attempt is written without it after it failed three times, and then it is asked again until it takes the event, for as long as
+	// events are remembered. A Drop that bounces is Dropped, then Bounced, which Trace leaves out.
 	Record func(ctx context.Context, tx *db.Tx, e Event) error
+	// Local says which destinations are none of others' servers but work of the courier's own: as many attempts as a destination can have
+	// begin at once there, and all of these have a quarter of the workers. It may be nil.
+	Local func(Destination) bool
 	// Random is where the jitter of the schedule comes from; nil takes a seed by chance.
 	Random rand.Source
 	Limits Limits
@@ -111,7 +115,7 @@ func New(o Options) *Queue {
 	}
 	o.Limits = o.Limits.withDefaults()
 	q := &Queue{Options: o, life: id.Key(), lookEvery: lookEvery, told: map[ID]bool{}}
-	q.schedule = newSchedule(o.Limits)
+	q.schedule = newSchedule(o.Limits, o.Local)
 	q.bells.tell, q.bells.keep = make(chan struct{}, 1), make(chan struct{}, 1)
 	return q
 }

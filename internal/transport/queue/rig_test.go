@@ -194,7 +194,7 @@ func (r *rig) sound() {
 // empty holds that nothing is left but history.
 func (r *rig) empty() {
 	r.t.Helper()
-	for _, table := range []string{"queue_message", "queue_body", "queue_upload", "queue_destination", "queue_delivery", "queue_report"} {
+	for _, table := range []string{"queue_message", "queue_body", "queue_upload", "queue_destination", "queue_delivery", "queue_report", "queue_owed"} {
 		if n := r.count(table); n != 0 {
 			r.t.Errorf("%d rows are left in %s", n, table)
 		}

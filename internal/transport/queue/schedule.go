@@ -13,6 +13,7 @@ import (
 // take all workers; lanes come in for a few messages and go again.
 type schedule struct {
 	limits Limits
+	local  func(Destination) bool // Options.Local
 
 	mu    sync.Mutex
 	orgs  []*turn // with lanes; the next turn is the first one's
@@ -21,10 +22,10 @@ type schedule struct {
 	// busy counts attempts by organisation; runs has what runs, and what must not be begun.
 	busy  map[int64]int
 	total int
-	// probes counts the attempts at destinations that were down.
-	probes int
-	runs   map[run]bool
-	per    map[int64]int // attempts by lane
+	// probes counts the attempts at destinations that were down, locals those at local ones.
+	probes, locals int
+	runs           map[run]bool
+	per            map[int64]int // attempts by lane
 	// dirty says that the tables may have more than is known here; next is the time at which they will.
 	dirty bool
 	next  int64
@@ -49,7 +50,8 @@ type lane struct {
 
 // site is a destination, whoever's mail goes there.
 type site struct {
-	to Destination
+	to    Destination
+	local bool
 	// window is how many attempts may run at once.
 	window, busy, lanes int
 	failures            int64
@@ -83,9 +85,9 @@ type attempt struct {
 	noted, suspect bool
 }
 
-func newSchedule(l Limits) *schedule {
+func newSchedule(l Limits, local func(Destination) bool) *schedule {
 	return &schedule{
-		limits: l, lanes: map[int64]*lane{}, sites: map[Destination]*site{}, busy: map[int64]int{}, runs: map[run]bool{}, per: map[int64]int{},
+		limits: l, local: local, lanes: map[int64]*lane{}, sites: map[Destination]*site{}, busy: map[int64]int{}, runs: map[run]bool{}, per: map[int64]int{},
 		next: never, bell: make(chan struct{}, 1),
 	}
 }
@@ -161,6 +163,9 @@ func (s *schedule) begin() *attempt {
 			if a.probe {
 				s.probes++
 			}
+			if l.site.local {
+				s.locals++
+			}
 			l.site.busy++
 			if len(l.ready) == 0 {
 				s.drop(l)
@@ -172,10 +177,11 @@ func (s *schedule) begin() *attempt {
 }
 
 // take takes the next message of a lane that may be attempted now. Destinations that were down and are tried again, where many an
-// attempt waits for an answer that does not come, get half of the workers at most.
+// attempt waits for an answer that does not come, get half of the workers at most, local ones a quarter.
 func (s *schedule) take(l *lane) (ID, bool) {
 	switch x := l.site; {
-	case x.closed, x.busy >= x.window, x.failures > 0 && s.probes >= max(s.limits.Connections/2, 1):
+	case x.closed, x.busy >= x.window, x.failures > 0 && s.probes >= max(s.limits.Connections/2, 1),
+		x.local && s.locals >= max(s.limits.Connections/4, 1):
 		return 0, false
 	}
 	for i, m := range l.ready {
@@ -234,6 +240,9 @@ func (s *schedule) site(to Destination, failures int64) *site {
 			}
 		}
 		x = &site{to: to, window: 1}
+		if x.local = s.local != nil && s.local(to); x.local {
+			x.window = s.limits.Destination
+		}
 		s.sites[to] = x
 	}
 	if failures > 0 {
@@ -374,6 +383,9 @@ func (s *schedule) end(a *attempt, now int64) {
 	s.total--
 	if a.probe {
 		s.probes--
+	}
+	if a.site.local {
+		s.locals--
 	}
 	a.site.busy--
 	if s.busy[a.org]--; s.busy[a.org] == 0 {

@@ -58,7 +58,7 @@ func fill(s *schedule, org int64, n, m int, domain string) {
 }
 
 func TestNoOrganisationTakesAllWorkers(t *testing.T) {
-	s := newSchedule(Limits{Connections: 20}.withDefaults())
+	s := newSchedule(Limits{Connections: 20}.withDefaults(), nil)
 	fill(s, 1, 20, 20, "a")
 	var running []*attempt
 	for a := s.begin(); a != nil; a = s.begin() {
@@ -91,7 +91,7 @@ func TestNoOrganisationTakesAllWorkers(t *testing.T) {
 }
 
 func TestADestinationsWindow(t *testing.T) {
-	s := newSchedule(Limits{}.withDefaults())
+	s := newSchedule(Limits{}.withDefaults(), nil)
 	x := Destination{Domain: "x"}
 	n := 0
 	more := func() {
@@ -165,7 +165,7 @@ func TestADestinationsWindow(t *testing.T) {
 }
 
 func TestDeadDestinationsLeaveWorkersToOthers(t *testing.T) {
-	s := newSchedule(Limits{Connections: 20, Organization: 20}.withDefaults())
+	s := newSchedule(Limits{Connections: 20, Organization: 20}.withDefaults(), nil)
 	fill(s, 1, 20, 1, "dead")
 	for _, x := range s.sites {
 		x.failures = 3
@@ -186,6 +186,38 @@ func TestDeadDestinationsLeaveWorkersToOthers(t *testing.T) {
 	}
 }
 
+// TestLocalDestinations are asked for as much as a destination can have from the first attempt on, also where nothing succeeds; but many of
+// them leave three quarters of the workers to others.
+func TestLocalDestinations(t *testing.T) {
+	s := newSchedule(Limits{Connections: 40, Organization: 40}.withDefaults(), func(d Destination) bool { return d.Domain[0] == 'l' })
+	begin := func() (list []*attempt) {
+		for a := s.begin(); a != nil; a = s.begin() {
+			list = append(list, a)
+		}
+		return list
+	}
+	fill(s, 1, 1, 20, "local")
+	running := begin()
+	if len(running) != 10 {
+		t.Errorf("%d attempts at once", len(running))
+	}
+	fill(s, 2, 3, 20, "lend")
+	if more := begin(); len(more) != 0 {
+		t.Errorf("%d attempts more than a quarter of the workers", len(more))
+	}
+	for _, a := range running {
+		s.judge(a, false, false)
+		s.end(a, 0)
+	}
+	if again := begin(); len(again) != 10 {
+		t.Errorf("after failures %d attempts at once", len(again))
+	}
+	fill(s, 3, 40, 2, "far")
+	if others := begin(); len(others) != 30 {
+		t.Errorf("%d workers for others", len(others))
+	}
+}
+
 // A look that passed a message over, because it was being attempted, must be followed by another once that is over.
 func TestWhatALookPassedOverIsLookedAtAgain(t *testing.T) {
 	now := time.Unix(1, 0)
@@ -194,7 +226,7 @@ func TestWhatALookPassedOverIsLookedAtAgain(t *testing.T) {
 		"not settled":  func(*schedule, *attempt) {},
 		"others' left": func(s *schedule, a *attempt) { a.more, s.per[a.lane] = true, 2 },
 	} {
-		s := newSchedule(Limits{}.withDefaults())
+		s := newSchedule(Limits{}.withDefaults(), nil)
 		fill(s, 1, 1, 1, "a")
 		a := s.begin()
 		s.looking()
@@ -207,7 +239,7 @@ func TestWhatALookPassedOverIsLookedAtAgain(t *testing.T) {
 			t.Errorf("%s: nobody looks again", name)
 		}
 	}
-	s := newSchedule(Limits{}.withDefaults())
+	s := newSchedule(Limits{}.withDefaults(), nil)
 	s.seize(run{1, 1})
 	s.looking()
 	s.release(run{1, 1})
@@ -217,7 +249,7 @@ func TestWhatALookPassedOverIsLookedAtAgain(t *testing.T) {
 }
 
 func TestALookFromBeforeADestinationWentDownLetsNothingIn(t *testing.T) {
-	s := newSchedule(Limits{}.withDefaults())
+	s := newSchedule(Limits{}.withDefaults(), nil)
 	stale := foundLane{key: 2, org: 2, to: Destination{Domain: "x0"}, ready: []ID{7}, reopened: s.reopenings()}
 	fill(s, 1, 1, 1, "x")
 	a := s.begin()

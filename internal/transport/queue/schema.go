@@ -7,6 +7,7 @@ func Migrations() []db.Migration {
 	return []db.Migration{
 		{Version: 5100, Name: "queue: outgoing mail", SQL: tables},
 		{Version: 5101, Name: "queue: lists by whose and where to, what organisations have, crashes", SQL: more},
+		{Version: 5102, Name: "queue: events that were not recorded", SQL: owed},
 	}
 }
 
@@ -165,4 +166,15 @@ CREATE TABLE queue_attempt (
   crashes BIGINT NOT NULL,
   PRIMARY KEY (message, destination)
 ) {{.WithoutRowID}};
+`
+
+const owed = `
+-- Events, as JSON, that Options.Record did not take in the transaction that made them happen. It is asked again when they are due.
+CREATE TABLE queue_owed (
+  id {{.RowID}} NOT NULL PRIMARY KEY,
+  due BIGINT NOT NULL,
+  failures BIGINT NOT NULL,
+  event {{.Blob}} NOT NULL
+);
+CREATE INDEX queue_owed_due ON queue_owed (due, id);
 `

@@ -169,6 +169,15 @@ const (
 		(SELECT at, id FROM queue_history WHERE at < $1 ORDER BY at, id LIMIT $2)`
 )
 
+// Recording what could not be recorded.
+const (
+	insertOwed     = `INSERT INTO queue_owed (id, due, failures, event) VALUES ($1, $2, 0, $3)`
+	selectOwed     = `SELECT id, failures, event FROM queue_owed WHERE due <= $1 ORDER BY due, id LIMIT 1`
+	selectNextOwed = `SELECT MIN(due) FROM queue_owed WHERE due > $1`
+	deleteOwed     = `DELETE FROM queue_owed WHERE id = $1`
+	postponeOwed   = `UPDATE queue_owed SET due = $2, failures = failures + 1 WHERE id = $1`
+)
+
 // Managing.
 const (
 	entries = `SELECT d.id, d.destination, d.message, m.org, m.trace, m.sender, d.recipient, t.route, t.domain, d.state, m.size, m.queued, d.due,
@@ -198,6 +207,8 @@ const (
 
 	selectLarge = `SELECT id, size, ref FROM queue_message WHERE id > $1 AND ref NOT IN ('', '-') ORDER BY id LIMIT $2`
 
-	countState   = `SELECT COUNT(*) FROM queue_delivery WHERE state = $1`
+	countState  = `SELECT COUNT(*) FROM queue_delivery WHERE state = $1`
+	countRoutes = `SELECT COUNT(*) FROM queue_delivery WHERE destination IN
+		(SELECT id FROM queue_destination WHERE route > '' AND substr(route, 1, length(CAST($1 AS TEXT))) = $1)`
 	selectOldest = `SELECT m.queued FROM queue_delivery d JOIN queue_message m ON m.id = d.message ORDER BY d.id LIMIT 1`
 )

@@ -163,13 +163,19 @@ func TestARecordThatFailsKeepsNoEndFromBeingWritten(t *testing.T) {
 	for name, stop := range map[string]bool{"runs": false, "stops": true} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, Limits{}, func(t *testing.T, r *rig) {
+				var room atomic.Bool
+				var heard []Event
 				r.quiet(func(e Event) error {
-					if e.Kind == Sent {
+					switch {
+					case e.Kind != Sent:
+					case !room.Load():
 						return errors.New("no place for it")
+					default:
+						heard = append(heard, e)
 					}
 					return nil
 				})
-				r.send("body", to("a@x.example"))
+				r.sendAs(Envelope{Organization: 1, Trace: "t", From: addr("ann@here.example"), About: []byte("about")}, "body", to("a@x.example"))
 				r.start()
 				r.pass(time.Second)
 				if n := r.count("queue_delivery"); n != 1 {
@@ -184,6 +190,15 @@ func TestARecordThatFailsKeepsNoEndFromBeingWritten(t *testing.T) {
 				}
 				if n := r.count("queue_message"); n != 0 {
 					t.Errorf("%d messages are left", n)
+				}
+				// It is recorded once that can be done, also in another life.
+				r.start()
+				r.pass(10 * time.Minute)
+				room.Store(true)
+				r.pass(4 * time.Hour)
+				r.stop()
+				if len(heard) < 1 || heard[len(heard)-1].Recipient.Address != addr("a@x.example") || string(heard[0].Envelope.About) != "about" || r.count("queue_owed") != 0 {
+					t.Errorf("recorded is %+v", heard)
 				}
 			})
 		})

@@ -3,9 +3,7 @@ package scan
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -16,14 +14,12 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/transport/scan/scantest"
 )
 
-// daemon speaks clamd's protocol as its manual has it (clamd(8), INSTREAM): it finds the word "virus", takes limit bytes, and hangs on
-// "hang" until the test ends.
+// daemon finds the word "virus", takes a megabyte, and hangs on "hang" until the test ends.
 type daemon struct {
 	net.Listener
-	limit   int
-	ended   chan struct{}
 	hanging chan struct{}
 }
 
@@ -33,66 +29,23 @@ func newDaemon(t *testing.T) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{Listener: l, limit: 1 << 20, ended: make(chan struct{}), hanging: make(chan struct{}, userTurns+strangerTurns)}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go d.serve(conn)
+	d := &daemon{Listener: l, hanging: make(chan struct{}, userTurns+strangerTurns)}
+	ended := make(chan struct{})
+	scantest.Serve(t, l, 1<<20, func(text []byte) string {
+		switch {
+		case bytes.Contains(text, []byte("hang")):
+			d.hanging <- struct{}{}
+			<-ended
+			return scantest.Silent
+		case bytes.Contains(text, []byte("silent")):
+			return scantest.Silent
+		case bytes.Contains(text, []byte("broken")):
+			return scantest.Broken
 		}
-	}()
-	t.Cleanup(func() {
-		close(d.ended)
-		_ = l.Close()
-		<-done
+		return scantest.Finds("virus")(text)
 	})
+	t.Cleanup(func() { close(ended) })
 	return d
-}
-
-func (d *daemon) serve(conn net.Conn) {
-	defer conn.Close()
-	command := make([]byte, len("zINSTREAM\x00"))
-	if _, err := io.ReadFull(conn, command); err != nil || string(command) != "zINSTREAM\x00" {
-		_, _ = io.WriteString(conn, "UNKNOWN COMMAND\x00")
-		return
-	}
-	var text []byte
-	for {
-		var n uint32
-		if err := binary.Read(conn, binary.BigEndian, &n); err != nil {
-			return
-		}
-		if n == 0 {
-			break
-		}
-		if len(text)+int(n) > d.limit {
-			_, _ = io.WriteString(conn, "INSTREAM size limit exceeded. ERROR\x00")
-			return
-		}
-		part := make([]byte, n)
-		if _, err := io.ReadFull(conn, part); err != nil {
-			return
-		}
-		text = append(text, part...)
-	}
-	reply := "stream: OK\x00"
-	switch {
-	case bytes.Contains(text, []byte("hang")):
-		d.hanging <- struct{}{}
-		<-d.ended
-		return
-	case bytes.Contains(text, []byte("silent")):
-		return
-	case bytes.Contains(text, []byte("virus")):
-		reply = "stream: Eicar-Test-Signature FOUND\x00"
-	case bytes.Contains(text, []byte("broken")):
-		reply = "stream: Can't allocate memory ERROR\x00"
-	}
-	_, _ = io.WriteString(conn, reply)
 }
 
 func TestViruses(t *testing.T) {

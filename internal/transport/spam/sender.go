@@ -6,6 +6,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dkim"
+	"github.com/pennypost/pennypost/internal/netblock"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 )
 
@@ -63,15 +64,10 @@ func asSender(domain string) string {
 }
 
 func networkOf(a netip.Addr) string {
-	a = a.Unmap().WithZone("")
-	if !a.IsValid() || a.IsLoopback() {
+	if !a.IsValid() || a.Unmap().IsLoopback() {
 		return ""
 	}
-	bits := 64
-	if a.Is4() {
-		bits = 24
-	}
-	return netip.PrefixFrom(a, bits).Masked().String()
+	return netblock.Near(a).String()
 }
 
 // parseResults reads results as mailauth writes them: a map of methods and properties for each.

@@ -33,6 +33,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/spam"
 )
@@ -61,6 +62,7 @@ type World struct {
 	Flow      *flow.Service
 	Contents  *flow.Contents
 	Objects   Objects
+	Journal   *journal.Service
 	Acme      *directory.Organization
 	// Filed is told what users say of messages by filing them; nil tells nobody.
 	Filed func(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
@@ -148,7 +150,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), gate.Migrations(), flow.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), gate.Migrations(), flow.Migrations(), journal.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
@@ -169,9 +171,10 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 	w.Flow = flow.New(flow.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
 	w.Objects = Objects{}
 	w.Contents = flow.NewContents(flow.ContentOptions{DB: d, Directory: w.Directory, Blobs: w.blobs, Clock: w.Clock, Objects: w.Objects, MaxMessage: MaxMessage})
+	w.Journal = journal.New(journal.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
 	o := transport.Options{
 		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
-		Rules: w.Flow, Contents: w.Contents,
+		Rules: w.Flow, Journals: w.Journal, Contents: w.Contents,
 		Reports: intake.New(intake.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Log: log}),
 	}
 	if change != nil {

@@ -1,0 +1,221 @@
+package transport_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/queue"
+)
+
+// hanging are rules whose function answers when the test says what.
+type hanging struct {
+	transport.Rules
+	answers chan error // nil is the decision DEFAULT
+	mu      sync.Mutex
+	running int
+	calls   int
+}
+
+func (h *hanging) Call(ctx context.Context, _ string, _ *flow.Event) ([]byte, error) {
+	h.count(1)
+	defer h.count(-1)
+	select {
+	case err := <-h.answers:
+		if err != nil {
+			return nil, err
+		}
+		return []byte(`{"actions":[{"action":{"type":"DEFAULT"},"allRecipients":true}]}`), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (h *hanging) count(by int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running += by
+	h.calls += max(by, 0)
+}
+
+func (h *hanging) runs() (running, calls int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.running, h.calls
+}
+
+// TestAFunctionThatHangs is asked for many messages at once until it is known to hang, and for one at a time from then on; what waits gets
+// its rule's fallback when its time is over, without another call.
+func TestAFunctionThatHangs(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		h := &hanging{Rules: a.Rules, answers: make(chan error)}
+		a.Rules = h
+		a.rule(flow.Inbound, synchronous(flow.MoveToJunk, 1))
+		const messages = 15
+		for range messages {
+			a.arrive("", "ann@acme.test")
+		}
+		defer a.run(t)()
+		hung := fault.Wrap(context.DeadlineExceeded, fault.Temporary, fault.Resource, "no answer")
+		a.until("ten calls", func() bool { n, _ := h.runs(); return n == 10 })
+		for range 10 {
+			h.answers <- hung
+		}
+		a.until("all were tried", func() bool {
+			entries, _, err := a.queue.List(t.Context(), queue.Filter{}, queue.Cursor{}, 100)
+			a.Must(err)
+			tried := 0
+			for _, e := range entries {
+				if e.Attempts > 0 {
+					tried++
+				}
+			}
+			running, _ := h.runs()
+			return running == 1 && tried >= messages-1
+		})
+		a.Clock.Advance(time.Minute)
+		a.until("the fallback of all but one", func() bool { return a.waits(1) })
+		if running, calls := h.runs(); running != 1 || calls != 11 {
+			t.Errorf("%d calls run, of %d", running, calls)
+		}
+		h.answers <- hung
+		a.until("the fallback of all", func() bool { return a.waits(0) })
+		if got := a.folders(a.ann); got != [2]int{0, messages} {
+			t.Errorf("ann has %v", got)
+		}
+		a.arrive("", "ann@acme.test") // the one that asks whether it answers again
+		h.answers <- nil
+		a.until("it decides again", func() bool { return len(a.Inbox(a.ann)) == 1 })
+		s := a.FlowStats()
+		if s.Calls[transport.Synchronous] != [3]uint64{1, 0, 11} || s.Messages != [4]uint64{1, messages, 0, 0} {
+			t.Errorf("counted are the calls %v and the messages %v", s.Calls, s.Messages)
+		}
+		if n := s.Applied[transport.AppliedRule{Direction: flow.Inbound, Action: flow.RunLambda}]; n != messages+1 {
+			t.Errorf("%d applied rules are counted", n)
+		}
+	})
+}
+
+// TestAFunctionIsNotAskedOnceItsTimeIsOver, also about what it was never asked.
+func TestAFunctionIsNotAskedOnceItsTimeIsOver(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.rule(flow.Inbound, synchronous(flow.MoveToJunk, 1))
+		a.answers(says("DEFAULT"))
+		a.arrive("", "ann@acme.test")
+		a.Clock.Advance(time.Minute)
+		defer a.run(t)()
+		a.until("the fallback", func() bool { return a.waits(0) })
+		if asked := a.events(); a.folders(a.ann) != [2]int{0, 1} || len(asked) != 0 {
+			t.Errorf("ann has %v, asked is %+v", a.folders(a.ann), asked)
+		}
+	})
+}
+
+// TestCallsOfAFunctionThatHangsAreBounded: of one that is told of messages so many calls wait, so long; each that does not is recorded.
+func TestCallsOfAFunctionThatHangsAreBounded(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.rule(flow.Inbound, flow.Lambda{ARN: functionARN})
+		a.answers(says("DEFAULT"))
+		const most = 2000
+		a.Write(func(ctx context.Context, tx *db.Tx) error {
+			for i := range most - 1 {
+				if err := job.EnqueueTx(ctx, tx, "mail-flow-function", fmt.Sprint(functionARN, " ", i), nil, a.Clock.Now()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		wait := func(what string, calls, notTold uint64) {
+			t.Helper()
+			n, err := a.WaitingCalls(t.Context())
+			a.Must(err)
+			if told := a.FlowStats().Messages[transport.NotTold]; n != calls || told != notTold {
+				t.Errorf("%s: %d calls wait, %d are not told", what, n, told)
+			}
+		}
+		for i := range uint64(2) {
+			a.arrive("", "ann@acme.test")
+			wait("beyond the limit", most, i)
+		}
+		a.Write(func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, "DELETE FROM job WHERE payload = $1", []byte("null"))
+			return err
+		})
+		wait("once others are gone", 1, 1)
+		a.Clock.Advance(7 * time.Hour)
+		runner := job.NewRunner(a.DB, clock.System{}, a.Log)
+		a.HandleFunctions(runner)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- runner.Run(ctx) }()
+		a.until("it is given up", func() bool { n, err := a.WaitingCalls(t.Context()); return err == nil && n == 0 })
+		cancel()
+		a.Must(<-ended)
+		wait("after hours", 0, 2)
+		if asked := a.events(); len(asked) != 0 {
+			t.Errorf("asked is %+v", asked)
+		}
+	})
+}
+
+// TestAFunctionAddsNobodyInACircle: a message that was passed on for an address here is not passed on for it again because a function says so.
+func TestAFunctionAddsNobodyInACircle(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.Remote("away", "away@old.example", "away@acme.test")
+		a.Remote("other", "other@old.example", "other@acme.test")
+		a.rule(flow.Inbound, synchronous(flow.Drop, 5))
+		a.answers(func(*flow.Event) (int, string) {
+			return 200, `{"actions":[{"action":{"type":"DEFAULT"},"recipients":["ann@acme.test","Away@acme.test","other@acme.test"]}]}`
+		})
+		x := outside(a.World, 0)
+		add(a.World, x, "ann@acme.test")
+		a.Must(store(t.Context(), x, "Delivered-To: <AWAY@acme.test>\r\nFrom: x@far.example\r\n\r\nx\r\n"))
+		defer a.run(t)()
+		if got := a.takings(1)[0]; !strings.Contains(got, "<other@old.example>") {
+			t.Errorf("passed on is %s", got)
+		}
+		a.until("it is delivered", func() bool { return a.waits(0) })
+		if n := len(a.far.taken); n != 0 || len(a.Inbox(a.ann)) != 1 {
+			t.Errorf("%d more are passed on, ann has %d", n, len(a.Inbox(a.ann)))
+		}
+	})
+}
+
+// TestWhatWaitedForAFunctionIsSealed as it would have been at once.
+func TestWhatWaitedForAFunctionIsSealed(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.Signer = &signer{}
+		a.Remote("away", "away@old.example", "away@acme.test")
+		a.rule(flow.Inbound, synchronous(flow.Drop, 5))
+		a.answers(says("DEFAULT"))
+		defer a.run(t)()
+		for _, instance := range []int{0, 2} {
+			checks := &checker{}
+			checks.verdict.ARC.Instance = instance
+			a.Auth = checks
+			x := outside(a.World, 0)
+			add(a.World, x, "away@acme.test")
+			a.Must(store(t.Context(), x, simple))
+			want := fmt.Sprintf("> Delivered-To: away@acme.test\r\nARC-Seal: i=%d results=mail.acme.awsapps.com size=%d\r\n%s", instance+1, len(trace+simple), trace)
+			if got := a.takings(1)[0]; !strings.Contains(got, want) {
+				t.Errorf("it is passed on as %s, want %s", got, want)
+			}
+		}
+		a.Auth = nil
+		x := outside(a.World, 0)
+		add(a.World, x, "away@acme.test")
+		a.Must(store(t.Context(), x, simple))
+		if got := a.takings(1)[0]; strings.Contains(got, "ARC-Seal") {
+			t.Errorf("one that was not checked is passed on as %s", got)
+		}
+	})
+}
