@@ -181,7 +181,7 @@ type Config struct {
 	LimitRecipients   int `key:"limit_recipients" default:"500" help:"recipients of a message"`
 	// Those on the outbound queue have no published counterpart in WorkMail. 0 means no limit.
 	LimitQueueMessages int `key:"limit_queue_messages" default:"100000" help:"messages of an organization that may wait for other servers (0: no limit)"`
-	LimitQueueMB       int `key:"limit_queue_mb" default:"10240" help:"size of an organization's messages that may wait for other servers, in MB (0: no limit)"`
+	LimitQueueMB       int `key:"limit_queue_mb" default:"10240" help:"size of an organization's messages that may wait for other servers, and of those that are kept for its functions, in MB (0: no limit)"`
 	// Those that bound the business are off unless they are set: 0 means no limit.
 	LimitOrganizations int `key:"limit_organizations" default:"0" help:"organizations of the server (0: no limit; WorkMail's is 100)"`
 	LimitUsers         int `key:"limit_users" default:"0" help:"users of an organization (0: no limit; WorkMail's is 1000)"`

@@ -50,32 +50,19 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 	if err != nil {
 		return err
 	}
-	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
+	write, undo, err := x.prepare(ctx, b, traceLength)
 	if err != nil {
-		return err
-	}
-	hold, release, err := x.hold(ctx, b, traceLength)
-	if err != nil {
-		discard()
-		return err
-	}
-	journal, withdraw, err := x.journal(ctx, b, traceLength)
-	if err != nil {
-		discard()
-		release()
 		return err
 	}
 	parcels := x.parcels(b)
-	switch also := inOne(done, hold, journal, x.ruled(), x.also(b[traceLength:], enqueue)); {
+	switch also := inOne(done, write, x.ruled(), x.also(b[traceLength:])); {
 	case len(parcels) > 0:
 		_, err = x.transport.Mailboxes.DeliverParcels(ctx, also, parcels...)
 	case also != nil:
 		err = x.transport.DB.Write(ctx, also)
 	}
 	if err != nil {
-		discard()
-		release()
-		withdraw()
+		undo()
 	} else if x.opinions != nil {
 		x.transport.Spam.Delivered(x.opinions)
 	}
@@ -83,6 +70,27 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 		x.tellFull(ctx, x.accepted[0])
 	}
 	return x.answerFor(err)
+}
+
+// prepare makes ready what goes elsewhere than into mailboxes: to other servers, to functions that decide, to the archive, to functions
+// that are told. write is done in the transaction that stores the message; undo tidies up if that never happens.
+func (x *Transaction) prepare(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, undo func(), err error) {
+	var writes []func(context.Context, *db.Tx) error
+	var undone []func()
+	undo = func() {
+		for _, fn := range undone {
+			fn()
+		}
+	}
+	for _, part := range []func(context.Context, []byte, int) (func(context.Context, *db.Tx) error, func(), error){x.enqueue, x.hold, x.journal, x.calls} {
+		w, u, err := part(ctx, b, traceLength)
+		if err != nil {
+			undo()
+			return nil, nil, err
+		}
+		writes, undone = append(writes, w), append(undone, u)
+	}
+	return inOne(writes...), undo, nil
 }
 
 // read returns the message once it is examined and its reports are read, and what gives its room in memory back. One that lies in a
@@ -125,10 +133,10 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 	return b, release, err
 }
 
-// also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, keeping the
-// reports in it, telling of it, then counting it; nil where there is nothing to do.
-func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.keep, x.successes(header), x.bounces(header), x.calls(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered(), x.sender.Also)
+// also returns what else is done in the transaction that stores the message, whose header is given: keeping the reports in it, telling of
+// it, then counting it; nil where there is nothing to do.
+func (x *Transaction) also(header []byte) func(context.Context, *db.Tx) error {
+	return inOne(x.keep, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered(), x.sender.Also)
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.
