@@ -34,6 +34,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
+	"github.com/pennypost/pennypost/internal/trace"
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/dayreport"
 	"github.com/pennypost/pennypost/internal/transport/domain"
@@ -83,7 +84,8 @@ type core struct {
 	spam          *spam.Service
 	filters       bool // spam judges and learns
 	scanner       *scan.Scanner
-	spamJobs      *job.Runner // may have many messages to read, and waits for rspamd
+	spamJobs      *job.Runner   // may have many messages to read, and waits for rspamd
+	traces        *trace.Tracer // nil where nobody is told
 	ses           *ses.Service
 	sesJobs       *job.Runner // waits for buckets
 	spool         string      // directory of large messages on their way in
@@ -335,7 +337,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.traces.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {

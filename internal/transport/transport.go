@@ -16,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/trace"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
@@ -64,6 +65,8 @@ type Options struct {
 	Scanner Scanner
 	// Spam judges mail from other servers; nil takes all of it for none.
 	Spam Filter
+	// Traces is told of each message's way; nil tells nobody.
+	Traces *trace.Tracer
 }
 
 // Checker is package mailauth's.
@@ -202,9 +205,10 @@ type Transaction struct {
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of all that is told of the message
-	judgement    *judgement        // nil where the message is not checked
-	resumed      *held             // nil unless a function decided on the message
-	opinions     *spam.Judgement   // nil where the message is not judged
+	begun        time.Time
+	judgement    *judgement      // nil where the message is not checked
+	resumed      *held           // nil unless a function decided on the message
+	opinions     *spam.Judgement // nil where the message is not judged
 }
 
 // recipient is one who was accepted.
@@ -234,7 +238,7 @@ type target struct {
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
 // reverse-path (Denied Address).
 func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
-	x := &Transaction{transport: t, sender: s, trace: id.UUID(), reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
+	x := &Transaction{transport: t, sender: s, trace: id.UUID(), begun: time.Now(), reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
 	if !s.Submitted {
 		return x, nil
 	}
