@@ -58,7 +58,7 @@ var house = []layer{
 	{
 		name: "ground",
 		packages: []string{
-			"internal/job", "internal/db", "internal/blob",
+			"internal/job", "internal/certificate", "internal/db", "internal/blob",
 		},
 		ordered: true,
 		may:     []string{"words", "plumbing"},

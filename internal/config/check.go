@@ -48,6 +48,7 @@ func (c *Config) check() []error {
 		}
 		wrong(set, "a certificate and its key come together: %s is missing", missing)
 	}
+	c.checkACME(wrong)
 	if c.DatabaseURL != "" {
 		// The URL holds a password, so the message does not repeat it.
 		u, err := url.Parse(c.DatabaseURL)
@@ -114,6 +115,8 @@ func (c *Config) check() []error {
 	faults = append(faults, c.checkIdentityCenters()...)
 	faults = append(faults, c.checkLogGroups()...)
 	faults = append(faults, c.checkOutbound()...)
+	faults = append(faults, c.checkRelays()...)
+	faults = append(faults, c.checkSESInbound()...)
 	faults = append(faults, c.checkDomains()...)
 	return append(faults, c.checkDirectories()...)
 }
@@ -149,6 +152,7 @@ func (c *Config) Listeners() []Listener {
 		{"imaps", c.IMAPS},
 		{"managesieve", c.ManageSieve},
 		{"metrics", c.Metrics},
+		{"acme_http", c.ACMEHTTP},
 	} {
 		if l.Address != "" {
 			on = append(on, l)

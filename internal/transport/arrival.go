@@ -58,7 +58,7 @@ func (x *Transaction) client() mailauth.Client {
 
 // pass asks the greylist for a recipient.
 func (x *Transaction) pass(ctx context.Context, to message.Address) error {
-	if x.sender.Submitted || x.transport.Greylist == nil {
+	if x.sender.Submitted || x.sender.Taken || x.transport.Greylist == nil {
 		return nil
 	}
 	if x.greylist == nil {
@@ -208,16 +208,21 @@ func verdictOf(r dkim.Result) string {
 }
 
 // stats counts messages.
-type stats struct{ refused, dropped, quarantined atomic.Uint64 }
+type stats struct{ refused, dropped, quarantined, journaled, journalsSent, journalsFailed atomic.Uint64 }
 
-// Stats are how many messages from other servers met the enforcement of DMARC since the start.
+// Stats are how many messages from other servers met the enforcement of DMARC since the start, and how many were journaled.
 type Stats struct {
 	Refused     uint64 // by all of their recipients
 	Dropped     uint64 // for some of them
 	Quarantined uint64
+
+	Journaled      uint64 // reports that were made
+	JournalsSent   uint64 // of these, those that reached a mailbox or another server
+	JournalsFailed uint64 // and those that never will
 }
 
 // Stats returns what was counted.
 func (t *Transport) Stats() Stats {
-	return Stats{t.stats.refused.Load(), t.stats.dropped.Load(), t.stats.quarantined.Load()}
+	s := &t.stats
+	return Stats{s.refused.Load(), s.dropped.Load(), s.quarantined.Load(), s.journaled.Load(), s.journalsSent.Load(), s.journalsFailed.Load()}
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
-	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport/flow"
@@ -43,8 +42,10 @@ type mailEvent struct {
 	Folder      string   `json:"folder,omitempty"`
 	Policy      string   `json:"policy,omitempty"`
 	Bounced     *bounced `json:"bouncedRecipient,omitempty"`
-	RuleName    string   `json:"ruleName,omitempty"`
-	RuleType    string   `json:"ruleType,omitempty"` // INBOUND_RULE or OUTBOUND_RULE
+	// JournalingAddress is where the journal report of the message goes.
+	JournalingAddress string `json:"journalingAddress,omitempty"`
+	RuleName          string `json:"ruleName,omitempty"`
+	RuleType          string `json:"ruleType,omitempty"` // INBOUND_RULE or OUTBOUND_RULE
 	// RuleActions has the action of a rule, or those that its function decided on, and for whom.
 	RuleActions []ruleAction `json:"ruleActions,omitempty"`
 }
@@ -92,7 +93,7 @@ func (x *Transaction) watchTx(ctx context.Context, tx *db.Tx, key int64, org dir
 		return err
 	}
 	if x.watched == nil {
-		x.watched, x.trace = map[int64]watched{}, id.UUID()
+		x.watched = map[int64]watched{}
 	}
 	x.watched[key] = watched{org, m.LogGroup}
 	return nil
@@ -156,7 +157,9 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 		add(received)
 	}
 	events = append(events, x.policyApplied(org, about)...)
+	events = append(events, x.journalEvents(org)...)
 	events = append(events, x.ruleEvents(org, about)...)
+	events = append(events, x.unableEvents(org)...)
 	for _, t := range x.targets {
 		if t.organization == org {
 			_, folder := x.folder(t)
