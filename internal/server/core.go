@@ -16,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/blob"
+	"github.com/pennypost/pennypost/internal/certificate"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/db"
@@ -45,6 +46,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
 	"github.com/pennypost/pennypost/internal/transport/scan"
+	"github.com/pennypost/pennypost/internal/transport/script"
 	"github.com/pennypost/pennypost/internal/transport/signing"
 	"github.com/pennypost/pennypost/internal/transport/spam"
 )
@@ -73,6 +75,8 @@ type core struct {
 	reports       *intake.Box // those of others
 	mailauth      *mailauth.Checker
 	domains       *domain.Service
+	certificates  *certificate.Manager
+	acme          *certificate.ACME // nil where certificates come from elsewhere
 	signing       *signing.Service
 	strangers     *gate.Gate // who lets in other servers
 	users         *gate.Gate // who lets in users' programs that submit
@@ -84,6 +88,7 @@ type core struct {
 	spam          *spam.Service
 	filters       bool // spam judges and learns
 	scanner       *scan.Scanner
+	scripts       *script.Service
 	spamJobs      *job.Runner // may have many messages to read, and waits for rspamd
 	spool         string      // directory of large messages on their way in
 	door          *identity.Door
@@ -110,7 +115,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), gate.Migrations(), flow.Migrations(), journal.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), gate.Migrations(), flow.Migrations(), journal.Migrations(), script.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(), certificate.Migrations(),
 		),
 		Log: log,
 	})
@@ -201,6 +206,9 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := parts.openHygiene(c); err != nil {
 		return nil, err
 	}
+	parts.scripts = script.New(script.Options{
+		DB: d, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log, Key: parts.root.Derive("sieve memory"),
+	})
 	parts.mailImport = migration.NewMail(migration.MailConfig{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Audit: parts.audit, MaxMessage: c.MaxMessage(), Spool: parts.spool,
 	})
@@ -247,11 +255,15 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		return nil, err
 	}
 	parts.openDomains(c, resolver)
+	if err := parts.openCertificates(c, resolver); err != nil {
+		return nil, err
+	}
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)
 	parts.transport.Handle(parts.jobs)
 	parts.greylist.Handle(parts.jobs)
+	parts.scripts.Handle(parts.jobs)
 	parts.functionJobs = job.NewRunner(d, parts.clock, log)
 	parts.functionJobs.Workers = transport.ParallelCalls * (len(functions) + 1) // one more for those that are not configured, which fail at once
 	parts.transport.HandleFunctions(parts.functionJobs)
@@ -332,7 +344,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -357,7 +369,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
 		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
-		c.mailImport.Check, c.spam.Check, c.signing.Check, c.reports.Check, c.flow.Check,
+		c.mailImport.Check, c.spam.Check, c.signing.Check, c.reports.Check, c.flow.Check, c.scripts.Check, c.certificates.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
