@@ -115,6 +115,8 @@ func (c *Config) check() []error {
 	faults = append(faults, c.checkIdentityCenters()...)
 	faults = append(faults, c.checkLogGroups()...)
 	faults = append(faults, c.checkOutbound()...)
+	faults = append(faults, c.checkRelays()...)
+	faults = append(faults, c.checkSESInbound()...)
 	faults = append(faults, c.checkDomains()...)
 	return append(faults, c.checkDirectories()...)
 }

@@ -227,6 +227,15 @@ type Config struct {
 	// Gateways are servers that take mail for others, by the name that Outbound gives.
 	Gateways map[string]Gateway `key:"-" table:"gateway"`
 
+	// RelayUnknown says, while a domain moves here, which gateway takes its mail for those who are not here yet, by the domain:
+	//
+	//	[relay_unknown]
+	//	"example.com" = "old"
+	RelayUnknown map[string]string `key:"-" table:"relay_unknown"`
+
+	// SESInbound are the buckets into which receipt rules of Amazon SES put mail for this server, by a name.
+	SESInbound map[string]SESInbound `key:"-" table:"ses_inbound"`
+
 	// DNSProviders are who takes DNS records, from pennypost domain publish by the name that it gives, and those of ACMEDNSProvider.
 	DNSProviders map[string]DNSProvider `key:"-" table:"dns_provider"`
 

@@ -47,6 +47,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/route"
 	"github.com/pennypost/pennypost/internal/transport/scan"
 	"github.com/pennypost/pennypost/internal/transport/script"
+	"github.com/pennypost/pennypost/internal/transport/ses"
 	"github.com/pennypost/pennypost/internal/transport/signing"
 	"github.com/pennypost/pennypost/internal/transport/spam"
 )
@@ -90,6 +91,8 @@ type core struct {
 	scanner       *scan.Scanner
 	scripts       *script.Service
 	spamJobs      *job.Runner // may have many messages to read, and waits for rspamd
+	ses           *ses.Service
+	sesJobs       *job.Runner // waits for buckets
 	spool         string      // directory of large messages on their way in
 	door          *identity.Door
 	impersonation *identity.Impersonation
@@ -258,6 +261,9 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := parts.openCertificates(c, resolver); err != nil {
 		return nil, err
 	}
+	if err := parts.openSES(c); err != nil {
+		return nil, err
+	}
 	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)
@@ -344,7 +350,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {

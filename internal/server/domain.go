@@ -32,7 +32,7 @@ func (c *core) openDomains(settings *config.Config, resolver *dns.Resolver) {
 	}
 	c.domains = domain.New(domain.Config{
 		DB: c.db, Directory: c.directory, Keys: c.signing, Clock: c.clock, Resolver: resolver, Policies: route.NewSTSFetcher(c.dialer, nil, 0),
-		Host: settings.Hostname, Way: way, Include: settings.SPFInclude,
+		Host: settings.Hostname, Way: way, Include: settings.SPFDomain(),
 		Ports: domain.Ports{
 			HTTPS: ports["https"], IMAP: ports["imap"], IMAPS: ports["imaps"], ManageSieve: ports["managesieve"], Submission: ports["submission"], Submissions: ports["submissions"],
 		},

@@ -23,6 +23,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/dmarcrpt"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
+	"github.com/pennypost/pennypost/internal/transport/ses"
 	"github.com/pennypost/pennypost/internal/transport/tlsrpt"
 )
 
@@ -91,6 +92,7 @@ func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blo
 	if o.courier, err = courier.New(way); err != nil {
 		return err
 	}
+	c.transport.Relays, c.transport.Callout = settings.RelayUnknown, o.courier.Ask
 	options.Courier = transport.Functions{Transport: c.transport, Next: transport.JournalCourier{Transport: c.transport, Next: o.courier}}
 	o.queue = queue.New(options)
 	c.transport.Queue, c.transport.Holding, c.queue, c.outbound = o.queue, o.queue, o.queue, o
@@ -148,7 +150,7 @@ func (o *outbound) check(ctx context.Context, d *db.DB) (faults []string, err er
 func gatewaysOf(c *config.Config) (map[string]courier.Gateway, error) {
 	gateways := map[string]courier.Gateway{}
 	for name, g := range c.Gateways {
-		host, port, err := net.SplitHostPort(g.Address)
+		host, port, err := net.SplitHostPort(g.Where())
 		if err != nil {
 			return nil, fmt.Errorf("gateway.%q: address: %w", name, err)
 		}
@@ -159,14 +161,24 @@ func gatewaysOf(c *config.Config) (map[string]courier.Gateway, error) {
 		made := courier.Gateway{
 			Host: host, Port: uint16(n), Username: g.Username, Dialer: &net.Dialer{}, // the operator's own choice, wherever it is
 			Security: map[string]courier.Security{"": courier.StartTLS, "starttls": courier.StartTLS, "implicit": courier.ImplicitTLS, "none": courier.Cleartext}[g.TLS],
+			SES:      g.Preset == config.PresetSES, NullSender: g.NullSender,
 		}
-		if g.PasswordFile != "" {
-			text, err := os.ReadFile(g.PasswordFile)
+		if made.SES && made.NullSender == "" {
+			made.NullSender = "postmaster@" + c.Hostname
+		}
+		for key, path := range map[string]string{"password_file": g.PasswordFile, "secret_access_key_file": g.SecretAccessKeyFile} {
+			if path == "" {
+				continue
+			}
+			text, err := os.ReadFile(path)
 			if err != nil {
-				return nil, fmt.Errorf("gateway.%q: password_file: %w", name, err)
+				return nil, fmt.Errorf("gateway.%q: %s: %w", name, key, err)
 			}
 			if made.Secret = strings.TrimSpace(string(text)); made.Secret == "" || len(text) > maxSecret {
-				return nil, fmt.Errorf("gateway.%q: password_file: %s does not hold one line of at most %d bytes", name, g.PasswordFile, maxSecret)
+				return nil, fmt.Errorf("gateway.%q: %s: %s does not hold one line of at most %d bytes", name, key, path, maxSecret)
+			}
+			if key == "secret_access_key_file" {
+				made.Secret = ses.SMTPPassword(made.Secret, g.Region)
 			}
 		}
 		if g.CAFile != "" {

@@ -112,6 +112,9 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) {
 		writeGates(w, map[string]gate.Stats{"smtp": s.core.strangers.Stats(), "submission": s.core.users.Stats()}, s.core.greylist.Stats())
 	})
+	if s.core.ses.On() {
+		s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeSES(w, s.core.ses.Stats()) })
+	}
 	if o := s.core.outbound; o.courier != nil {
 		s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeOutbound(w, o.queue.Stats(), o.courier.Stats()) })
 	}

@@ -58,7 +58,7 @@ func (x *Transaction) client() mailauth.Client {
 
 // pass asks the greylist for a recipient.
 func (x *Transaction) pass(ctx context.Context, to message.Address) error {
-	if x.sender.Submitted || x.transport.Greylist == nil {
+	if x.sender.Submitted || x.sender.Taken || x.transport.Greylist == nil {
 		return nil
 	}
 	if x.greylist == nil {

@@ -11,7 +11,6 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
-	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport/flow"
@@ -94,7 +93,7 @@ func (x *Transaction) watchTx(ctx context.Context, tx *db.Tx, key int64, org dir
 		return err
 	}
 	if x.watched == nil {
-		x.watched, x.trace = map[int64]watched{}, id.UUID()
+		x.watched = map[int64]watched{}
 	}
 	x.watched[key] = watched{org, m.LogGroup}
 	return nil
@@ -160,6 +159,7 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 	events = append(events, x.policyApplied(org, about)...)
 	events = append(events, x.journalEvents(org)...)
 	events = append(events, x.ruleEvents(org, about)...)
+	events = append(events, x.unableEvents(org)...)
 	for _, t := range x.targets {
 		if t.organization == org {
 			_, folder := x.folder(t)

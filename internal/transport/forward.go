@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -9,7 +10,6 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
-	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/message/dkim"
@@ -56,7 +56,7 @@ func (x *Transaction) forward(asked queue.Recipient, r *reach, away []message.Ad
 	}
 	o := outgoing{organization: r.organization, id: r.id, via: asked.Address.String(), list: r.list}
 	for _, a := range away {
-		o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: x.transport.Route})
+		o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: cmp.Or(r.route, x.transport.Route)})
 	}
 	x.forwards = append(x.forwards, o)
 }
@@ -142,9 +142,6 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 			return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for other servers; send it again")
 		}
 		prepared = append(prepared, p)
-	}
-	if x.trace == "" {
-		x.trace = id.UUID()
 	}
 	a, e := x.about(header), x.envelope(0)
 	return func(ctx context.Context, tx *db.Tx) error {

@@ -128,9 +128,6 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 	if t.Holding == nil {
 		return nil, nil, fault.New(fault.Temporary, fault.Message, "the rule %q asks a function, and messages can't wait for it here", rules[0].Name)
 	}
-	if x.trace == "" {
-		x.trace = id.UUID()
-	}
 	var writes []func(context.Context, *db.Tx) error
 	for _, rule := range rules {
 		p, err := t.Holding.Prepare(ctx, b)
@@ -344,7 +341,6 @@ func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b [
 	if err != nil {
 		return err
 	}
-	x.trace = e.Trace // watchTx gives another one
 	for i := range x.accepted {
 		r := &x.accepted[i]
 		if r.lost || !r.stays() {

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/netblock"
@@ -61,9 +60,6 @@ func (x *Transaction) examine(ctx context.Context, b []byte) error {
 // judge finds out for whom the message is spam.
 func (x *Transaction) judge(ctx context.Context, b []byte) (err error) {
 	t := x.transport
-	if x.trace == "" {
-		x.trace = id.UUID()
-	}
 	m := spam.Message{
 		Client: mailauth.Client{Address: x.sender.Principal.Address, Hello: x.sender.Hello, From: x.sender.From},
 		Listed: x.sender.Listed, Trace: x.trace, Bytes: b,

@@ -88,9 +88,6 @@ func (x *Transaction) successes(header []byte) func(context.Context, *db.Tx) err
 // order returns what orders a notice.
 func (x *Transaction) order(header []byte, s success) func(context.Context, *db.Tx) error {
 	s.From, s.EnvelopeID, s.RequireTLS, s.Actor, s.Arrived = x.sender.From, x.sender.EnvelopeID, x.sender.RequireTLS, x.actor, x.transport.Clock.Now()
-	if x.trace == "" {
-		x.trace = id.UUID()
-	}
 	s.Trace = x.trace
 	s.Header = header[:min(message.HeaderEnd(header), maxNoticeHeader)]
 	return func(ctx context.Context, tx *db.Tx) error {

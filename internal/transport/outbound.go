@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -96,7 +97,7 @@ func (t *Transport) sendNotice(ctx context.Context, n *notice, done func(context
 		return nil
 	})
 	switch {
-	case err != nil && fault.Is(err, fault.NotFound, fault.Domain):
+	case err != nil && (fault.Is(err, fault.NotFound, fault.Domain) || fault.Is(err, fault.NotFound, fault.Address) && t.relay(n.to) != ""):
 		return t.queueNotice(ctx, n, []message.Address{n.to}, nil, done)
 	case err != nil && (fault.KindOf(err) == fault.NotFound || fault.Is(err, fault.Unsupported, fault.Address) || fault.Is(err, fault.State, fault.Address)):
 		return t.giveUp(ctx, n, err, done)
@@ -163,7 +164,7 @@ func (t *Transport) queueNotice(ctx context.Context, n *notice, to []message.Add
 	var recipients []queue.Recipient
 	utf8 := false
 	for _, a := range to {
-		recipients = append(recipients, queue.Recipient{Address: a, Notify: queue.Never, Route: t.Route})
+		recipients = append(recipients, queue.Recipient{Address: a, Notify: queue.Never, Route: cmp.Or(t.relay(a), t.Route)})
 		utf8 = utf8 || !a.IsASCII()
 	}
 	enqueue := func(ctx context.Context, tx *db.Tx) error {

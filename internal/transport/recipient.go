@@ -20,7 +20,7 @@ import (
 // somebody outside, or of a test domain), NotFound Address, State Address (nobody can receive there), Unsupported Address (it
 // leads to another server, and nothing goes there), OverQuota and State Mailbox, Limit Address (too many), Limit
 // Organization (too much of it waits for other servers), Limit Allowance (too many of a day, see Daily), TooLarge Message, Temporary Client (see
-// Greylist). Each mailbox gets one copy, however many recipients lead to it.
+// Greylist), Temporary Address (see Options.Callout). Each mailbox gets one copy, however many recipients lead to it.
 func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	t, to := x.transport, asked.Address
 	if len(x.accepted) >= t.Limits.Recipients {
@@ -45,6 +45,9 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 		return t.lookTx(ctx, tx, *x.usage, used)
 	})
 	if err != nil {
+		return err
+	}
+	if err := x.callOut(ctx, &r, to); err != nil {
 		return err
 	}
 	switch {
@@ -123,6 +126,7 @@ type reach struct {
 	list         string             // the field that says so to its members; empty where none can
 	targets      []target
 	away         []message.Address // on other servers
+	route        string            // by which gateway they are reached; empty for the usual way
 	reports      *intake.Address   // nobody's, but of one who takes reports
 }
 
@@ -137,7 +141,11 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 	case fault.Is(err, fault.NotFound, fault.Domain) && !x.sender.Submitted:
 		return reach{}, fault.New(fault.Denied, fault.Address, "%s is not served here, and mail is not relayed", to.Domain)
 	case fault.Is(err, fault.NotFound, fault.Address):
-		return x.reportsTx(ctx, tx, to, err)
+		r, err := x.reportsTx(ctx, tx, to, err)
+		if fault.Is(err, fault.NotFound, fault.Address) {
+			return x.relayTx(ctx, tx, to, err)
+		}
+		return r, err
 	default:
 		return reach{}, err
 	}
@@ -148,7 +156,7 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 	}
 	switch {
 	case e.State != directory.Enabled:
-		return reach{}, fault.New(fault.NotFound, fault.Address, "nobody has the address %s", to)
+		return x.relayTx(ctx, tx, to, fault.New(fault.NotFound, fault.Address, "nobody has the address %s", to))
 	case e.Kind == directory.KindGroup:
 		for i := range x.accepted { // named again and again, a group is read once and takes no more memory
 			if known := x.accepted[i].reach; known.group == e.ID && known.organization == e.OrgKey {

@@ -58,7 +58,7 @@ func (x *Transaction) applyRules(ctx context.Context, header []byte) error {
 				"from", x.sender.From.String(), "recipient", r.address)
 		}
 	}
-	if bounced == len(x.accepted) && !x.sender.Submitted && x.resumed == nil {
+	if bounced == len(x.accepted) && !x.sender.Submitted && !x.sender.Taken && x.resumed == nil {
 		if told := x.tell(header, x.ruleEvents); told != nil {
 			if err := x.transport.DB.Write(ctx, told); err != nil { // the refusal stands even where it can't be told
 				x.transport.Log.ErrorContext(ctx, "a refusal is not told", "error", err)
@@ -293,6 +293,13 @@ func (x *Transaction) bounces(header []byte) func(context.Context, *db.Tx) error
 			reasons = append(reasons, k)
 		}
 		to[k] = append(to[k], r.asked)
+	}
+	for _, u := range x.unable {
+		k := reason{u.reason, u.status}
+		if to[k] == nil {
+			reasons = append(reasons, k)
+		}
+		to[k] = append(to[k], u.asked)
 	}
 	var orders []func(context.Context, *db.Tx) error
 	for _, k := range reasons {

@@ -19,7 +19,7 @@ import (
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
 // recipients of a day, see Daily), Denied Message (see authenticate, applyRules, Filter and Scanner), TooLarge Message, OverQuota Mailbox, Temporary.
 func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
-	if len(x.targets)+len(x.sent)+len(x.reports) == 0 {
+	if len(x.targets)+len(x.sent)+len(x.reports)+len(x.unable) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
 	}
 	b, release, err := x.read(ctx, m, traceLength)
@@ -124,7 +124,7 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 // also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, keeping the
 // reports in it, telling of it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.keep, x.successes(header), x.bounces(header), x.calls(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered())
+	return inOne(enqueue, x.keep, x.successes(header), x.bounces(header), x.calls(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered(), x.sender.Also)
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.

@@ -10,6 +10,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/arc"
@@ -40,6 +41,10 @@ type Options struct {
 	// Queue takes messages for other servers; nil refuses them. Route is the gateway that takes them all; empty for where DNS leads.
 	Queue Outbound
 	Route string
+	// Relays are the gateways that take mail for those whom nobody knows here, by their domains: while a domain moves here, for who is still
+	// at the old side. Callout asks such a gateway whether it knows them (see courier.Courier.Ask); nil asks nobody.
+	Relays  map[string]string
+	Callout func(ctx context.Context, route string, to message.Address, probe bool) error
 	// Holding takes messages that functions decide on. It is the queue, also where no mail leaves; nil refuses such messages for now.
 	Holding Outbound
 	// Reports takes reports on the domains of organisations, at addresses that nobody has; nil refuses them as those of others.
@@ -164,6 +169,11 @@ type Sender struct {
 	Hello string
 	// Listed are the lists in DNS, named by the operator as reasons for Junk E-mail, that have the client.
 	Listed []string
+	// Taken says that another server (Amazon SES) has taken the message in this one's place: it is not put off, its recipients' mail flow rules
+	// can't have it refused, and who can't get it is told of by a notice (Lose).
+	Taken bool
+	// Also is done in the transaction that stores the message; nil for nothing.
+	Also func(ctx context.Context, tx *db.Tx) error
 	// Size is the size that the sender announced in bytes, 0 where it did not.
 	Size int64
 	// EnvelopeID, Return, RequireTLS and SMTPUTF8 are for who passes the message on, and for who tells the sender of it: see
@@ -183,6 +193,7 @@ type Transaction struct {
 	remote       []queue.Recipient                   // those on other servers whom the sender named
 	forwards     []outgoing                          // those whom addresses here lead to
 	reports      []intake.Address                    // those that take reports
+	unable       []unable                            // those for whom another server took it, and who can't get it
 	keep         func(context.Context, *db.Tx) error // keeps the reports in the message; nil where it is not asked for any
 	actor        string                              // address of the user who submits the message
 	authors      []message.Address                   // those in From of a message that is submitted
@@ -192,7 +203,7 @@ type Transaction struct {
 	passed       map[string]bool   // see passedFor
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
-	trace        string            // of the events that are told of the message
+	trace        string            // of all that is told of the message
 	judgement    *judgement        // nil where the message is not checked
 	resumed      *held             // nil unless a function decided on the message
 	opinions     *spam.Judgement   // nil where the message is not judged
@@ -229,7 +240,7 @@ type target struct {
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
 // reverse-path (Denied Address).
 func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
-	x := &Transaction{transport: t, sender: s, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
+	x := &Transaction{transport: t, sender: s, trace: id.UUID(), reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
 	if !s.Submitted {
 		return x, nil
 	}
@@ -255,6 +266,9 @@ func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
 	}
 	return x, nil
 }
+
+// Trace is the id by which logs, events and the queue know the message.
+func (x *Transaction) Trace() string { return x.trace }
 
 // Targets returns how many mailboxes the message goes to so far.
 func (x *Transaction) Targets() int { return len(x.targets) }

@@ -2,7 +2,9 @@ package blobtest
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,10 +25,14 @@ type moto struct {
 }
 
 var startMoto = sync.OnceValues(func() (*moto, error) {
-	program, err := filepath.Abs("../../.cache/venv/bin/moto_server")
+	root, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
+	for _, err = os.Stat(filepath.Join(root, "go.mod")); err != nil && root != filepath.Dir(root); _, err = os.Stat(filepath.Join(root, "go.mod")) {
+		root = filepath.Dir(root)
+	}
+	program := filepath.Join(root, ".cache", "venv", "bin", "moto_server")
 	if _, err := os.Stat(program); err != nil {
 		return nil, fmt.Errorf("the S3 tests need moto's server, which scripts/setup-test installs: %w", err)
 	}
@@ -64,6 +70,48 @@ func Moto(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return m.url
+}
+
+// MotoQueue makes an SQS queue of that server's, which gives messages again after two seconds, and returns its URL.
+func MotoQueue(t testing.TB) string {
+	t.Helper()
+	body := fmt.Sprintf(`{"QueueName": "queue%d", "Attributes": {"VisibilityTimeout": "2"}}`, buckets.Add(1))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, Moto(t), strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Amz-Target", "AmazonSQS.CreateQueue")
+	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20261126/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var made struct{ QueueUrl string }
+	if err := json.NewDecoder(res.Body).Decode(&made); err != nil || made.QueueUrl == "" {
+		t.Fatalf("make the queue: %s, %v", res.Status, err)
+	}
+	return made.QueueUrl
+}
+
+// MotoObjects counts the objects of a bucket of that server's with a prefix, a thousand at most.
+func MotoObjects(t testing.TB, bucket, prefix string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, Moto(t)+"/"+bucket+"?list-type=2&prefix="+prefix, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("list the bucket: %s, %v", res.Status, err)
+	}
+	return strings.Count(string(text), "<Contents>")
 }
 
 // MotoBucket makes a bucket of that server's and returns its name.

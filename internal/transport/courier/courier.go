@@ -21,6 +21,8 @@ const (
 	maxPerHost    = 4   // connections made for one message to one host
 	maxAttempts   = 20  // connections made for one message
 	maxRecipients = 100 // in one transaction
+
+	maxSESRecipients = 50 // of Amazon SES, which refuses the whole message for one more
 )
 
 // Routes says where mail for a domain goes. An error that is expected is a *route.Error.
@@ -58,6 +60,7 @@ type Courier struct {
 	o     Options
 	pool  pool
 	stats counters
+	asked answers
 }
 
 // New returns a Courier, or says what is wrong with a gateway.
@@ -67,7 +70,7 @@ func New(o Options) (*Courier, error) {
 			return nil, fmt.Errorf("gateway %s: %w", name, err)
 		}
 	}
-	c := &Courier{o: o}
+	c := &Courier{o: o, asked: answers{known: map[question]answer{}, open: map[question]chan struct{}{}}}
 	c.pool.open(o.Clock)
 	return c, nil
 }

@@ -91,8 +91,8 @@ func (d *delivery) transact(ctx context.Context, s *session) (stale bool) {
 			}
 		}
 		s.messages++
-		batch := slices.Clone(d.open[:min(len(d.open), maxRecipients)])
-		replies, err := s.client.Send(ctx, d.envelope(batch), d.m.Body, d.m.Size)
+		batch := slices.Clone(d.open[:min(len(d.open), s.most())])
+		replies, err := s.client.Send(ctx, d.envelope(s, batch), d.m.Body, d.m.Size)
 		d.record(s, batch, replies)
 		if err == nil {
 			continue
@@ -160,8 +160,11 @@ func tooMany(r smtpclient.Reply) bool {
 }
 
 // envelope is the message's, for the recipients of a batch.
-func (d *delivery) envelope(batch []int) *smtpclient.Envelope {
+func (d *delivery) envelope(s *session, batch []int) *smtpclient.Envelope {
 	e := &smtpclient.Envelope{From: path(d.m.From), ID: d.m.ID, RequireTLS: d.m.RequireTLS, SMTPUTF8: d.m.SMTPUTF8}
+	if s.gateway != nil && d.m.From.IsZero() {
+		e.From = s.gateway.NullSender
+	}
 	switch d.m.Return {
 	case queue.ReturnFull:
 		e.Return = "FULL"

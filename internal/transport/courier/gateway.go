@@ -26,6 +26,10 @@ type Gateway struct {
 	// Username and Secret sign in; empty ones don't.
 	Username, Secret string
 	Security         Security
+	// SES says that it is Amazon SES: it takes 50 recipients at a time, and its refusals are worded for who doesn't know it.
+	SES bool
+	// NullSender is the reverse-path of what has none, where the gateway refuses the null one; empty where it doesn't.
+	NullSender string
 	// Roots judge its certificate; nil for the Courier's.
 	Roots *x509.CertPool
 	// Dialer reaches it; nil for the Courier's, which is guarded. The operator's own gateway may be in a private network.

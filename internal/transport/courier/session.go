@@ -19,8 +19,8 @@ import (
 type session struct {
 	key
 	client   *smtpclient.Client
-	gateway  bool
-	tls      string // how it is protected, as in Outcome
+	gateway  *Gateway // nil for a domain's host
+	tls      string   // how it is protected, as in Outcome
 	messages int
 	since    time.Time // when it began to wait
 }
@@ -31,12 +31,36 @@ func (s *session) outcome(r smtpclient.Reply) queue.Outcome {
 	switch {
 	case r.Code < 300:
 		o.Result, o.Tells = queue.Delivered, s.client.Has("DSN")
-	case s.gateway && (r.Code == 530 || r.Code == 534 || r.Code == 535 || r.Code == 538): // RFC 4954 section 6: how we sign in
+	case s.gateway != nil && (r.Code == 530 || r.Code == 534 || r.Code == 535 || r.Code == 538): // RFC 4954 section 6: how we sign in
 		o.Status = temporary(r.Status)
 	case r.Code >= 500:
 		o.Result = queue.Failed
 	}
+	if s.gateway != nil && s.gateway.SES {
+		explainSES(&o, r)
+	}
 	return o
+}
+
+// explainSES adds to an answer of Amazon SES what it means here.
+func explainSES(o *queue.Outcome, r smtpclient.Reply) {
+	switch text := r.String(); {
+	case r.Code == 554 && strings.Contains(text, "is not verified"):
+		o.Status = "5.7.1"
+		o.Reply = cut("Amazon SES, by which this server sends, has not verified the sender's address or domain (nor, for an account in its sandbox, the recipient's): " + text)
+	case r.Code == 454 && strings.Contains(text, "Daily message quota exceeded"): // of all messages
+		o.Status, o.Down = "4.7.1", true
+	case r.Code == 454 && strings.Contains(text, "Maximum sending rate exceeded"):
+		o.Status = "4.7.1"
+	}
+}
+
+// most is how many recipients go into one transaction.
+func (s *session) most() int {
+	if s.gateway != nil && s.gateway.SES {
+		return maxSESRecipients
+	}
+	return maxRecipients
 }
 
 // trouble is one of the session's that passes, and says nothing of other messages.
@@ -88,7 +112,7 @@ func (c *Courier) connect(ctx context.Context, t *target) (*session, *trouble) {
 			plain = true
 		default:
 			c.stats.connections.Add(1)
-			return &session{key: t.key, client: client, gateway: t.gateway != nil, tls: c.protection(t, client)}, nil
+			return &session{key: t.key, client: client, gateway: t.gateway, tls: c.protection(t, client)}, nil
 		}
 	}
 }

@@ -1,0 +1,348 @@
+package ses
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/pennypost/pennypost/internal/blob/blobtest"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/dial"
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/message/dkim"
+	"github.com/pennypost/pennypost/internal/policy"
+	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
+	"github.com/pennypost/pennypost/internal/transport/transporttest"
+)
+
+// checker says of every message that SPF passes, but for those of forged.example, and of dmarc.example, whose owner has them refused.
+type checker struct{ asked []mailauth.Client }
+
+func (c *checker) Check(_ context.Context, client mailauth.Client, _ []byte) *mailauth.Verdict {
+	c.asked = append(c.asked, client)
+	v := &mailauth.Verdict{Client: client, SPF: mailauth.Outcome{Result: dkim.Pass, Domain: client.From.Domain}}
+	switch client.From.Domain {
+	case "dmarc.example":
+		p := mailauth.PolicyReject
+		v.DMARC = mailauth.DMARC{Result: dkim.Fail, From: "dmarc.example", Domain: "dmarc.example", Policy: p, Record: &mailauth.Record{Policy: p}}
+		fallthrough
+	case "forged.example":
+		v.SPF.Result = dkim.Fail
+	}
+	return v
+}
+
+func loopback() *dial.Dialer {
+	return dial.New(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
+}
+
+// office is a server with a bucket.
+type office struct {
+	*transporttest.World
+	t        testing.TB
+	s        *Service
+	from     *source
+	checked  *checker
+	ann, bob directory.EntityID
+}
+
+func onBoth(t *testing.T, change func(*Source), fn func(o *office)) {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", "") // the source's own are used
+	checked := &checker{}
+	transporttest.OnBoth(t, func(o *transport.Options) { o.Auth = checked }, func(w *transporttest.World) {
+		t := w.T
+		secret := filepath.Join(t.TempDir(), "secret")
+		w.Must(os.WriteFile(secret, []byte("test\n"), 0o600))
+		from := Source{
+			URL:         "s3://" + blobtest.MotoBucket(t) + "/in?" + url.Values{"endpoint": {blobtest.Moto(t)}, "path_style": {"true"}, "region": {"us-east-1"}}.Encode(),
+			AccessKeyID: "test", SecretAccessKeyFile: secret,
+		}
+		if change != nil {
+			change(&from)
+		}
+		s, err := New(Options{
+			DB: w.DB, Mail: w.Transport, Clock: w.Clock, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			Dialer: loopback(), Hostname: "mail.acme.example", MaxMessage: 10_000, Spool: t.TempDir(),
+			Sources: map[string]Source{"here": from},
+		})
+		w.Must(err)
+		o := &office{World: w, t: w.T, s: s, from: s.sources["here"], checked: checked}
+		o.ann, o.bob = w.User("ann"), w.User("bob")
+		w.Write(func(ctx context.Context, tx *db.Tx) error {
+			return w.Policy.PutMonitoringTx(ctx, tx, w.Acme, policy.Monitoring{LogGroup: transporttest.LogGroup})
+		})
+		fn(o)
+	})
+}
+
+// put puts an object as SES does; to is the clause of its recipient.
+func (o *office) put(key, from, to, text string) {
+	o.t.Helper()
+	if to != "" {
+		to = "for " + to
+	}
+	top := strings.Replace(onTop, "\r\n FOR", "\r\n "+to, 1)
+	o.object(key, "Return-Path: <"+from+">\r\n"+top+"From: "+from+"\r\n"+text, nil)
+}
+
+func (o *office) object(key, text string, metadata map[string]string) {
+	o.t.Helper()
+	_, err := o.from.client.Client.PutObject(o.t.Context(), o.from.bucket, key, strings.NewReader(text), int64(len(text)), minio.PutObjectOptions{UserMetadata: metadata})
+	o.Must(err)
+}
+
+// keys are those of all objects.
+func (o *office) keys() (list []string) {
+	o.t.Helper()
+	for i := range o.from.client.ListObjectsIter(o.t.Context(), o.from.bucket, minio.ListObjectsOptions{Recursive: true}) {
+		o.Must(i.Err)
+		list = append(list, i.Key)
+	}
+	return list
+}
+
+// run lets the service work until no object waits.
+func (o *office) run() {
+	o.t.Helper()
+	ctx, cancel := context.WithCancel(o.t.Context())
+	o.Must(o.s.Start(ctx))
+	runner := job.NewRunner(o.DB, o.Clock, o.s.Log)
+	o.s.Handle(runner)
+	ended := make(chan error, 1)
+	go func() { ended <- runner.Run(ctx) }()
+	o.until("no object waits", func() bool {
+		jobs, err := job.List(ctx, o.DB, 0, 100)
+		o.Must(err)
+		return !slices.ContainsFunc(jobs, func(j job.Pending) bool {
+			return j.Kind == objectKind || j.Kind == listKind && !j.Due.After(o.Clock.Now())
+		})
+	})
+	cancel()
+	o.Must(<-ended)
+}
+
+func (o *office) until(what string, holds func() bool) {
+	o.t.Helper()
+	for end := time.Now().Add(time.Minute); !holds(); {
+		if time.Now().After(end) {
+			o.t.Fatalf("it never came to this: %s", what)
+		}
+		select {
+		case <-o.t.Context().Done():
+			o.t.Fatal(what)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+func (o *office) want(what string, got, want any) {
+	o.t.Helper()
+	if g, w := fmt.Sprint(got), fmt.Sprint(want); g != w {
+		o.t.Errorf("%s: %s, want %s", what, g, w)
+	}
+}
+
+// TestObjectsBecomeMessages once, wherever they lead, and whatever becomes of them is told.
+func TestObjectsBecomeMessages(t *testing.T) {
+	onBoth(t, nil, func(o *office) {
+		o.put("in/AMAZON_SES_SETUP_NOTIFICATION", "ses@amazon.example", "ann@acme.awsapps.com", "\r\nhello\r\n")
+		o.put("in/1", "x@far.example", "ann@acme.awsapps.com", "To: bob@acme.awsapps.com\r\nSubject: one\r\n\r\nhi\n")
+		o.put("in/2", "x@far.example", "", "To: bob@acme.awsapps.com, ann@acme.awsapps.com, y@far.example\r\nSubject: two\r\n\r\nhi\r\n")
+		o.run()
+		got := o.Inbox(o.ann)
+		o.want("ann's messages", len(got), 2)
+		o.want("bob's messages", len(o.Inbox(o.bob)), 1)
+		text := got[slices.IndexFunc(got, func(m transporttest.Message) bool { return strings.Contains(m.Text, "Subject: one") })].Text
+		for _, want := range []string{
+			"Return-Path: <x@far.example>\r\nDelivered-To: ann@acme.awsapps.com\r\nAuthentication-Results: mail.acme.awsapps.com;", "spf=pass smtp.mailfrom=x@far.example",
+			"Received: from Amazon.SES\r\n\tby mail.acme.example with HTTP id 1;\r\n\t", "\r\nReceived: from mail-ot1-f45.google.com", "\r\nhi\r\n",
+		} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
+		}
+		if strings.Count(text, "Return-Path:") != 1 {
+			t.Errorf("SES's Return-Path stays in\n%s", text)
+		}
+		o.want("where it came from", o.checked.asked[0].Address, "209.85.210.45")
+		o.want("objects", o.keys(), "[delivered/1 delivered/2 delivered/AMAZON_SES_SETUP_NOTIFICATION]")
+
+		// Spam goes to Junk E-mail, as SES's word is; a second look finds nothing that was there before.
+		o.object("in/3", "Return-Path: <x@far.example>\n"+strings.NewReplacer("Spam-Verdict: PASS", "Spam-Verdict: FAIL", "FOR", "for bob@acme.awsapps.com", "\r\n", "\n").Replace(onTop)+"From: x@far.example\n\nbuy\n", nil)
+		o.run()
+		o.want("bob's messages", fmt.Sprint(len(o.Inbox(o.bob)), len(o.Junk(o.bob))), "1 1")
+		o.want("ann's messages", len(o.Inbox(o.ann)), 2)
+		stats := o.s.Stats()
+		o.want("counted", fmt.Sprint(stats.Found, stats.Delivered, stats.Gone, stats.Aside), "4 3 0 map[]")
+	})
+}
+
+// TestWhatCantBeDelivered is set aside, and told: to the organisation, and to a sender who is proven.
+func TestWhatCantBeDelivered(t *testing.T) {
+	onBoth(t, nil, func(o *office) {
+		o.SetQuota(o.bob, 1)
+		body := "Subject: lost\r\n\r\nhi\r\n"
+		o.put("in/unknown", "ann@acme.awsapps.com", "nobody@acme.awsapps.com", body) // its sender is here, so that the notice is seen
+		o.put("in/forged", "ann@forged.example", "nobody@acme.awsapps.com", body)
+		o.put("in/full", "x@far.example", "bob@acme.awsapps.com", body)
+		o.put("in/elsewhere", "x@far.example", "ann@far.example", body)
+		o.put("in/dmarc", "x@dmarc.example", "ann@acme.awsapps.com", body)
+		o.put("in/others", "x@far.example", "", "To: y@far.example\r\n\r\n")
+		o.put("in/large", "x@far.example", "ann@acme.awsapps.com", "\r\n"+strings.Repeat("x", 10_000))
+		o.object("in/sealed", "\x00\x01", map[string]string{"x-amz-key-v2": "abc"})
+		o.object("in/noise", "\x00\x01 not a message", nil)
+		o.object("in/virus", strings.NewReplacer("Virus-Verdict: PASS", "Virus-Verdict: FAIL", "FOR", "for ann@acme.awsapps.com").Replace(onTop)+"From: x@far.example\r\n\r\n", nil)
+		o.run()
+		o.want("objects", o.keys(), "[aside/dmarc aside/elsewhere aside/forged aside/full aside/large aside/noise aside/others aside/sealed aside/unknown aside/virus]")
+		o.want("counted", fmt.Sprint(o.s.Stats().Aside, o.s.Stats().Unable), "map[encrypted:1 nobody:5 refused:1 too large:1 unreadable:1 virus:1] 4")
+		var bounced []string
+		for _, line := range o.Told(4) {
+			var e struct {
+				Event struct {
+					EventName        string
+					BouncedRecipient struct{ EmailAddress, Status string }
+				}
+			}
+			o.Must(json.Unmarshal([]byte(line), &e))
+			bounced = append(bounced, e.Event.EventName+" "+e.Event.BouncedRecipient.EmailAddress+" "+e.Event.BouncedRecipient.Status)
+		}
+		slices.Sort(bounced)
+		o.want("events", bounced, "[DMARC_POLICY_APPLIED   INCOMING_EMAIL_BOUNCED bob@acme.awsapps.com 5.2.2 INCOMING_EMAIL_BOUNCED nobody@acme.awsapps.com 5.1.1 INCOMING_EMAIL_BOUNCED nobody@acme.awsapps.com 5.1.1]")
+		jobs, err := job.List(t.Context(), o.DB, 0, 100)
+		o.Must(err)
+		var notices int
+		for _, j := range jobs {
+			if j.Kind == "delivered-notice" {
+				notices++
+			}
+		}
+		o.want("notices: to ann, and to x of a full mailbox and of who is elsewhere", notices, 3)
+	})
+}
+
+// TestSomeCantGetIt lets others have a message all the same.
+func TestSomeCantGetIt(t *testing.T) {
+	onBoth(t, nil, func(o *office) {
+		o.put("in/1", "x@far.example", "", "\r\nhi\r\n")
+		etag, size, err := o.from.stat(t.Context(), "in/1")
+		o.Must(err)
+		e := &envelope{From: "x@far.example", To: []string{"ann@acme.awsapps.com", "nobody@acme.awsapps.com", "no address", "bob@acme.awsapps.com"}}
+		o.Must(o.s.enqueue(t.Context(), []found{{object{"here", "in/1", etag, size, e}, o.Clock.Now()}}))
+		o.run()
+		o.want("messages", fmt.Sprint(len(o.Inbox(o.ann)), len(o.Inbox(o.bob))), "1 1")
+		o.want("objects", o.keys(), "[aside/1]")
+		o.want("counted", fmt.Sprint(o.s.Stats().Aside, o.s.Stats().Unable), "map[someone:1] 2")
+	})
+}
+
+// TestDeliveredButNotMoved is what a crash between the two leaves: the job goes on where it was, and nobody gets a message twice.
+func TestDeliveredButNotMoved(t *testing.T) {
+	onBoth(t, func(s *Source) { s.Delete = true }, func(o *office) {
+		o.put("in/1", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		ctx, cancel := context.WithCancel(t.Context())
+		runner := job.NewRunner(o.DB, o.Clock, o.s.Log)
+		runner.Handle(listKind, o.s.list)
+		runner.Handle(objectKind, func(ctx context.Context, j job.Job) error {
+			var ob object
+			o.Must(j.Decode(&ob))
+			_, err := o.s.take(ctx, j, o.from, &ob)
+			o.Must(err)
+			cancel() // and here the server ends
+			return context.Canceled
+		})
+		o.Must(o.s.Start(ctx))
+		o.Must(runner.Run(ctx))
+		o.want("ann's messages", len(o.Inbox(o.ann)), 1)
+		o.want("objects", o.keys(), "[in/1]")
+		o.run() // it is listed again, too
+		o.want("ann's messages", len(o.Inbox(o.ann)), 1)
+		o.want("objects", o.keys(), "[]")
+	})
+}
+
+// TestQueue takes notifications, which know more than the object says; the one that comes twice, and those of nothing, do nothing.
+func TestQueue(t *testing.T) {
+	var queueURL string
+	onBoth(t, func(s *Source) {
+		queueURL = blobtest.MotoQueue(t)
+		s.QueueURL, s.QueueEndpoint = queueURL, blobtest.Moto(t)
+	}, func(o *office) {
+		say := func(text string) {
+			o.Must(o.from.queue.call(t.Context(), "SendMessage", map[string]any{"QueueUrl": queueURL, "MessageBody": text}, nil))
+		}
+		o.put("in/1", "x@far.example", "", "To: undisclosed-recipients:;\r\n\r\nhi\r\n")
+		o.put("in/2", "x@far.example", "bob@acme.awsapps.com", "\r\nhi\r\n")
+		bySES := strings.NewReplacer("my-S3-bucket", o.from.bucket, "in/d6iitobk75ur44p8kdnnp7g2n800", "in/1", `"recipient@example.com","hidden@example.com"`, `"ann@acme.awsapps.com"`,
+			`"FAIL"},"virus`, `"PASS"},"virus`).Replace(sesNotification)
+		byS3 := strings.NewReplacer("amzn-s3-demo-bucket", o.from.bucket, "in/Happy+Face%2B.eml", "in%2F2").Replace(s3Event)
+		for _, text := range []string{bySES, inSNS(bySES), byS3, strings.Replace(byS3, "in%2F2", "in%2Fgone", 1), strings.Replace(byS3, "in%2F2", "delivered%2F2", 1), s3Test, "what?", s3Event} {
+			say(text)
+		}
+		// The fake clock does not move, so a look at the bucket leaves all to the queue.
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- o.s.Run(ctx) }()
+		o.until("all is read", func() bool { s := o.s.Stats(); return s.Notified+s.Ignored == 8 })
+		cancel()
+		o.Must(<-ended)
+		o.run()
+		o.want("messages", fmt.Sprint(len(o.Inbox(o.ann)), len(o.Inbox(o.bob))), "1 1")
+		o.want("objects", o.keys(), "[delivered/1 delivered/2]")
+		o.want("counted", fmt.Sprint(o.s.Stats().Ignored, o.s.Stats().QueueFailures), "1 0")
+
+		// It is told once more.
+		say(bySES)
+		ctx, cancel = context.WithCancel(t.Context())
+		go func() { ended <- o.s.Run(ctx) }()
+		o.until("all is read", func() bool { return o.s.Stats().Notified == 8 })
+		cancel()
+		o.Must(<-ended)
+		o.run()
+		o.want("ann's messages", len(o.Inbox(o.ann)), 1)
+	})
+}
+
+// TestSweep finds what no notification told of, once the queue was empty, and not before it is old.
+func TestSweep(t *testing.T) {
+	onBoth(t, func(s *Source) { s.QueueURL, s.QueueEndpoint = "http://127.0.0.1/1/q", blobtest.Moto(t) }, func(o *office) {
+		o.put("in/1", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		o.Clock.Advance(time.Since(o.Clock.Now()))
+		o.run()
+		o.want("before the queue was read", len(o.Inbox(o.ann)), 0)
+		o.s.drained.Store("here", true)
+		o.run()
+		o.want("a fresh object", len(o.Inbox(o.ann)), 0)
+		o.Clock.Advance(lateAfter + time.Minute)
+		o.run()
+		o.want("an old one", len(o.Inbox(o.ann)), 1)
+	})
+}
+
+// TestStoreThatIsDown lets the objects wait.
+func TestStoreThatIsDown(t *testing.T) {
+	onBoth(t, nil, func(o *office) {
+		o.put("in/1", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		good := o.from.bucket
+		o.from.bucket = "no-such-bucket"
+		o.run() // the look fails, and another is ordered
+		o.want("failures", o.s.Stats().BucketFailures > 0, true)
+		o.from.bucket = good
+		o.Clock.Advance(2 * time.Minute)
+		o.run()
+		o.want("ann's messages", len(o.Inbox(o.ann)), 1)
+	})
+}
