@@ -31,8 +31,8 @@ type API struct {
 	Exports       *export.Service
 	Availability  *availability.Service
 	Flow          *flow.Service
-	Journal       *journal.Service
 	Contents      *flow.Contents
+	Journal       *journal.Service
 	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
 	Reports       *intake.Box   // nil: its operations are not built
@@ -60,8 +60,8 @@ func (a *API) Handlers() []contract.Handler {
 		a.exportHandlers(),
 		a.availabilityHandlers(),
 		a.mailFlowHandlers(),
-		a.journalingHandlers(),
 		a.messageFlowHandlers(),
+		a.journalingHandlers(),
 		a.queueHandlers(),
 		a.reportHandlers(),
 	)
