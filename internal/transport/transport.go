@@ -216,15 +216,16 @@ type Transaction struct {
 	authors      []message.Address                   // those in From of a message that is submitted
 	reached      map[mailbox.ID]bool
 	greylist     func(context.Context, message.Address) error
-	sent         map[passage]bool  // who gets it on other servers
-	passed       map[string]bool   // see passedFor
-	usage        *usage            // nil where no limit of a day counts the message
-	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
-	trace        string            // of all that is told of the message
-	judgement    *judgement        // nil where the message is not checked
-	resumed      *held             // nil unless a function decided on the message
-	opinions     *spam.Judgement   // nil where the message is not judged
-	journals     []journalOf       // by which the message is journaled
+	sent         map[passage]bool     // who gets it on other servers
+	passed       map[string]bool      // see passedFor
+	usage        *usage               // nil where no limit of a day counts the message
+	watched      map[int64]watched    // organisations that were asked for, by key; nil where nothing is told of mail
+	trace        string               // of all that is told of the message
+	judgement    *judgement           // nil where the message is not checked
+	resumed      *held                // nil unless a function decided on the message
+	room         map[mailbox.ID]error // whether mailboxes have room for what is resumed, of those that were asked
+	opinions     *spam.Judgement      // nil where the message is not judged
+	journals     []journalOf          // by which the message is journaled
 
 	// lists is the List-Id of those that get the message through a group.
 	lists map[mailbox.ID]string
