@@ -59,7 +59,7 @@ type held struct {
 	Forged      bool       `json:"forged,omitempty"` // the sender is not told of a bounce
 	Proven      bool       `json:"proven,omitempty"` // the sender is told of failures of what is passed on
 	// Opinions are those on spam, each for some mailboxes.
-	Opinions []heldOpinion `json:"opinions,omitempty"`
+	Opinions []heldOpinion              `json:"opinions,omitempty"`
 	by       map[mailbox.ID]heldOpinion // the same, once it was asked for
 }
 
@@ -301,26 +301,13 @@ func (t *Transport) ask(ctx context.Context, arn string, m *queue.Message) (o qu
 	if h == nil {
 		return o, errors.New("nothing is known of what it waits for")
 	}
-	w, err := t.waiting(ctx, h, m)
+	decisions, why, err := t.decide(ctx, arn, h, m)
 	if err != nil {
 		return o, err
-	}
-	header, err := w.first(int64(h.Trace) + maxEventHeader)
-	if err != nil {
-		return o, err
-	}
-	var to []string
-	for _, r := range h.To {
-		to = append(to, r.Address.String())
-	}
-	var decisions []flow.Decision
-	why := h.late(t.Clock.Now())
-	if why == nil {
-		decisions, why = t.decide(ctx, arn, h.Direction, flow.NewEvent(h.Direction, h.MessageID, h.Call, m.From, header[min(h.Trace, len(header)):], to))
 	}
 	if why != nil {
 		t.Log.WarnContext(ctx, "a function does not decide", "function", arn, "rule", h.Rule, "trace", m.Trace, "error", why)
-		o = queue.Outcome{Status: "4.3.0", Reply: sayable(why), By: h.Until}
+		o = queue.Outcome{Status: "4.3.0", Reply: sayable(why), By: h.Until, Untried: errors.Is(why, errNotAsked)}
 		if ctx.Err() != nil || t.Clock.Now().Before(h.Until) {
 			return o, nil
 		}
@@ -394,15 +381,6 @@ func (t *Transport) goOn(ctx context.Context, a *about, m *queue.Message, decisi
 		}
 		return m.End(ctx, tx, slices.Repeat([]queue.Outcome{o}, len(m.Recipients)))
 	})
-}
-
-// decide asks a function and reads its answer.
-func (t *Transport) decide(ctx context.Context, arn string, d flow.Direction, e *flow.Event) (decisions []flow.Decision, err error) {
-	err = t.askOnce(ctx, arn, e, func(text []byte) (err error) {
-		decisions, err = flow.ReadAnswer(d, text)
-		return err
-	})
-	return decisions, err
 }
 
 // sayable is what administrators may read of an error of a function.
@@ -567,9 +545,10 @@ const functionKind = "mail-flow-function"
 
 // functionCall is what such a job needs.
 type functionCall struct {
-	ARN   string      `json:"arn"`
-	Event *flow.Event `json:"event"`
-	Since time.Time   `json:"since"`
+	Organization int64       `json:"organization"`
+	ARN          string      `json:"arn"`
+	Event        *flow.Event `json:"event"`
+	Since        time.Time   `json:"since"`
 }
 
 // calls returns what keeps the message for asynchronous functions and orders their calls, in the transaction that stores it, and what tidies
@@ -611,7 +590,7 @@ func (x *Transaction) calls(ctx context.Context, b []byte, traceLength int) (wri
 			writes = append(writes, func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) })
 		}
 		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
-			return t.orderTx(ctx, tx, functionCall{rule.Lambda.ARN, e, t.Clock.Now()})
+			return t.orderTx(ctx, tx, functionCall{org[rule], rule.Lambda.ARN, e, t.Clock.Now()})
 		})
 	}
 	return inOne(writes...), discard, nil

@@ -171,7 +171,7 @@ func New(o Options) *Transport {
 		o.Hostname = "localhost"
 	}
 	l := &o.Limits
-	return &Transport{Options: o, hanging: hanging{probing: map[string]bool{}}, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait)}
+	return &Transport{Options: o, hanging: hanging{of: map[function]*hang{}}, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait)}
 }
 
 // Sender is who sends a message.
