@@ -11,6 +11,7 @@ type mail struct {
 	raw    []byte
 	parsed bool
 	lines  []*field
+	first  []*field            // lines as they arrived
 	named  map[string][]*field // lines by their names, nil until it is asked for
 	rest   []byte              // behind lines: mostly the empty line and the body
 	edited bool
@@ -55,7 +56,7 @@ func (m *mail) header() []*field {
 		m.lines = append(m.lines, &field{raw: m.raw[pos:blank]})
 		pos = blank
 	}
-	m.rest = m.raw[pos:]
+	m.rest, m.first = m.raw[pos:], m.lines
 	return m.lines
 }
 

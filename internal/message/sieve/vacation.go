@@ -106,10 +106,14 @@ func (r *run) answerable(n *node) (bool, error) {
 	if err != nil || isAutomatic(sender.Local) || own.has(sender) {
 		return false, nil
 	}
-	if err := r.spend(n, 8*len(r.mail.header())); err != nil {
+	lines := r.mail.header()
+	if r.mail.edited { // as it arrived too: a script can't make a list a person
+		lines = slices.Concat(r.mail.first, lines)
+	}
+	if err := r.spend(n, 8*len(lines)); err != nil {
 		return false, err
 	}
-	for _, f := range r.mail.header() {
+	for _, f := range lines {
 		if slices.Contains(listFields, f.name) {
 			return false, nil
 		}
