@@ -182,10 +182,11 @@ func (r *run) named(n *node, own addressSet) (bool, error) {
 			return false, err
 		}
 		for _, f := range fields {
-			if err := r.spend(n, len(f.content)); err != nil {
+			entries, err := r.addresses(n, f)
+			if err != nil {
 				return false, err
 			}
-			for _, e := range message.ParseAddressList(f.unfolded()) {
+			for _, e := range entries {
 				if e.Kind == message.Mailbox && e.Domain != "" && own.has(message.Address{Local: e.Local, Domain: e.Domain}) {
 					return true, nil
 				}
