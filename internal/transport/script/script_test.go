@@ -335,6 +335,7 @@ func testMemory(w *world) {
 }
 
 func testMemoryBounded(w *world) {
+	w.claim("bob", time.Minute)
 	w.write(func(ctx context.Context, tx *db.Tx) error {
 		for i := range 1000 {
 			if err := w.RememberTx(ctx, tx, w.id, Duplicate, fmt.Sprint(i), w.clock.Now().Add(time.Duration(i)*time.Second)); err != nil {
@@ -348,6 +349,9 @@ func testMemoryBounded(w *world) {
 	}
 	if !w.seen(Duplicate, "999") {
 		w.t.Error("what ends last is forgotten")
+	}
+	if w.claim("bob", time.Minute) {
+		w.t.Error("ids of duplicates had a sender's answer forgotten")
 	}
 }
 

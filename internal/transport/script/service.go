@@ -36,7 +36,7 @@ type Limits struct {
 	Bytes     int // of a script; 64 KB
 	Total     int // bytes of all scripts; 1 MB
 	Redirects int // of a run; 4
-	Memory    int // ids that runs remember, about; 10,000
+	Memory    int // ids of each kind that runs remember, about; 10,000
 }
 
 // Service keeps scripts. It is safe for concurrent use.
