@@ -158,6 +158,39 @@ func TestCompilingMakesLittle(t *testing.T) {
 	}
 }
 
+// TestSizes holds what a script says that it takes against what it does take.
+func TestSizes(t *testing.T) {
+	for name, src := range map[string]string{
+		"commands":   strings.Repeat("keep;", 2000),
+		"blocks":     strings.Repeat("if true{}", 2000),
+		"tests":      `if anyof(` + strings.Repeat("true,", 2000) + `true){}`,
+		"strings":    `if exists [` + strings.Repeat(`"",`, 3000) + `""]{}`,
+		"values":     strings.Repeat(`redirect "a@b";`, 1000),
+		"references": `if exists "` + strings.Repeat("${a}", 3000) + `"{}`,
+		"pieces":     `if exists "` + strings.Repeat("a${0}", 3000) + `"{}`,
+		"tags":       strings.Repeat(`keep :flags "";`, 1000),
+		"many tags":  strings.Repeat(`vacation :days 3 :subject "" :from "a@b" :addresses "" :mime :handle "" "";`, 500),
+	} {
+		var kept [4]*Script
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range kept {
+			var err error
+			if kept[i], err = Compile([]byte(all+src), Limits{}); err != nil {
+				t.Fatal(name, err)
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		takes := int(after.HeapAlloc-before.HeapAlloc) / len(kept)
+		if size := kept[0].Size(); takes > size*4/3 {
+			t.Errorf("%s: says %d, takes %d", name, size, takes)
+		}
+		runtime.KeepAlive(&kept)
+	}
+}
+
 func TestRunEndsWithItsContext(t *testing.T) {
 	s, err := Compile([]byte(`keep; discard;`), Limits{})
 	if err != nil {

@@ -422,6 +422,21 @@ func testPurge(w *world) {
 	}
 }
 
+// TestCompiledAreBounded keeps scripts until there are too many: some stay.
+func TestCompiledAreBounded(t *testing.T) {
+	m := memory{most: 1000, may: map[mailbox.ID]struct{}{}, compiled: map[mailbox.ID]compiled{}}
+	for i := range 100 {
+		m.keep(mailbox.ID(i%20), compiled{bytes: 100 + i}, true, 0)
+		sum := 0
+		for _, c := range m.compiled {
+			sum += c.bytes
+		}
+		if sum != m.bytes || sum > m.most || i >= 20 && len(m.compiled) < 4 {
+			t.Fatalf("%d scripts with %d bytes are kept, %d are counted", len(m.compiled), sum, m.bytes)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"a":                           "a",

@@ -55,7 +55,7 @@ func New(o Options) *Service {
 			*l.n = l.otherwise
 		}
 	}
-	return &Service{Options: o, memory: memory{may: map[mailbox.ID]struct{}{}, compiled: map[mailbox.ID]compiled{}}}
+	return &Service{Options: o, memory: memory{most: maxCompiled, may: map[mailbox.ID]struct{}{}, compiled: map[mailbox.ID]compiled{}}}
 }
 
 // Script is what a list of scripts tells of one.
