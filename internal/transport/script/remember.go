@@ -33,7 +33,7 @@ ON CONFLICT (mailbox, kind, id) DO UPDATE SET until = excluded.until`
 	// trim deletes what ends before boundary, where the last one begins that may stay. They are two, as PostgreSQL would read all rows for one.
 	boundary = `SELECT until FROM sieve_memory WHERE mailbox = $1 AND kind = $2 ORDER BY until DESC LIMIT 1 OFFSET $3`
 	trim     = `DELETE FROM sieve_memory WHERE mailbox = $1 AND kind = $2 AND until < $3`
-	prune = `DELETE FROM sieve_memory WHERE (mailbox, kind, id) IN (SELECT mailbox, kind, id FROM sieve_memory WHERE until <= $1 ORDER BY until LIMIT $2)`
+	prune    = `DELETE FROM sieve_memory WHERE (mailbox, kind, id) IN (SELECT mailbox, kind, id FROM sieve_memory WHERE until <= $1 ORDER BY until LIMIT $2)`
 )
 
 // SeenTx reports whether the mailbox remembers an id.
