@@ -13,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/autoreply"
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
@@ -31,8 +32,9 @@ type API struct {
 	Exports       *export.Service
 	Availability  *availability.Service
 	Flow          *flow.Service
-	Journal       *journal.Service
+	Replies       *autoreply.Service
 	Contents      *flow.Contents
+	Journal       *journal.Service
 	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
 	Reports       *intake.Box   // nil: its operations are not built
@@ -60,8 +62,9 @@ func (a *API) Handlers() []contract.Handler {
 		a.exportHandlers(),
 		a.availabilityHandlers(),
 		a.mailFlowHandlers(),
-		a.journalingHandlers(),
+		a.automaticReplyHandlers(),
 		a.messageFlowHandlers(),
+		a.journalingHandlers(),
 		a.queueHandlers(),
 		a.reportHandlers(),
 	)

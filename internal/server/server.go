@@ -104,6 +104,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeMirrors(w, s.core.organizations.Mirrors()) })
 	s.metrics.countRetention(s.core.organizations, s.core.mailboxes)
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeInbound(w, s.core.mailauth.Stats(), s.core.transport.Stats()) })
+	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeRules(w, s.core.transport.RuleStats()) })
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeHygiene(w, s.core.spam.Stats(), s.core.scanner.Stats()) })
 	s.metrics.countSigning(s.core.signing)
 	s.metrics.set.RegisterMetricsWriter(s.writeCertificates)

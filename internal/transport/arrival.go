@@ -208,7 +208,11 @@ func verdictOf(r dkim.Result) string {
 }
 
 // stats counts messages.
-type stats struct{ refused, dropped, quarantined, journaled, journalsSent, journalsFailed atomic.Uint64 }
+type stats struct {
+	refused, dropped, quarantined, journaled, journalsSent, journalsFailed atomic.Uint64
+
+	rules ruleCounts
+}
 
 // Stats are how many messages from other servers met the enforcement of DMARC since the start, and how many were journaled.
 type Stats struct {

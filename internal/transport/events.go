@@ -45,9 +45,12 @@ type mailEvent struct {
 	// JournalingAddress is where the journal report of the message goes.
 	JournalingAddress string `json:"journalingAddress,omitempty"`
 	RuleName          string `json:"ruleName,omitempty"`
-	RuleType          string `json:"ruleType,omitempty"` // INBOUND_RULE or OUTBOUND_RULE
+	RuleType          string `json:"ruleType,omitempty"` // INBOUND_RULE, OUTBOUND_RULE or MAILBOX_RULE
 	// RuleActions has the action of a rule, or those that its function decided on, and for whom.
 	RuleActions []ruleAction `json:"ruleActions,omitempty"`
+	// TargetFolder and TargetRecipient are where a mailbox's rule puts or sends a message.
+	TargetFolder    string `json:"targetFolder,omitempty"`
+	TargetRecipient string `json:"targetRecipient,omitempty"`
 }
 
 type ruleAction struct {
@@ -160,13 +163,7 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 	events = append(events, x.journalEvents(org)...)
 	events = append(events, x.ruleEvents(org, about)...)
 	events = append(events, x.unableEvents(org)...)
-	for _, t := range x.targets {
-		if t.organization == org {
-			_, folder := x.folder(t)
-			add(mailEvent{Name: "MAILBOX_EMAIL_DELIVERED", Recipient: t.address, Folder: folder})
-		}
-	}
-	return events
+	return append(events, x.mailboxEvents(org, about)...)
 }
 
 // addresses are those of the accepted recipients of an organisation, of all for 0.

@@ -55,6 +55,9 @@ type Options struct {
 	Signer Signer
 	// Rules are the mail flow rules of organisations; nil for none.
 	Rules Rules
+	// Scripts are the rules of mailboxes, and Replies their automatic replies; nil for none.
+	Scripts Scripts
+	Replies Replies
 	// Journals are the journaling rules of organisations; nil for none. It needs Holding.
 	Journals Journals
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
@@ -159,6 +162,7 @@ type Transport struct {
 	memory   room
 	checking *sharedRoom // of strangers
 	scanning room        // of users
+	ruling   room        // of what rules of mailboxes edit
 	stats    stats
 	flow     flowStats
 	hanging  hanging // synchronous functions
@@ -171,7 +175,7 @@ func New(o Options) *Transport {
 		o.Hostname = "localhost"
 	}
 	l := &o.Limits
-	return &Transport{Options: o, hanging: hanging{probing: map[string]bool{}}, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait)}
+	return &Transport{Options: o, hanging: hanging{probing: map[string]bool{}}, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait), ruling: newRoom(l.Checked, l.Wait)}
 }
 
 // Sender is who sends a message.
@@ -225,6 +229,7 @@ type Transaction struct {
 	resumed      *held             // nil unless a function decided on the message
 	opinions     *spam.Judgement   // nil where the message is not judged
 	journals     []journalOf       // by which the message is journaled
+	rulings      map[mailbox.ID]*ruling
 
 	// lists is the List-Id of those that get the message through a group.
 	lists map[mailbox.ID]string
@@ -250,6 +255,8 @@ type target struct {
 	mailbox      mailbox.ID
 	address      string
 	organization int64
+	id           directory.OrgID // of the organisation
+	copied       *copied         // nil but for one that rules of another mailbox lead to
 	// junk says that it goes to the Junk E-mail folder by a rule, neverJunk that a verdict on spam doesn't bring it there.
 	junk, neverJunk bool
 }
@@ -299,7 +306,7 @@ func (x *Transaction) Succeeded() (delivered, expanded []queue.Recipient) {
 	}
 	for _, r := range x.accepted {
 		switch {
-		case r.asked.Notify&queue.OnSuccess == 0, !r.stays():
+		case r.asked.Notify&queue.OnSuccess == 0, !r.stays(), x.rejects(&r):
 		case !r.passedOn:
 			delivered = append(delivered, r.asked)
 		case r.reach.group != "":
