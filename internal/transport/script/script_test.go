@@ -2,6 +2,7 @@ package script
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -188,9 +189,20 @@ func testRefused(w *world) {
 	for _, bad := range []string{"nonsense;", "keep", "keep; \xff", "keep;\x00"} {
 		err := w.put("a", bad)
 		w.refused(err, fault.Invalid, fault.Script)
-		if again := w.Compile([]byte(bad)); fmt.Sprint(again) != fmt.Sprint(err) {
+		if again := w.Compile(w.t.Context(), []byte(bad)); fmt.Sprint(again) != fmt.Sprint(err) {
 			w.t.Errorf("Compile says %v, Put %v", again, err)
 		}
+	}
+	for range cap(w.turns) {
+		w.turns <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	cancel()
+	if err := w.Compile(ctx, []byte(keep)); !errors.Is(err, context.Canceled) {
+		w.t.Errorf("without a turn: %v", err)
+	}
+	for range cap(w.turns) {
+		<-w.turns
 	}
 	w.refused(w.activate("gone"), fault.NotFound, fault.Script) // leaves the other one active
 	w.has("a 7*")
