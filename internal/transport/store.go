@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/spool"
+	"github.com/pennypost/pennypost/internal/trace"
 )
 
 // Store stores the message for all accepted recipients in one commit, in the queue for those on other servers, and returns when
@@ -16,7 +18,8 @@ import (
 // trace that the face put there, traceLength bytes. On an error nothing is stored: Invalid Message, Denied Address (a
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
 // recipients of a day, see Daily), Denied Message (see authenticate, applyRules, Filter and Scanner), TooLarge Message, OverQuota Mailbox, Temporary.
-func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
+func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) (err error) {
+	defer func() { x.way(err, m.Size()) }()
 	if len(x.targets)+len(x.sent)+len(x.reports)+len(x.unable) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
 	}
@@ -36,14 +39,20 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 	} else {
 		b = x.transport.withoutForged(b, traceLength)
 	}
-	if err := x.applyRules(ctx, b[traceLength:]); err != nil {
+	started := time.Now()
+	err = x.applyRules(ctx, b[traceLength:])
+	if x.step("rules", started, err); err != nil {
 		return err
 	}
 	return x.finish(ctx, b, traceLength, nil)
 }
 
 // finish stores the message, once all is decided, with what else is to be done in that transaction, which may be nil.
-func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) error {
+func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) (err error) {
+	started := time.Now()
+	defer func() {
+		x.step("store", started, err, trace.Attribute{Key: "mail.mailboxes", Value: len(x.targets)}, trace.Attribute{Key: "mail.queued", Value: len(x.sent)})
+	}()
 	x.nameLists(b[traceLength:])
 	forget, err := x.ruleMailboxes(ctx, b, traceLength)
 	defer forget()
@@ -63,8 +72,11 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 	}
 	if err != nil {
 		undo()
-	} else if x.opinions != nil {
-		x.transport.Spam.Delivered(x.opinions)
+	} else {
+		x.countDelivered()
+		if x.opinions != nil {
+			x.transport.Spam.Delivered(x.opinions)
+		}
 	}
 	if len(x.accepted) == 1 && fault.Is(err, fault.OverQuota, fault.Mailbox) {
 		x.tellFull(ctx, x.accepted[0])

@@ -16,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/trace"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
@@ -71,6 +72,8 @@ type Options struct {
 	Scanner Scanner
 	// Spam judges mail from other servers; nil takes all of it for none.
 	Spam Filter
+	// Traces is told of each message's way; nil tells nobody.
+	Traces *trace.Tracer
 }
 
 // Checker is package mailauth's.
@@ -225,10 +228,11 @@ type Transaction struct {
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of all that is told of the message
-	judgement    *judgement        // nil where the message is not checked
-	resumed      *held             // nil unless a function decided on the message
-	opinions     *spam.Judgement   // nil where the message is not judged
-	journals     []journalOf       // by which the message is journaled
+	begun        time.Time
+	judgement    *judgement      // nil where the message is not checked
+	resumed      *held           // nil unless a function decided on the message
+	opinions     *spam.Judgement // nil where the message is not judged
+	journals     []journalOf     // by which the message is journaled
 	rulings      map[mailbox.ID]*ruling
 
 	// lists is the List-Id of those that get the message through a group.
@@ -264,7 +268,7 @@ type target struct {
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
 // reverse-path (Denied Address).
 func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
-	x := &Transaction{transport: t, sender: s, trace: id.UUID(), reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
+	x := &Transaction{transport: t, sender: s, trace: id.UUID(), begun: time.Now(), reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
 	if !s.Submitted {
 		return x, nil
 	}
