@@ -219,6 +219,15 @@ func TestRunsOfAScriptAtATime(t *testing.T) {
 	wait.Wait()
 }
 
+func TestDuplicatesOfARunAreFew(t *testing.T) {
+	f := fixture{message: messageA}
+	test := `if duplicate :uniqueid "x" {}`
+	f.check(t, [2]string{"keep", all + strings.Repeat(test, 16)})
+	if got := f.act(t, all+strings.Repeat(test, 17)); !strings.HasSuffix(got, `the script takes more than 16 tests "duplicate" on this message`) {
+		t.Error(got)
+	}
+}
+
 func TestScriptsHaveASize(t *testing.T) {
 	if _, err := Compile([]byte(strings.Repeat("keep;", 20)), Limits{Script: 99}); err == nil || err.Error() != "line 1, column 1: the script has 100 bytes, and a script may have 99" {
 		t.Error(err)
