@@ -161,6 +161,9 @@ func (r *ruler) answer(ctx context.Context, t target, st autoreply.Standing) err
 // vacation orders a script's reply, unless the sender had it.
 func (r *ruler) vacation(ctx context.Context, n *ruling, t target, v *sieve.Vacation) error {
 	tr, to := r.transport, r.sender.From
+	if !autoreply.Answerable(r.header, to) { // as it came: a script may have made it look otherwise
+		return nil
+	}
 	a, err := r.mayAnswer(ctx, t)
 	if err != nil || a == nil {
 		return err
