@@ -33,6 +33,7 @@ type API struct {
 	Availability  *availability.Service
 	Flow          *flow.Service
 	Replies       *autoreply.Service
+	Contents      *flow.Contents
 	Journal       *journal.Service
 	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
@@ -62,6 +63,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.availabilityHandlers(),
 		a.mailFlowHandlers(),
 		a.automaticReplyHandlers(),
+		a.messageFlowHandlers(),
 		a.journalingHandlers(),
 		a.queueHandlers(),
 		a.reportHandlers(),

@@ -37,6 +37,7 @@ func TestEveryOperation(t *testing.T) {
 		s.identityCenter()
 		s.mailFlow()
 		s.automaticReply()
+		s.messageFlow()
 		s.journaling()
 		s.outbound()
 		s.everyEventHasItsType()

@@ -181,7 +181,7 @@ type Config struct {
 	LimitRecipients   int `key:"limit_recipients" default:"500" help:"recipients of a message"`
 	// Those on the outbound queue have no published counterpart in WorkMail. 0 means no limit.
 	LimitQueueMessages int `key:"limit_queue_messages" default:"100000" help:"messages of an organization that may wait for other servers (0: no limit)"`
-	LimitQueueMB       int `key:"limit_queue_mb" default:"10240" help:"size of an organization's messages that may wait for other servers, in MB (0: no limit)"`
+	LimitQueueMB       int `key:"limit_queue_mb" default:"10240" help:"size of an organization's messages that may wait for other servers, and of those that are kept for its functions, in MB (0: no limit)"`
 	// Those that bound the business are off unless they are set: 0 means no limit.
 	LimitOrganizations int `key:"limit_organizations" default:"0" help:"organizations of the server (0: no limit; WorkMail's is 100)"`
 	LimitUsers         int `key:"limit_users" default:"0" help:"users of an organization (0: no limit; WorkMail's is 1000)"`
@@ -204,6 +204,11 @@ type Config struct {
 
 	// AuditRetentionDays is how long the audit trail is kept.
 	AuditRetentionDays int `key:"audit_retention_days" default:"365" help:"days that the audit trail is kept"`
+
+	// Traces is the URL of an OpenTelemetry collector that is told of the way of each message, by OTLP/HTTP: http://127.0.0.1:4318, to which
+	// /v1/traces is added. Where it is empty, OpenTelemetry's own variables count: OTEL_EXPORTER_OTLP_ENDPOINT, …_TRACES_ENDPOINT, …_HEADERS,
+	// …_TRACES_HEADERS, OTEL_SERVICE_NAME, OTEL_TRACES_EXPORTER and OTEL_SDK_DISABLED.
+	Traces string `key:"traces" default:"" help:"OpenTelemetry collector for traces, http://127.0.0.1:4318 (empty: OTEL_EXPORTER_OTLP_ENDPOINT)"`
 
 	// The tables below stand in the file alone.
 
@@ -241,6 +246,9 @@ type Config struct {
 
 	// Directory is the LDAP server or Active Directory behind each DirectoryId that an organisation may be created with.
 	Directory map[string]Directory `key:"-" table:"directory"`
+
+	// Collector is what Traces, and OpenTelemetry's variables, come to.
+	Collector Collector `key:"-"`
 
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`

@@ -35,6 +35,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
+	"github.com/pennypost/pennypost/internal/trace"
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/autoreply"
 	"github.com/pennypost/pennypost/internal/transport/dayreport"
@@ -86,13 +87,15 @@ type core struct {
 	flow          *flow.Service
 	replies       *autoreply.Service
 	journal       *journal.Service
+	contents      *flow.Contents
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
 	spam          *spam.Service
 	filters       bool // spam judges and learns
 	scanner       *scan.Scanner
 	scripts       *script.Service
-	spamJobs      *job.Runner // may have many messages to read, and waits for rspamd
+	spamJobs      *job.Runner   // may have many messages to read, and waits for rspamd
+	traces        *trace.Tracer // nil where nobody is told
 	ses           *ses.Service
 	sesJobs       *job.Runner // waits for buckets
 	spool         string      // directory of large messages on their way in
@@ -219,7 +222,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.exports, err = export.New(export.Config{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log, Dir: filepath.Join(dir, "exports"),
-		Buckets: exportBuckets(c.ExportBuckets), Dialer: parts.dialer,
+		Buckets: exportBuckets(c.ExportBuckets), Dialer: parts.dialer, MaxObject: c.MaxMessage(),
 	})
 	if err != nil {
 		return nil, err
@@ -241,9 +244,14 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.flow = flow.New(flow.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Functions: functions, Dialer: parts.dialer})
 	parts.replies = autoreply.New(autoreply.Options{DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock})
 	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
+	parts.contents = flow.NewContents(flow.ContentOptions{
+		DB: d, Directory: parts.directory, Blobs: bodies{store, parts.spool}, Clock: parts.clock, Objects: parts.exports,
+		MaxMessage: c.MaxMessage(), MaxKept: int64(c.LimitQueueMB) << 20,
+	})
+	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow, Scripts: parts.scripts, Replies: parts.replies, Journals: parts.journal,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow, Scripts: parts.scripts, Replies: parts.replies, Contents: parts.contents, Journals: parts.journal,
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
@@ -293,7 +301,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 
 // eraseAboveTx removes up to limit rows that packages which know organisations from above keep of one that is being deleted.
 func (c *core) eraseAboveTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (n int, err error) {
-	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, c.spam.EraseTx, c.flow.EraseTx, c.journal.EraseTx} {
+	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, c.spam.EraseTx, c.flow.EraseTx, c.journal.EraseTx, c.contents.EraseTx} {
 		more, err := erase(ctx, tx, o, limit-n)
 		if n += more; err != nil || n == limit {
 			return n, err
@@ -354,7 +362,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.traces.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -379,7 +387,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
 		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
-		c.mailImport.Check, c.spam.Check, c.signing.Check, c.reports.Check, c.flow.Check, c.scripts.Check, c.replies.Check, c.certificates.Check,
+		c.mailImport.Check, c.spam.Check, c.signing.Check, c.reports.Check, c.flow.Check, c.contents.Check, c.scripts.Check, c.replies.Check, c.certificates.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
@@ -392,6 +400,10 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 		faults = append(faults, found...)
 	}
 	found, err := c.mailboxes.Check(ctx)
+	if faults = append(faults, found...); err != nil {
+		return faults, err
+	}
+	found, err = c.contents.CheckBodies(ctx)
 	if faults = append(faults, found...); err != nil {
 		return faults, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/spam"
 )
 
 // mailRecord is what a log group is told of one event of a message; the trace is the same for all events of the message. The
@@ -156,7 +157,9 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 		received.Name, received.Recipients = "ORGANIZATION_EMAIL_RECEIVED", here
 		received.Timestamp = x.transport.Clock.Now().Format("2006-01-02T15:04:05.000Z07:00")
 		received.describeVerdict(x.judgement)
-		received.Spam = string(x.opinions.Verdict(org))
+		if received.Spam = string(x.opinions.Verdict(org)); received.Spam == "" && len(x.sender.Listed) > 0 {
+			received.Spam = string(spam.Fail)
+		}
 		add(received)
 	}
 	events = append(events, x.policyApplied(org, about)...)
@@ -232,6 +235,7 @@ const toldTimeout = 5 * time.Second
 
 // tellFull tells that a full mailbox refused the message for a recipient. The refusal stands even where it can't be told.
 func (x *Transaction) tellFull(ctx context.Context, r recipient) {
+	x.transport.stats.full.Add(1)
 	w := x.watched[r.organization]
 	if w.group == "" {
 		return

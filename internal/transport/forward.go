@@ -121,7 +121,7 @@ func (x *Transaction) checkPassed(via string) error {
 
 // enqueue makes the message ready for its recipients on other servers, and returns what writes it into the queue in the
 // transaction that takes it in, and what tidies up if that never happens; nil where it has none.
-func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (write func(context.Context, *db.Tx) error, discard func(), err error) {
+func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, discard func(), err error) {
 	t, copies := x.transport, x.copies()
 	var prepared []*queue.Prepared
 	discard = func() {
@@ -152,7 +152,7 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 		}
 		prepared = append(prepared, p)
 	}
-	a, e := x.about(header), x.envelope(0)
+	a, e := x.about(b[traceLength:]), x.envelope(0)
 	return func(ctx context.Context, tx *db.Tx) error {
 		for i, c := range copies {
 			e, a := e, a

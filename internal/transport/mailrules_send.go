@@ -21,7 +21,7 @@ import (
 func (r *ruler) redirect(ctx context.Context, n *ruling, t target, a *sieve.Redirect, whole []byte) (done bool, err error) {
 	tr := r.transport
 	to, err := message.ParseAddress(a.To)
-	if err != nil || r.sender.From.IsZero() || r.wentRound(t) {
+	if err != nil || r.sender.From.IsZero() || r.checkPassed(t.address) != nil {
 		tr.Log.InfoContext(ctx, "a rule does not pass a message on, which is kept", "recipient", t.address, "to", a.To, "from", r.sender.From.String(), "trace", r.trace)
 		return false, nil
 	}
@@ -68,19 +68,6 @@ func (r *ruler) redirect(ctx context.Context, n *ruling, t target, a *sieve.Redi
 		n.then = append(n.then, tr.countOwn(u))
 	}
 	return done, err
-}
-
-// wentRound reports whether the message was passed on for this address before.
-func (r *ruler) wentRound(t target) bool {
-	if r.sender.Submitted {
-		return false
-	}
-	for f := range message.Fields(r.header) {
-		if f.Is("delivered-to") && strings.EqualFold(strings.Trim(strings.TrimSpace(f.Value()), "<>"), t.address) {
-			return true
-		}
-	}
-	return false
 }
 
 // edit is the message that is passed on as it was edited, without the mailbox's own lines; nil as it came.

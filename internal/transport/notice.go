@@ -151,10 +151,7 @@ func (a *about) read(e *queue.Envelope) error {
 // queue.Options.Record.
 func (t *Transport) Record(ctx context.Context, tx *db.Tx, e queue.Event) error {
 	if strings.HasPrefix(e.Recipient.Route, functionRoute) { // nothing left
-		if e.Kind == queue.Bounced || e.Kind == queue.Expired { // the queue knows one recipient alone, and none of the others
-			return t.returnTx(ctx, tx, &e)
-		}
-		return nil
+		return t.heldTx(ctx, tx, &e)
 	}
 	if isJournal(&e.Envelope) {
 		t.countReport(tx, e.Kind)

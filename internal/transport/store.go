@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/spool"
+	"github.com/pennypost/pennypost/internal/trace"
 )
 
 // Store stores the message for all accepted recipients in one commit, in the queue for those on other servers, and returns when
@@ -16,7 +18,8 @@ import (
 // trace that the face put there, traceLength bytes. On an error nothing is stored: Invalid Message, Denied Address (a
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
 // recipients of a day, see Daily), Denied Message (see authenticate, applyRules, Filter and Scanner), TooLarge Message, OverQuota Mailbox, Temporary.
-func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
+func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) (err error) {
+	defer func() { x.way(err, m.Size()) }()
 	if len(x.targets)+len(x.sent)+len(x.reports)+len(x.unable) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
 	}
@@ -36,53 +39,70 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 	} else {
 		b = x.transport.withoutForged(b, traceLength)
 	}
-	if err := x.applyRules(ctx, b[traceLength:]); err != nil {
+	started := time.Now()
+	err = x.applyRules(ctx, b[traceLength:])
+	if x.step("rules", started, err); err != nil {
 		return err
 	}
 	return x.finish(ctx, b, traceLength, nil)
 }
 
 // finish stores the message, once all is decided, with what else is to be done in that transaction, which may be nil.
-func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) error {
+func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) (err error) {
+	started := time.Now()
+	defer func() {
+		x.step("store", started, err, trace.Attribute{Key: "mail.mailboxes", Value: len(x.targets)}, trace.Attribute{Key: "mail.queued", Value: len(x.sent)})
+	}()
 	x.nameLists(b[traceLength:])
 	forget, err := x.ruleMailboxes(ctx, b, traceLength)
 	defer forget()
 	if err != nil {
 		return err
 	}
-	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
+	write, undo, err := x.prepare(ctx, b, traceLength)
 	if err != nil {
-		return err
-	}
-	hold, release, err := x.hold(ctx, b, traceLength)
-	if err != nil {
-		discard()
-		return err
-	}
-	journal, withdraw, err := x.journal(ctx, b, traceLength)
-	if err != nil {
-		discard()
-		release()
 		return err
 	}
 	parcels := x.parcels(b)
-	switch also := inOne(done, hold, journal, x.ruled(), x.also(b[traceLength:], enqueue)); {
+	switch also := inOne(done, write, x.ruled(), x.also(b[traceLength:])); {
 	case len(parcels) > 0:
 		_, err = x.transport.Mailboxes.DeliverParcels(ctx, also, parcels...)
 	case also != nil:
 		err = x.transport.DB.Write(ctx, also)
 	}
 	if err != nil {
-		discard()
-		release()
-		withdraw()
-	} else if x.opinions != nil {
-		x.transport.Spam.Delivered(x.opinions)
+		undo()
+	} else {
+		x.countDelivered()
+		if x.opinions != nil {
+			x.transport.Spam.Delivered(x.opinions)
+		}
 	}
 	if len(x.accepted) == 1 && fault.Is(err, fault.OverQuota, fault.Mailbox) {
 		x.tellFull(ctx, x.accepted[0])
 	}
 	return x.answerFor(err)
+}
+
+// prepare makes ready what goes elsewhere than into mailboxes: to other servers, to functions that decide, to the archive, to functions
+// that are told. write is done in the transaction that stores the message; undo tidies up if that never happens.
+func (x *Transaction) prepare(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, undo func(), err error) {
+	var writes []func(context.Context, *db.Tx) error
+	var undone []func()
+	undo = func() {
+		for _, fn := range undone {
+			fn()
+		}
+	}
+	for _, part := range []func(context.Context, []byte, int) (func(context.Context, *db.Tx) error, func(), error){x.enqueue, x.hold, x.journal, x.calls} {
+		w, u, err := part(ctx, b, traceLength)
+		if err != nil {
+			undo()
+			return nil, nil, err
+		}
+		writes, undone = append(writes, w), append(undone, u)
+	}
+	return inOne(writes...), undo, nil
 }
 
 // read returns the message once it is examined and its reports are read, and what gives its room in memory back. One that lies in a
@@ -125,10 +145,10 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 	return b, release, err
 }
 
-// also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, keeping the
-// reports in it, telling of it, then counting it; nil where there is nothing to do.
-func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.keep, x.successes(header), x.bounces(header), x.calls(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered(), x.sender.Also)
+// also returns what else is done in the transaction that stores the message, whose header is given: keeping the reports in it, telling of
+// it, then counting it; nil where there is nothing to do.
+func (x *Transaction) also(header []byte) func(context.Context, *db.Tx) error {
+	return inOne(x.keep, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered(), x.sender.Also)
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.

@@ -16,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/trace"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
@@ -46,7 +47,9 @@ type Options struct {
 	Relays  map[string]string
 	Callout func(ctx context.Context, route string, to message.Address, probe bool) error
 	// Holding takes messages that functions decide on. It is the queue, also where no mail leaves; nil refuses such messages for now.
-	Holding Outbound
+	Holding Holding
+	// Contents keeps the messages that functions are told of; nil keeps none, and those that wait have their bytes in Holding.
+	Contents Contents
 	// Reports takes reports on the domains of organisations, at addresses that nobody has; nil refuses them as those of others.
 	Reports *intake.Box
 	// Signer signs what goes into the queue; nil leaves it unsigned.
@@ -69,6 +72,8 @@ type Options struct {
 	Scanner Scanner
 	// Spam judges mail from other servers; nil takes all of it for none.
 	Spam Filter
+	// Traces is told of each message's way; nil tells nobody.
+	Traces *trace.Tracer
 }
 
 // Checker is package mailauth's.
@@ -98,6 +103,21 @@ type Outbound interface {
 	Prepare(ctx context.Context, body []byte) (*queue.Prepared, error)
 	RoomTx(ctx context.Context, tx *db.Tx, organization, size int64, stranger bool) error
 	EnqueueTx(ctx context.Context, tx *db.Tx, p *queue.Prepared, e queue.Envelope, to []queue.Recipient) (queue.ID, error)
+}
+
+// Holding is package queue's queue.
+type Holding interface {
+	Outbound
+	Elsewhere(size int64) *queue.Prepared
+}
+
+// Contents is package flow's.
+type Contents interface {
+	Prepare(ctx context.Context, front string, b []byte) (*flow.Body, error)
+	KeepTx(ctx context.Context, tx *db.Tx, m flow.Told, b *flow.Body) error
+	Current(ctx context.Context, id string) (*flow.Content, error)
+	DecidedTx(ctx context.Context, tx *db.Tx, id string, revision int64) error
+	GivenUpTx(ctx context.Context, tx *db.Tx, id string) error
 }
 
 // Limits bound one message. Zero values mean the defaults, which are WorkMail's where it has one.
@@ -208,10 +228,11 @@ type Transaction struct {
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of all that is told of the message
-	judgement    *judgement        // nil where the message is not checked
-	resumed      *held             // nil unless a function decided on the message
-	opinions     *spam.Judgement   // nil where the message is not judged
-	journals     []journalOf       // by which the message is journaled
+	begun        time.Time
+	judgement    *judgement      // nil where the message is not checked
+	resumed      *held           // nil unless a function decided on the message
+	opinions     *spam.Judgement // nil where the message is not judged
+	journals     []journalOf     // by which the message is journaled
 	rulings      map[mailbox.ID]*ruling
 
 	// lists is the List-Id of those that get the message through a group.
@@ -247,7 +268,7 @@ type target struct {
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
 // reverse-path (Denied Address).
 func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
-	x := &Transaction{transport: t, sender: s, trace: id.UUID(), reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
+	x := &Transaction{transport: t, sender: s, trace: id.UUID(), begun: time.Now(), reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
 	if !s.Submitted {
 		return x, nil
 	}
