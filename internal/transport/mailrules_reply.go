@@ -295,7 +295,12 @@ func (t *Transport) sendReply(ctx context.Context, j job.Job) error {
 		return err
 	}
 	n := &notice{to: r.To, since: r.Time, trace: r.Trace, requireTLS: r.RequireTLS, text: r.Text, author: r.From, organization: r.Organization, id: r.ID}
-	err := t.sendNotice(ctx, n, func(ctx context.Context, tx *db.Tx) error { return j.SaveTx(ctx, tx, true) })
+	journal, withdraw, err := t.journalReply(ctx, &r)
+	if err == nil {
+		if err = t.sendNotice(ctx, n, inOne(journal, func(ctx context.Context, tx *db.Tx) error { return j.SaveTx(ctx, tx, true) })); err != nil {
+			withdraw()
+		}
+	}
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return err
