@@ -27,7 +27,8 @@ fuzz: ; @scripts/fuzz $(FUZZTIME)
 # figures on both engines beside Dovecot and maddy, on this machine, in half an hour; BENCH=-quick for three minutes
 bench: ; @scripts/bench $(BENCH)
 
-# SIGKILL under load, ROUNDS (100) times, checking after each; then mailboxes against their models, ten times as often
+# SIGKILL under load, ROUNDS (100) times, checking after each; a company's day of 200 times as many messages; then mailboxes against their
+# models, ten times as often
 soak: ; @scripts/soak $(ROUNDS)
 
 # compare the contract with the newest published model

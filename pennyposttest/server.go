@@ -44,7 +44,7 @@ func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
 	dir := t.TempDir()
 	settings := map[string]string{"data": dir, "hostname": "localhost"}
-	for _, key := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps"} {
+	for _, key := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "managesieve"} {
 		settings[key] = "127.0.0.1:0"
 	}
 	for _, o := range options {

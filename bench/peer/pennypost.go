@@ -232,7 +232,7 @@ func (p *Pennypost) NewOrganization(ctx context.Context, alias string) (id, doma
 func (p *Pennypost) Start(ctx context.Context) (time.Duration, error) {
 	c := p.who.command(context.WithoutCancel(ctx), p.dir, p.program, "serve", "--data", p.Data(), "--config", p.settings(),
 		"--http", p.api.Address, "--smtp", p.endpoint.Delivery, "--imaps", p.endpoint.IMAPS,
-		"--database-url", p.url, "--https", "", "--submission", "", "--submissions", p.submission, "--imap", "",
+		"--database-url", p.url, "--https", "", "--submission", "", "--submissions", p.submission, "--imap", "", "--managesieve", "",
 		"--tls-cert", p.cert, "--tls-key", p.key)
 	begin := time.Now()
 	var err error

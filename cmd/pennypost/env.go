@@ -61,7 +61,7 @@ func exports(e server.Environment) string {
 	for _, name := range inTheWay {
 		set(name, "")
 	}
-	for _, key := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps"} {
+	for _, key := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "managesieve"} {
 		set("PENNYPOST_"+strings.ToUpper(key)+"_ADDR", e.Addresses[key])
 	}
 	set("PENNYPOST_CA_FILE", e.CAFile)

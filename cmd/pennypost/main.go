@@ -62,7 +62,7 @@ func root() *cobra.Command {
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	load := settings(cmd.PersistentFlags()) // all verbs take the same, so that a script need not tell them apart
-	cmd.AddCommand(serveCommand(load), envCommand(load), keyCommand(load), domainCommand(load, domainsOf(load)), importCommand(load), queueCommand(queueOf(load)), checkCommand(load), versionCommand())
+	cmd.AddCommand(serveCommand(load), envCommand(load), keyCommand(load), domainCommand(load, domainsOf(load)), importCommand(load), queueCommand(queueOf(load)), certificateCommand(certificatesOf(load)), checkCommand(load), versionCommand())
 	return cmd
 }
 

@@ -71,18 +71,11 @@ func (p *publication) open(c *config.Config) (publish.Zones, error) {
 	case !ok:
 		return nil, fmt.Errorf("name one of the providers %s with --provider", strings.Join(names, ", "))
 	}
-	secret, err := s.Secret()
+	zones, err := server.OpenZones(s)
 	if err != nil {
 		return nil, fmt.Errorf("dns_provider.%q: %w", p.provider, err)
 	}
-	if s.Kind == "route53" {
-		return &publish.Route53{AccessKeyID: s.AccessKeyID, Secret: secret, Endpoint: s.Endpoint}, nil
-	}
-	algorithm := s.KeyAlgorithm
-	if algorithm == "" {
-		algorithm = "hmac-sha256"
-	}
-	return &publish.Primary{Primary: dns.Primary{Server: s.Server, KeyName: s.KeyName, Algorithm: algorithm, Secret: secret}}, nil
+	return zones, nil
 }
 
 // run compares, shows, asks and writes.

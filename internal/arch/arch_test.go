@@ -39,7 +39,7 @@ var house = []layer{
 	},
 	{
 		name:     "faces",
-		packages: []string{"internal/awsapi", "internal/smtp", "internal/imap", "internal/web"},
+		packages: []string{"internal/awsapi", "internal/smtp", "internal/imap", "internal/managesieve", "internal/web"},
 		may:      []string{"core", "parts of a face", "words", "codecs", "plumbing"},
 		reason: "a face translates a protocol to core verbs: no SQL (so no db), no rule, and no other face, " +
 			"or the same rule would soon be written twice, slightly differently",
@@ -58,7 +58,7 @@ var house = []layer{
 	{
 		name: "ground",
 		packages: []string{
-			"internal/job", "internal/db", "internal/blob",
+			"internal/job", "internal/certificate", "internal/db", "internal/blob",
 		},
 		ordered: true,
 		may:     []string{"words", "plumbing"},

@@ -1,8 +1,11 @@
 package awsapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -15,23 +18,28 @@ type answer struct {
 	code        contract.ErrorCode // "" for success
 	contentType string
 	body        []byte
+	raw         io.ReadCloser // in place of body, with size bytes
+	size        int64
 }
 
 // write sends the answer and returns how many bytes of it went out. A client that is gone needs no further care.
 func (a *answer) write(w http.ResponseWriter, c *call) int {
 	h := w.Header()
 	h.Set("Content-Type", a.contentType)
-	h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	if a.raw == nil {
+		a.raw, a.size = io.NopCloser(bytes.NewReader(a.body)), int64(len(a.body))
+	}
+	h.Set("Content-Length", strconv.FormatInt(a.size, 10))
 	h.Set("X-Amzn-Requestid", c.id)
 	if a.code != "" {
 		h.Set("X-Amzn-Errortype", string(a.code))
 	}
 	w.WriteHeader(a.status)
-	n, err := w.Write(a.body)
-	if err != nil && c.cause == nil {
+	n, err := io.Copy(w, a.raw)
+	if err = errors.Join(err, a.raw.Close()); err != nil && c.cause == nil {
 		c.cause = err
 	}
-	return n
+	return int(n)
 }
 
 // refuse makes the answer of a refusal: JSON for the JSON services, XML for STS. Modelled exceptions have the member that

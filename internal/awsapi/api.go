@@ -16,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 )
 
@@ -30,6 +31,8 @@ type API struct {
 	Exports       *export.Service
 	Availability  *availability.Service
 	Flow          *flow.Service
+	Contents      *flow.Contents
+	Journal       *journal.Service
 	Domains       *domain.Service
 	Queue         *manage.Queue // nil: its operations are not built
 	Reports       *intake.Box   // nil: its operations are not built
@@ -57,6 +60,8 @@ func (a *API) Handlers() []contract.Handler {
 		a.exportHandlers(),
 		a.availabilityHandlers(),
 		a.mailFlowHandlers(),
+		a.messageFlowHandlers(),
+		a.journalingHandlers(),
 		a.queueHandlers(),
 		a.reportHandlers(),
 	)

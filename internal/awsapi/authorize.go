@@ -35,11 +35,18 @@ func (c *call) authorize(ctx context.Context) error {
 	}
 }
 
-// resource is the ARN that an operation works on: the organisation's, the one that a tag operation names, or "*" for an
+// resource is the ARN that an operation works on: the organisation's, the message's, the one that a tag operation names, or "*" for an
 // operation on no single organisation.
 func (f *Front) resource(ctx context.Context, op *contract.Op, input any) (string, error) {
 	if arn := op.ResourceARN(input); arn != "" {
 		return arn, nil
+	}
+	if id := op.MessageID(input); id != "" && f.options.MessageARN != nil {
+		arn, err := f.options.MessageARN(ctx, id)
+		if fault.Is(err, fault.NotFound, fault.Message) {
+			return "arn:aws:workmailmessageflow:" + f.options.Region + ":" + f.options.Account + ":message/" + id, nil
+		}
+		return arn, err
 	}
 	organization := op.Organization(input)
 	if organization == "" {

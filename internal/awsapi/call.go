@@ -77,11 +77,23 @@ func (c *call) answer(w http.ResponseWriter) *answer {
 	if err != nil {
 		return c.fail(err)
 	}
+	if raw, ok := output.(*contract.Raw); ok {
+		return c.open(raw)
+	}
 	body, err := c.route.op.Encode(output)
 	if err != nil {
 		return c.fail(fmt.Errorf("encode the output: %w", err))
 	}
 	return &answer{status: http.StatusOK, contentType: c.route.contentType(), body: body}
+}
+
+// open answers with bytes that are read while they are written, for which the operation's own time is too short.
+func (c *call) open(raw *contract.Raw) *answer {
+	body, err := raw.Open(c.request.Context())
+	if err != nil {
+		return c.fail(fmt.Errorf("open the output: %w", err))
+	}
+	return &answer{status: http.StatusOK, contentType: rawType, raw: body, size: raw.Size}
 }
 
 // authenticate reads the body and verifies the signature.

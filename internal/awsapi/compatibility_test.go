@@ -40,6 +40,7 @@ const (
 	centerTest    = "internal/identity/center_test.go#"
 	retentionTest = "internal/organization/retention_test.go#"
 	exportTest    = "test/e2e/export_test.go#"
+	flowTest      = "test/e2e/messageflow_test.go#TestMessageFlow"
 	resourceTest  = "internal/directory/resource_test.go#"
 	// theSDKs call every operation and compare every member of what it tells.
 	theSDKs = "test/sdk/sdk_test.go#TestSDKs"
@@ -170,6 +171,9 @@ var standings = map[string]standing{
 	"TagResource":         {effect: "ListTagsForResource tells the tag", tests: []string{theSDKs}},
 	"UntagResource":       {effect: "the tag is told no more", tests: []string{theSDKs}},
 	"ListTagsForResource": {},
+
+	"GetRawMessageContent": {effect: "tells what arrived or was put last, for a day", tests: []string{flowTest}},
+	"PutRawMessageContent": {effect: "what is put is delivered or sent, when a synchronous function decides", tests: []string{flowTest}},
 }
 
 const compatibilityHead = `# Compatibility
@@ -179,11 +183,10 @@ test fails when this page says otherwise.
 
 **Built**: the operation answers as the API describes, with every output member and every exception that can exist here. One
 scenario (` + "`test/sdk`" + `) plays each of them against the real binary through boto3, the AWS CLI and the SDKs for Go, JavaScript and
-Java; ` + "`internal/awsapi/story_*_test.go`" + ` plays them on both database engines; TestForeignIdsAreUnknown hands each the ids of another
+Java, but for the two of message flow, which functions in Python call by boto3; ` + "`internal/awsapi/story_*_test.go`" + ` plays them on both database engines; TestForeignIdsAreUnknown hands each the ids of another
 organisation. **Effect** is what changes for somebody other than the caller, with the test that shows it. **Waits for** is
 what is stored and decided here and has no face yet that could show it; where there is no effect beside it, the test is that of
-what is decided. **Not yet** answers HTTP 501
-` + "`NotImplementedException`" + `.
+what is decided.
 
 | Operation | State | Effect shown | by | Waits for |
 |---|---|---|---|---|

@@ -45,6 +45,10 @@ func (w *world) everythingWasSeen() {
 			continue
 		}
 		succeeded[e.operation] = true
+		if e.operation == contract.GetRawMessageContent.Op.Name { // whose answer is a message
+			filled["GetRawMessageContentOutput.messageContent"] = len(e.body) > 0
+			continue
+		}
 		var body any
 		if err := json.Unmarshal(e.body, &body); err != nil {
 			w.t.Fatalf("%s answered %s: %v", e.operation, e.body, err)

@@ -83,7 +83,9 @@ func (c *call) fail(err error) *answer {
 // subject that is not named is told as one with the subject None.
 var exceptions = map[fault.Kind]map[fault.Subject][]contract.ErrorCode{
 	fault.Invalid: {
-		fault.None: {contract.InvalidParameterException},
+		fault.None:     {contract.InvalidParameterException},
+		fault.Message:  {contract.MessageRejected, contract.InvalidParameterException},
+		fault.Location: {contract.InvalidContentLocation, contract.InvalidParameterException},
 	},
 	fault.NotFound: {
 		fault.None:         {contract.ResourceNotFoundException, contract.EntityNotFoundException},
@@ -106,6 +108,7 @@ var exceptions = map[fault.Kind]map[fault.Subject][]contract.ErrorCode{
 		fault.None:         {contract.EntityStateException},
 		fault.Organization: {contract.OrganizationStateException},
 		fault.Domain:       {contract.MailDomainStateException},
+		fault.Message:      {contract.MessageFrozen, contract.EntityStateException},
 	},
 	fault.InUse: {
 		fault.None:         {contract.EntityStateException, contract.OrganizationStateException},

@@ -12,7 +12,7 @@ import (
 
 var subjects = []fault.Subject{
 	fault.None, fault.Organization, fault.Directory, fault.Entity, fault.Address, fault.Domain, fault.Resource, fault.Tag, fault.Key,
-	fault.Mailbox, fault.Folder, fault.Message, fault.Token,
+	fault.Mailbox, fault.Folder, fault.Message, fault.Token, fault.Location,
 }
 
 // TestEveryFaultHasAnExceptionInEveryOperation walks every kind and subject through every operation: the answer is one of
@@ -88,6 +88,9 @@ func TestExceptions(t *testing.T) {
 		{&contract.ListTagsForResource.Op, fault.Invalid, fault.Tag, contract.ValidationException},
 		{&contract.AssumeImpersonationRole.Op, fault.NotFound, fault.Resource, contract.ResourceNotFoundException},
 		{&contract.GetRawMessageContent.Op, fault.NotFound, fault.Message, contract.ResourceNotFoundException},
+		{&contract.PutRawMessageContent.Op, fault.State, fault.Message, contract.MessageFrozen},
+		{&contract.PutRawMessageContent.Op, fault.Invalid, fault.Message, contract.MessageRejected},
+		{&contract.PutRawMessageContent.Op, fault.Invalid, fault.Location, contract.InvalidContentLocation},
 	} {
 		if got := exception(c.op, fault.New(c.kind, c.subject, "x")).code; got != c.want {
 			t.Errorf("%s: %v %s is told as %s, want %s", c.op.Name, c.kind, c.subject, got, c.want)

@@ -112,7 +112,7 @@ func (s *settlement) queued(w *world) queue.Entry {
 // lists are the built operations with pages inside an organisation.
 func lists(w *world) []*contract.Op {
 	var all []*contract.Op
-	for _, h := range w.api.Handlers() {
+	for _, h := range w.ofOrganizations() {
 		if h.Op.Input.Member("NextToken") >= 0 && h.Op.Input.Member("OrganizationId") >= 0 {
 			all = append(all, h.Op)
 		}
@@ -181,7 +181,7 @@ func TestForeignIdsAreUnknown(t *testing.T) {
 		before := dump(w, there)
 		dump(w, here)
 		tried := 0
-		for _, h := range w.api.Handlers() {
+		for _, h := range w.ofOrganizations() {
 			for _, m := range h.Op.Input.Members {
 				for foreign, unknown := range foreignValues(m.Name, there) {
 					if _, out := excluding[h.Op.Name+" "+m.Name]; out || h.Op.Name == "CreateOrganization" {
@@ -320,7 +320,7 @@ func (w *world) sameAnswer(op *contract.Op, in map[string]any, member string, fo
 func (w *world) outsideOfAPolicy(here, there *settlement) {
 	w.t.Helper()
 	w.keys["HERE"] = `{"Statement":{"Effect":"Allow","Action":["workmail:*","pennypost:*"],"Resource":"` + here.arn + `"}}`
-	for _, h := range w.api.Handlers() {
+	for _, h := range w.ofOrganizations() {
 		var said []string
 		for _, s := range []scene{
 			{org: there.org, arn: there.arn, user: there.user, other: there.other, group: there.group, resource: there.resource, domain: there.domain, role: there.role},

@@ -38,6 +38,9 @@ type Options struct {
 	// OrganizationARN returns the resource name of an organisation that exists, in whatever state. A NotFound fault makes
 	// the front ask the policy about the name the organisation would have here.
 	OrganizationARN func(ctx context.Context, organization string) (string, error)
+	// MessageARN returns the resource name of a message that a function was told of. A NotFound fault makes the front ask the policy about
+	// message/ID, of no organisation.
+	MessageARN func(ctx context.Context, id string) (string, error)
 	// Account and Region are the server's own: they name callers, and organisations that do not exist.
 	Account, Region string
 	Clock           clock.Clock

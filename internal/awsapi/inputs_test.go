@@ -44,7 +44,7 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 		"Id": "none", "FolderConfigurations": []map[string]any{{"Name": "DRAFTS", "Action": "DELETE", "Period": 30}},
 		"Tags": []map[string]string{{"Key": "k", "Value": "v"}}, "TagKeys": []string{"k"}, "DeleteDirectory": true, "Alias": "fresh@" + s.domain,
 		"Effect": "ALLOW", "Description": "Big", "Action": "EWS", "IpAddress": "192.0.2.1",
-		"MobileDeviceAccessRuleId": "default", "DeviceId": "device1", "Enforced": false, "LogGroupArn": logGroup,
+		"MobileDeviceAccessRuleId": "default", "DeviceId": "device1", "Enforced": false, "Enabled": false, "LogGroupArn": logGroup,
 		"ImpersonationRoleId": s.role, "TargetUser": s.user, "Rules": []string{},
 		"InstanceArn": instanceARN, "ApplicationArn": s.application, "AuthenticationMode": "IDENTITY_PROVIDER_AND_DIRECTORY",
 		"IdentityCenterConfiguration":      map[string]string{"InstanceArn": instanceARN, "ApplicationArn": s.application},

@@ -114,7 +114,7 @@ func TestAnyValidInputIsAnswered(t *testing.T) {
 		s := settle(w, "random")
 		p := newPool(s)
 		var ops []*contract.Op
-		for _, h := range w.api.Handlers() {
+		for _, h := range w.ofOrganizations() {
 			if h.Op.Name != "CreateOrganization" && h.Op.Name != "DeleteOrganization" {
 				ops = append(ops, h.Op)
 			}

@@ -11,6 +11,7 @@ import (
 const (
 	jsonType     = "application/x-amz-json-1.1"
 	restJSONType = "application/json"
+	rawType      = "application/octet-stream"
 	formType     = "application/x-www-form-urlencoded"
 	xmlType      = "text/xml"
 

@@ -128,7 +128,7 @@ func (s *story) goneOrganizations() {
 	if o := must(w, w.DescribeOrganization, &workmail.DescribeOrganizationInput{OrganizationId: &s.org}); *o.State != "Deleted" {
 		w.t.Errorf("the deleted organisation is %+v", o)
 	}
-	for _, h := range w.api.Handlers() {
+	for _, h := range w.ofOrganizations() {
 		in := inputs(w.t, h.Op, scene{org: nowhere, user: nobody, other: nobody, group: nobody, resource: noRoom, arn: s.arn, application: s.application})
 		if h.Op.Lists(contract.OrganizationNotFoundException) {
 			w.expect(h.Op, in, contract.OrganizationNotFoundException)
@@ -175,7 +175,7 @@ func (s *story) externalDirectories() {
 		contract.UnsupportedOperationException:                 fault.New(fault.Unsupported, fault.Directory, "the directory can't be written"),
 	} {
 		w.external.fails = fails
-		for _, h := range w.api.Handlers() {
+		for _, h := range w.ofOrganizations() {
 			at := here
 			if h.Op.Name == "UpdatePrimaryEmailAddress" { // asks no directory for one who has no address
 				at.user = *enabled
@@ -208,7 +208,7 @@ func (s *story) interoperability() {
 	refused[*types.InvalidParameterException](w, w.CreateOrganization, &workmail.CreateOrganizationInput{Alias: str("alone"), EnableInteroperability: true})
 	group := *must(w, w.CreateGroup, &workmail.CreateGroupInput{OrganizationId: &org, Name: str("externals")}).GroupId
 	here := scene{org: org, user: nobody, other: nobody, group: group, resource: noRoom}
-	for _, h := range w.api.Handlers() {
+	for _, h := range w.ofOrganizations() {
 		if slices.Contains(append(ofExchange, "CreateResource"), h.Op.Name) {
 			w.expect(h.Op, inputs(w.t, h.Op, here), contract.UnsupportedOperationException)
 		}

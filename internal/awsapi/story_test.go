@@ -36,6 +36,8 @@ func TestEveryOperation(t *testing.T) {
 		s.impersonation()
 		s.identityCenter()
 		s.mailFlow()
+		s.messageFlow()
+		s.journaling()
 		s.outbound()
 		s.everyEventHasItsType()
 		s.mailReports()

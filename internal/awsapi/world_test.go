@@ -51,6 +51,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/manage"
 	"github.com/pennypost/pennypost/internal/transport/queue/queuetest"
 	"github.com/pennypost/pennypost/internal/transport/route"
@@ -79,6 +80,8 @@ type world struct {
 	keys      map[string]string // policy by key id; the secret is the id again
 	zone      *zone
 	external  *externalDirectory
+	contents  *flow.Contents
+	objects   objects
 
 	impersonation *identity.Impersonation
 
@@ -107,7 +110,7 @@ func inBoth(t *testing.T, fn func(w *world)) {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), flow.Migrations(), signing.Migrations(), intake.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), flow.Migrations(), journal.Migrations(), signing.Migrations(), intake.Migrations())
 }
 
 const hostname = "mail.pennypost.example"
@@ -120,7 +123,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	w := &world{
 		t: t, ctx: t.Context(), db: d, zone: &zone{records: map[string][]string{}}, external: &externalDirectory{}, queue: &queuetest.Queue{},
-		keys: map[string]string{"ADMIN": iam.WorkMailFullAccess},
+		keys: map[string]string{"ADMIN": iam.WorkMailFullAccess, "FLOW": iam.MessageFlowFull, "READER": iam.MessageFlowReadOnly}, objects: objects{},
 	}
 	records, notices := audit.New(d, clock.System{}, audit.Config{Groups: map[string]audit.Group{logGroup: {}}}), feed.New()
 	w.audit = records
@@ -170,6 +173,9 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	})
 	w.impersonation = identity.NewImpersonation(w.policy, records, secret.Ephemeral(), clock.System{}, log)
 	w.reports = intake.New(intake.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Log: log})
+	w.contents = flow.NewContents(flow.ContentOptions{
+		DB: d, Directory: w.directory, Blobs: noBlobs{}, Clock: clock.System{}, Objects: w.objects, MaxMessage: 1 << 20,
+	})
 	w.api = &awsapi.API{
 		Directory: w.directory, Organizations: w.life, Policy: w.policy, Exports: w.exports, Impersonation: w.impersonation, Center: w.center,
 		Availability: w.available,
@@ -177,12 +183,13 @@ func newWorld(t *testing.T, d *db.DB) *world {
 			DB: d, Directory: w.directory, Keys: w.signing, Clock: clock.System{}, Host: hostname, STS: domain.STS{Mode: route.STSTesting},
 			Ports: domain.Ports{HTTPS: 443, IMAPS: 993},
 		}),
-		Flow:    flow.New(flow.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
-		Reports: w.reports, Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},
+		Journal:  journal.New(journal.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
+		Flow:     flow.New(flow.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
+		Contents: w.contents, Reports: w.reports, Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},
 		Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
 	}
 	w.front = awsapi.New(awsapi.Options{
-		Keys: w, Handlers: w.api.Handlers(), OrganizationARN: w.api.OrganizationARN, Account: "111122223333", Region: "eu-west-1",
+		Keys: w, Handlers: w.api.Handlers(), OrganizationARN: w.api.OrganizationARN, MessageARN: w.api.MessageARN, Account: "111122223333", Region: "eu-west-1",
 		Clock: clock.System{}, Log: log, Audit: awsapi.Denials(records, log),
 	})
 	w.Client = w.clientOf("ADMIN")

@@ -48,6 +48,7 @@ func (c *Config) check() []error {
 		}
 		wrong(set, "a certificate and its key come together: %s is missing", missing)
 	}
+	c.checkACME(wrong)
 	if c.DatabaseURL != "" {
 		// The URL holds a password, so the message does not repeat it.
 		u, err := url.Parse(c.DatabaseURL)
@@ -149,7 +150,9 @@ func (c *Config) Listeners() []Listener {
 		{"submissions", c.Submissions},
 		{"imap", c.IMAP},
 		{"imaps", c.IMAPS},
+		{"managesieve", c.ManageSieve},
 		{"metrics", c.Metrics},
+		{"acme_http", c.ACMEHTTP},
 	} {
 		if l.Address != "" {
 			on = append(on, l)

@@ -41,6 +41,8 @@ type Config struct {
 	IMAP string `key:"imap" default:"127.0.0.1:2143" help:"address for reading mail, STARTTLS (empty: off)"`
 	// IMAPS is the same with TLS from the first byte.
 	IMAPS string `key:"imaps" default:"127.0.0.1:2993" help:"address for reading mail, TLS (empty: off)"`
+	// ManageSieve is the address where users manage the rules for their mail (RFC 5804), with STARTTLS, which is demanded before sign-in.
+	ManageSieve string `key:"managesieve" default:"127.0.0.1:4190" help:"address for users' mail rules, ManageSieve, STARTTLS (empty: off)"`
 	// Metrics is the address of /healthz and /metrics. It speaks plain HTTP and asks nobody who they are: keep it private.
 	Metrics string `key:"metrics" default:"" help:"address of /healthz and /metrics, plain HTTP (empty: off)"`
 
@@ -51,6 +53,29 @@ type Config struct {
 	// change. Without them the server makes a development certificate.
 	TLSCert string `key:"tls_cert" default:"" help:"certificate with its chain, PEM (empty: a development certificate)"`
 	TLSKey  string `key:"tls_key" default:"" help:"private key of tls_cert, PEM"`
+
+	// ACME are the host names, separated by commas, for which certificates are ordered from a CA and renewed; "on" stands for Hostname, "off"
+	// for none. The first is shown to clients that ask for no name. Nothing is sent to a CA without them.
+	ACME []string `key:"acme" default:"" help:"host names to have certificates for by ACME, separated by commas; on for hostname (empty: none)"`
+	// ACMEAcceptTerms says that the operator has read the CA's terms of service and accepts them.
+	ACMEAcceptTerms bool `key:"acme_accept_terms" default:"false" help:"the CA's terms of service are accepted, true or false"`
+	// ACMEDirectory is the URL of the CA's directory, and ACMECAFile who vouches for its host in place of the system's, PEM.
+	ACMEDirectory string `key:"acme_directory" default:"https://acme-v02.api.letsencrypt.org/directory" help:"URL of the CA's ACME directory"`
+	ACMECAFile    string `key:"acme_ca_file" default:"" help:"certificates, PEM, that vouch for the host of acme_directory (empty: the system's)"`
+	// ACMEEmail is where the CA may write to.
+	ACMEEmail string `key:"acme_email" default:"" help:"address for the CA's notices (empty: none)"`
+	// ACMEKeyID and the base64url key in ACMEKeyFile bind the account to one that the CA knows.
+	ACMEKeyID   string `key:"acme_eab_key_id" default:"" help:"key id of the external account, for CAs that want one"`
+	ACMEKeyFile string `key:"acme_eab_key_file" default:"" help:"file with the MAC key of the external account, base64url"`
+	// ACMEChallenge is how the CA sees that a name is ours: "http-01" (port 80 leads to ACMEHTTP, or a proxy passes the path on to HTTP),
+	// "tls-alpn-01" (port 443 leads to HTTPS), "dns-01" (ACMEDNSProvider writes into the name's zone).
+	ACMEChallenge   string `key:"acme_challenge" default:"http-01" help:"how the CA sees that a name is ours: http-01, tls-alpn-01 or dns-01"`
+	ACMEHTTP        string `key:"acme_http" default:"" help:"address that answers http-01 and nothing else, such as 0.0.0.0:80 (empty: http and https alone do)"`
+	ACMEDNSProvider string `key:"acme_dns_provider" default:"" help:"name of the [dns_provider.NAME] that takes the records of dns-01"`
+	// ACMEDomains has certificates also for mta-sts.<domain>, autoconfig.<domain> and autodiscover.<domain> of proven domains, where they lead here.
+	ACMEDomains bool `key:"acme_domains" default:"true" help:"have certificates also for the names of mail domains that lead here, if acme is on"`
+	// ACMEKeepKey keeps a name's key when its certificate is renewed, as TLSA records (DANE) ask for.
+	ACMEKeepKey bool `key:"acme_keep_key" default:"false" help:"renew certificates with the key they have, for TLSA records"`
 
 	// DatabaseURL names a PostgreSQL database, postgres://user:password@host/name. Empty means SQLite in Data.
 	DatabaseURL string `key:"database_url" default:"" help:"postgres://… (empty: SQLite in data)"`
@@ -99,7 +124,7 @@ type Config struct {
 	// MTASTSMaxAge is how long other servers keep that policy, in seconds.
 	MTASTSMaxAge int `key:"mta_sts_max_age" default:"604800" help:"seconds for which other servers keep the MTA-STS policy"`
 	// PublicPorts are the ports by which others reach the services, where that is not the listener's own: imaps=993,submission=0, of
-	// https, imap, imaps, submission and submissions; 0 is not offered. Without a word here a listener that only this machine
+	// https, imap, imaps, managesieve, submission and submissions; 0 is not offered. Without a word here a listener that only this machine
 	// reaches is taken to have the service's own port in front, and one that others reach its own.
 	PublicPorts string `key:"public_ports" default:"" help:"ports at which others reach the services, imaps=993,submission=0 (empty: see the manual)"`
 
@@ -156,7 +181,7 @@ type Config struct {
 	LimitRecipients   int `key:"limit_recipients" default:"500" help:"recipients of a message"`
 	// Those on the outbound queue have no published counterpart in WorkMail. 0 means no limit.
 	LimitQueueMessages int `key:"limit_queue_messages" default:"100000" help:"messages of an organization that may wait for other servers (0: no limit)"`
-	LimitQueueMB       int `key:"limit_queue_mb" default:"10240" help:"size of an organization's messages that may wait for other servers, in MB (0: no limit)"`
+	LimitQueueMB       int `key:"limit_queue_mb" default:"10240" help:"size of an organization's messages that may wait for other servers, and of those that are kept for its functions, in MB (0: no limit)"`
 	// Those that bound the business are off unless they are set: 0 means no limit.
 	LimitOrganizations int `key:"limit_organizations" default:"0" help:"organizations of the server (0: no limit; WorkMail's is 100)"`
 	LimitUsers         int `key:"limit_users" default:"0" help:"users of an organization (0: no limit; WorkMail's is 1000)"`
@@ -216,7 +241,7 @@ type Config struct {
 	// SESInbound are the buckets into which receipt rules of Amazon SES put mail for this server, by a name.
 	SESInbound map[string]SESInbound `key:"-" table:"ses_inbound"`
 
-	// DNSProviders are who takes DNS records from pennypost domain publish, by the name that it gives.
+	// DNSProviders are who takes DNS records, from pennypost domain publish by the name that it gives, and those of ACMEDNSProvider.
 	DNSProviders map[string]DNSProvider `key:"-" table:"dns_provider"`
 
 	// Directory is the LDAP server or Active Directory behind each DirectoryId that an organisation may be created with.

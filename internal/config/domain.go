@@ -111,6 +111,7 @@ func (c *Config) publicServices() []publicService {
 		{"https", c.HTTPS, 443},
 		{"imap", c.IMAP, 143},
 		{"imaps", c.IMAPS, 993},
+		{"managesieve", c.ManageSieve, 4190},
 		{"submission", c.Submission, 587},
 		{"submissions", c.Submissions, 465},
 	}
@@ -145,7 +146,7 @@ func (c *Config) publicPorts() (map[string]int, error) {
 		key, text, _ := strings.Cut(part, "=")
 		port, err := strconv.ParseUint(text, 10, 16)
 		if _, known := seen[key]; !known || err != nil {
-			return nil, fmt.Errorf("%q is not of the form SERVICE=PORT with https, imap, imaps, submission or submissions", part)
+			return nil, fmt.Errorf("%q is not of the form SERVICE=PORT with https, imap, imaps, managesieve, submission or submissions", part)
 		}
 		seen[key] = int(port)
 	}

@@ -10,7 +10,7 @@ import (
 
 // TestPortsSeen says at which ports others find the services.
 func TestPortsSeen(t *testing.T) {
-	own := map[string]int{"https": 443, "imap": 143, "imaps": 993, "submission": 587, "submissions": 465}
+	own := map[string]int{"https": 443, "imap": 143, "imaps": 993, "managesieve": 4190, "submission": 587, "submissions": 465}
 	with := func(change map[string]int) map[string]int {
 		m := maps.Clone(own)
 		maps.Copy(m, change)

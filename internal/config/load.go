@@ -268,6 +268,12 @@ func (c *Config) complete() []error {
 	if c.Hostname == "" {
 		c.Hostname = machineName()
 	}
+	switch {
+	case slices.Equal(c.ACME, []string{"on"}):
+		c.ACME = []string{strings.ToLower(c.Hostname)}
+	case slices.Equal(c.ACME, []string{"off"}):
+		c.ACME = nil
+	}
 	var faults []error
 	if c.Data == "" {
 		faults = append(faults, fmt.Errorf("%s: a data directory is needed", c.Origin["data"]))
@@ -276,7 +282,7 @@ func (c *Config) complete() []error {
 	} else {
 		c.Data = abs
 	}
-	for _, address := range []*string{&c.HTTP, &c.HTTPS, &c.SMTP, &c.Submission, &c.Submissions, &c.IMAP, &c.IMAPS, &c.Metrics} {
+	for _, address := range []*string{&c.HTTP, &c.HTTPS, &c.SMTP, &c.Submission, &c.Submissions, &c.IMAP, &c.IMAPS, &c.ManageSieve, &c.Metrics, &c.ACMEHTTP} {
 		if strings.HasPrefix(*address, ":") {
 			*address = "127.0.0.1" + *address
 		}

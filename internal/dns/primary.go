@@ -106,19 +106,36 @@ func recordOf(rr mdns.RR) Record {
 	return r
 }
 
-// Update removes and adds records of a zone in one step. Records to remove are those that Records returned; one that is gone is no
-// error. Records to add have their Data as a zone file has it, a text with its quotes.
+// rr is the record as a message has it, a copy of the caller's own.
+func (r Record) rr() (mdns.RR, error) {
+	if r.native != nil {
+		return mdns.Copy(r.native), nil
+	}
+	rr, err := mdns.NewRR(fmt.Sprintf("%s. %d IN %s %s", r.Name, r.TTL, r.Type, r.Data))
+	if err != nil {
+		return nil, fmt.Errorf("the record %s %s: %w", r.Name, r.Type, err)
+	}
+	return rr, nil
+}
+
+// Update removes and adds records of a zone in one step. Records to remove that are gone are no error. Those that Records did not return
+// have their Data as a zone file has it, a text with its quotes.
 func (p *Primary) Update(ctx context.Context, zone string, remove, add []Record) error {
 	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 	defer cancel()
 	m := new(mdns.Msg).SetUpdate(mdns.Fqdn(zone))
 	for _, r := range remove {
-		m.Remove([]mdns.RR{mdns.Copy(r.native)}) // it is changed
+		rr, err := r.rr()
+		if err != nil {
+			return err
+		}
+		m.Remove([]mdns.RR{rr})
 	}
 	for _, r := range add {
-		rr, err := mdns.NewRR(fmt.Sprintf("%s. %d IN %s %s", r.Name, r.TTL, r.Type, r.Data))
+		r.native = nil
+		rr, err := r.rr()
 		if err != nil {
-			return fmt.Errorf("the record %s %s: %w", r.Name, r.Type, err)
+			return err
 		}
 		m.Insert([]mdns.RR{rr})
 	}

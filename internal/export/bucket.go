@@ -53,6 +53,8 @@ type bucket interface {
 	abort(ctx context.Context, path, upload string) error
 	// remove removes the object. What is not there is no error.
 	remove(ctx context.Context, path string) error
+	// get opens an object, in a version of it where version is not empty; what is not there gives errGone.
+	get(ctx context.Context, path, version string) (io.ReadCloser, error)
 }
 
 // errGone says that an upload or an object is not there.
@@ -78,7 +80,7 @@ func (b *bucketFault) Unwrap() error { return b.cause }
 
 func ofBucket(doing string, err error) error { return &bucketFault{doing, err} }
 
-func (b Bucket) open(d *dial.Dialer) (bucket, error) {
+func (b Bucket) open(d *dial.Dialer, most int64) (bucket, error) {
 	u, err := url.Parse(b.URL)
 	if err != nil {
 		return nil, fmt.Errorf("url: %w", err)
@@ -106,7 +108,7 @@ func (b Bucket) open(d *dial.Dialer) (bucket, error) {
 			}
 			creds = credentials.NewStaticV4(b.AccessKeyID, strings.TrimSpace(string(secret)), "")
 		}
-		return newS3(u, creds, d, b.Encryption != "none")
+		return newS3(u, creds, d, b.Encryption != "none", most)
 	case "file":
 		if u.Host != "" || !filepath.IsAbs(u.Path) || u.RawQuery != "" || b.AccessKeyID != "" || b.SecretAccessKeyFile != "" {
 			return nil, errors.New("url: it must be file:///directory, without parameters or credentials")

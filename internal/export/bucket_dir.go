@@ -110,6 +110,25 @@ func (b directoryBucket) abort(ctx context.Context, key, _ string) error {
 
 func (b directoryBucket) remove(ctx context.Context, key string) error { return b.without(ctx, key) }
 
+// get opens an object; it has no versions.
+func (b directoryBucket) get(ctx context.Context, key, version string) (body io.ReadCloser, err error) {
+	if version != "" {
+		return nil, errGone
+	}
+	err = b.within(ctx, func(root *os.Root) error {
+		f, err := root.Open(key)
+		if err != nil {
+			return missing(err)
+		}
+		if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+			return errors.Join(err, errGone, f.Close())
+		}
+		body = f
+		return nil
+	})
+	return body, err
+}
+
 func (b directoryBucket) without(ctx context.Context, name string) error {
 	return b.within(ctx, func(root *os.Root) error {
 		if err := root.Remove(name); !errors.Is(err, fs.ErrNotExist) {

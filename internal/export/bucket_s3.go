@@ -29,18 +29,26 @@ const (
 // s3Bucket is a bucket of an S3-compatible store.
 type s3Bucket struct {
 	client *minio.Core
+	reader *minio.Core // whose answers may be as large as an object
 	name   string
 	prefix string
 	kms    bool
 }
 
-func newS3(u *url.URL, creds *credentials.Credentials, d *dial.Dialer, kms bool) (bucket, error) {
-	transport := d.Client(dial.HTTPOptions{Timeout: s3Patience, MaxBody: s3Answer, AllowHTTP: true}).Transport
-	client, prefix, err := blob.S3Client(u, blob.S3Options{Credentials: creds, Transport: transport, Attempts: 1})
+func newS3(u *url.URL, creds *credentials.Credentials, d *dial.Dialer, kms bool, most int64) (bucket, error) {
+	client := func(answer int64) (*minio.Core, string, error) {
+		transport := d.Client(dial.HTTPOptions{Timeout: s3Patience, MaxBody: answer, AllowHTTP: true}).Transport
+		return blob.S3Client(u, blob.S3Options{Credentials: creds, Transport: transport, Attempts: 1})
+	}
+	b := &s3Bucket{name: u.Host, kms: kms}
+	var err error
+	if b.client, b.prefix, err = client(s3Answer); err == nil {
+		b.reader, _, err = client(max(most+1, s3Answer)) // one more shows that it is larger
+	}
 	if err != nil {
 		return nil, fmt.Errorf("url: %w", err)
 	}
-	return &s3Bucket{client, u.Host, prefix, kms}, nil
+	return b, nil
 }
 
 func (b *s3Bucket) begin(ctx context.Context, path, kmsKey string) (string, error) {
@@ -128,6 +136,11 @@ func (b *s3Bucket) remove(ctx context.Context, path string) error {
 	return err
 }
 
+func (b *s3Bucket) get(ctx context.Context, path, version string) (io.ReadCloser, error) {
+	body, _, _, err := b.reader.GetObject(ctx, b.name, b.prefix+path, minio.GetObjectOptions{VersionID: version})
+	return body, b.told(err)
+}
+
 // told sorts the failures of S3: what is gone, what it refuses, and what may pass.
 func (b *s3Bucket) told(err error) error {
 	if err == nil {
@@ -140,7 +153,7 @@ func (b *s3Bucket) told(err error) error {
 	switch {
 	case !ok || said.StatusCode >= http.StatusInternalServerError:
 		return err
-	case said.Code == minio.NoSuchUpload || said.Code == minio.NoSuchKey:
+	case said.Code == minio.NoSuchUpload || said.Code == minio.NoSuchKey || said.Code == minio.NoSuchVersion:
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
 	switch said.StatusCode {

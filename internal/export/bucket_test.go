@@ -12,8 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/minio/minio-go/v7"
+
 	"github.com/pennypost/pennypost/internal/blob/blobtest"
 	"github.com/pennypost/pennypost/internal/dial"
+	"github.com/pennypost/pennypost/internal/fault"
 )
 
 const testKey = "arn:aws:kms:us-east-1:111122223333:key/1"
@@ -30,7 +33,7 @@ func TestBuckets(t *testing.T) {
 	t.Setenv("AWS_SESSION_TOKEN", "")
 	for name, of := range map[string]Bucket{"directory": {URL: "file://" + t.TempDir()}, "s3": {URL: s3URL(t, blobtest.MotoBucket(t))}} {
 		t.Run(name, func(t *testing.T) {
-			b, err := of.open(anywhere())
+			b, err := of.open(anywhere(), 1<<20)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +103,7 @@ func TestWhatS3Says(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 	begin := func(url string, d *dial.Dialer) error {
-		b, err := Bucket{URL: url}.open(d)
+		b, err := Bucket{URL: url}.open(d, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +148,7 @@ func TestPrivateEndpointsAreRefused(t *testing.T) {
 		"http://169.254.169.254":          {"127.0.0.0/8", refused},
 		outer.URL:                         {"127.0.0.0/8", "HTTP status 307"},
 	} {
-		b, err := Bucket{URL: "s3://bucket?path_style=true&region=us-east-1&endpoint=" + endpoint}.open(dial.New(nil, []netip.Prefix{netip.MustParsePrefix(c.allowed)}))
+		b, err := Bucket{URL: "s3://bucket?path_style=true&region=us-east-1&endpoint=" + endpoint}.open(dial.New(nil, []netip.Prefix{netip.MustParsePrefix(c.allowed)}), 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +164,7 @@ func TestNothingOutsideOfADirectory(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	b, err := Bucket{URL: "file://" + dir}.open(nil)
+	b, err := Bucket{URL: "file://" + dir}.open(nil, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,8 +208,61 @@ func TestBucketSettings(t *testing.T) {
 		{Bucket{URL: "s3://b", AccessKeyID: "K", SecretAccessKeyFile: secret + "x"}, "secret_access_key_file"},
 		{Bucket{URL: "s3://b?end=x"}, "unknown parameter"},
 	} {
-		if _, err := c.bucket.open(dial.New(nil, nil)); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+		if _, err := c.bucket.open(dial.New(nil, nil), 1<<20); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: %v, want %q", c.bucket, err, c.says)
 		}
 	}
 }
+
+// TestObjects are read whole from buckets of both kinds, and by nobody else's organisation; why one is not, its caller can read.
+func TestObjects(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	t.Setenv("AWS_SESSION_TOKEN", "")
+	name, dir := blobtest.MotoBucket(t), t.TempDir()
+	s3 := "?path_style=true&region=us-east-1&endpoint="
+	s, err := New(Config{Dialer: anywhere(), MaxObject: s3Answer + 10, Buckets: map[string]Bucket{
+		"s3": {URL: "s3://" + name + "/in" + s3 + blobtest.Moto(t)}, "dir": {URL: "file://" + dir}, "theirs": {URL: "file://" + dir, Organizations: []string{other}},
+		"none": {URL: "s3://not-there" + s3 + blobtest.Moto(t)}, "down": {URL: "s3://bucket" + s3 + "http://127.0.0.1:1"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := strings.Repeat("x", s3Answer+10)
+	for key, text := range map[string]string{"a/small": "text", "a/large": large, "a/larger": large + "x"} {
+		if _, err := s.buckets["s3"].(*s3Bucket).client.Client.PutObject(t.Context(), name, "in/"+key, strings.NewReader(text), int64(len(text)), minio.PutObjectOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "a"), 0o700), os.WriteFile(filepath.Join(dir, key), []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, bucket := range []string{"s3", "dir"} {
+		for key, want := range map[string]string{"a/small": "text", "a/large": large} {
+			if got, err := s.Object(t.Context(), mine, bucket, key, ""); string(got) != want || err != nil {
+				t.Errorf("%s of %s has %d bytes, %v", key, bucket, len(got), err)
+			}
+		}
+		if _, err := s.Object(t.Context(), mine, bucket, "a/larger", ""); !fault.Is(err, fault.TooLarge, fault.Location) {
+			t.Errorf("of %s: %v", bucket, err)
+		}
+		for _, key := range []string{"b", "a", "/a/small", "a//b"} {
+			if _, err := s.Object(t.Context(), mine, bucket, key, ""); !fault.Is(err, fault.Invalid, fault.Location) {
+				t.Errorf("%s of %s: %v", key, bucket, err)
+			}
+		}
+		if _, err := s.Object(t.Context(), mine, bucket, "a/small", "00000000-0000-0000-0000-000000000000"); !fault.Is(err, fault.Invalid, fault.Location) {
+			t.Errorf("a version of %s: %v", bucket, err)
+		}
+	}
+	for bucket, says := range map[string]string{
+		"theirs": "is none that this server uses for organization " + mine, "nowhere": "is none that this server uses",
+		"none": "can't be read: the bucket refused it: NoSuchBucket", "down": "can't be read now",
+	} {
+		if _, err := s.Object(t.Context(), mine, bucket, "a/small", ""); !fault.Is(err, fault.Invalid, fault.Location) || !strings.Contains(fault.As(err).Message, says) {
+			t.Errorf("%s: %v", bucket, err)
+		}
+	}
+}
+
+const mine, other = "m-00000000000000000000000000000001", "m-00000000000000000000000000000002"

@@ -176,3 +176,15 @@ func (s *Service) UseBucket(name string, m *MemoryBucket) {
 
 // Refused is a failure that is final.
 func Refused(text string) error { return &refusal{text, errors.New("a test's bucket")} }
+
+func (m *MemoryBucket) get(ctx context.Context, path, version string) (io.ReadCloser, error) {
+	if err := m.call(ctx, "get", 0); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if data, ok := m.Objects[path]; ok && version == "" {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	}
+	return nil, errGone
+}

@@ -18,7 +18,7 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
 
-// Config is what a Service is made of. All but Log, Buckets, Patience and PartSize are required.
+// Config is what a Service is made of. All but Log, Buckets, Patience, MaxObject and PartSize are required.
 type Config struct {
 	DB        *db.DB
 	Directory *directory.Service
@@ -34,6 +34,8 @@ type Config struct {
 	Dir string
 	// Patience is how long a job that makes no progress is tried again, with growing pauses; 0 means six hours.
 	Patience time.Duration
+	// MaxObject is how many bytes an object has that Object reads.
+	MaxObject int64
 	// PartSize is the least size of an upload's parts; 0 means 8 MiB. S3 takes no less than 5 MiB.
 	PartSize int64
 }
@@ -74,7 +76,7 @@ func New(c Config) (*Service, error) {
 		checkpointBytes: 16 << 20, checkpointMessages: 2000,
 	}
 	for name, b := range c.Buckets {
-		opened, err := b.open(c.Dialer)
+		opened, err := b.open(c.Dialer, c.MaxObject)
 		if err != nil {
 			return nil, fmt.Errorf("export_bucket.%s: %w", name, err)
 		}

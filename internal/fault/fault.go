@@ -76,6 +76,8 @@ const (
 	Mailbox      Subject = "mailbox"
 	Folder       Subject = "folder"
 	Message      Subject = "message"
+	Script       Subject = "script"    // of Sieve
+	Location     Subject = "location"  // where what is asked for is to be read from
 	Token        Subject = "token"     // a page or idempotency token
 	Allowance    Subject = "allowance" // what a user or an account may send in a day
 	Client       Subject = "client"    // the program or server at the other end

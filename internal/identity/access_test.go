@@ -64,6 +64,9 @@ func TestAccessRulesGuardTheDoor(t *testing.T) {
 		if _, err := h.come("SMTP", "198.51.100.1"); err != nil {
 			t.Errorf("by SMTP from elsewhere: %v", err)
 		}
+		if _, err := h.come(identity.ManageSieve, "198.51.100.1"); err == nil || h.lastReason(acme) != "denied by access rule no-imap" {
+			t.Errorf("ManageSieve does not go by IMAP's rules: %v, %q", err, h.lastReason(acme))
+		}
 		if _, err := h.come("SMTP", "::ffff:192.0.2.7"); err == nil {
 			t.Error("an IPv4 address in the form of IPv6 was let in")
 		}

@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -276,6 +277,16 @@ func TestTokensOpenWhatTheyAreFor(t *testing.T) {
 			t.Errorf("the session is %+v", s.Principal)
 		}
 		h.refuses("ann", smtpText) // at the door of IMAP
+		for text, opens := range map[string]bool{imapText: true, smtpText: false} {
+			s, err := h.Authenticate(ctx, identity.Credentials{Username: "ann", Password: text},
+				identity.Circumstances{Protocol: identity.ManageSieve, Address: netip.MustParseAddr("198.51.100.1")})
+			if (err == nil) != opens {
+				t.Errorf("a token opens ManageSieve: %v, want %v", err, opens)
+			}
+			if err == nil {
+				s.Close()
+			}
+		}
 		h.refuses("bob", imapText)
 		h.refuses("ann", imapText[:len(imapText)-1]+"!")
 		h.refuses("ann", strings.Replace(imapText, imap.ID, smtp.ID, 1))

@@ -33,10 +33,22 @@ type Credentials struct {
 
 // Circumstances are how somebody comes to the door.
 type Circumstances struct {
-	Protocol  string // one of policy.Actions: the words of WorkMail's access rules and audit logs
+	Protocol  string // one of policy.Actions: the words of WorkMail's access rules and audit logs; or ManageSieve
 	Address   netip.Addr
 	UserAgent string // empty where the protocol has none
 	RequestID string
+}
+
+// ManageSieve is the protocol by which users manage their scripts. WorkMail has no word for it: records call it by its name, while access
+// rules and tokens treat it as IMAP, beside which mail programs speak it.
+const ManageSieve = "ManageSieve"
+
+// wayIn is what access rules and tokens call the protocol.
+func (c Circumstances) wayIn() string {
+	if c.Protocol == ManageSieve {
+		return "IMAP"
+	}
+	return c.Protocol
 }
 
 // Limits bounds guessing. Zero values mean the defaults.
@@ -116,7 +128,7 @@ func (d *Door) Authenticate(ctx context.Context, c Credentials, how Circumstance
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return nil, err
 	}
-	p, err := d.center.prove(ctx, who, c.Password, how.Protocol)
+	p, err := d.center.prove(ctx, who, c.Password, how.wayIn())
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +190,7 @@ func (d *Door) barred(ctx context.Context, who directory.SignIn, how Circumstanc
 	if !who.MaySignIn() {
 		return notEnabled, nil
 	}
-	v, err := d.policy.MayEnter(ctx, who.Organization, policy.Access{Action: how.Protocol, Address: how.Address, User: who.ID})
+	v, err := d.policy.MayEnter(ctx, who.Organization, policy.Access{Action: how.wayIn(), Address: how.Address, User: who.ID})
 	if err != nil || v.Allowed {
 		return "", err
 	}

@@ -108,7 +108,7 @@ func (c *Center) stale(ctx context.Context, s *Session, who directory.SignIn) (r
 			if err != nil {
 				return err
 			}
-			reason = c.useless(provider, t, who, s.Principal.Protocol)
+			reason = c.useless(provider, t, who, Circumstances{Protocol: s.Principal.Protocol}.wayIn())
 		case provider != nil && provider.Only:
 			reason = noPasswords
 		}

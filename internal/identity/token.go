@@ -34,7 +34,7 @@ type Token struct {
 	Created, Expires, Used time.Time
 }
 
-// TokenScopes are what a token can open: the words of Circumstances.Protocol for the faces that take a secret.
+// TokenScopes are what a token can open: the words of Circumstances.Protocol for the faces that take a secret. IMAP opens ManageSieve too.
 func TokenScopes() []string { return []string{"IMAP", "SMTP"} }
 
 const (

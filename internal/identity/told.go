@@ -124,7 +124,7 @@ func (d *Door) told(ctx context.Context, r audit.Record, how Circumstances, p pr
 	}
 	// The rules are remembered: asking again costs nothing. If they changed meanwhile the record names none.
 	v, err := d.policy.MayEnter(ctx, directory.OrgID(r.Organization), policy.Access{
-		Action: how.Protocol, Address: how.Address, User: directory.EntityID(r.Actor.ID),
+		Action: how.wayIn(), Address: how.Address, User: directory.EntityID(r.Actor.ID),
 	})
 	if err == nil && v.Allowed == e.Granted && len(v.Rules) > 0 {
 		e.RuleID = v.Rules[0]

@@ -56,6 +56,22 @@ func (s *Store) lockAny(ctx context.Context, tx *db.Tx, id ID, changes, items in
 	return l, nil
 }
 
+// HoldTx keeps a mailbox open, and others from changing it, until the transaction ends. It is for those who keep rows of their own about
+// mailboxes: after a purge none can come. Faults: NotFound Mailbox; State Mailbox when it is closed.
+func (s *Store) HoldTx(ctx context.Context, tx *db.Tx, id ID) (o Owner, err error) {
+	var state State
+	err = tx.QueryRow(ctx, `UPDATE mailbox SET change = change WHERE id = $1 RETURNING org, owner, state`, int64(id)).Scan(&o.Org, &o.Entity, &state)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return o, noMailbox(id)
+	case err != nil:
+		return o, fmt.Errorf("hold mailbox %s: %w", id, err)
+	case state != Open:
+		return o, fault.New(fault.State, fault.Mailbox, "mailbox %s is closed", id)
+	}
+	return o, nil
+}
+
 // resize changes the bytes a locked mailbox uses, and checks the quota when they grow.
 func (s *Store) resize(ctx context.Context, tx *db.Tx, id ID, bytes int64) error {
 	if bytes == 0 {

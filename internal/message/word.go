@@ -1,6 +1,30 @@
 package message
 
-import "strings"
+import (
+	"encoding/base64"
+	"strings"
+	"unicode/utf8"
+)
+
+// EncodeWords returns text without control characters as a header's value: as it is where it is ASCII that nobody takes for encoded, or
+// else in encoded words (RFC 2047), one on a line.
+func EncodeWords(text string) string {
+	if isASCII(text) && !strings.Contains(text, "=?") {
+		return text
+	}
+	var words []string
+	const most = 42 // bytes in a word: 75 characters with the rest
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	for text != "" {
+		end := min(most, len(text))
+		for end < len(text) && !utf8.RuneStart(text[end]) {
+			end--
+		}
+		words = append(words, "=?utf-8?B?"+base64.StdEncoding.EncodeToString([]byte(text[:end]))+"?=")
+		text = text[end:]
+	}
+	return strings.Join(words, "\r\n ")
+}
 
 // DecodeWords returns a header value with its encoded words (RFC 2047) decoded, as valid UTF-8. It decodes them wherever
 // they stand, also in quotes or against other text, because senders put them there; words that are broken stay as written.

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -86,6 +87,20 @@ func TestDecodeCharset(t *testing.T) {
 	} {
 		if got := DecodeCharset(c.charset, []byte(c.in)); got != c.want {
 			t.Errorf("%s %q: %q, want %q", c.charset, c.in, got, c.want)
+		}
+	}
+}
+
+func TestEncodeWordsIsReadBack(t *testing.T) {
+	for _, text := range []string{"", "plain", "=?utf-8?Q?not_a_word?=", "Grüße aus Köln an alle, die das hier lesen können", "你好，世界你好，世界你好，世界你好，世界"} {
+		encoded := EncodeWords(text)
+		for line := range strings.SplitSeq(encoded, "\r\n") {
+			if len(line) > 76 || !isASCII(line) {
+				t.Errorf("%q has the line %q", text, line)
+			}
+		}
+		if got := DecodeWords(strings.ReplaceAll(encoded, "\r\n", "")); got != text {
+			t.Errorf("%q is read back as %q", text, got)
 		}
 	}
 }

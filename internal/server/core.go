@@ -16,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/blob"
+	"github.com/pennypost/pennypost/internal/certificate"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/db"
@@ -41,10 +42,12 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/route"
 	"github.com/pennypost/pennypost/internal/transport/scan"
+	"github.com/pennypost/pennypost/internal/transport/script"
 	"github.com/pennypost/pennypost/internal/transport/ses"
 	"github.com/pennypost/pennypost/internal/transport/signing"
 	"github.com/pennypost/pennypost/internal/transport/spam"
@@ -74,16 +77,21 @@ type core struct {
 	reports       *intake.Box // those of others
 	mailauth      *mailauth.Checker
 	domains       *domain.Service
+	certificates  *certificate.Manager
+	acme          *certificate.ACME // nil where certificates come from elsewhere
 	signing       *signing.Service
 	strangers     *gate.Gate // who lets in other servers
 	users         *gate.Gate // who lets in users' programs that submit
 	greylist      *gate.Greylist
 	flow          *flow.Service
+	journal       *journal.Service
+	contents      *flow.Contents
 	outbound      *outbound
 	queue         queue.Manager // outbound's, or a test's
 	spam          *spam.Service
 	filters       bool // spam judges and learns
 	scanner       *scan.Scanner
+	scripts       *script.Service
 	spamJobs      *job.Runner   // may have many messages to read, and waits for rspamd
 	traces        *trace.Tracer // nil where nobody is told
 	ses           *ses.Service
@@ -113,7 +121,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), gate.Migrations(), flow.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), gate.Migrations(), flow.Migrations(), journal.Migrations(), script.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(), certificate.Migrations(),
 		),
 		Log: log,
 	})
@@ -196,7 +204,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	}
 	parts.mailboxes = mailbox.New(mailbox.Options{
 		DB: d, Blobs: bodies{store, parts.spool}, Feed: parts.feed, Clock: parts.clock, Log: log,
-		MaxMessage:      c.MaxMessage() + transport.MaxAdded, // the faces hold senders to the limit itself
+		MaxMessage:      c.MaxMessage() + transport.MaxAdded + journal.MaxAdded, // the faces hold senders to the limit itself
 		KeepRecoverable: time.Duration(c.RecoverableDays) * 24 * time.Hour,
 		Forget:          parts.forget,
 		Filed:           parts.filed,
@@ -204,12 +212,15 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := parts.openHygiene(c); err != nil {
 		return nil, err
 	}
+	parts.scripts = script.New(script.Options{
+		DB: d, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log, Key: parts.root.Derive("sieve memory"),
+	})
 	parts.mailImport = migration.NewMail(migration.MailConfig{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Audit: parts.audit, MaxMessage: c.MaxMessage(), Spool: parts.spool,
 	})
 	parts.exports, err = export.New(export.Config{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log, Dir: filepath.Join(dir, "exports"),
-		Buckets: exportBuckets(c.ExportBuckets), Dialer: parts.dialer,
+		Buckets: exportBuckets(c.ExportBuckets), Dialer: parts.dialer, MaxObject: c.MaxMessage(),
 	})
 	if err != nil {
 		return nil, err
@@ -229,9 +240,15 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.reports = intake.New(intake.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Log: log})
 	parts.mailauth = mailauth.New(mailauth.Options{Resolver: resolver, Clock: parts.clock, Trusted: c.ARCTrusted})
 	parts.flow = flow.New(flow.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Functions: functions, Dialer: parts.dialer})
+	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
+	parts.contents = flow.NewContents(flow.ContentOptions{
+		DB: d, Directory: parts.directory, Blobs: bodies{store, parts.spool}, Clock: parts.clock, Objects: parts.exports,
+		MaxMessage: c.MaxMessage(), MaxKept: int64(c.LimitQueueMB) << 20,
+	})
+	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow, Contents: parts.contents, Journals: parts.journal,
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
@@ -249,6 +266,9 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		return nil, err
 	}
 	parts.openDomains(c, resolver)
+	if err := parts.openCertificates(c, resolver); err != nil {
+		return nil, err
+	}
 	if err := parts.openSES(c); err != nil {
 		return nil, err
 	}
@@ -257,6 +277,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.organizations.Handle(parts.jobs)
 	parts.transport.Handle(parts.jobs)
 	parts.greylist.Handle(parts.jobs)
+	parts.scripts.Handle(parts.jobs)
 	parts.functionJobs = job.NewRunner(d, parts.clock, log)
 	parts.functionJobs.Workers = transport.ParallelCalls * (len(functions) + 1) // one more for those that are not configured, which fail at once
 	parts.transport.HandleFunctions(parts.functionJobs)
@@ -276,7 +297,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 
 // eraseAboveTx removes up to limit rows that packages which know organisations from above keep of one that is being deleted.
 func (c *core) eraseAboveTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (n int, err error) {
-	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, c.spam.EraseTx, c.flow.EraseTx} {
+	for _, erase := range []func(context.Context, *db.Tx, *directory.Organization, int) (int, error){c.signing.EraseTx, migration.EraseTx, intake.EraseTx, c.spam.EraseTx, c.flow.EraseTx, c.journal.EraseTx, c.contents.EraseTx} {
 		more, err := erase(ctx, tx, o, limit-n)
 		if n += more; err != nil || n == limit {
 			return n, err
@@ -337,7 +358,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.traces.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.traces.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -362,7 +383,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
 		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
-		c.mailImport.Check, c.spam.Check, c.signing.Check, c.reports.Check, c.flow.Check,
+		c.mailImport.Check, c.spam.Check, c.signing.Check, c.reports.Check, c.flow.Check, c.contents.Check, c.scripts.Check, c.certificates.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
@@ -375,6 +396,10 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 		faults = append(faults, found...)
 	}
 	found, err := c.mailboxes.Check(ctx)
+	if faults = append(faults, found...); err != nil {
+		return faults, err
+	}
+	found, err = c.contents.CheckBodies(ctx)
 	if faults = append(faults, found...); err != nil {
 		return faults, err
 	}

@@ -34,7 +34,7 @@ func (c *core) openDomains(settings *config.Config, resolver *dns.Resolver) {
 		DB: c.db, Directory: c.directory, Keys: c.signing, Clock: c.clock, Resolver: resolver, Policies: route.NewSTSFetcher(c.dialer, nil, 0),
 		Host: settings.Hostname, Way: way, Include: settings.SPFDomain(),
 		Ports: domain.Ports{
-			HTTPS: ports["https"], IMAP: ports["imap"], IMAPS: ports["imaps"], Submission: ports["submission"], Submissions: ports["submissions"],
+			HTTPS: ports["https"], IMAP: ports["imap"], IMAPS: ports["imaps"], ManageSieve: ports["managesieve"], Submission: ports["submission"], Submissions: ports["submissions"],
 		},
 		STS: domain.STS{Mode: route.STSMode(settings.MTASTS), MaxAge: time.Duration(settings.MTASTSMaxAge) * time.Second},
 	})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/awsapi"
 	"github.com/pennypost/pennypost/internal/imap"
+	"github.com/pennypost/pennypost/internal/managesieve"
 	"github.com/pennypost/pennypost/internal/smtp"
 	"github.com/pennypost/pennypost/internal/web"
 )
@@ -21,6 +22,7 @@ type faces struct {
 	inbound    *smtp.Server
 	submission *smtp.Server
 	imap       *imap.Server
+	sieve      *managesieve.Server
 	web        *web.Handler
 }
 
@@ -29,7 +31,7 @@ func (s *Server) newFaces() (faces, error) {
 	c := s.core
 	api := &awsapi.API{
 		Directory: c.directory, Organizations: c.organizations, Policy: c.policy, Exports: c.exports, Impersonation: c.impersonation, Center: c.center, Availability: c.availability,
-		Domains: c.domains, Flow: c.flow, Queue: c.managed(), Reports: c.reports, Pages: awsapi.NewPages(c.root.Derive("page tokens")),
+		Domains: c.domains, Flow: c.flow, Journal: c.journal, Contents: c.contents, Queue: c.managed(), Reports: c.reports, Pages: awsapi.NewPages(c.root.Derive("page tokens")),
 	}
 	mail := smtp.Config{
 		Hostname: s.config.Hostname, Begin: smtp.Over(c.transport), TLS: s.certs.Config(), Clock: c.clock, Log: s.log, SpoolDir: c.spool,
@@ -44,7 +46,7 @@ func (s *Server) newFaces() (faces, error) {
 	return faces{
 		web: page,
 		api: awsapi.New(awsapi.Options{
-			Keys: c.keys, Handlers: api.Handlers(), OrganizationARN: api.OrganizationARN,
+			Keys: c.keys, Handlers: api.Handlers(), OrganizationARN: api.OrganizationARN, MessageARN: api.MessageARN,
 			Account: s.config.AccountID, Region: s.config.Region,
 			Clock: c.clock, Log: s.log, Metrics: s.metrics.set, Audit: awsapi.Denials(c.audit, s.log),
 		}),
@@ -54,6 +56,9 @@ func (s *Server) newFaces() (faces, error) {
 			Mailboxes: c.mailboxes, Feed: c.feed, Audit: c.audit, SignIn: imap.Through(c.door), TLS: s.certs.Config("imap"), Log: s.log, Spool: c.spool,
 			MaxMessage: s.config.MaxMessage(),
 		}),
+		sieve: managesieve.New(managesieve.Config{
+			Scripts: c.scripts, SignIn: managesieve.Through(c.door), TLS: s.certs.Config("managesieve"), Log: s.log,
+		}),
 	}, nil
 }
 
@@ -61,7 +66,7 @@ func (s *Server) newFaces() (faces, error) {
 func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return serveHTTP(ctx, s.control, nil, controlHandler(s.verbs(), s.log), s.log) })
 
-	api := beside(s.metrics.countRequests(s.faces.api), s.metrics.countPages(s.faces.web))
+	api := s.answering(beside(s.metrics.countRequests(s.faces.api), s.metrics.countPages(s.faces.web)))
 	trusted := proxies(s.config.TrustedProxies)
 	web := func(key string, tlsConfig *tls.Config, h http.Handler) {
 		if l, on := s.listeners[key]; on {
@@ -75,6 +80,7 @@ func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 	web("http", nil, behindProxies(api, trusted, true))
 	web("https", s.certs.Config("h2", "http/1.1"), behindProxies(api, trusted, false))
 	web("metrics", nil, s.metrics.handler(s.core.db))
+	web("acme_http", nil, s.answering(http.NotFoundHandler()))
 
 	s.serveSMTP(ctx, g, s.faces.inbound, map[string]bool{"smtp": false})
 	s.serveSMTP(ctx, g, s.faces.submission, map[string]bool{"submission": false, "submissions": true})
@@ -84,6 +90,9 @@ func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 	if l, on := s.listeners["imaps"]; on {
 		secure := tls.NewListener(s.mail("imaps", l), s.certs.Config("imap"))
 		g.Go(func() error { return s.faces.imap.Serve(ctx, secure) })
+	}
+	if l, on := s.listeners["managesieve"]; on {
+		g.Go(func() error { return s.faces.sieve.Serve(ctx, s.mail("managesieve", l)) })
 	}
 }
 

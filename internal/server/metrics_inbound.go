@@ -10,9 +10,9 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 )
 
-// writeInbound writes what was found out about mail from other servers since the start, and what became of what failed.
+// writeInbound writes what was found out about mail from other servers since the start, what became of what failed, and what was journaled.
 func writeInbound(w io.Writer, checked []mailauth.Count, s transport.Stats) {
-	const results, enforced = "pennypost_inbound_authentication_total", "pennypost_inbound_dmarc_enforced_total"
+	const results, enforced, journal = "pennypost_inbound_authentication_total", "pennypost_inbound_dmarc_enforced_total", "pennypost_journal_reports_total"
 	victoria.WriteMetadataIfNeeded(w, results, "counter")
 	for _, c := range checked {
 		_, _ = fmt.Fprintf(w, "%s{method=%q,result=%q} %d\n", results, c.Method, c.Result, c.N) // who asked and went away does not matter
@@ -20,6 +20,9 @@ func writeInbound(w io.Writer, checked []mailauth.Count, s transport.Stats) {
 	victoria.WriteMetadataIfNeeded(w, enforced, "counter")
 	_, _ = fmt.Fprintf(w, "%[1]s{action=\"dropped\"} %[2]d\n%[1]s{action=\"quarantined\"} %[3]d\n%[1]s{action=\"refused\"} %[4]d\n",
 		enforced, s.Dropped, s.Quarantined, s.Refused)
+	victoria.WriteMetadataIfNeeded(w, journal, "counter")
+	_, _ = fmt.Fprintf(w, "%[1]s{event=\"delivered\"} %[2]d\n%[1]s{event=\"failed\"} %[3]d\n%[1]s{event=\"queued\"} %[4]d\n",
+		journal, s.JournalsSent, s.JournalsFailed, s.Journaled)
 }
 
 // writeMessages writes what became of messages, and who got them, since the start.

@@ -103,6 +103,7 @@ func (c *core) operatorVerbs() map[string]verb {
 	}
 	c.importVerbs(verbs)
 	c.domainVerbs(verbs)
+	c.certificateVerbs(verbs)
 	c.queueVerbs(verbs)
 	c.reportVerbs(verbs)
 	return verbs

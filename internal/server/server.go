@@ -57,6 +57,9 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	if o.Memory && (c.DatabaseURL != "" || c.BlobURL != "") {
 		return nil, errors.New("a server that keeps nothing (--memory) has its own store: leave out database_url and blob_url")
 	}
+	if o.Memory && len(c.ACME) > 0 {
+		return nil, errors.New("a server that keeps nothing (--memory) would order its certificates anew at each start: leave out acme")
+	}
 	s := &Server{config: c, log: o.Log, options: o, store: c.Data}
 	defer func() {
 		if err != nil {
@@ -86,6 +89,14 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	}
 	s.core.traces = traces(c, o.Version, s.core.clock, o.Log)
 	s.core.transport.Traces = s.core.traces
+	if s.core.acme != nil {
+		if err = s.core.certificates.Load(ctx); err != nil {
+			return nil, err
+		}
+		if s.certs.Use(s.core.certificates); s.certs.CAFile() != "" {
+			o.Log.Warn("the CA has issued no certificate yet: until then the development certificate answers", "names", c.ACME)
+		}
+	}
 	// A server that keeps nothing meets an admin.key only where one before it was killed.
 	if s.first, err = s.core.firstKey(ctx, c.Data, o.Memory); err != nil {
 		return nil, err
@@ -98,6 +109,7 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeMessages(w, s.core.transport.Stats()) })
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeHygiene(w, s.core.spam.Stats(), s.core.scanner.Stats()) })
 	s.metrics.countSigning(s.core.signing)
+	s.metrics.set.RegisterMetricsWriter(s.writeCertificates)
 	s.metrics.countFlow(s.core)
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeReports(w, s.core.reports.Stats()) })
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) {

@@ -26,7 +26,7 @@ import (
 func settings(t *testing.T, dir string, more ...string) *config.Config {
 	t.Helper()
 	values := map[string]string{"data": dir, "hostname": "mail.example"}
-	for _, l := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "metrics"} {
+	for _, l := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "managesieve", "metrics"} {
 		values[l] = "127.0.0.1:0"
 	}
 	for i := 0; i < len(more); i += 2 {

@@ -1,5 +1,5 @@
-// Package tls keeps the server's certificate: the operator's own, read again when its files change, or a development
-// certificate that the server makes for itself.
+// Package tls keeps the server's certificate: the operator's own, read again when its files change, those that a CA issued, by name, or
+// a development certificate that the server makes for itself.
 //
 // Import it as certs; the name tls stays with the standard library.
 package tls
@@ -34,10 +34,19 @@ type Options struct {
 	Log      *slog.Logger
 }
 
+// Issued are certificates that a CA issued.
+type Issued interface {
+	// Certificate is the one to show in a handshake; nil while there is none at all.
+	Certificate(*tls.ClientHelloInfo) *tls.Certificate
+	// Challenge is for a handshake in which the CA looks whether a name is ours (RFC 8737); nil for any other.
+	Challenge(*tls.ClientHelloInfo) *tls.Config
+}
+
 // Source hands the current certificate to every handshake. It is safe for concurrent use.
 type Source struct {
-	o   Options
-	own bool // the certificate is the operator's, wherever it lies
+	o      Options
+	own    bool   // the certificate is the operator's, wherever it lies
+	issued Issued // nil for none
 
 	mu      sync.Mutex
 	current *tls.Certificate
@@ -76,9 +85,16 @@ func New(o Options) (*Source, error) {
 	return s, nil
 }
 
-// CAFile is the file of the certificate that a client must trust to believe the server's. It is empty where the operator's
-// certificate was issued by somebody else: whom to trust is then the client's own affair.
+// Use shows certificates that a CA issued as soon as there are some, and the development certificate until then and to who asks for localhost.
+// It is called before the first handshake.
+func (s *Source) Use(i Issued) { s.issued = i }
+
+// CAFile is the file of the certificate that a client must trust to believe the server's. It is empty where the certificate
+// was issued by somebody else: whom to trust is then the client's own affair.
 func (s *Source) CAFile() string {
+	if s.issued != nil && s.issued.Certificate(&tls.ClientHelloInfo{}) != nil {
+		return ""
+	}
 	if !s.own {
 		return filepath.Join(s.o.Dir, "ca.pem")
 	}
@@ -93,12 +109,28 @@ func (s *Source) CAFile() string {
 
 // Config returns settings for a server: TLS 1.2 or newer, and the application protocols named, if any.
 func (s *Source) Config(protocols ...string) *tls.Config {
-	return &tls.Config{
+	c := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     protocols,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate(), nil },
+		GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return s.choose(h), nil },
 	}
+	if s.issued != nil {
+		c.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) { return s.issued.Challenge(h), nil }
+	}
+	return c
 }
+
+func (s *Source) choose(h *tls.ClientHelloInfo) *tls.Certificate {
+	if s.issued != nil && h.ServerName != "localhost" {
+		if c := s.issued.Certificate(h); c != nil {
+			return c
+		}
+	}
+	return s.certificate()
+}
+
+// NotAfter is until when the certificate of the files is valid, the operator's or the development one.
+func (s *Source) NotAfter() time.Time { return s.certificate().Leaf.NotAfter }
 
 // certificate returns the current certificate, after looking whether its files have changed. A changed pair that can't be
 // used is logged once, and the one before stays: a half-finished renewal must not end the service.

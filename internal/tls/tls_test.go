@@ -312,3 +312,57 @@ func TestOwnCertificateInThePlaceOfTheDevelopmentOne(t *testing.T) {
 		t.Errorf("the operator's certificate was replaced or removed (%v)", err)
 	}
 }
+
+// issued stands for certificates by ACME.
+type issued struct {
+	by        *Source
+	none      bool
+	challenge *tls.Config
+}
+
+func (i *issued) Certificate(*tls.ClientHelloInfo) *tls.Certificate {
+	if i.none {
+		return nil
+	}
+	return i.by.certificate()
+}
+
+func (i *issued) Challenge(*tls.ClientHelloInfo) *tls.Config { return i.challenge }
+
+// TestIssuedCertificates: the development certificate answers until there is another, and afterwards to who asks for localhost.
+func TestIssuedCertificates(t *testing.T) {
+	now := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	o, _ := options(t, clock.NewFake(now))
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	development := s.CAFile()
+	other, _ := options(t, clock.NewFake(now))
+	by, err := New(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &issued{by: by, none: true}
+	s.Use(i)
+	good := func(file, host string) bool { _, err := handshake(t, s, file, host, now); return err == nil }
+	if !good(development, "mail.example") || s.CAFile() != development {
+		t.Error("without an issued certificate the development one is not shown")
+	}
+	i.none = false
+	if !good(by.CAFile(), "mail.example") || good(development, "mail.example") || !good(development, "localhost") || s.CAFile() != "" {
+		t.Error("the wrong certificate is shown")
+	}
+	if !s.NotAfter().Equal(now.Add(validFor)) {
+		t.Errorf("the development certificate is valid until %v", s.NotAfter())
+	}
+	third, _ := options(t, clock.NewFake(now))
+	challenge, err := New(third)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.challenge = challenge.Config()
+	if !good(challenge.CAFile(), "mail.example") {
+		t.Error("the CA's handshake has no settings of its own")
+	}
+}

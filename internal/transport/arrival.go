@@ -217,6 +217,8 @@ type stats struct {
 	refused, dropped, quarantined atomic.Uint64
 	arrived, submitted            counts
 	inbox, junk, full             atomic.Uint64
+
+	journaled, journalsSent, journalsFailed atomic.Uint64
 }
 
 // counts are of messages by what became of them.
@@ -236,6 +238,10 @@ type Stats struct {
 	Arrived, Submitted Counts
 	// Inbox and Junk are mailboxes that got one; Full are recipients whose mailbox had no room.
 	Inbox, Junk, Full uint64
+
+	Journaled      uint64 // reports that were made
+	JournalsSent   uint64 // of these, those that reached a mailbox or another server
+	JournalsFailed uint64 // and those that never will
 }
 
 // Stats returns what was counted.
@@ -244,5 +250,6 @@ func (t *Transport) Stats() Stats {
 	return Stats{
 		Refused: s.refused.Load(), Dropped: s.dropped.Load(), Quarantined: s.quarantined.Load(), Arrived: s.arrived.load(), Submitted: s.submitted.load(),
 		Inbox: s.inbox.Load(), Junk: s.junk.Load(), Full: s.full.Load(),
+		Journaled: s.journaled.Load(), JournalsSent: s.journalsSent.Load(), JournalsFailed: s.journalsFailed.Load(),
 	}
 }

@@ -43,8 +43,10 @@ type mailEvent struct {
 	Folder      string   `json:"folder,omitempty"`
 	Policy      string   `json:"policy,omitempty"`
 	Bounced     *bounced `json:"bouncedRecipient,omitempty"`
-	RuleName    string   `json:"ruleName,omitempty"`
-	RuleType    string   `json:"ruleType,omitempty"` // INBOUND_RULE or OUTBOUND_RULE
+	// JournalingAddress is where the journal report of the message goes.
+	JournalingAddress string `json:"journalingAddress,omitempty"`
+	RuleName          string `json:"ruleName,omitempty"`
+	RuleType          string `json:"ruleType,omitempty"` // INBOUND_RULE or OUTBOUND_RULE
 	// RuleActions has the action of a rule, or those that its function decided on, and for whom.
 	RuleActions []ruleAction `json:"ruleActions,omitempty"`
 }
@@ -158,6 +160,7 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 		add(received)
 	}
 	events = append(events, x.policyApplied(org, about)...)
+	events = append(events, x.journalEvents(org)...)
 	events = append(events, x.ruleEvents(org, about)...)
 	events = append(events, x.unableEvents(org)...)
 	for _, t := range x.targets {

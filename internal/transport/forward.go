@@ -26,6 +26,7 @@ type outgoing struct {
 	organization int64 // whose mail it is
 	id           directory.OrgID
 	via          string // the address here that leads there; empty where the sender named the recipients
+	list         string // the field that says that this is a group
 	to           []queue.Recipient
 }
 
@@ -53,7 +54,7 @@ func (x *Transaction) forward(asked queue.Recipient, r *reach, away []message.Ad
 	if original == "" {
 		original = dsn.EncodeOriginal(asked.Address)
 	}
-	o := outgoing{organization: r.organization, id: r.id, via: asked.Address.String()}
+	o := outgoing{organization: r.organization, id: r.id, via: asked.Address.String(), list: r.list}
 	for _, a := range away {
 		o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: cmp.Or(r.route, x.transport.Route)})
 	}
@@ -119,7 +120,7 @@ func (x *Transaction) checkPassed(via string) error {
 
 // enqueue makes the message ready for its recipients on other servers, and returns what writes it into the queue in the
 // transaction that takes it in, and what tidies up if that never happens; nil where it has none.
-func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (write func(context.Context, *db.Tx) error, discard func(), err error) {
+func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, discard func(), err error) {
 	t, copies := x.transport, x.copies()
 	var prepared []*queue.Prepared
 	discard = func() {
@@ -142,7 +143,7 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, header []byte) (wri
 		}
 		prepared = append(prepared, p)
 	}
-	a, e := x.about(header), x.envelope(0)
+	a, e := x.about(b[traceLength:]), x.envelope(0)
 	return func(ctx context.Context, tx *db.Tx) error {
 		for i, c := range copies {
 			e, a := e, a
@@ -186,12 +187,12 @@ func (x *Transaction) found() (results string, chain *arc.Chain) {
 	return "", nil
 }
 
-// trace is the field by which it is known that a copy was passed on from here.
+// trace are the fields by which it is known that a copy was passed on from here.
 func (o *outgoing) trace() []byte {
 	if o.via == "" {
 		return nil
 	}
-	return []byte("Delivered-To: " + o.via + "\r\n")
+	return []byte("Delivered-To: " + o.via + "\r\n" + o.list)
 }
 
 // seal returns the fields that go in front of the message on its way to other servers: the signatures of a user's, or the ARC set by

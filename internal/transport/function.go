@@ -24,8 +24,9 @@ import (
 )
 
 // A message that a synchronous function decides on waits in the queue, from the transaction that acknowledges it on, with one
-// recipient whose route names the function. All else that is needed to go on with it is in queue.Envelope.About. What the
-// function decides is done in the transaction that takes it off the queue.
+// recipient whose route names the function. All else that is needed to go on with it is in queue.Envelope.About; its bytes are in Contents,
+// where the function can read and change them. What the function decides is done in the transaction that takes it off the queue, with the
+// bytes of then.
 
 // functionRoute begins the routes of messages that wait for a function.
 const functionRoute = "function/"
@@ -43,7 +44,9 @@ type held struct {
 	// Header is the message's, cut.
 	Header []byte `json:"header,omitempty"`
 	// Trace is how many bytes of the message the server put there.
-	Trace     int   `json:"trace"`
+	Trace int `json:"trace"`
+	// Kept says that the message is in Contents, behind Results.
+	Kept      bool  `json:"kept,omitempty"`
 	Submitted bool  `json:"submitted,omitempty"`
 	SenderOrg int64 `json:"senderOrg,omitempty"`
 	// Authors are those in From of what was submitted, as they were checked.
@@ -116,12 +119,8 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 		boxes[rule] = append(boxes[rule], r.reach.targets...)
 		to[rule] = append(to[rule], queue.Recipient{Address: r.asked.Address, Original: r.asked.Original, Notify: r.asked.Notify})
 	}
-	var all []*queue.Prepared
-	discard = func() {
-		for _, p := range all {
-			p.Discard(context.WithoutCancel(ctx))
-		}
-	}
+	var all []discarded
+	discard = func() { discardAll(ctx, all) }
 	if len(rules) == 0 {
 		return nil, discard, nil
 	}
@@ -130,16 +129,18 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 	}
 	var writes []func(context.Context, *db.Tx) error
 	for _, rule := range rules {
-		p, err := t.Holding.Prepare(ctx, b)
+		p, body, err := x.keepHeld(ctx, b)
 		if err != nil {
 			discard()
-			return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for a function; send it again")
+			return nil, nil, notKept(err)
 		}
-		all = append(all, p)
+		if all = append(all, p); body != nil {
+			all = append(all, body)
+		}
 		a := x.about(b[traceLength:])
 		a.Held = &held{
 			Direction: rule.Direction, Rule: rule.Name, Lambda: *rule.Lambda, Until: t.Clock.Now().Add(rule.Lambda.Timeout),
-			MessageID: id.UUID(), Call: strings.ReplaceAll(id.UUID(), "-", ""), To: to[rule], Trace: traceLength,
+			MessageID: id.UUID(), Call: strings.ReplaceAll(id.UUID(), "-", ""), To: to[rule], Trace: traceLength, Kept: body != nil,
 			Header:    b[traceLength:][:min(message.HeaderEnd(b[traceLength:]), maxHeldHeader)],
 			Submitted: x.sender.Submitted, SenderOrg: x.organization, Authors: x.authors, Results: x.results(), Forged: x.forged(), Proven: x.proven(),
 			Quarantined: x.isJunk(target{organization: org[rule]}),
@@ -152,12 +153,43 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 			return nil, nil, err
 		}
 		first := queue.Recipient{Address: to[rule][0].Address, Notify: queue.Never, Route: functionRoute + rule.Lambda.ARN, Expiry: longest}
+		if body != nil {
+			told := flow.Told{ID: a.Held.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(a.Held.Results) + traceLength, Waits: true}
+			writes = append(writes, func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) })
+		}
 		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
 			_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{first})
 			return err
 		})
 	}
 	return inOne(writes...), discard, nil
+}
+
+// keepHeld makes the bytes of a message ready that waits for a function: where there are Contents, there and not in the queue.
+func (x *Transaction) keepHeld(ctx context.Context, b []byte) (*queue.Prepared, *flow.Body, error) {
+	t := x.transport
+	if t.Contents == nil {
+		p, err := t.Holding.Prepare(ctx, b)
+		return p, nil, err
+	}
+	body, err := t.Contents.Prepare(ctx, x.results(), b)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t.Holding.Elsewhere(int64(len(b))), body, nil
+}
+
+func notKept(err error) error {
+	return fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for a function; send it again")
+}
+
+// discarded is what was made ready and may not be used.
+type discarded interface{ Discard(ctx context.Context) }
+
+func discardAll(ctx context.Context, all []discarded) {
+	for _, d := range all {
+		d.Discard(context.WithoutCancel(ctx))
+	}
 }
 
 // Functions is a queue.Courier that asks functions about messages which wait for them, and hands all others to Next.
@@ -207,14 +239,20 @@ func (t *Transport) setBack(ctx context.Context, m *queue.Message, why error) qu
 	return o
 }
 
-// returnTx orders the notice for the recipients of a message that waited for a function and does not go on.
-func (t *Transport) returnTx(ctx context.Context, tx *db.Tx, e *queue.Event) error {
+// heldTx ends that a message waits for a function where it does not go on, and orders the notice for its recipients: the queue knows one of
+// them alone.
+func (t *Transport) heldTx(ctx context.Context, tx *db.Tx, e *queue.Event) error {
 	var a about
 	if err := a.read(&e.Envelope); err != nil {
 		return err
 	}
-	h := a.Held
-	if h == nil || h.Forged || e.Envelope.From.IsZero() {
+	h, failed := a.Held, e.Kind == queue.Bounced || e.Kind == queue.Expired
+	if h != nil && h.Kept && t.Contents != nil && (failed || e.Kind == queue.Dropped) {
+		if err := t.Contents.GivenUpTx(ctx, tx, h.MessageID); err != nil {
+			return err
+		}
+	}
+	if h == nil || !failed || h.Forged || e.Envelope.From.IsZero() {
 		return nil
 	}
 	now := t.Clock.Now()
@@ -249,7 +287,11 @@ func (t *Transport) ask(ctx context.Context, arn string, m *queue.Message) (o qu
 	if h == nil {
 		return o, errors.New("nothing is known of what it waits for")
 	}
-	header, err := io.ReadAll(io.NewSectionReader(m.Body, int64(h.Trace), min(m.Size-int64(h.Trace), maxEventHeader)))
+	w, err := t.waiting(ctx, h, m)
+	if err != nil {
+		return o, err
+	}
+	header, err := w.first(int64(h.Trace) + maxEventHeader)
 	if err != nil {
 		return o, err
 	}
@@ -260,7 +302,7 @@ func (t *Transport) ask(ctx context.Context, arn string, m *queue.Message) (o qu
 	var decisions []flow.Decision
 	why := h.late(t.Clock.Now())
 	if why == nil {
-		decisions, why = t.decide(ctx, arn, h.Direction, flow.NewEvent(h.Direction, h.MessageID, h.Call, m.From, header, to))
+		decisions, why = t.decide(ctx, arn, h.Direction, flow.NewEvent(h.Direction, h.MessageID, h.Call, m.From, header[min(h.Trace, len(header)):], to))
 	}
 	if why != nil {
 		t.Log.WarnContext(ctx, "a function does not decide", "function", arn, "rule", h.Rule, "trace", m.Trace, "error", why)
@@ -270,23 +312,72 @@ func (t *Transport) ask(ctx context.Context, arn string, m *queue.Message) (o qu
 		}
 		decisions = []flow.Decision{{Action: h.Lambda.Fallback, All: true}}
 	}
-	release, err := t.memory.hold(ctx, m.Size)
-	if err != nil {
-		return o, err
-	}
-	defer release()
-	b, err := io.ReadAll(io.NewSectionReader(m.Body, 0, m.Size))
-	if err != nil {
-		return o, err
-	}
 	o = queue.Outcome{Result: queue.Delivered, Status: "2.0.0", Reply: "the function decided"}
 	end := Decided
 	if why != nil {
 		end = FellBack
 		o.Reply = "the rule fell back on " + string(h.Lambda.Fallback) + ": " + sayable(why)
 	}
-	return o, t.resume(ctx, &a, &m.Envelope, b, decisions, func(ctx context.Context, tx *db.Tx) error {
+	for range maxChanges {
+		if err = t.goOn(ctx, &a, m, decisions, end, o); !errors.Is(err, flow.ErrChanged) {
+			break
+		}
+	}
+	return o, err
+}
+
+// maxChanges is how often what a function decided is tried with a message that is changed meanwhile.
+const maxChanges = 5
+
+// waiting is a message that waits for a function, as it is now.
+type waiting struct {
+	size, revision int64
+	first          func(n int64) ([]byte, error) // with the server's trace in front
+}
+
+func (t *Transport) waiting(ctx context.Context, h *held, m *queue.Message) (*waiting, error) {
+	if !h.Kept {
+		return &waiting{size: m.Size, first: func(n int64) ([]byte, error) { return io.ReadAll(io.NewSectionReader(m.Body, 0, min(m.Size, n))) }}, nil
+	}
+	if t.Contents == nil {
+		return nil, errors.New("nothing keeps the contents of messages")
+	}
+	c, err := t.Contents.Current(ctx, h.MessageID)
+	if fault.Is(err, fault.NotFound, fault.Message) { // with its organisation
+		err = fault.Wrap(err, fault.Unsupported, fault.Message, "the message is not kept any more")
+	}
+	if err != nil {
+		return nil, err
+	}
+	front := int64(len(h.Results))
+	return &waiting{size: c.Size - front, revision: c.Revision, first: func(n int64) ([]byte, error) {
+		b, err := c.First(ctx, front+min(n, c.Size))
+		return b[min(front, int64(len(b))):], err
+	}}, nil
+}
+
+// goOn does what was decided on a message, as it is now: ErrChanged where that is not so any more when it is done.
+func (t *Transport) goOn(ctx context.Context, a *about, m *queue.Message, decisions []flow.Decision, end FunctionEnd, o queue.Outcome) error {
+	w, err := t.waiting(ctx, a.Held, m)
+	if err != nil {
+		return err
+	}
+	release, err := t.memory.hold(ctx, w.size)
+	if err != nil {
+		return err
+	}
+	defer release()
+	b, err := w.first(w.size)
+	if err != nil {
+		return err
+	}
+	return t.resume(ctx, a, &m.Envelope, b, decisions, func(ctx context.Context, tx *db.Tx) error {
 		tx.OnCommit(func() { t.flow.messages[end].Add(1) })
+		if a.Held.Kept {
+			if err := t.Contents.DecidedTx(ctx, tx, a.Held.MessageID, w.revision); err != nil {
+				return err
+			}
+		}
 		return m.End(ctx, tx, slices.Repeat([]queue.Outcome{o}, len(m.Recipients)))
 	})
 }
@@ -466,10 +557,13 @@ type functionCall struct {
 	Since time.Time   `json:"since"`
 }
 
-// calls returns what orders the calls of asynchronous functions, in the transaction that stores the message; nil where there are none.
-func (x *Transaction) calls(header []byte) func(context.Context, *db.Tx) error {
+// calls returns what keeps the message for asynchronous functions and orders their calls, in the transaction that stores it, and what tidies
+// up if that never happens; nil where there are none.
+func (x *Transaction) calls(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, discard func(), err error) {
+	t := x.transport
 	var rules []*flow.Rule
 	to := map[*flow.Rule][]string{}
+	org := map[*flow.Rule]int64{}
 	for i := range x.accepted {
 		r := &x.accepted[i]
 		for _, rule := range r.rules {
@@ -477,27 +571,35 @@ func (x *Transaction) calls(header []byte) func(context.Context, *db.Tx) error {
 				continue
 			}
 			if to[rule] == nil {
-				rules = append(rules, rule)
+				rules, org[rule] = append(rules, rule), r.organization
+				if rule.Direction == flow.Outbound {
+					org[rule] = x.organization
+				}
 			}
 			to[rule] = append(to[rule], r.address)
 		}
 	}
-	if len(rules) == 0 {
-		return nil
-	}
-	var calls []functionCall
+	var all []discarded
+	discard = func() { discardAll(ctx, all) }
+	var writes []func(context.Context, *db.Tx) error
 	for _, rule := range rules {
-		e := flow.NewEvent(rule.Direction, id.UUID(), strings.ReplaceAll(id.UUID(), "-", ""), x.sender.From, header, to[rule])
-		calls = append(calls, functionCall{rule.Lambda.ARN, e, x.transport.Clock.Now()})
-	}
-	return func(ctx context.Context, tx *db.Tx) error {
-		for _, c := range calls {
-			if err := x.transport.orderTx(ctx, tx, c); err != nil {
-				return err
+		e := flow.NewEvent(rule.Direction, id.UUID(), strings.ReplaceAll(id.UUID(), "-", ""), x.sender.From, b[traceLength:], to[rule])
+		if t.Contents != nil {
+			results := x.results()
+			body, err := t.Contents.Prepare(ctx, results, b)
+			if err != nil {
+				discard()
+				return nil, nil, notKept(err)
 			}
+			all = append(all, body)
+			told := flow.Told{ID: e.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(results) + traceLength}
+			writes = append(writes, func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) })
 		}
-		return nil
+		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
+			return t.orderTx(ctx, tx, functionCall{rule.Lambda.ARN, e, t.Clock.Now()})
+		})
 	}
+	return inOne(writes...), discard, nil
 }
 
 // maxCalls is how often an asynchronous function is called that fails.

@@ -122,7 +122,7 @@ type courierOf struct {
 }
 
 func (c courierOf) Deliver(ctx context.Context, to queue.Destination, m *queue.Message) []queue.Outcome {
-	return transport.Functions{Transport: *c.t, Next: c.next}.Deliver(ctx, to, m)
+	return transport.Functions{Transport: *c.t, Next: transport.JournalCourier{Transport: *c.t, Next: c.next}}.Deliver(ctx, to, m)
 }
 
 // rule makes a rule that asks the function.
@@ -338,6 +338,20 @@ func TestRecipientsWhoAreGoneMeanwhile(t *testing.T) {
 	})
 }
 
+// tellAll calls asynchronous functions until they were told n times, and returns of what.
+func (a *asking) tellAll(n int) (events []flow.Event) {
+	a.T.Helper()
+	runner := job.NewRunner(a.DB, clock.System{}, a.Log)
+	a.HandleFunctions(runner)
+	ctx, cancel := context.WithCancel(a.T.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- runner.Run(ctx) }()
+	a.until("it is told", func() bool { events = append(events, a.events()...); return len(events) == n })
+	cancel()
+	a.Must(<-ended)
+	return events
+}
+
 // TestAFunctionIsTold of what happens anyway.
 func TestAFunctionIsTold(t *testing.T) {
 	onBothAsking(t, func(a *asking) {
@@ -353,15 +367,7 @@ func TestAFunctionIsTold(t *testing.T) {
 		if a.folders(a.ann) != [2]int{1, 0} || a.folders(a.bob) != [2]int{1, 0} || !a.waits(0) {
 			t.Error("it is not delivered")
 		}
-		runner := job.NewRunner(a.DB, clock.System{}, a.Log)
-		a.HandleFunctions(runner)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- runner.Run(ctx) }()
-		var events []flow.Event
-		a.until("it is told", func() bool { events = append(events, a.events()...); return len(events) == 2 })
-		cancel()
-		a.Must(<-ended)
+		events := a.tellAll(2)
 		if e := events[1]; e.Call != events[0].Call || len(e.Envelope.Recipients) != 2 || e.Envelope.From.Address != "x@far.example" {
 			t.Errorf("told is %+v", events)
 		}

@@ -36,7 +36,7 @@ func (t *Transport) Tell(ctx context.Context, n *queue.Notice, done func(context
 		return err
 	}
 	deputy, _ := message.ParseAddress(a.Actor) // there is none of what has no actor
-	return t.tell(ctx, &d, &notice{deputy: deputy, since: n.Queued, trace: n.Trace, requireTLS: n.RequireTLS}, done)
+	return t.tell(ctx, &d, &notice{deputy: deputy, members: isJournal(&n.Envelope), since: n.Queued, trace: n.Trace, requireTLS: n.RequireTLS}, done)
 }
 
 var actions = map[queue.Action]dsn.Action{
@@ -151,9 +151,10 @@ func (a *about) read(e *queue.Envelope) error {
 // queue.Options.Record.
 func (t *Transport) Record(ctx context.Context, tx *db.Tx, e queue.Event) error {
 	if strings.HasPrefix(e.Recipient.Route, functionRoute) { // nothing left
-		if e.Kind == queue.Bounced || e.Kind == queue.Expired { // the queue knows one recipient alone, and none of the others
-			return t.returnTx(ctx, tx, &e)
-		}
+		return t.heldTx(ctx, tx, &e)
+	}
+	if isJournal(&e.Envelope) {
+		t.countReport(tx, e.Kind)
 		return nil
 	}
 	if e.Envelope.Organization == 0 || len(e.Envelope.About) == 0 || t.Audit == nil || !t.Audit.Ships() {

@@ -123,6 +123,7 @@ type reach struct {
 	id           directory.OrgID
 	domain       string             // that it has, also where the sender named none
 	group        directory.EntityID // empty for no group
+	list         string             // the field that says so to its members; empty where none can
 	targets      []target
 	away         []message.Address // on other servers
 	route        string            // by which gateway they are reached; empty for the usual way
@@ -166,7 +167,7 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 		if err := t.membersTx(ctx, tx, to, e, &r); err != nil {
 			return reach{}, err
 		}
-		r.group = e.ID
+		r.group, r.list = e.ID, listID(e)
 		return r, nil
 	case e.Role == directory.RoleRemote:
 		err := t.awayTx(ctx, tx, to, e, &r)

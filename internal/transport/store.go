@@ -55,24 +55,19 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 	defer func() {
 		x.step("store", started, err, trace.Attribute{Key: "mail.mailboxes", Value: len(x.targets)}, trace.Attribute{Key: "mail.queued", Value: len(x.sent)})
 	}()
-	enqueue, discard, err := x.enqueue(ctx, b, b[traceLength:])
+	x.nameLists(b[traceLength:])
+	write, undo, err := x.prepare(ctx, b, traceLength)
 	if err != nil {
 		return err
 	}
-	hold, release, err := x.hold(ctx, b, traceLength)
-	if err != nil {
-		discard()
-		return err
-	}
-	switch also := inOne(done, hold, x.also(b[traceLength:], enqueue)); {
+	switch also := inOne(done, write, x.also(b[traceLength:])); {
 	case len(x.targets) > 0:
 		_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), also, x.mailboxTargets()...)
 	case also != nil:
 		err = x.transport.DB.Write(ctx, also)
 	}
 	if err != nil {
-		discard()
-		release()
+		undo()
 	} else {
 		x.countDelivered()
 		if x.opinions != nil {
@@ -83,6 +78,27 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 		x.tellFull(ctx, x.accepted[0])
 	}
 	return x.answerFor(err)
+}
+
+// prepare makes ready what goes elsewhere than into mailboxes: to other servers, to functions that decide, to the archive, to functions
+// that are told. write is done in the transaction that stores the message; undo tidies up if that never happens.
+func (x *Transaction) prepare(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, undo func(), err error) {
+	var writes []func(context.Context, *db.Tx) error
+	var undone []func()
+	undo = func() {
+		for _, fn := range undone {
+			fn()
+		}
+	}
+	for _, part := range []func(context.Context, []byte, int) (func(context.Context, *db.Tx) error, func(), error){x.enqueue, x.hold, x.journal, x.calls} {
+		w, u, err := part(ctx, b, traceLength)
+		if err != nil {
+			undo()
+			return nil, nil, err
+		}
+		writes, undone = append(writes, w), append(undone, u)
+	}
+	return inOne(writes...), undo, nil
 }
 
 // read returns the message once it is examined and its reports are read, and what gives its room in memory back. One that lies in a
@@ -125,10 +141,10 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 	return b, release, err
 }
 
-// also returns what is done in the transaction that stores the message, whose header is given: putting it into the queue, keeping the
-// reports in it, telling of it, then counting it; nil where there is nothing to do.
-func (x *Transaction) also(header []byte, enqueue func(context.Context, *db.Tx) error) func(context.Context, *db.Tx) error {
-	return inOne(enqueue, x.keep, x.successes(header), x.bounces(header), x.calls(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered(), x.sender.Also)
+// also returns what else is done in the transaction that stores the message, whose header is given: keeping the reports in it, telling of
+// it, then counting it; nil where there is nothing to do.
+func (x *Transaction) also(header []byte) func(context.Context, *db.Tx) error {
+	return inOne(x.keep, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered(), x.sender.Also)
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.
@@ -173,7 +189,7 @@ func (x *Transaction) mailboxTargets() []mailbox.Target {
 
 // prefix is a mailbox's own lines in front of the message.
 func (x *Transaction) prefix(t target, results string) string {
-	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + results + x.spamFields(t.mailbox)
+	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + x.lists[t.mailbox] + results + x.spamFields(t.mailbox)
 }
 
 // checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3), or was passed on from here before for

@@ -47,13 +47,17 @@ type Options struct {
 	Relays  map[string]string
 	Callout func(ctx context.Context, route string, to message.Address, probe bool) error
 	// Holding takes messages that functions decide on. It is the queue, also where no mail leaves; nil refuses such messages for now.
-	Holding Outbound
+	Holding Holding
+	// Contents keeps the messages that functions are told of; nil keeps none, and those that wait have their bytes in Holding.
+	Contents Contents
 	// Reports takes reports on the domains of organisations, at addresses that nobody has; nil refuses them as those of others.
 	Reports *intake.Box
 	// Signer signs what goes into the queue; nil leaves it unsigned.
 	Signer Signer
 	// Rules are the mail flow rules of organisations; nil for none.
 	Rules Rules
+	// Journals are the journaling rules of organisations; nil for none. It needs Holding.
+	Journals Journals
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
 	Auth Checker
 	// Greylist puts off servers that were never seen; nil puts nobody off.
@@ -96,6 +100,21 @@ type Outbound interface {
 	Prepare(ctx context.Context, body []byte) (*queue.Prepared, error)
 	RoomTx(ctx context.Context, tx *db.Tx, organization, size int64, stranger bool) error
 	EnqueueTx(ctx context.Context, tx *db.Tx, p *queue.Prepared, e queue.Envelope, to []queue.Recipient) (queue.ID, error)
+}
+
+// Holding is package queue's queue.
+type Holding interface {
+	Outbound
+	Elsewhere(size int64) *queue.Prepared
+}
+
+// Contents is package flow's.
+type Contents interface {
+	Prepare(ctx context.Context, front string, b []byte) (*flow.Body, error)
+	KeepTx(ctx context.Context, tx *db.Tx, m flow.Told, b *flow.Body) error
+	Current(ctx context.Context, id string) (*flow.Content, error)
+	DecidedTx(ctx context.Context, tx *db.Tx, id string, revision int64) error
+	GivenUpTx(ctx context.Context, tx *db.Tx, id string) error
 }
 
 // Limits bound one message. Zero values mean the defaults, which are WorkMail's where it has one.
@@ -209,6 +228,10 @@ type Transaction struct {
 	judgement    *judgement      // nil where the message is not checked
 	resumed      *held           // nil unless a function decided on the message
 	opinions     *spam.Judgement // nil where the message is not judged
+	journals     []journalOf     // by which the message is journaled
+
+	// lists is the List-Id of those that get the message through a group.
+	lists map[mailbox.ID]string
 }
 
 // recipient is one who was accepted.

@@ -13,7 +13,7 @@ import (
 
 var (
 	rounds = flag.Int("rounds", 8, "how often TestKill kills the server on each engine; make soak asks for many more")
-	seed   = flag.Uint64("seed", 0, "what TestKill draws its lots from, to repeat what a failure printed; 0 draws one")
+	seed   = flag.Uint64("seed", 0, "what TestKill and TestDay draw their lots from, to repeat what a failure printed; 0 draws one")
 )
 
 // load is a client that works until its server is gone, and knows afterwards what it was promised.

@@ -24,7 +24,7 @@ func TestEnv(t *testing.T) {
 			t.Errorf("a line that is neither export nor unset, or not quoted: %q", line)
 		}
 	}
-	for _, name := range []string{"HTTP", "HTTPS", "SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS"} {
+	for _, name := range []string{"HTTP", "HTTPS", "SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "MANAGESIEVE"} {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Env["PENNYPOST_"+name+"_ADDR"])
 		if err != nil {
 			t.Errorf("PENNYPOST_%s_ADDR: %v", name, err)

@@ -72,7 +72,7 @@ func TestTakenPortIsNamedWithItsFlag(t *testing.T) {
 	}
 	defer l.Close()
 	s := harness.Start(t, harness.Options{})
-	for _, key := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "metrics"} {
+	for _, key := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "managesieve", "metrics"} {
 		args := append(s.Args(), "--data", filepath.Join(t.TempDir(), "other"), "--"+key, l.Addr().String())
 		r := harness.Run(t, harness.Command{Name: harness.Binary(t), Args: args})
 		if r.Status != 1 || !strings.Contains(r.Stderr, "--"+key) || !strings.Contains(r.Stderr, l.Addr().String()) {

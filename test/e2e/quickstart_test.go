@@ -23,7 +23,7 @@ func TestQuickStart(t *testing.T) {
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url."+harness.Root()+".insteadOf", "GIT_CONFIG_VALUE_0=https://github.com/pennypost/pennypost",
 		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
 	)
-	for _, name := range []string{"HTTP", "HTTPS", "SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS"} {
+	for _, name := range []string{"HTTP", "HTTPS", "SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "MANAGESIEVE"} {
 		env = append(env, "PENNYPOST_"+name+"=127.0.0.1:0")
 	}
 	output := &strings.Builder{}

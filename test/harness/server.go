@@ -75,7 +75,7 @@ func (s *Server) Start() {
 // Args are the arguments of the server's serve.
 func (s *Server) Args() []string {
 	args := []string{"serve", "--data", s.Dir}
-	for _, name := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "metrics"} {
+	for _, name := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "managesieve", "metrics"} {
 		args = append(args, "--"+name, "127.0.0.1:0")
 	}
 	args = append(args, "--hostname", "mail.pennypost.example", "--database-url", s.options.DatabaseURL)

@@ -82,10 +82,10 @@ class OrganizationsTest(Case):
         with self.refused("ResourceNotFoundException"):
             self.api.list_tags_for_resource(ResourceARN=arn[:-3] + "000")
 
-    def test_not_implemented_is_said(self):
+    def test_message_flow_needs_its_own_policy(self):
         with self.assertRaises(botocore.exceptions.ClientError) as caught:
             boto3.client("workmailmessageflow").get_raw_message_content(messageId="12345678-0123-0123-0123-0123456789ab")
-        self.assertEqual(caught.exception.response["Error"]["Code"], "NotImplementedException")
+        self.assertEqual(caught.exception.response["Error"]["Code"], "AccessDeniedException")
         self.assertIn("GetRawMessageContent", str(caught.exception))
 
     def test_https(self):

@@ -7,6 +7,7 @@ package contract
 import (
 	"context"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 
@@ -75,7 +76,7 @@ type Op struct {
 	Errors []ErrorCode
 
 	// Indexes of the input members that all operations treat alike, or -1.
-	organization, arn, token, items int
+	organization, arn, message, token, items int
 
 	newInput  func() any
 	newOutput func() any
@@ -127,6 +128,9 @@ func (op *Op) Organization(input any) string { return member(input, op.organizat
 // ResourceARN returns the ARN that a decoded input of the tag operations names, "" for the others.
 func (op *Op) ResourceARN(input any) string { return member(input, op.arn) }
 
+// MessageID returns the id of the message that a decoded input of message flow names, "" for the others.
+func (op *Op) MessageID(input any) string { return member(input, op.message) }
+
 // Page returns the page that the input of a list asks for: where it begins and how many items it may have, both nil when
 // the input does not say.
 func (op *Op) Page(input any) (token *string, items *int32) {
@@ -169,6 +173,7 @@ type Operation[In, Out any] struct{ Op Op }
 func define[In, Out any](op Op) *Operation[In, Out] {
 	op.organization = op.Input.Member("OrganizationId")
 	op.arn = op.Input.Member("ResourceARN")
+	op.message = op.Input.Member("messageId")
 	op.token = op.Input.Member("NextToken")
 	op.items = op.Input.Member("MaxResults")
 	op.newInput = func() any { return new(In) }
@@ -196,6 +201,19 @@ func (o *Operation[In, Out]) Handle(f func(context.Context, principal.Principal,
 		}
 		return out, nil
 	}}
+}
+
+// Raw is an output whose one member is the answer's body: bytes as they are, and so many that they are read while they are sent.
+type Raw struct {
+	Size int64
+	// Open begins to read them.
+	Open func(ctx context.Context) (io.ReadCloser, error)
+}
+
+// HandleRaw is Handle for an operation whose output has a payload in place of JSON.
+func (o *Operation[In, Out]) HandleRaw(f func(context.Context, principal.Principal, *In) (*Raw, error)) Handler {
+	as := Operation[In, Raw]{Op: o.Op}
+	return Handler{Op: &o.Op, run: as.Handle(f).run}
 }
 
 // Run carries the operation out. The input must come from the same operation's Decode.

@@ -143,6 +143,7 @@ var (
 	DescribeQueue                         = define[DescribeQueueInput, DescribeQueueOutput](Op{Name: "DescribeQueue", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeQueueInput, Output: shapeDescribeQueueOutput, Idempotent: true, Errors: []ErrorCode{}})
 	DescribeSmtpGateway                   = define[DescribeSmtpGatewayInput, DescribeSmtpGatewayOutput](Op{Name: "DescribeSmtpGateway", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeSmtpGatewayInput, Output: shapeDescribeSmtpGatewayOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	DropQueuedMessages                    = define[DropQueuedMessagesInput, DropQueuedMessagesOutput](Op{Name: "DropQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDropQueuedMessagesInput, Output: shapeDropQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	GetJournalingRules                    = define[GetJournalingRulesInput, GetJournalingRulesOutput](Op{Name: "GetJournalingRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetJournalingRulesInput, Output: shapeGetJournalingRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	GetMailReport                         = define[GetMailReportInput, GetMailReportOutput](Op{Name: "GetMailReport", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMailReportInput, Output: shapeGetMailReportOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	GetMessageTrace                       = define[GetMessageTraceInput, GetMessageTraceOutput](Op{Name: "GetMessageTrace", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMessageTraceInput, Output: shapeGetMessageTraceOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	HoldQueuedMessages                    = define[HoldQueuedMessagesInput, HoldQueuedMessagesOutput](Op{Name: "HoldQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeHoldQueuedMessagesInput, Output: shapeHoldQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
@@ -153,6 +154,7 @@ var (
 	ListSmtpGateways                      = define[ListSmtpGatewaysInput, ListSmtpGatewaysOutput](Op{Name: "ListSmtpGateways", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListSmtpGatewaysInput, Output: shapeListSmtpGatewaysOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ReleaseQueuedMessages                 = define[ReleaseQueuedMessagesInput, ReleaseQueuedMessagesOutput](Op{Name: "ReleaseQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeReleaseQueuedMessagesInput, Output: shapeReleaseQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	RetryQueuedMessages                   = define[RetryQueuedMessagesInput, RetryQueuedMessagesOutput](Op{Name: "RetryQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeRetryQueuedMessagesInput, Output: shapeRetryQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	SetJournalingRules                    = define[SetJournalingRulesInput, SetJournalingRulesOutput](Op{Name: "SetJournalingRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeSetJournalingRulesInput, Output: shapeSetJournalingRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	TestInboundMailFlowRules              = define[TestInboundMailFlowRulesInput, TestInboundMailFlowRulesOutput](Op{Name: "TestInboundMailFlowRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeTestInboundMailFlowRulesInput, Output: shapeTestInboundMailFlowRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	TestOutboundMailFlowRules             = define[TestOutboundMailFlowRulesInput, TestOutboundMailFlowRulesOutput](Op{Name: "TestOutboundMailFlowRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeTestOutboundMailFlowRulesInput, Output: shapeTestOutboundMailFlowRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	UpdateInboundMailFlowRule             = define[UpdateInboundMailFlowRuleInput, UpdateInboundMailFlowRuleOutput](Op{Name: "UpdateInboundMailFlowRule", Service: Pennypost, Method: "POST", Path: "/", Input: shapeUpdateInboundMailFlowRuleInput, Output: shapeUpdateInboundMailFlowRuleOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, LimitExceededException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
@@ -268,6 +270,7 @@ func Operations() []*Op {
 		&DescribeQueue.Op,
 		&DescribeSmtpGateway.Op,
 		&DropQueuedMessages.Op,
+		&GetJournalingRules.Op,
 		&GetMailReport.Op,
 		&GetMessageTrace.Op,
 		&HoldQueuedMessages.Op,
@@ -278,6 +281,7 @@ func Operations() []*Op {
 		&ListSmtpGateways.Op,
 		&ReleaseQueuedMessages.Op,
 		&RetryQueuedMessages.Op,
+		&SetJournalingRules.Op,
 		&TestInboundMailFlowRules.Op,
 		&TestOutboundMailFlowRules.Op,
 		&UpdateInboundMailFlowRule.Op,

@@ -3363,6 +3363,25 @@ var shapeDropQueuedMessagesOutput = &schema.Shape{
 	},
 }
 
+var shapeGetJournalingRulesInput = &schema.Shape{
+	Name: "GetJournalingRulesRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+	},
+}
+
+var shapeGetJournalingRulesOutput = &schema.Shape{
+	Name: "GetJournalingRulesResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "Enabled", Shape: shapeBoolean},
+		{Name: "JournalingAddress", Shape: shapeJournalingAddress},
+		{Name: "ReportAddress", Shape: shapeJournalingAddress},
+		{Name: "DateModified", Shape: shapeTimestamp},
+	},
+}
+
 var shapeGetMailReportInput = &schema.Shape{
 	Name: "GetMailReportRequest",
 	Type: schema.Structure,
@@ -3450,6 +3469,13 @@ var shapeInboundMailFlowRules = &schema.Shape{
 	Name:    "InboundMailFlowRules",
 	Type:    schema.List,
 	Element: shapeInboundMailFlowRule,
+}
+
+var shapeJournalingAddress = &schema.Shape{
+	Name: "JournalingAddress",
+	Type: schema.String,
+	Min:  schema.Bound(1),
+	Max:  schema.Bound(512),
 }
 
 var shapeListInboundMailFlowRulesInput = &schema.Shape{
@@ -3887,6 +3913,22 @@ var shapeRetryQueuedMessagesOutput = &schema.Shape{
 	Members: []schema.Member{
 		{Name: "Count", Shape: shapeQueuedMessageCount},
 	},
+}
+
+var shapeSetJournalingRulesInput = &schema.Shape{
+	Name: "SetJournalingRulesRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "Enabled", Shape: shapeBoolean, Required: true},
+		{Name: "JournalingAddress", Shape: shapeJournalingAddress},
+		{Name: "ReportAddress", Shape: shapeJournalingAddress},
+	},
+}
+
+var shapeSetJournalingRulesOutput = &schema.Shape{
+	Name: "SetJournalingRulesResponse",
+	Type: schema.Structure,
 }
 
 var shapeSmtpGateway = &schema.Shape{

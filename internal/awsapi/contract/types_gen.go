@@ -1827,6 +1827,19 @@ type DropQueuedMessagesOutput struct {
 	Count int64
 }
 
+// GetJournalingRulesInput is what GetJournalingRules is called with.
+type GetJournalingRulesInput struct {
+	OrganizationId string
+}
+
+// GetJournalingRulesOutput is what GetJournalingRules answers.
+type GetJournalingRulesOutput struct {
+	Enabled           bool
+	JournalingAddress *string
+	ReportAddress     *string
+	DateModified      *time.Time
+}
+
 // GetMailReportInput is what GetMailReport is called with.
 type GetMailReportInput struct {
 	OrganizationId string
@@ -2155,6 +2168,17 @@ type RetryQueuedMessagesInput struct {
 type RetryQueuedMessagesOutput struct {
 	Count int64
 }
+
+// SetJournalingRulesInput is what SetJournalingRules is called with.
+type SetJournalingRulesInput struct {
+	OrganizationId    string
+	Enabled           bool
+	JournalingAddress *string
+	ReportAddress     *string
+}
+
+// SetJournalingRulesOutput is what SetJournalingRules answers.
+type SetJournalingRulesOutput struct{}
 
 // SmtpGateway is a structure of the service Pennypost.
 type SmtpGateway struct {

@@ -2,9 +2,10 @@ package dsn
 
 import (
 	"bytes"
-	"encoding/base64"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pennypost/pennypost/internal/message"
 )
 
 // width is how long lines are made where they can be broken.
@@ -69,17 +70,7 @@ func writeText(b *bytes.Buffer, name, text string) {
 		writeField(b, name, text)
 		return
 	}
-	var words []string
-	const most = 42 // bytes in a word: 75 characters with the rest
-	for text != "" {
-		end := min(most, len(text))
-		for end < len(text) && !utf8.RuneStart(text[end]) {
-			end--
-		}
-		words = append(words, "=?utf-8?B?"+base64.StdEncoding.EncodeToString([]byte(text[:end]))+"?=")
-		text = text[end:]
-	}
-	b.WriteString(name + ": " + strings.Join(words, "\r\n ") + "\r\n")
+	b.WriteString(name + ": " + message.EncodeWords(text) + "\r\n")
 }
 
 // hostName returns a host's name as it can stand anywhere, "localhost" where nothing is left of it.

@@ -12,6 +12,8 @@ const (
 	AdministratorAccess = "AdministratorAccess"
 	WorkMailFullAccess  = "AmazonWorkMailFullAccess"
 	WorkMailReadOnly    = "AmazonWorkMailReadOnlyAccess"
+	MessageFlowFull     = "AmazonWorkMailMessageFlowFullAccess"
+	MessageFlowReadOnly = "AmazonWorkMailMessageFlowReadOnlyAccess"
 )
 
 var managed = map[string]string{
@@ -22,6 +24,8 @@ var managed = map[string]string{
 	WorkMailReadOnly: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
 		`"Action":["workmail:Describe*","workmail:Get*","workmail:List*","workmail:Search*",` +
 		`"pennypost:Describe*","pennypost:Get*","pennypost:List*"],"Resource":"*"}]}`,
+	MessageFlowFull:     `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"workmailmessageflow:*","Resource":"*"}]}`,
+	MessageFlowReadOnly: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"workmailmessageflow:Get*","Resource":"*"}]}`,
 }
 
 // managedPrefix is how AWS names its managed policies in full.

@@ -48,6 +48,7 @@ func TestDescribe(t *testing.T) {
 			`_imap._tcp.shop.example. 3600 IN SRV 0 1 143 mail.host.example.`,
 			`_submissions._tcp.shop.example. 3600 IN SRV 0 1 465 mail.host.example.`,
 			`_submission._tcp.shop.example. 3600 IN SRV 0 0 0 .`,
+			`_sieve._tcp.shop.example. 3600 IN SRV 0 1 4190 mail.host.example.`,
 			`_autodiscover._tcp.shop.example. 3600 IN SRV 0 1 443 mail.host.example.`,
 		}
 		if !slices.Equal(lines, want) {

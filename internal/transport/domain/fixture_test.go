@@ -95,7 +95,7 @@ func onBoth(t *testing.T, change func(*Config), fn func(f *fixture)) {
 		roots, port := f.servePolicy()
 		config := Config{
 			DB: d, Directory: dir, Keys: keys, Clock: f.clock, Resolver: resolver, Policies: route.NewSTSFetcher(dial.New(resolver.Net(), here), roots, port),
-			Host: "Mail.Host.Example", Ports: Ports{HTTPS: 443, IMAP: 143, IMAPS: 993, Submission: 0, Submissions: 465},
+			Host: "Mail.Host.Example", Ports: Ports{HTTPS: 443, IMAP: 143, IMAPS: 993, ManageSieve: 4190, Submission: 0, Submissions: 465},
 			STS: STS{Mode: route.STSTesting, MaxAge: 24 * time.Hour},
 		}
 		if change != nil {

@@ -70,6 +70,7 @@ func (s *Service) records(d *Description) []Record {
 	}{
 		{"_imaps._tcp", s.Ports.IMAPS}, {"_imap._tcp", s.Ports.IMAP}, // RFC 6186
 		{"_submissions._tcp", s.Ports.Submissions}, {"_submission._tcp", s.Ports.Submission}, // RFC 8314
+		{"_sieve._tcp", s.Ports.ManageSieve}, // RFC 5804 section 1.8
 		{"_autodiscover._tcp", s.Ports.HTTPS},
 	} {
 		value := "0 0 0 ." // RFC 2782: decidedly not offered

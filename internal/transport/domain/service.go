@@ -14,7 +14,7 @@ import (
 )
 
 // Ports are where others reach the server's services; 0 for one that is not offered.
-type Ports struct{ HTTPS, IMAP, IMAPS, Submission, Submissions int }
+type Ports struct{ HTTPS, IMAP, IMAPS, ManageSieve, Submission, Submissions int }
 
 // STS is the policy of MTA-STS of all domains, whose only MX is the server.
 type STS struct {

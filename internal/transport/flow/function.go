@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -127,9 +128,22 @@ type answer struct {
 			} `json:"parameters"`
 		} `json:"action"`
 		Recipients    []string `json:"recipients"`
-		AllRecipients bool     `json:"allRecipients"`
-		Default       bool     `json:"default"` // how old functions write AllRecipients
+		AllRecipients yes      `json:"allRecipients"`
+		Default       yes      `json:"default"` // how old functions write AllRecipients
 	} `json:"actions"`
+}
+
+// yes is a boolean, which functions write as a string too, AWS's samples among them.
+type yes bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (y *yes) UnmarshalJSON(b []byte) error {
+	text := strings.Trim(string(b), `"`)
+	*y = yes(strings.EqualFold(text, "true"))
+	if !bool(*y) && !strings.EqualFold(text, "false") && text != "null" {
+		return fmt.Errorf("%.40s is neither true nor false", b)
+	}
+	return nil
 }
 
 // ReadAnswer reads what a function answered for a message of the direction. Of decisions for all the first counts, as it does for a recipient.
@@ -143,7 +157,7 @@ func ReadAnswer(d Direction, text []byte) ([]Decision, error) {
 	}
 	decisions, named, all := make([]Decision, 0, len(a.Actions)), 0, false
 	for _, given := range a.Actions {
-		made := Decision{Action: given.Action.Type, All: given.AllRecipients || given.Default, BounceMessage: short(strings.Join(strings.Fields(given.Action.Parameters.BounceMessage), " "), maxBounceMessage)}
+		made := Decision{Action: given.Action.Type, All: bool(given.AllRecipients || given.Default), BounceMessage: short(strings.Join(strings.Fields(given.Action.Parameters.BounceMessage), " "), maxBounceMessage)}
 		if !d.decides(made.Action) {
 			return nil, failed(nil, "%.40q is not an action of the answer", made.Action)
 		}

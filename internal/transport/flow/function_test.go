@@ -73,6 +73,10 @@ func TestReadAnswer(t *testing.T) {
 	}{
 		{Inbound, `{"actions":[{"action":{"type":"DEFAULT"},"allRecipients":true}]}`, "[{DEFAULT  [] true}]"},
 		{Inbound, `{"actions":[{"action":{"type":"DROP"},"default":true}],"more":1}`, "[{DROP  [] true}]"},
+		{Inbound, `{"actions":[{"action":{"type":"DROP"},"default":"True","allRecipients":null}]}`, "[{DROP  [] true}]"}, // as AWS's samples answer
+		{Inbound, `{"actions":[{"action":{"type":"DROP"},"recipients":["a@x.example"],"allRecipients":"false"}]}`, "[{DROP  [a@x.example] false}]"},
+		{Inbound, `{"actions":[{"action":{"type":"DROP"},"allRecipients":"yes"}]}`, ""},
+		{Inbound, `{"actions":[{"action":{"type":"DROP"},"allRecipients":1}]}`, ""},
 		{
 			Inbound, `{"actions":[{"action":{"type":"MOVE_TO_JUNK"},"recipients":["A@x.example"]},{"action":{"type":"BYPASS_SPAM_CHECK"},"allRecipients":true}]}`,
 			"[{MOVE_TO_JUNK  [A@x.example] false} {BYPASS_SPAM_CHECK  [] true}]",

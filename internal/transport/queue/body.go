@@ -35,6 +35,14 @@ func (q *Queue) Prepare(ctx context.Context, body []byte) (*Prepared, error) {
 	return q.upload(ctx, bytes.NewReader(body), int64(len(body)))
 }
 
+// elsewhere stands in place of the key in Blobs for messages whose bytes who enqueued them keeps.
+const elsewhere = "-"
+
+// Elsewhere is a message of a size whose bytes the caller keeps: couriers get none. It counts as any other.
+func (q *Queue) Elsewhere(size int64) *Prepared {
+	return &Prepared{queue: q, ref: elsewhere, size: size}
+}
+
 // upload writes a row that names the bytes, then the bytes: a crash in between leaves the row, by which they are found.
 func (q *Queue) upload(ctx context.Context, r io.Reader, size int64) (*Prepared, error) {
 	p := &Prepared{queue: q, ref: fmt.Sprintf("queue/%x", id.Key()), size: size}
@@ -59,7 +67,7 @@ func (q *Queue) upload(ctx context.Context, r io.Reader, size int64) (*Prepared,
 // Discard removes the bytes of a message that was not enqueued; it does nothing for one that was, and may be called always. What it
 // fails to remove, the next start does.
 func (p *Prepared) Discard(ctx context.Context) {
-	if p.ref == "" || p.taken.Load() {
+	if p.ref == "" || p.ref == elsewhere || p.taken.Load() {
 		return
 	}
 	q := p.queue
@@ -156,7 +164,7 @@ func bodyTx(ctx context.Context, tx *db.Tx, m ID) ([]byte, error) {
 
 // open opens the body of a message that was read.
 func (q *Queue) open(ctx context.Context, m *stock) (bodyOf, error) {
-	if m.ref == "" {
+	if m.ref == "" || m.ref == elsewhere {
 		return inlineBody{bytes.NewReader(m.data)}, nil
 	}
 	b, err := q.Blobs.Open(ctx, m.ref)

@@ -74,3 +74,33 @@ func TestACourierSaysWhenToTryAgain(t *testing.T) {
 		r.empty()
 	})
 }
+
+// TestBytesElsewhere: a message whose bytes the caller keeps has none here, and is a message like any other.
+func TestBytesElsewhere(t *testing.T) {
+	bubble(t, Limits{OrganizationBytes: 1500}, func(t *testing.T, r *rig) {
+		enqueue := func() error {
+			return r.DB.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+				_, err := r.EnqueueTx(ctx, tx, r.Elsewhere(1000), Envelope{Organization: 1, Trace: "t", From: addr("ann@here.example")}, to("a@x.example"))
+				return err
+			})
+		}
+		r.ok(enqueue())
+		if err := enqueue(); err == nil {
+			t.Error("two such messages have no size")
+		}
+		if n := r.count("queue_body") + r.count("queue_upload"); n != 0 {
+			t.Errorf("%d rows for its bytes", n)
+		}
+		r.sound()
+		if faults, err := r.CheckBodies(t.Context()); err != nil || len(faults) > 0 {
+			t.Errorf("%q, %v", faults, err)
+		}
+		r.outcome = func(Destination, *Message, Recipient) Outcome { return Outcome{Result: Failed, Status: "5.0.0"} }
+		r.start()
+		r.pass(time.Hour)
+		if len(r.offers) != 1 || r.offers[0].body != "" || len(r.notices) != 1 {
+			t.Errorf("offered is %+v, told %+v", r.offers, r.notices)
+		}
+		r.empty()
+	})
+}

@@ -70,7 +70,10 @@ func (q *Queue) insertMessageTx(ctx context.Context, tx *db.Tx, m ID, p *Prepare
 	if err != nil {
 		return err
 	}
-	if p.ref == "" {
+	switch p.ref {
+	case elsewhere:
+		return nil
+	case "":
 		data := p.data
 		if data == nil {
 			data = []byte{} // NULL is no body
@@ -147,7 +150,10 @@ func (q *Queue) closeTx(ctx context.Context, tx *db.Tx, m ID, n int64) error {
 		return err
 	}
 	tx.OnCommit(func() { q.usage.add(org, -1, -size) })
-	if ref == "" {
+	switch ref {
+	case elsewhere:
+		return nil
+	case "":
 		_, err := tx.Exec(ctx, deleteBody, int64(m))
 		return err
 	}

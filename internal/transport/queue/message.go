@@ -74,8 +74,8 @@ type Message struct {
 	Envelope
 	Recipients []Recipient
 	Queued     time.Time
-	Size       int64 // bytes of Body
-	Body       io.ReaderAt
+	Size       int64       // bytes of Body
+	Body       io.ReaderAt // without a byte where they are elsewhere
 	// End records outcomes, one for each of the recipients, in a transaction of the courier's own: for what is to happen if and only if
 	// they are recorded. Once that is durable Deliver returns the same outcomes. It does no I/O, and may be run more than once.
 	End func(ctx context.Context, tx *db.Tx, outcomes []Outcome) error

@@ -205,7 +205,7 @@ const (
 	makeDue      = `UPDATE queue_delivery SET due = $2 WHERE id = $1`
 	freeLane     = `UPDATE queue_destination SET not_before = 0 WHERE id = $1`
 
-	selectLarge = `SELECT id, size, ref FROM queue_message WHERE id > $1 AND ref <> '' ORDER BY id LIMIT $2`
+	selectLarge = `SELECT id, size, ref FROM queue_message WHERE id > $1 AND ref NOT IN ('', '-') ORDER BY id LIMIT $2`
 
 	countState  = `SELECT COUNT(*) FROM queue_delivery WHERE state = $1`
 	countRoutes = `SELECT COUNT(*) FROM queue_delivery WHERE destination IN

@@ -194,7 +194,7 @@ func (q *Queue) notify(ctx context.Context, n *news) error {
 	}
 	defer body.Close() // it was only read
 	notice := &Notice{Envelope: n.Envelope, Queued: n.queued, Size: n.size, Body: body, Reports: n.reports}
-	if n.noBody {
+	if n.noBody || n.ref == elsewhere {
 		notice.Size = 0
 	}
 	return q.Teller.Tell(ctx, notice, func(ctx context.Context, tx *db.Tx) error { return q.toldTx(ctx, tx, n) })

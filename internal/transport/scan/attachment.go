@@ -76,9 +76,9 @@ func extension(name string) string {
 	return strings.ToLower(strings.TrimSpace(name[i+1:]))
 }
 
-// blocked returns the name and the type of the first part that is not let through. more says that the message has more parts than can be
+// Blocked returns the name and the type of the first part that is not let through. more says that the message has more parts than can be
 // looked at.
-func (t *Types) blocked(text []byte) (name, is string, more bool) {
+func (t *Types) Blocked(text []byte) (name, is string, more bool) {
 	s := message.Scan(text)
 	for i := range s.Parts {
 		for _, name := range names(&s.Parts[i]) {

@@ -42,7 +42,7 @@ func (s *Scanner) Waits() bool { return s.Clamd != nil }
 // take, Temporary Message where it doesn't answer. from is the network of who did not submit it: an address stands for it.
 func (s *Scanner) Scan(ctx context.Context, text []byte, submitted bool, from netip.Addr) error {
 	if (submitted || s.Inbound) && !s.Types.None() {
-		name, is, more := s.Types.blocked(text)
+		name, is, more := s.Types.Blocked(text)
 		switch {
 		case is != "":
 			s.blocked.Add(1)

@@ -182,7 +182,7 @@ func TestBlockedAttachments(t *testing.T) {
 		{"Visio is not of WorkMail's list", attached(`filename="a.vsdx"`), ""},
 		{"no name", attached(`filename="exe"`), ""},
 	} {
-		name, is, more := types.blocked([]byte(c.text))
+		name, is, more := types.Blocked([]byte(c.text))
 		if is != c.is || more {
 			t.Errorf("%s: %q of type %q, want %q", c.name, name, is, c.is)
 		}
@@ -235,7 +235,7 @@ func FuzzBlocked(f *testing.F) {
 	f.Add([]byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: attachment; filename*0*=utf-8''a%2; filename*1=e.exe\r\n\r\n"))
 	types := NewTypes([]string{WorkMail})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		name, is, _ := types.blocked(b)
+		name, is, _ := types.Blocked(b)
 		if is != "" && !types.has(extension(name)) {
 			t.Errorf("%q is of type %q", name, is)
 		}

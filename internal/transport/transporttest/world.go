@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/db/dbtest"
 	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
 	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
@@ -31,6 +33,7 @@ import (
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/intake"
+	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/spam"
 )
@@ -57,11 +60,35 @@ type World struct {
 	Policy    *policy.Service
 	Mailboxes *mailbox.Store
 	Flow      *flow.Service
+	Journal   *journal.Service
+	Contents  *flow.Contents
+	Objects   Objects
 	Acme      *directory.Organization
 	// Filed is told what users say of messages by filing them; nil tells nobody.
 	Filed func(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
 
 	blobs *memoryBlobs
+}
+
+// MaxMessage is how many bytes a message has that Contents take.
+const MaxMessage = 1 << 20
+
+// Objects is a bucket, whose objects have their versions behind a # in their keys.
+type Objects map[string]string
+
+// Object reads an object of the bucket.
+func (o Objects) Object(_ context.Context, _ directory.OrgID, bucket, key, version string) ([]byte, error) {
+	if version != "" {
+		key += "#" + version
+	}
+	text, ok := o[key]
+	switch {
+	case !ok || bucket != "bucket":
+		return nil, fault.New(fault.Invalid, fault.Location, "there is no %s in %s", key, bucket)
+	case len(text) > MaxMessage:
+		return nil, fault.New(fault.TooLarge, fault.Location, "it is too large")
+	}
+	return []byte(text), nil
 }
 
 // LogGroup is the log group that the world's server is configured with.
@@ -123,7 +150,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), gate.Migrations(), flow.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), gate.Migrations(), flow.Migrations(), journal.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
@@ -142,9 +169,12 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 		return w.Filed(ctx, tx, f)
 	}})
 	w.Flow = flow.New(flow.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
+	w.Journal = journal.New(journal.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
+	w.Objects = Objects{}
+	w.Contents = flow.NewContents(flow.ContentOptions{DB: d, Directory: w.Directory, Blobs: w.blobs, Clock: w.Clock, Objects: w.Objects, MaxMessage: MaxMessage})
 	o := transport.Options{
 		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
-		Rules:   w.Flow,
+		Rules: w.Flow, Contents: w.Contents, Journals: w.Journal,
 		Reports: intake.New(intake.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Log: log}),
 	}
 	if change != nil {
@@ -156,6 +186,10 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 		faults, err := w.Mailboxes.Check(context.Background())
 		if err != nil || len(faults) > 0 {
 			t.Errorf("check after the test: %q, %v", faults, err)
+		}
+		faults, err = w.Contents.CheckBodies(context.Background())
+		if err != nil || len(faults) > 0 {
+			t.Errorf("check of contents after the test: %q, %v", faults, err)
 		}
 	})
 	return w
@@ -339,6 +373,18 @@ func (w *World) folder(o mailbox.Owner, folder mailbox.FolderID) (messages []Mes
 		messages = append(messages, m)
 	}
 	return messages
+}
+
+// Blobs are the keys of large bodies that begin with prefix.
+func (w *World) Blobs(prefix string) (keys []string) {
+	w.blobs.mu.Lock()
+	defer w.blobs.mu.Unlock()
+	for key := range w.blobs.m {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // FailBlobs makes the store of large bodies answer readers with err; nil makes it work again.

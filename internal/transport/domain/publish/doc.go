@@ -1,10 +1,9 @@
 // Package publish writes the records of a domain into its zone, at whoever keeps the zone. It works in the process of the command line,
-// as the server itself needs no right to change a zone.
+// as the server itself needs no right to change a zone, unless a CA looks there whether a name is ours (dns-01).
 package publish
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/pennypost/pennypost/internal/dns"
 )
@@ -23,7 +22,8 @@ type Record struct {
 type Zones interface {
 	// Records reads a zone.
 	Records(ctx context.Context, zone string) ([]Record, error)
-	// Change removes records, which Records returned, and adds others: all of it, or none.
+	// Change removes records, those that Records returned or some like them, and adds others: all of it, or none. A record to remove that is
+	// gone is no error.
 	Change(ctx context.Context, zone string, remove, add []Record) error
 }
 
@@ -46,15 +46,16 @@ func (p *Primary) Records(ctx context.Context, zone string) ([]Record, error) {
 // Change is one update.
 func (p *Primary) Change(ctx context.Context, zone string, remove, add []Record) error {
 	gone, made := make([]dns.Record, len(remove)), make([]dns.Record, len(add))
+	text := func(r Record) dns.Record { return dns.Record{Name: r.Name, TTL: r.TTL, Type: r.Type, Data: r.data()} }
 	for i, r := range remove {
-		native, ok := r.native.(dns.Record)
-		if !ok {
-			return fmt.Errorf("the record %s was not read from this zone", r.line())
+		if native, ok := r.native.(dns.Record); ok {
+			gone[i] = native
+		} else {
+			gone[i] = text(r)
 		}
-		gone[i] = native
 	}
 	for i, r := range add {
-		made[i] = dns.Record{Name: r.Name, TTL: r.TTL, Type: r.Type, Data: r.data()}
+		made[i] = text(r)
 	}
 	return p.Update(ctx, zone, gone, made)
 }

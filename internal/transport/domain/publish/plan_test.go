@@ -160,6 +160,11 @@ func TestRoute53Batches(t *testing.T) {
 	if !slices.Equal(lines, want) {
 		t.Errorf("%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
 	}
+	// What was never read is known by its text, and may be gone.
+	gone := []Record{there("example.com", "TXT", "v=spf1 -all"), there("never.example.com", "TXT", "x")}
+	if changes, err := batch(sets, gone, nil); err != nil || len(changes) != 1 || len(changes[0].ResourceRecordSet.ResourceRecords) != 1 {
+		t.Errorf("%v, %v", changes, err)
+	}
 	if len(sets[0].ResourceRecords) != 2 {
 		t.Error("what was read is changed")
 	}

@@ -122,7 +122,7 @@ func (r *Route53) Change(ctx context.Context, zone string, remove, add []Record)
 		return err
 	}
 	changes, err := batch(sets, remove, add)
-	if err != nil {
+	if err != nil || len(changes) == 0 {
 		return err
 	}
 	if _, err := c.ChangeResourceRecordSets(ctx, &route53.ChangeResourceRecordSetsInput{HostedZoneId: &id, ChangeBatch: &types.ChangeBatch{Changes: changes}}); err != nil {
@@ -155,7 +155,11 @@ func batch(sets []types.ResourceRecordSet, remove, add []Record) (changes []type
 		}
 		for _, r := range remove {
 			if r.Name == p.name && r.Type == p.kind {
-				set.ResourceRecords = slices.DeleteFunc(set.ResourceRecords, func(v types.ResourceRecord) bool { return aws.ToString(v.Value) == r.native })
+				value, ok := r.native.(string)
+				if !ok {
+					value = r.data()
+				}
+				set.ResourceRecords = slices.DeleteFunc(set.ResourceRecords, func(v types.ResourceRecord) bool { return aws.ToString(v.Value) == value })
 			}
 		}
 		for _, r := range add {

@@ -1,0 +1,348 @@
+// Package certificate has certificates issued by a CA (ACME, RFC 8555), keeps them in the store, shows them in handshakes and
+// replaces them in time. It knows nothing of mail: whose names are to have certificates is handed in.
+//
+// One goroutine (Run) does all that speaks to the CA, one name after the other. What it will do is in the table acme_certificate, so that
+// a restart goes on from there and orders nothing that is there. A store has one server, so there is no other who would order the same.
+package certificate
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/secret"
+)
+
+// Authority issues certificates.
+type Authority interface {
+	// Directory names it.
+	Directory() string
+	// Obtain has a certificate issued, and returns it with its chain, PEM.
+	Obtain(ctx context.Context, o Order) ([]byte, error)
+	// Renewal returns when the authority wants a certificate replaced, and when to ask again; zero where it does not say.
+	Renewal(ctx context.Context, leaf *x509.Certificate) (replace, again time.Time, err error)
+}
+
+// Order is for a certificate.
+type Order struct {
+	Name     string
+	Key      crypto.Signer
+	Replaces *x509.Certificate // nil for none of the same authority
+}
+
+// Options are what a Manager is made of. All but Authority, More, Leads and KeepKey are required.
+type Options struct {
+	DB    *db.DB
+	Root  *secret.Key
+	Clock clock.Clock
+	Log   *slog.Logger
+	// Authority is whom to ask; nil where nobody is, and what is in the store stays there.
+	Authority Authority
+	// Names are to have certificates, whatever happens. The first is shown to clients that ask for no name, or one that has none.
+	Names []string
+	// More are further names, which may change while the server runs.
+	More func(ctx context.Context) ([]string, error)
+	// Leads returns why nothing can be ordered for one of them yet.
+	Leads func(ctx context.Context, name string) error
+	// KeepKey has a new certificate for the key of the one before.
+	KeepKey bool
+}
+
+const (
+	// survey is how often, at least, the names of More are looked at.
+	survey = 10 * time.Minute
+	// orderTime bounds an order.
+	orderTime = 6 * time.Minute
+	// askEvery and askMost are how often the CA is asked when to replace a certificate, where it does not say itself, and at most.
+	askEvery, askMost = 12 * time.Hour, time.Hour
+	// burst and refill bound the orders for names that come and go: Let's Encrypt allows 300 in three hours.
+	burst  = 20
+	refill = time.Minute
+	// stretch is how many names are attended to before the own ones are looked at again.
+	stretch = 50
+)
+
+// Manager keeps certificates. It is safe for concurrent use.
+type Manager struct {
+	Options
+	store store
+	wake  chan struct{} // holds one notice
+
+	// Of Run alone.
+	tokens   int // orders for More that are left
+	refilled time.Time
+
+	mu     sync.RWMutex
+	held   map[string]*held // names that have a certificate
+	loaded int              // of More, with the certificate in memory
+}
+
+// New returns a Manager.
+func New(o Options) *Manager {
+	return &Manager{Options: o, store: store{o.DB, o.Root}, wake: make(chan struct{}, 1), tokens: burst, held: map[string]*held{}}
+}
+
+// Run keeps the certificates until ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	if m.Authority == nil {
+		return nil
+	}
+	for ctx.Err() == nil {
+		wait, err := m.round(ctx)
+		if err != nil && ctx.Err() == nil {
+			m.Log.ErrorContext(ctx, "the certificates could not be looked after; trying again", "error", err)
+			wait = refill
+		}
+		m.rest(ctx, wait)
+	}
+	return nil
+}
+
+// rest waits for a notice, or as long as there is nothing to do.
+func (m *Manager) rest(ctx context.Context, wait time.Duration) {
+	nap, end := context.WithCancel(ctx)
+	defer end()
+	slept := make(chan struct{})
+	go func() {
+		defer close(slept)
+		_ = m.Clock.Sleep(nap, wait) // whatever ended it, there is another round
+	}()
+	select {
+	case <-m.wake:
+	case <-slept:
+	}
+	end()
+	<-slept
+}
+
+// poke begins another round.
+func (m *Manager) poke() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// round does what is due, and returns how long there is nothing to do.
+func (m *Manager) round(ctx context.Context) (time.Duration, error) {
+	wanted := slices.Clone(m.Names)
+	if m.More != nil {
+		more, err := m.More(ctx)
+		if err != nil {
+			return 0, err
+		}
+		for _, name := range more {
+			if !slices.Contains(m.Names, name) {
+				wanted = append(wanted, name)
+			}
+		}
+	}
+	rows, err := m.store.sync(ctx, wanted, m.Clock.Now())
+	if err != nil {
+		return 0, err
+	}
+	m.remember(ctx, rows)
+	next, attended := m.Clock.Now().Add(askEvery), 0
+	if m.More != nil {
+		next = m.Clock.Now().Add(survey)
+	}
+	for _, name := range wanted {
+		r, own := rows[name], slices.Contains(m.Names, name)
+		if r.Directory != m.Authority.Directory() && r.attempts == 0 {
+			r.due = time.Time{} // another CA is to issue it
+		}
+		if now := m.Clock.Now(); !r.due.After(now) {
+			if !own && !m.allowed(now) {
+				r.due = now.Add(refill)
+			} else if err := m.attend(ctx, r, own); err != nil {
+				return 0, err
+			} else if attended++; !own && attended >= stretch {
+				return 0, nil
+			}
+		}
+		if r.due.Before(next) {
+			next = r.due
+		}
+	}
+	return max(next.Sub(m.Clock.Now()), 0), nil
+}
+
+// attend does for a name what is due, and writes down what came of it. It fails where the store does, or ctx ended.
+func (m *Manager) attend(ctx context.Context, r *row, own bool) error {
+	if r.has() && r.Directory == m.Authority.Directory() && r.renew.After(m.Clock.Now()) {
+		m.ask(ctx, r)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if r.renew.After(m.Clock.Now()) {
+			return m.store.schedule(ctx, r)
+		}
+	}
+	var err error
+	if !own && m.Leads != nil {
+		if err = m.Leads(ctx, r.Name); err != nil {
+			err = elsewhere{err}
+		}
+	}
+	if err == nil {
+		if !own {
+			m.tokens--
+		}
+		err = m.order(ctx, r)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err == nil {
+		return nil
+	}
+	r.attempts++
+	r.failed, r.trouble = m.Clock.Now(), shown(err)
+	pause, advice := judge(err, r.attempts)
+	r.due = r.failed.Add(pause + time.Duration(mathrand.Int64N(int64(pause/10)+1)))
+	level := slog.LevelError
+	if !own {
+		level = slog.LevelWarn // somebody else's DNS
+	}
+	m.Log.Log(ctx, level, "a certificate could not be had; it will be tried again", "name", r.Name, "error", err, "advice", advice, "attempt", r.attempts,
+		"next", r.due, "held_until", orNever(r.NotAfter))
+	return m.store.schedule(ctx, r)
+}
+
+// orNever is a time for the log.
+func orNever(t time.Time) any {
+	if t.IsZero() {
+		return "never"
+	}
+	return t
+}
+
+// allowed reports whether another order for the names of More may begin.
+func (m *Manager) allowed(now time.Time) bool {
+	if n := int(now.Sub(m.refilled) / refill); n > 0 {
+		m.tokens, m.refilled = min(m.tokens+n, burst), now
+	}
+	return m.tokens > 0
+}
+
+// ask asks the CA when to replace a certificate. What it says counts, but for one that is new: then something is wrong there.
+func (m *Manager) ask(ctx context.Context, r *row) {
+	now := m.Clock.Now()
+	r.due = now.Add(askEvery)
+	c, err := m.store.load(ctx, r.Name)
+	if err != nil {
+		m.Log.ErrorContext(ctx, "a certificate can't be read and is ordered anew", "name", r.Name, "error", err)
+		r.renew = now
+		return
+	}
+	replace, again, err := m.Authority.Renewal(ctx, c.Leaf)
+	if err != nil {
+		m.Log.DebugContext(ctx, "the CA does not say when to replace a certificate", "name", r.Name, "error", err)
+	}
+	if !replace.IsZero() {
+		r.renew = later(replace, r.Issued.Add(r.NotAfter.Sub(r.Issued)/10))
+	}
+	if !again.IsZero() {
+		r.due = later(again, now.Add(askMost))
+	}
+	if r.renew.Before(r.due) {
+		r.due = r.renew
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// order has a certificate issued, keeps it and shows it from then on.
+func (m *Manager) order(ctx context.Context, r *row) error {
+	o := Order{Name: r.Name}
+	var before *tls.Certificate
+	if r.has() {
+		var err error
+		if before, err = m.store.load(ctx, r.Name); err != nil {
+			m.Log.ErrorContext(ctx, "the certificate before can't be read", "name", r.Name, "error", err)
+		}
+	}
+	if before != nil && r.Directory == m.Authority.Directory() {
+		o.Replaces = before.Leaf
+	}
+	if before != nil && m.KeepKey {
+		o.Key, _ = before.PrivateKey.(crypto.Signer) // it is one that we made
+	}
+	if o.Key == nil {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return err
+		}
+		o.Key = key
+	}
+	limited, cancel := context.WithTimeout(ctx, orderTime)
+	defer cancel()
+	chain, err := m.Authority.Obtain(limited, o)
+	if err != nil {
+		return err
+	}
+	now := m.Clock.Now()
+	c, err := pair(chain, o.Key)
+	if err == nil {
+		err = c.Leaf.VerifyHostname(r.Name)
+	}
+	if err == nil && !c.Leaf.NotAfter.After(now) {
+		err = errors.New("it has expired: is the clock right?")
+	}
+	if err != nil {
+		return fmt.Errorf("the CA's certificate is of no use: %w", err)
+	}
+	r.Directory, r.Issued, r.NotAfter = m.Authority.Directory(), now, c.Leaf.NotAfter.UTC()
+	r.renew = r.NotAfter.Add(-r.NotAfter.Sub(now) / 3)
+	if r.due = now.Add(askEvery); r.renew.Before(r.due) {
+		r.due = r.renew
+	}
+	r.attempts, r.failed, r.trouble = 0, time.Time{}, ""
+	if err := m.store.keep(ctx, r, chain, o.Key); err != nil {
+		return err
+	}
+	m.hold(r, c)
+	m.Log.InfoContext(ctx, "a certificate was issued and is shown from now on", "name", r.Name, "valid_until", r.NotAfter)
+	return nil
+}
+
+// pair is a chain, PEM, with its key.
+func pair(chain []byte, key crypto.Signer) (*tls.Certificate, error) {
+	c := &tls.Certificate{PrivateKey: key}
+	for block, rest := pem.Decode(chain); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			c.Certificate = append(c.Certificate, block.Bytes)
+		}
+	}
+	if len(c.Certificate) == 0 {
+		return nil, errors.New("the chain holds no certificate")
+	}
+	var err error
+	if c.Leaf, err = x509.ParseCertificate(c.Certificate[0]); err != nil {
+		return nil, err
+	}
+	public, ok := c.Leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(key.Public()) {
+		return nil, errors.New("it is for another key")
+	}
+	return c, nil
+}

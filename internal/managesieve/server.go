@@ -1,0 +1,117 @@
+package managesieve
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Server serves ManageSieve on any number of listeners.
+type Server struct {
+	Config
+
+	mu        sync.Mutex
+	open      int
+	addresses map[netip.Addr]int
+}
+
+// New returns a server.
+func New(c Config) *Server {
+	c.setDefaults()
+	return &Server{Config: c, addresses: map[netip.Addr]int{}}
+}
+
+// The first and the longest wait after a connection could not be accepted.
+const (
+	minAcceptWait = 5 * time.Millisecond
+	maxAcceptWait = time.Second
+)
+
+// Serve accepts connections of l until ctx ends, and returns when all of them have ended: idle ones at once with BYE, the others after
+// their command, or after Config.Grace. It closes l. A listener that can't accept for a while is tried again; the error is that of one
+// that was closed by somebody else.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	var sessions sync.WaitGroup
+	defer sessions.Wait()
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	wait := minAcceptWait
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			wait = minAcceptWait
+			sessions.Go(func() { s.handle(ctx, nc) })
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default:
+			s.Log.ErrorContext(ctx, "ManageSieve can't accept a connection", "error", err, "again_in", wait)
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+			}
+			wait = min(2*wait, maxAcceptWait)
+		}
+	}
+}
+
+// handle serves one connection, if there is room for it.
+func (s *Server) handle(ctx context.Context, nc net.Conn) {
+	c := newConn(s, nc)
+	if reason := s.enter(c.address); reason != "" {
+		s.Log.WarnContext(ctx, "ManageSieve connection refused", "reason", reason, "address", c.address)
+		c.bye("TRYLATER", reason)
+		_ = nc.Close()
+		return
+	}
+	defer s.leave(c.address)
+	c.serve(ctx)
+}
+
+// enter counts a connection in, or says why it can't come in.
+func (s *Server) enter(a netip.Addr) string {
+	a = limitKey(a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.open >= s.MaxConnections:
+		return "too many connections, try again later"
+	case s.addresses[a] >= s.MaxPerAddress:
+		return "too many connections from your address"
+	}
+	s.open++
+	s.addresses[a]++
+	return ""
+}
+
+func (s *Server) leave(a netip.Addr) {
+	a = limitKey(a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	if s.addresses[a]--; s.addresses[a] <= 0 {
+		delete(s.addresses, a)
+	}
+}
+
+// limitKey is what connections are counted by: an IPv4 address, or the /64 that one IPv6 customer has.
+func limitKey(a netip.Addr) netip.Addr {
+	if a = a.Unmap(); a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return a
+}
+
+func remoteAddress(nc net.Conn) netip.Addr {
+	if a, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
+		return a.Addr().Unmap()
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,210 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
+)
+
+// keptRow is a row that is to go.
+type keptRow struct {
+	id, ref string
+	size    int64
+}
+
+func rowsTx(ctx context.Context, tx *db.Tx, query string, args ...any) (list []keptRow, err error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r keptRow
+		if err := rows.Scan(&r.id, &r.ref, &r.size); err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
+func (c *Contents) dropTx(ctx context.Context, tx *db.Tx, list []keptRow) error {
+	for _, r := range list {
+		n, err := tx.Exec(ctx, deleteContent, r.id)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			if err := c.markTx(ctx, tx, r.ref); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Sweep removes a batch of what is kept no longer, and reports whether there may be more.
+func (c *Contents) Sweep(ctx context.Context) (more bool, err error) {
+	var gone []keptRow
+	var refs []string
+	err = c.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		now := c.Clock.Now()
+		if gone, err = rowsTx(ctx, tx, selectExpired, now.UnixMicro(), pruneBatch); err != nil {
+			return err
+		}
+		if err = c.dropTx(ctx, tx, gone); err != nil {
+			return err
+		}
+		refs, err = marksTx(ctx, tx, now.Add(-grace).UnixMicro())
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("remove what functions were told of: %w", err)
+	}
+	for _, ref := range refs {
+		err = errors.Join(err, c.remove(ctx, ref))
+	}
+	trimmed, failure := c.trim(ctx)
+	return trimmed || len(gone) == pruneBatch || len(refs) == pruneBatch, errors.Join(err, failure)
+}
+
+func marksTx(ctx context.Context, tx *db.Tx, before int64) (refs []string, err error) {
+	rows, err := tx.Query(ctx, selectMarks, before, pruneBatch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var ref string
+		if err := rows.Scan(&ref); err != nil {
+			return nil, err
+		}
+		refs = append(refs, ref)
+	}
+	return refs, rows.Err()
+}
+
+// remove removes bytes that no row names, then their mark.
+func (c *Contents) remove(ctx context.Context, ref string) error {
+	if err := c.Blobs.Delete(ctx, ref); err != nil {
+		return err
+	}
+	return c.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		_, err := tx.Exec(ctx, deleteMark, ref)
+		return err
+	})
+}
+
+// trim removes the oldest of organisations that have more than MaxKept, a batch of each.
+func (c *Contents) trim(ctx context.Context) (more bool, err error) {
+	if c.MaxKept <= 0 {
+		return false, nil
+	}
+	err = c.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		more = false
+		over, err := tooMuchTx(ctx, tx, c.MaxKept)
+		if err != nil {
+			return err
+		}
+		for org, much := range over {
+			list, err := rowsTx(ctx, tx, selectOldest, org, pruneBatch)
+			if err != nil {
+				return err
+			}
+			n := 0
+			for ; n < len(list) && much > c.MaxKept; n++ {
+				much -= list[n].size
+			}
+			if err := c.dropTx(ctx, tx, list[:n]); err != nil {
+				return err
+			}
+			more = more || much > c.MaxKept
+		}
+		return nil
+	})
+	return more, err
+}
+
+func tooMuchTx(ctx context.Context, tx *db.Tx, limit int64) (over map[int64]int64, err error) {
+	rows, err := tx.Query(ctx, selectTooMuch, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	over = map[int64]int64{}
+	for rows.Next() {
+		var org, much int64
+		if err := rows.Scan(&org, &much); err != nil {
+			return nil, err
+		}
+		over[org] = much
+	}
+	return over, rows.Err()
+}
+
+// EraseTx removes at most limit contents of an organisation that is being deleted, and returns how many.
+func (c *Contents) EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit int) (int, error) {
+	list, err := rowsTx(ctx, tx, selectOfOrg, o.Key, limit)
+	if err == nil {
+		err = c.dropTx(ctx, tx, list)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("erase what functions of organization %s were told of: %w", o.ID, err)
+	}
+	return len(list), nil
+}
+
+// Check returns a line for each content whose bytes are about to be removed.
+func (c *Contents) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
+	rows, err := tx.Query(ctx, selectWrong)
+	if err != nil {
+		return nil, fmt.Errorf("check what functions were told of: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var org int64
+		if err := rows.Scan(&id, &org); err != nil {
+			return nil, err
+		}
+		faults = append(faults, fmt.Sprintf("message flow: the bytes of message %s of organization %d are marked as garbage", id, org))
+	}
+	return faults, rows.Err()
+}
+
+// CheckBodies returns a line for each content whose bytes are not whole in Blobs. One that goes meanwhile is none.
+func (c *Contents) CheckBodies(ctx context.Context) (faults []string, err error) {
+	for after := ""; ; {
+		var page []keptRow
+		err := c.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+			page, err = rowsTx(ctx, tx, selectLargeOnes, after, pruneBatch)
+			return err
+		})
+		if err != nil || len(page) == 0 {
+			return faults, err
+		}
+		for _, r := range page {
+			after = r.id
+			if err := c.checkBody(ctx, r); err != nil {
+				if now, gone := c.Current(ctx, r.id); gone == nil && now.ref == r.ref {
+					faults = append(faults, fmt.Sprintf("message flow: the bytes of message %s are not whole: %v", r.id, err))
+				}
+			}
+		}
+	}
+}
+
+func (c *Contents) checkBody(ctx context.Context, r keptRow) error {
+	b, err := c.Blobs.Open(ctx, r.ref)
+	if err != nil {
+		return err
+	}
+	defer b.Close() // it was only looked at
+	if b.Size() != r.size {
+		return fmt.Errorf("%d bytes are there where %d were stored", b.Size(), r.size)
+	}
+	return nil
+}

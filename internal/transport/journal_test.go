@@ -1,0 +1,301 @@
+package transport_test
+
+import (
+	"bytes"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/mail"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pennypost/pennypost/internal/directory"
+	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/policy"
+	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/journal"
+	"github.com/pennypost/pennypost/internal/transport/queue"
+	"github.com/pennypost/pennypost/internal/transport/transporttest"
+)
+
+// journaling has an organisation's mail journaled.
+func journaling(w *transporttest.World, o *directory.Organization, to, failures string) {
+	w.T.Helper()
+	w.Must(w.Journal.SetRules(w.T.Context(), transporttest.Admin, o.ID, journal.Settings{Enabled: true, Address: to, ReportAddress: failures}))
+}
+
+// report takes a journal report apart: the lines of its first part, and the message.
+func report(t *testing.T, text string) (lines []string, original string) {
+	t.Helper()
+	m, err := mail.ReadMessage(strings.NewReader(text))
+	if err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	if _, ok := m.Header["X-Ms-Journal-Report"]; !ok || m.Header.Get("From") != "<amazonjournaling@acme.awsapps.com>" {
+		t.Errorf("the report's header is %v", m.Header)
+	}
+	_, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := multipart.NewReader(m.Body, params["boundary"])
+	var parts []string
+	for {
+		p, err := r.NextPart()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if _, err := b.ReadFrom(p); err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, b.String())
+	}
+	if len(parts) != 2 {
+		t.Fatalf("%d parts in %s", len(parts), text)
+	}
+	return strings.Split(strings.TrimSuffix(parts[0], "\r\n"), "\r\n"), parts[1]
+}
+
+// archived waits for the n'th report in a mailbox, and takes the last apart.
+func (a *asking) archived(box directory.EntityID, n int) (lines []string, original string) {
+	a.T.Helper()
+	a.until("a report is there", func() bool { return len(a.Inbox(box)) >= n && a.waits(0) })
+	list := a.Inbox(box)
+	if len(list) != n {
+		a.T.Fatalf("%d reports, want %d", len(list), n)
+	}
+	return report(a.T.(*testing.T), list[n-1].Text)
+}
+
+func equal(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", what, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestJournal: a message gives one report, whatever its recipients: with all of them for the organisation that sends it, with its own ones for
+// another. The report has the message as its recipients get it.
+func TestJournal(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		monitor(a.World, a.Acme)
+		archive, cyd := a.User("archive"), a.User("cyd")
+		away := a.Remote("away", "away@old.example", "away@acme.test")
+		a.Group("team", a.bob, cyd, a.Group("inner", cyd, away))
+		a.Group("again", a.bob, cyd)
+		a.Grant(a.bob, a.ann, policy.SendOnBehalf)
+		journaling(a.World, a.Acme, "archive@acme.awsapps.com", "it@acme.awsapps.com")
+		journaling(a.World, a.other, "archive@far.test", "it@other.awsapps.com")
+		defer a.run(t)()
+
+		const text = "From: bob@acme.test\r\nTo: Bob <BOB@acme.test>, x@far.test\r\nCc: team@acme.awsapps.com\r\nSubject: =?utf-8?q?gr=C3=BC=C3=9Fe?=\r\n" +
+			"Message-ID: <1@acme.test>\r\nDate: Thu, 26 Nov 2026 04:00:00 +0000\r\nBcc: cyd@acme.awsapps.com\r\n\r\nbody\r\n"
+		x, err := a.begin(a.ann, "bob@acme.test", "bob@acme.test", "bob@acme.test", "team@acme.awsapps.com", "again@acme.awsapps.com", "cyd@acme.awsapps.com", "away@acme.test", "x@far.test", external)
+		a.Must(err)
+		a.Must(store(t.Context(), x, text))
+		lines, original := a.archived(archive, 1)
+		equal(t, "sent", lines,
+			"Sender: ann@acme.awsapps.com", "On-Behalf-Of: bob@acme.test", "Subject: grüße", "Message-Id: <1@acme.test>",
+			"To: bob@acme.test", "Cc: bob@acme.awsapps.com, Expanded: team@acme.awsapps.com", "Cc: cyd@acme.awsapps.com, Expanded: team@acme.awsapps.com",
+			"Cc: away@old.example, Expanded: team@acme.awsapps.com", "Bcc: again@acme.awsapps.com", "Bcc: cyd@acme.awsapps.com",
+			"Bcc: away@old.example, Forwarded: away@acme.test", "To: x@far.test", "Bcc: eve@other.awsapps.com")
+		if got := a.Inbox(cyd)[0]; got.Text[len(got.Item.Prefix):] != original || strings.Contains(original, "Bcc") {
+			t.Errorf("journaled is\n%s\nand delivered\n%s", original, got.Text)
+		}
+		if got := a.Inbox(archive)[0].Text; !strings.HasPrefix(got, "Return-Path: <it@acme.awsapps.com>\r\nDelivered-To: archive@acme.awsapps.com\r\nFrom: ") {
+			t.Errorf("the report is %s", got)
+		}
+		var theirs []string
+		for range 3 { // the message for x and away, and the report of the other organisation
+			if got := <-a.far.taken; strings.HasPrefix(got, "<it@other.awsapps.com> <archive@far.test> From: <amazonjournaling@other.awsapps.com>") {
+				lines, _ := report(t, strings.Replace(got[strings.Index(got, "From:"):], "@other.", "@acme.", 1))
+				theirs = append(theirs, lines...)
+			}
+		}
+		equal(t, "received by the other", theirs, "Sender: ann@acme.awsapps.com", "On-Behalf-Of: bob@acme.test", "Subject: grüße", "Message-Id: <1@acme.test>", "Bcc: eve@other.awsapps.com")
+		a.until("all is sent", func() bool { return a.waits(0) })
+		told := 0
+		for _, e := range untraced(t, a.Told(14)) {
+			if strings.Contains(e, "JOURNALING") {
+				equal(t, "told", []string{e}, `{"eventName":"JOURNALING_INITIATED","journalingAddress":"archive@acme.awsapps.com"}`)
+				told++
+			}
+		}
+		if told != 1 {
+			t.Errorf("told %d times", told)
+		}
+
+		y := outside(a.World, 0)
+		for _, to := range []string{"bob@acme.test", "team@acme.awsapps.com", external} {
+			add(a.World, y, to)
+		}
+		a.Must(store(t.Context(), y, simple))
+		lines, original = a.archived(archive, 2)
+		equal(t, "received", lines, "Sender: sender@other.test", "Subject: hello", "Message-Id:", "Recipient: bob@acme.test",
+			"Recipient: bob@acme.awsapps.com, Expanded: team@acme.awsapps.com", "Recipient: cyd@acme.awsapps.com, Expanded: team@acme.awsapps.com",
+			"Recipient: away@old.example, Expanded: team@acme.awsapps.com")
+		if original != trace+simple {
+			t.Errorf("journaled is %s", original)
+		}
+		a.takings(2) // away's, and the other organisation's report
+
+		bounce, err := a.Begin(t.Context(), transport.Sender{})
+		a.Must(err)
+		add(a.World, bounce, "bob@acme.test")
+		a.Must(store(t.Context(), bounce, "Subject: x\r\n\r\n"))
+		lines, _ = a.archived(archive, 3)
+		equal(t, "from nobody", lines, "Sender: <>", "Subject: x", "Message-Id:", "Recipient: bob@acme.test")
+
+		// What is not taken in is not journaled, and neither is what another organisation's users write to others.
+		a.SetQuota(cyd, 1)
+		z, err := a.begin(a.ann, "ann@acme.test", "bob@acme.test")
+		a.Must(err)
+		add(a.World, z, "archive@acme.awsapps.com")
+		a.SetQuota(archive, 1)
+		if err := store(t.Context(), z, "From: ann@acme.test\r\n\r\nx\r\n"); err == nil {
+			t.Error("a message that finds no room was taken in")
+		}
+		a.SetQuota(archive, 1<<20)
+		a.Must(a.send(a.eve, external, external))
+		a.takings(1)
+		a.archived(archive, 3)
+	})
+}
+
+// TestJournalAndRules: what is taken in is journaled, whatever rules and functions make of it, but nowhere before it gets there.
+func TestJournalAndRules(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		archive, theirs := a.User("archive"), a.UserOf(a.other, "archive")
+		journaling(a.World, a.Acme, "archive@acme.awsapps.com", "it@acme.awsapps.com")
+		journaling(a.World, a.other, "archive@other.awsapps.com", "it@other.awsapps.com")
+		defer a.run(t)()
+		has := func(what string, ours, others int) {
+			t.Helper()
+			a.until(what, func() bool {
+				return len(a.Inbox(archive)) >= ours && len(a.InboxOf(a.other, theirs)) >= others && a.waits(0)
+			})
+			if i, j := len(a.Inbox(archive)), len(a.InboxOf(a.other, theirs)); i != ours || j != others {
+				t.Errorf("%s: %d and %d reports, want %d and %d", what, i, j, ours, others)
+			}
+		}
+		outbound(a.World, flow.Drop, "", external)
+		a.Must(a.send(a.ann, "ann@acme.test", external))
+		has("dropped on the way out", 1, 0)
+		a.Must(a.Flow.DeleteRule(t.Context(), transporttest.Admin, a.Acme.ID, flow.Outbound, "DROP"))
+
+		inbound(a.World, a.Acme, flow.Drop, "ann@acme.test")
+		inbound(a.World, a.Acme, flow.Bounce, "bob@acme.test")
+		a.arrive("x@far.example", "ann@acme.test")
+		has("dropped on the way in", 2, 0)
+		x := outside(a.World, 0)
+		add(a.World, x, "bob@acme.test")
+		if err := store(t.Context(), x, fromFar); !fault.Is(err, fault.Denied, fault.Message) {
+			t.Error(err)
+		}
+		has("refused", 2, 0)
+		for _, name := range []string{"DROP", "BOUNCE"} {
+			a.Must(a.Flow.DeleteRule(t.Context(), transporttest.Admin, a.Acme.ID, flow.Inbound, name))
+		}
+
+		// A function holds the message: it has left ann, and did not reach the other organisation.
+		answer := make(chan string)
+		a.rule(flow.Outbound, synchronous(flow.Drop, 5))
+		a.answers(func(*flow.Event) (int, string) { return 200, <-answer })
+		for _, action := range []string{"DROP", "DEFAULT"} {
+			a.Must(a.send(a.ann, "ann@acme.test", external, "bob@acme.test"))
+			before := map[string]int{"DROP": 3, "DEFAULT": 4}[action]
+			a.until("it is journaled", func() bool { return len(a.Inbox(archive)) == before })
+			if n := len(a.InboxOf(a.other, theirs)); n != 0 {
+				t.Errorf("the other organisation has %d reports of what it did not get", n)
+			}
+			answer <- `{"actions":[{"action":{"type":"` + action + `"},"allRecipients":true}]}`
+			a.until("the function decided", func() bool { return a.waits(0) })
+		}
+		has("decided", 4, 1)
+	})
+}
+
+// TestJournalReportsThatFail come back to the report address, whole, and journaling them or their notices never begins anew.
+func TestJournalReportsThatFail(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		it := a.User("it")
+		journaling(a.World, a.Acme, "nobody@far.test", "it@acme.awsapps.com")
+		defer a.run(t)()
+		failed := func(what string, n int, says string) {
+			t.Helper()
+			a.until(what, func() bool { return len(a.Inbox(it)) >= n && a.waits(0) })
+			list := a.Inbox(it)
+			text := list[len(list)-1].Text
+			if len(list) != n || !strings.Contains(text, "Return-Path: <>\r\n") || !strings.Contains(text, says) || !strings.Contains(text, "\r\nX-MS-Journal-Report:\r\n") || !strings.Contains(text, "\r\n\r\nx\r\n") {
+				t.Errorf("%s: %d notices, the last is %s", what, len(list), text)
+			}
+		}
+		a.Must(a.send(a.ann, "ann@acme.test", "bob@acme.test"))
+		failed("another server refuses it", 1, "550 5.1.1 who?")
+
+		gone := a.User("gone")
+		journaling(a.World, a.Acme, "gone@acme.awsapps.com", "it@acme.awsapps.com")
+		a.Disable(gone)
+		a.Must(a.send(a.ann, "ann@acme.test", "bob@acme.test"))
+		failed("nobody has the address", 2, "nobody has the address")
+
+		a.Group("box", a.User("box1"))
+		journaling(a.World, a.Acme, "box@acme.awsapps.com", "it@acme.awsapps.com")
+		a.Must(a.send(a.ann, "ann@acme.test", "bob@acme.test"))
+		failed("a group", 3, "this is a group")
+
+		// A full mailbox is tried again.
+		full := a.User("full")
+		a.SetQuota(full, 1)
+		journaling(a.World, a.Acme, "full@acme.awsapps.com", "it@acme.awsapps.com")
+		a.Must(a.send(a.ann, "ann@acme.test", "bob@acme.test"))
+		a.until("it was tried", func() bool {
+			list, _, err := a.queue.List(t.Context(), queue.Filter{}, queue.Cursor{}, 10)
+			a.Must(err)
+			return len(list) == 1 && list[0].Status == "4.2.2"
+		})
+		a.SetQuota(full, 1<<20)
+		a.archived(full, 1)
+
+		// A mailbox that is elsewhere gets it there.
+		a.Remote("away", "away@old.example", "away@acme.test")
+		journaling(a.World, a.Acme, "away@acme.test", "it@acme.awsapps.com")
+		a.Must(a.send(a.ann, "ann@acme.test", "bob@acme.test"))
+		returned := strings.TrimPrefix(<-a.far.taken, "<it@acme.awsapps.com> <away@old.example> ")
+		report(t, returned)
+
+		// What comes back from there ends, as does what answers it; what only says so does not.
+		arrives := func(what, text string, journaled bool, to ...string) {
+			t.Helper()
+			x := outside(a.World, 0)
+			for _, r := range to {
+				add(a.World, x, r)
+			}
+			a.Must(store(t.Context(), x, text))
+			a.until(what, func() bool { return a.waits(0) })
+			select {
+			case got := <-a.far.taken:
+				if !journaled {
+					t.Errorf("%s: journaled is %s", what, got)
+				}
+			default:
+				if journaled {
+					t.Errorf("%s: it is not journaled", what)
+				}
+			}
+		}
+		arrives("it comes back", returned, false, "bob@acme.test")
+		arrives("it is said to", "X-MS-Journal-Report:\r\n\r\n", true, "bob@acme.test")
+		arrives("an answer to the report address", simple, false, "it@acme.awsapps.com")
+		arrives("the report address and somebody", simple, true, "it@acme.awsapps.com", "bob@acme.test")
+		if s := a.Transport.Stats(); s.Journaled != 7 || s.JournalsSent != 4 || s.JournalsFailed != 3 {
+			t.Errorf("counted is %+v", s)
+		}
+	})
+}
