@@ -11,6 +11,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
+	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
@@ -131,6 +132,40 @@ func TestWhatIsNotKeptGoes(t *testing.T) {
 		})
 		if fault.KindOf(err) != fault.Temporary {
 			t.Errorf("kept is what is gone: %v", err)
+		}
+	})
+}
+
+// sweptBlobs is a store that tells before it removes.
+type sweptBlobs struct {
+	mailbox.Blobs
+	before func()
+}
+
+func (b sweptBlobs) Delete(ctx context.Context, key string) error {
+	b.before()
+	return b.Blobs.Delete(ctx, key)
+}
+
+// TestNothingIsKeptThatIsBeingSwept: between finding bytes that nobody names and removing them, a message could be acknowledged with them.
+func TestNothingIsKeptThatIsBeingSwept(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		body, err := w.Contents.Prepare(w.T.Context(), "", []byte(lines(larger)))
+		w.Must(err)
+		w.Clock.Advance(2 * time.Hour)
+		swept := 0
+		w.Contents.Blobs = sweptBlobs{w.Contents.Blobs, func() {
+			swept++
+			err := w.DB.Write(w.T.Context(), func(ctx context.Context, tx *db.Tx) error {
+				return w.Contents.KeepTx(ctx, tx, flow.Told{ID: "late", Organization: w.Acme.Key}, body)
+			})
+			if fault.KindOf(err) != fault.Temporary {
+				w.T.Errorf("kept is what goes: %v", err)
+			}
+		}}
+		sweep(w)
+		if swept != 1 {
+			w.T.Errorf("swept are %d", swept)
 		}
 	})
 }
