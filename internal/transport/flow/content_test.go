@@ -232,6 +232,30 @@ func TestPutReplaces(t *testing.T) {
 	})
 }
 
+// TestTooMuchIsSummedUpOnce, however many batches go: the sum looks at all that is kept.
+func TestTooMuchIsSummedUpOnce(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		w.Contents.MaxKept = int64(len(arrived))
+		w.Write(func(ctx context.Context, tx *db.Tx) (err error) {
+			for range 250 {
+				body, failure := w.Contents.Prepare(ctx, "", []byte(arrived))
+				err = errors.Join(err, failure, w.Contents.KeepTx(ctx, tx, flow.Told{ID: id.UUID(), Organization: w.Acme.Key}, body))
+			}
+			return err
+		})
+		if more, err := w.Contents.Sweep(w.T.Context()); more || err != nil {
+			w.T.Errorf("there is more to do: %t, %v", more, err)
+		}
+		var left int
+		w.Must(w.DB.Read(w.T.Context(), func(ctx context.Context, tx *db.Tx) error {
+			return tx.QueryRow(ctx, "SELECT COUNT(*) FROM flow_content").Scan(&left)
+		}))
+		if left != 1 {
+			w.T.Errorf("%d are left", left)
+		}
+	})
+}
+
 // TestOrganizationsKeepSoMuch: the oldest go, but none that waits; and all with their organisation.
 func TestOrganizationsKeepSoMuch(t *testing.T) {
 	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
