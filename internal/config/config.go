@@ -266,6 +266,8 @@ type ExportBucket struct {
 	Encryption string `toml:"encryption"`
 	// Organizations are the ids of those that may export to the bucket. Left out, all may.
 	Organizations []string `toml:"organizations"`
+	// Functions lets functions of mail flow rules of all organizations put messages by way of it; those of Organizations may anyhow.
+	Functions bool `toml:"functions"`
 }
 
 // Function is an HTTPS endpoint that is called in the place of a Lambda function: [function."arn:aws:lambda:…"].

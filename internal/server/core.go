@@ -222,7 +222,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.exports, err = export.New(export.Config{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log, Dir: filepath.Join(dir, "exports"),
-		Buckets: exportBuckets(c.ExportBuckets), Dialer: parts.dialer, MaxObject: c.MaxMessage(),
+		Buckets: exportBuckets(c.ExportBuckets), Dialer: parts.dialer, MaxObject: c.MaxMessage() + transport.MaxAdded,
 	})
 	if err != nil {
 		return nil, err
@@ -243,7 +243,6 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.mailauth = mailauth.New(mailauth.Options{Resolver: resolver, Clock: parts.clock, Trusted: c.ARCTrusted})
 	parts.flow = flow.New(flow.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Functions: functions, Dialer: parts.dialer})
 	parts.replies = autoreply.New(autoreply.Options{DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock})
-	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
 	parts.contents = flow.NewContents(flow.ContentOptions{
 		DB: d, Directory: parts.directory, Blobs: bodies{store, parts.spool}, Clock: parts.clock, Objects: parts.exports,
 		MaxMessage: c.MaxMessage(), MaxKept: int64(c.LimitQueueMB) << 20,
