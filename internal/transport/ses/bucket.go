@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -50,6 +51,8 @@ type source struct {
 	client         *minio.Core
 	bucket, prefix string
 	queue          *queue // nil for none
+	// drained is when the last look at the queue began that found it empty; nil for none since it failed, or more waits than may.
+	drained atomic.Pointer[time.Time]
 }
 
 // open asks nobody.

@@ -4,13 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -323,12 +327,74 @@ func TestSweep(t *testing.T) {
 		o.Clock.Advance(time.Since(o.Clock.Now()))
 		o.run()
 		o.want("before the queue was read", len(o.Inbox(o.ann)), 0)
-		o.s.drained.Store("here", true)
+		now := o.Clock.Now()
+		o.from.drained.Store(&now)
 		o.run()
 		o.want("a fresh object", len(o.Inbox(o.ann)), 0)
 		o.Clock.Advance(lateAfter + time.Minute)
 		o.run()
+		o.want("one of which the queue may tell since then", len(o.Inbox(o.ann)), 0)
+		now = o.Clock.Now()
+		o.run()
 		o.want("an old one", len(o.Inbox(o.ann)), 1)
+	})
+}
+
+// TestQueueThatFails leaves objects to their notifications, however late those come, and those that are not understood stay in the queue.
+func TestQueueThatFails(t *testing.T) {
+	const empty, failing = `{}`, ""
+	var answer atomic.Pointer[string]
+	var deleted atomic.Int64
+	say := func(s string) { answer.Store(&s) }
+	sqs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch text := *answer.Load(); {
+		case strings.HasSuffix(r.Header.Get("X-Amz-Target"), "DeleteMessage"):
+			deleted.Add(1)
+			say(empty)
+			_, _ = io.WriteString(w, "{}")
+		case text == failing:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			_, _ = io.WriteString(w, text)
+		}
+	}))
+	defer sqs.Close()
+	onBoth(t, func(s *Source) { s.QueueURL, s.QueueEndpoint = sqs.URL+"/1/q", sqs.URL }, func(o *office) {
+		message := func(body string) string {
+			text, err := json.Marshal(map[string]any{"Messages": []notice{{Body: body, ReceiptHandle: "1"}}})
+			o.Must(err)
+			return string(text)
+		}
+		deleted.Store(0)
+		say(empty)
+		o.Clock.Advance(time.Since(o.Clock.Now()))
+		ended := make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { ended <- o.s.Run(ctx) }()
+		drained := func() bool { return o.from.drained.Load() != nil }
+		later := func(holds func() bool) func() bool {
+			return func() bool { o.Clock.Advance(pause); return holds() }
+		}
+		o.until("the queue is empty", later(drained))
+		o.put("in/1", "x@far.example", "", "To: ann@acme.awsapps.com\r\n\r\nhi\r\n")
+		for _, text := range []string{failing, message("what?")} {
+			say(text)
+			o.until("it can't be read", later(func() bool { return !drained() }))
+			o.Clock.Advance(2 * lateAfter)
+			o.run()
+			o.want("ann's messages", len(o.Inbox(o.ann)), 0)
+		}
+		say(empty) // what was not understood is hidden
+		seen := o.Clock.Now()
+		o.until("the queue is empty again", later(drained))
+		o.want("a while later", o.from.drained.Load().Sub(seen) >= lateAfter-2*pause, true)
+		o.want("deleted", deleted.Load(), 0)
+		say(message(strings.NewReplacer("my-S3-bucket", o.from.bucket, "in/d6iitobk75ur44p8kdnnp7g2n800", "in/1", `"recipient@example.com","hidden@example.com"`, `"ann@acme.awsapps.com","bob@acme.awsapps.com"`).Replace(sesNotification)))
+		o.until("it is told", func() bool { return deleted.Load() == 1 })
+		cancel()
+		o.Must(<-ended)
+		o.run()
+		o.want("messages", fmt.Sprint(len(o.Junk(o.ann)), len(o.Junk(o.bob))), "1 1")
 	})
 }
 
