@@ -214,7 +214,7 @@ func (s *Service) look(ctx context.Context, from *source) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var list []found
-	for o := range from.client.ListObjectsIter(ctx, from.bucket, minio.ListObjectsOptions{Prefix: from.prefix, Recursive: true}) {
+	for o := range from.client.ListObjectsIter(ctx, from.bucket, minio.ListObjectsOptions{Prefix: from.prefix, Recursive: !from.flat}) {
 		if o.Err != nil {
 			return o.Err
 		}

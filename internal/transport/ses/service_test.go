@@ -3,6 +3,7 @@ package ses
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -250,6 +251,16 @@ func TestSomeCantGetIt(t *testing.T) {
 		o.want("messages", fmt.Sprint(len(o.Inbox(o.ann)), len(o.Inbox(o.bob))), "1 1")
 		o.want("objects", o.keys(), "[aside/1]")
 		o.want("counted", fmt.Sprint(o.s.Stats().Aside, o.s.Stats().Unable), "map[someone:1] 2")
+
+		// Moved back, it is for those who have not got it.
+		o.User("nobody")
+		o.Must(o.from.settle(t.Context(), &object{Key: "aside/1", ETag: etag}, "in/", nil))
+		back := slices.IndexFunc(o.keys(), func(key string) bool { return strings.HasPrefix(key, "in/") })
+		o.want("it is back", back >= 0, true)
+		o.Clock.Advance(o.from.Poll)
+		o.run()
+		o.want("messages", fmt.Sprint(len(o.Inbox(o.ann)), len(o.Inbox(o.bob))), "1 1")
+		o.want("delivered, and set aside again for what is no address", fmt.Sprint(o.s.Stats().Aside), "map[someone:2]")
 	})
 }
 
@@ -275,6 +286,57 @@ func TestDeliveredButNotMoved(t *testing.T) {
 		o.run() // it is listed again, too
 		o.want("ann's messages", len(o.Inbox(o.ann)), 1)
 		o.want("objects", o.keys(), "[]")
+	})
+}
+
+// TestWhatFailsForHours is set aside, wherever it fails.
+func TestWhatFailsForHours(t *testing.T) {
+	onBoth(t, nil, func(o *office) {
+		o.put("in/1", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		o.s.Mail = broken{}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		runner := job.NewRunner(o.DB, o.Clock, o.s.Log)
+		runner.Handle(listKind, o.s.list)
+		runner.Handle(objectKind, func(ctx context.Context, j job.Job) error {
+			j.Attempts = tries
+			defer cancel()
+			return o.s.object(context.WithoutCancel(ctx), j)
+		})
+		o.Must(o.s.Start(ctx))
+		o.Must(runner.Run(ctx))
+		o.want("set aside", fmt.Sprint(o.s.Stats().Aside), "map[failing:1]")
+		o.want("objects", o.keys(), "[aside/1]")
+	})
+}
+
+type broken struct{}
+
+func (broken) Begin(context.Context, transport.Sender) (*transport.Transaction, error) {
+	return nil, errors.New("it fails")
+}
+
+// TestPrefixes keeps what is moved out of what is looked at.
+func TestPrefixes(t *testing.T) {
+	for _, c := range []struct {
+		prefix   string
+		ok, flat bool
+	}{{"in", true, false}, {"", true, true}, {"delivered", false, false}, {"delivered/in", false, false}, {"aside/x", false, false}} {
+		s, err := open("x", Source{URL: "s3://b/" + c.prefix + "?region=us-east-1"}, &Options{Dialer: loopback(), MaxMessage: 1})
+		if (err == nil) != c.ok || err == nil && s.flat != c.flat {
+			t.Errorf("%q: %+v, %v", c.prefix, s, err)
+		}
+	}
+	left := &envelope{From: "x@far.example", To: []string{strings.Repeat("a", maxMetadata)}}
+	if _, ok := note(nil, left); ok {
+		t.Error("more than S3 takes is noted")
+	}
+	onBoth(t, func(s *Source) { s.URL = strings.Replace(s.URL, "/in?", "?", 1) }, func(o *office) {
+		o.put("1", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		o.put("delivered/2", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		o.run()
+		o.want("objects", o.keys(), "[delivered/1 delivered/2]")
+		o.want("ann's messages", len(o.Inbox(o.ann)), 1)
 	})
 }
 
@@ -379,7 +441,7 @@ func TestQueueThatFails(t *testing.T) {
 		o.put("in/1", "x@far.example", "", "To: ann@acme.awsapps.com\r\n\r\nhi\r\n")
 		for _, text := range []string{failing, message("what?")} {
 			say(text)
-			o.until("it can't be read", later(func() bool { return !drained() }))
+			o.until("it can't be read", later(func() bool { return !drained() && (text == failing || o.s.Stats().Ignored > 0) }))
 			o.Clock.Advance(2 * lateAfter)
 			o.run()
 			o.want("ann's messages", len(o.Inbox(o.ann)), 0)
