@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,10 @@ const (
 	// lateAfter is how long an object of a bucket with a queue is left to its notification, which knows more than the object does, and how long
 	// a queue may hide a notification that could not be taken in.
 	lateAfter = 15 * time.Minute
-	pause     = 10 * time.Second // after a failure of the queue, and while too much waits
+	// perSource is how many objects of a source are taken in at once, maxWorkers how many of all.
+	perSource  = 4
+	maxWorkers = 20
+	pause      = 10 * time.Second // after a failure of the queue, and while too much waits
 )
 
 // Mail is package transport's Transport.
@@ -77,9 +81,12 @@ func New(o Options) (*Service, error) {
 // On reports whether there is anything to do.
 func (s *Service) On() bool { return len(s.sources) > 0 }
 
-// Handle makes runner list the buckets, which Start sets going, and take in what is found. The runner waits for buckets.
+// Handle makes runner list the buckets, which Start sets going, and take in what is found. The runner waits for buckets, and for none of them
+// with all of its workers unless there are many.
 func (s *Service) Handle(runner *job.Runner) {
 	if s.On() {
+		runner.PerShare = perSource
+		runner.Workers = min((perSource+1)*len(s.sources), maxWorkers) // the one lists
 		runner.Handle(listKind, s.list)
 		runner.Handle(objectKind, s.object)
 	}
@@ -122,10 +129,10 @@ type object struct {
 	Envelope *envelope `json:"envelope,omitempty"`
 }
 
-// id is the job's key: another object under the same key is another job.
+// id is the job's key, whose share is the source's: another object under the same key is another job.
 func (o *object) id() string {
 	sum := sha256.Sum256([]byte(o.Source + "\x00" + o.Key + "\x00" + o.ETag))
-	return hex.EncodeToString(sum[:])
+	return url.PathEscape(o.Source) + " " + hex.EncodeToString(sum[:])
 }
 
 // found is an object and when it was written.

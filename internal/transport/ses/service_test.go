@@ -316,6 +316,39 @@ func (broken) Begin(context.Context, transport.Sender) (*transport.Transaction, 
 	return nil, errors.New("it fails")
 }
 
+// TestSlowSource holds nobody else's mail up.
+func TestSlowSource(t *testing.T) {
+	onBoth(t, nil, func(o *office) {
+		until := make(chan struct{})
+		hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-until:
+			case <-r.Context().Done():
+			}
+		}))
+		defer hanging.Close()
+		defer close(until)
+		slow, err := open("slow it is", Source{URL: "s3://slow/in?path_style=true&region=us-east-1&endpoint=" + hanging.URL, AccessKeyID: "test", SecretAccessKeyFile: o.from.SecretAccessKeyFile}, &o.s.Options)
+		o.Must(err)
+		o.s.sources["slow"] = slow
+		var list []found
+		for i := range 2 * maxWorkers {
+			list = append(list, found{object{Source: "slow", Key: fmt.Sprint("in/", i), ETag: "x", Size: 1}, time.Time{}})
+		}
+		o.Must(o.s.enqueue(t.Context(), list))
+		o.put("in/1", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		ctx, cancel := context.WithCancel(t.Context())
+		o.Must(o.s.Start(ctx))
+		runner := job.NewRunner(o.DB, o.Clock, o.s.Log)
+		o.s.Handle(runner)
+		ended := make(chan error, 1)
+		go func() { ended <- runner.Run(ctx) }()
+		o.until("ann has it", func() bool { return len(o.Inbox(o.ann)) == 1 })
+		cancel()
+		o.Must(<-ended)
+	})
+}
+
 // TestPrefixes keeps what is moved out of what is looked at.
 func TestPrefixes(t *testing.T) {
 	for _, c := range []struct {
