@@ -13,6 +13,7 @@ import (
 	"github.com/pennypost/pennypost/internal/organization"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/transport/autoreply"
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
@@ -31,6 +32,7 @@ type API struct {
 	Exports       *export.Service
 	Availability  *availability.Service
 	Flow          *flow.Service
+	Replies       *autoreply.Service
 	Contents      *flow.Contents
 	Journal       *journal.Service
 	Domains       *domain.Service
@@ -60,6 +62,7 @@ func (a *API) Handlers() []contract.Handler {
 		a.exportHandlers(),
 		a.availabilityHandlers(),
 		a.mailFlowHandlers(),
+		a.automaticReplyHandlers(),
 		a.messageFlowHandlers(),
 		a.journalingHandlers(),
 		a.queueHandlers(),

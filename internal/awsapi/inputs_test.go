@@ -72,6 +72,7 @@ func inputs(t *testing.T, op *contract.Op, s scene) map[string]any {
 	if known["Host"], known["Port"] = "relay.example", 465; strings.HasSuffix(op.Name, "MailFlowRule") {
 		known["Action"] = "DROP"
 	}
+	known["State"] = "DISABLED" // of an automatic reply
 	if op.Input.Member("Rules") >= 0 {
 		known["Type"] = "FULL_ACCESS"
 	}

@@ -36,6 +36,7 @@ func TestEveryOperation(t *testing.T) {
 		s.impersonation()
 		s.identityCenter()
 		s.mailFlow()
+		s.automaticReply()
 		s.messageFlow()
 		s.journaling()
 		s.outbound()

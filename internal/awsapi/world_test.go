@@ -48,6 +48,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
+	"github.com/pennypost/pennypost/internal/transport/autoreply"
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
@@ -110,7 +111,7 @@ func inBoth(t *testing.T, fn func(w *world)) {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), flow.Migrations(), journal.Migrations(), signing.Migrations(), intake.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(), availability.Migrations(), mailbox.Migrations(), export.Migrations(), flow.Migrations(), autoreply.Migrations(), journal.Migrations(), signing.Migrations(), intake.Migrations())
 }
 
 const hostname = "mail.pennypost.example"
@@ -185,6 +186,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 		}),
 		Journal:  journal.New(journal.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
 		Flow:     flow.New(flow.Options{DB: d, Directory: w.directory, Clock: clock.System{}, Root: secret.Ephemeral()}),
+		Replies:  autoreply.New(autoreply.Options{DB: d, Directory: w.directory, Mailboxes: w.mailboxes, Clock: clock.System{}}),
 		Contents: w.contents, Reports: w.reports, Queue: &manage.Queue{Manager: w.queue, DB: d, Directory: w.directory, Audit: records},
 		Pages: awsapi.NewPages([]byte("a key of the tests, of 32 bytes.")),
 	}

@@ -205,6 +205,11 @@ type Config struct {
 	// AuditRetentionDays is how long the audit trail is kept.
 	AuditRetentionDays int `key:"audit_retention_days" default:"365" help:"days that the audit trail is kept"`
 
+	// Traces is the URL of an OpenTelemetry collector that is told of the way of each message, by OTLP/HTTP: http://127.0.0.1:4318, to which
+	// /v1/traces is added. Where it is empty, OpenTelemetry's own variables count: OTEL_EXPORTER_OTLP_ENDPOINT, …_TRACES_ENDPOINT, …_HEADERS,
+	// …_TRACES_HEADERS, OTEL_SERVICE_NAME, OTEL_TRACES_EXPORTER and OTEL_SDK_DISABLED.
+	Traces string `key:"traces" default:"" help:"OpenTelemetry collector for traces, http://127.0.0.1:4318 (empty: OTEL_EXPORTER_OTLP_ENDPOINT)"`
+
 	// The tables below stand in the file alone.
 
 	// IdentityCenter is the OpenID Connect provider of each Identity Center instance, by the instance's ARN.
@@ -241,6 +246,9 @@ type Config struct {
 
 	// Directory is the LDAP server or Active Directory behind each DirectoryId that an organisation may be created with.
 	Directory map[string]Directory `key:"-" table:"directory"`
+
+	// Collector is what Traces, and OpenTelemetry's variables, come to.
+	Collector Collector `key:"-"`
 
 	// Origin says where each setting's value came from, by key: "--http", "PENNYPOST_HTTP", "http in FILE", "the default".
 	Origin map[string]string `key:"-"`

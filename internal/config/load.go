@@ -58,6 +58,9 @@ func Load(s Sources) (*Config, error) {
 			faults = append(faults, fmt.Errorf("%s: %w", origin, err))
 		}
 	}
+	if err := c.findCollector(s.Env); err != nil {
+		faults = append(faults, err)
+	}
 	if err := errors.Join(append(faults, c.complete()...)...); err != nil {
 		return nil, err
 	}

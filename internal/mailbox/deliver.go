@@ -56,38 +56,80 @@ func (s *Store) Deliver(ctx context.Context, m Message, targets ...Target) ([]St
 // DeliverWith is Deliver with something more in its transaction: also runs behind all else there, and where it fails nothing
 // is stored. It may be nil.
 func (s *Store) DeliverWith(ctx context.Context, m Message, also func(context.Context, *db.Tx) error, targets ...Target) ([]Stored, error) {
-	if err := s.checkTargets(&m, targets); err != nil {
+	out, err := s.DeliverParcels(ctx, also, Parcel{m, targets})
+	if err != nil {
 		return nil, err
 	}
-	d := delivery{store: s, m: &m, targets: targets, now: s.clock.Now(), bodies: map[OrgKey]*storedBody{}}
-	d.order = make([]int, len(targets))
-	for i := range d.order {
-		d.order[i] = i
+	return out[0], nil
+}
+
+// Parcel is a message with the places that it goes to.
+type Parcel struct {
+	Message Message
+	Targets []Target
+}
+
+// DeliverParcels is DeliverWith for several messages, which all are stored or none: 1,000 places in all.
+func (s *Store) DeliverParcels(ctx context.Context, also func(context.Context, *db.Tx) error, parcels ...Parcel) ([][]Stored, error) {
+	deliveries, places := make([]delivery, len(parcels)), []place{}
+	for i := range parcels {
+		p, d := &parcels[i], &deliveries[i]
+		if err := s.checkTargets(&p.Message, p.Targets); err != nil {
+			return nil, err
+		}
+		*d = delivery{store: s, m: &p.Message, targets: p.Targets, now: s.clock.Now(), bodies: map[OrgKey]*storedBody{}}
+		for at := range p.Targets {
+			places = append(places, place{d, at})
+		}
+	}
+	if len(places) > maxPlaces {
+		return nil, tooManyPlaces(len(places))
 	}
 	// Several mailboxes are locked in ascending id.
-	slices.SortStableFunc(d.order, func(a, b int) int { return cmp.Compare(targets[a].Mailbox, targets[b].Mailbox) })
-	if err := d.findOrgs(ctx); err != nil {
-		return nil, err
-	}
-	if err := s.prepare(ctx, &m.Source, d.bodies); err != nil {
-		return nil, err
-	}
-	var out []Stored
-	err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		if out, err = d.write(ctx, tx); err == nil && also != nil {
-			err = also(ctx, tx)
+	slices.SortStableFunc(places, func(a, b place) int { return cmp.Compare(a.target().Mailbox, b.target().Mailbox) })
+	for i := range deliveries {
+		d := &deliveries[i]
+		if err := d.findOrgs(ctx); err != nil {
+			return nil, err
 		}
-		return err
+		if err := s.prepare(ctx, &d.m.Source, d.bodies); err != nil {
+			return nil, err
+		}
+	}
+	err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		if err := s.write(ctx, tx, deliveries, places); err != nil || also == nil {
+			return err
+		}
+		return also(ctx, tx)
 	})
 	if err != nil {
 		return nil, err
 	}
+	out := make([][]Stored, len(deliveries))
+	for i := range deliveries {
+		out[i] = deliveries[i].stored
+	}
 	return out, nil
 }
 
+// maxPlaces is how many places messages are stored in at a time.
+const maxPlaces = 1000
+
+func tooManyPlaces(n int) error {
+	return fault.New(fault.Limit, fault.Message, "a message is stored in 1 to %d places at a time, not %d", maxPlaces, n)
+}
+
+// place is a target of one of several deliveries.
+type place struct {
+	*delivery
+	at int
+}
+
+func (p place) target() *Target { return &p.targets[p.at] }
+
 func (s *Store) checkTargets(m *Message, targets []Target) error {
-	if len(targets) == 0 || len(targets) > 1000 {
-		return fault.New(fault.Limit, fault.Message, "a message is stored in 1 to 1,000 places at a time, not %d", len(targets))
+	if len(targets) == 0 || len(targets) > maxPlaces {
+		return tooManyPlaces(len(targets))
 	}
 	for _, t := range targets {
 		if len(t.Prefix) > MaxPrefix {
@@ -125,12 +167,13 @@ func (s *Store) CheckRoom(ctx context.Context, id ID, size int64) error {
 	return nil
 }
 
-// delivery is one call of Deliver.
+// delivery is one message on its way into the store.
 type delivery struct {
 	store   *Store
 	m       *Message
 	targets []Target
-	order   []int // of targets, by mailbox
+	stored  []Stored       // in the order of targets
+	refs    map[OrgKey]int // how many of them share a body
 	now     time.Time
 	bodies  map[OrgKey]*storedBody
 }
@@ -159,34 +202,39 @@ prefix) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $4, $10, $11, $12)`
 
 const insertMeta = `INSERT INTO meta (mailbox, item, parser, envelope, structure) VALUES ($1, $2, $3, $4, $5)`
 
-func (d *delivery) write(ctx context.Context, tx *db.Tx) ([]Stored, error) {
-	out := make([]Stored, len(d.targets))
-	refs := map[OrgKey]int{}
-	for i := 0; i < len(d.order); {
+// write stores the items at places, which ascend by mailbox, and the bodies.
+func (s *Store) write(ctx context.Context, tx *db.Tx, deliveries []delivery, places []place) error {
+	for i := range deliveries {
+		d := &deliveries[i]
+		d.stored, d.refs = make([]Stored, len(d.targets)), map[OrgKey]int{}
+	}
+	for len(places) > 0 {
 		// One lock for all targets in one mailbox.
-		mailbox, n, bytes := d.targets[d.order[i]].Mailbox, 0, int64(0)
-		for ; i+n < len(d.order) && d.targets[d.order[i+n]].Mailbox == mailbox; n++ {
-			bytes += d.size(d.order[i+n])
+		mailbox, n, bytes := places[0].target().Mailbox, 0, int64(0)
+		for ; n < len(places) && places[n].target().Mailbox == mailbox; n++ {
+			bytes += places[n].size(places[n].at)
 		}
-		l, err := d.store.lock(ctx, tx, mailbox, n, n, bytes)
+		l, err := s.lock(ctx, tx, mailbox, n, n, bytes)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for k := range n {
-			at := d.order[i+k]
-			if out[at], err = d.insert(ctx, tx, l, k, at); err != nil {
-				return nil, err
+		for k, p := range places[:n] {
+			if p.stored[p.at], err = p.insert(ctx, tx, l, k, p.at); err != nil {
+				return err
+			}
+			p.refs[l.org]++
+		}
+		places = places[n:]
+	}
+	for i := range deliveries {
+		d := &deliveries[i]
+		for org, n := range d.refs {
+			if err := insertBody(ctx, tx, org, d.bodies[org], n); err != nil {
+				return err
 			}
 		}
-		refs[l.org] += n
-		i += n
 	}
-	for org, n := range refs {
-		if err := insertBody(ctx, tx, org, d.bodies[org], n); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return nil
 }
 
 func (d *delivery) size(at int) int64 { return d.m.Source.size() + int64(len(d.targets[at].Prefix)) }

@@ -56,6 +56,23 @@ func TestDeliverStoresOneBodyAndAnItemPerTarget(t *testing.T) {
 	})
 }
 
+func TestDeliverSeveralMessagesTogether(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		ctx := t.Context()
+		a, b := r.mailbox("a"), r.mailbox("b")
+		out, err := r.DeliverParcels(ctx, nil, Parcel{text("one"), []Target{{Mailbox: b}, {Mailbox: a}}}, Parcel{text("two"), []Target{{Mailbox: a, Folder: TrashID}}})
+		r.ok(err)
+		if out[0][0].Mailbox != b || out[0][1].ID == out[1][0].ID || out[1][0].Folder != TrashID || r.count("SELECT COUNT(*) FROM body") != 2 {
+			t.Errorf("stored are %+v", out)
+		}
+		lost := errors.New("lost")
+		_, err = r.DeliverParcels(ctx, func(context.Context, *db.Tx) error { return lost }, Parcel{text("three"), []Target{{Mailbox: a}}}, Parcel{text("four"), []Target{{Mailbox: b}}})
+		if !errors.Is(err, lost) || r.count("SELECT COUNT(*) FROM item") != 3 {
+			t.Errorf("what failed: %v", err)
+		}
+	})
+}
+
 // count runs a query that returns one number.
 func (r *rig) count(query string) (n int64) {
 	r.t.Helper()

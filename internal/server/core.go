@@ -35,7 +35,9 @@ import (
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
+	"github.com/pennypost/pennypost/internal/trace"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/autoreply"
 	"github.com/pennypost/pennypost/internal/transport/dayreport"
 	"github.com/pennypost/pennypost/internal/transport/domain"
 	"github.com/pennypost/pennypost/internal/transport/flow"
@@ -83,6 +85,7 @@ type core struct {
 	users         *gate.Gate // who lets in users' programs that submit
 	greylist      *gate.Greylist
 	flow          *flow.Service
+	replies       *autoreply.Service
 	journal       *journal.Service
 	contents      *flow.Contents
 	outbound      *outbound
@@ -91,7 +94,8 @@ type core struct {
 	filters       bool // spam judges and learns
 	scanner       *scan.Scanner
 	scripts       *script.Service
-	spamJobs      *job.Runner // may have many messages to read, and waits for rspamd
+	spamJobs      *job.Runner   // may have many messages to read, and waits for rspamd
+	traces        *trace.Tracer // nil where nobody is told
 	ses           *ses.Service
 	sesJobs       *job.Runner // waits for buckets
 	spool         string      // directory of large messages on their way in
@@ -119,7 +123,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		NoSync: !kept,
 		Migrations: slices.Concat(
 			job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), identity.Migrations(),
-			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), gate.Migrations(), flow.Migrations(), journal.Migrations(), script.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(), certificate.Migrations(),
+			mailbox.Migrations(), transport.Migrations(), queue.Migrations(), route.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), signing.Migrations(), gate.Migrations(), flow.Migrations(), autoreply.Migrations(), journal.Migrations(), script.Migrations(), availability.Migrations(), export.Migrations(), migration.Migrations(), certificate.Migrations(),
 		),
 		Log: log,
 	})
@@ -238,6 +242,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.reports = intake.New(intake.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Log: log})
 	parts.mailauth = mailauth.New(mailauth.Options{Resolver: resolver, Clock: parts.clock, Trusted: c.ARCTrusted})
 	parts.flow = flow.New(flow.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, Functions: functions, Dialer: parts.dialer})
+	parts.replies = autoreply.New(autoreply.Options{DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock})
 	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
 	parts.contents = flow.NewContents(flow.ContentOptions{
 		DB: d, Directory: parts.directory, Blobs: bodies{store, parts.spool}, Clock: parts.clock, Objects: parts.exports,
@@ -246,7 +251,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow, Contents: parts.contents, Journals: parts.journal,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow, Scripts: parts.scripts, Replies: parts.replies, Contents: parts.contents, Journals: parts.journal,
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},
@@ -276,6 +281,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.transport.Handle(parts.jobs)
 	parts.greylist.Handle(parts.jobs)
 	parts.scripts.Handle(parts.jobs)
+	parts.replies.Handle(parts.jobs)
 	parts.functionJobs = job.NewRunner(d, parts.clock, log)
 	parts.functionJobs.Workers = transport.ParallelCalls * (len(functions) + 1) // one more for those that are not configured, which fail at once
 	parts.transport.HandleFunctions(parts.functionJobs)
@@ -356,7 +362,7 @@ func ManagedPolicies() []string { return iam.Managed() }
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
 func (c *core) run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.traces.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
@@ -381,7 +387,7 @@ func (c *core) check(ctx context.Context) ([]string, error) {
 	}
 	for _, look := range []func(context.Context, *db.Tx) ([]string, error){
 		c.directory.Check, c.policy.Check, c.center.Check, c.availability.Check, c.organizations.Check, c.exports.Check, c.migration.Check,
-		c.mailImport.Check, c.spam.Check, c.signing.Check, c.reports.Check, c.flow.Check, c.contents.Check, c.scripts.Check, c.certificates.Check,
+		c.mailImport.Check, c.spam.Check, c.signing.Check, c.reports.Check, c.flow.Check, c.contents.Check, c.scripts.Check, c.replies.Check, c.certificates.Check,
 	} {
 		var found []string
 		err := c.db.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

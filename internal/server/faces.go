@@ -31,7 +31,7 @@ func (s *Server) newFaces() (faces, error) {
 	c := s.core
 	api := &awsapi.API{
 		Directory: c.directory, Organizations: c.organizations, Policy: c.policy, Exports: c.exports, Impersonation: c.impersonation, Center: c.center, Availability: c.availability,
-		Domains: c.domains, Flow: c.flow, Journal: c.journal, Contents: c.contents, Queue: c.managed(), Reports: c.reports, Pages: awsapi.NewPages(c.root.Derive("page tokens")),
+		Domains: c.domains, Flow: c.flow, Replies: c.replies, Journal: c.journal, Contents: c.contents, Queue: c.managed(), Reports: c.reports, Pages: awsapi.NewPages(c.root.Derive("page tokens")),
 	}
 	mail := smtp.Config{
 		Hostname: s.config.Hostname, Begin: smtp.Over(c.transport), TLS: s.certs.Config(), Clock: c.clock, Log: s.log, SpoolDir: c.spool,

@@ -47,7 +47,7 @@ func (c *core) filed(ctx context.Context, tx *db.Tx, f mailbox.Filed) error {
 // forget removes what others than package mailbox keep of a mailbox.
 func (c *core) forget(ctx context.Context, tx *db.Tx, id mailbox.ID, limit int) (int, error) {
 	n := 0
-	for _, forget := range []func(context.Context, *db.Tx, mailbox.ID, int) (int, error){c.mailImport.ForgetTx, c.spam.ForgetTx, c.scripts.ForgetTx} {
+	for _, forget := range []func(context.Context, *db.Tx, mailbox.ID, int) (int, error){c.mailImport.ForgetTx, c.spam.ForgetTx, c.scripts.ForgetTx, c.replies.ForgetTx} {
 		more, err := forget(ctx, tx, id, limit-n)
 		if n += more; err != nil || n >= limit {
 			return n, err

@@ -54,7 +54,7 @@ func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blo
 	options := queue.Options{DB: c.db, Blobs: blobs, Clock: c.clock, Log: c.log, Teller: c.transport, Record: c.transport.Record, Local: transport.Functions{}.Local}
 	options.Limits.OrganizationMessages, options.Limits.OrganizationBytes = int64(settings.LimitQueueMessages), int64(settings.LimitQueueMB)<<20
 	if settings.Outbound == "off" {
-		options.Courier = transport.Functions{Transport: c.transport, Next: transport.JournalCourier{Transport: c.transport, Next: keeper{}}}
+		options.Courier = transport.Traced{Transport: c.transport, Next: transport.Functions{Transport: c.transport, Next: transport.JournalCourier{Transport: c.transport, Next: keeper{}}}}
 		c.outbound = &outbound{queue: queue.New(options)}
 		c.transport.Holding, c.queue = c.outbound.queue, c.outbound.queue
 		return nil
@@ -93,7 +93,7 @@ func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blo
 		return err
 	}
 	c.transport.Relays, c.transport.Callout = settings.RelayUnknown, o.courier.Ask
-	options.Courier = transport.Functions{Transport: c.transport, Next: transport.JournalCourier{Transport: c.transport, Next: o.courier}}
+	options.Courier = transport.Traced{Transport: c.transport, Next: transport.Functions{Transport: c.transport, Next: transport.JournalCourier{Transport: c.transport, Next: o.courier}}}
 	o.queue = queue.New(options)
 	c.transport.Queue, c.transport.Holding, c.queue, c.outbound = o.queue, o.queue, o.queue, o
 	return nil

@@ -95,6 +95,8 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 			o.Log.Warn("the CA has issued no certificate yet: until then the development certificate answers", "names", c.ACME)
 		}
 	}
+	s.core.traces = traces(c, o.Version, s.core.clock, o.Log)
+	s.core.transport.Traces = s.core.traces
 	// A server that keeps nothing meets an admin.key only where one before it was killed.
 	if s.first, err = s.core.firstKey(ctx, c.Data, o.Memory); err != nil {
 		return nil, err
@@ -104,6 +106,8 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeMirrors(w, s.core.organizations.Mirrors()) })
 	s.metrics.countRetention(s.core.organizations, s.core.mailboxes)
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeInbound(w, s.core.mailauth.Stats(), s.core.transport.Stats()) })
+	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeRules(w, s.core.transport.RuleStats()) })
+	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeMessages(w, s.core.transport.Stats()) })
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeHygiene(w, s.core.spam.Stats(), s.core.scanner.Stats()) })
 	s.metrics.countSigning(s.core.signing)
 	s.metrics.set.RegisterMetricsWriter(s.writeCertificates)
@@ -112,6 +116,9 @@ func New(ctx context.Context, c *config.Config, o Options) (_ *Server, err error
 	s.metrics.set.RegisterMetricsWriter(func(w io.Writer) {
 		writeGates(w, map[string]gate.Stats{"smtp": s.core.strangers.Stats(), "submission": s.core.users.Stats()}, s.core.greylist.Stats())
 	})
+	if s.core.traces != nil {
+		s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeTraces(w, s.core.traces) })
+	}
 	if s.core.ses.On() {
 		s.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeSES(w, s.core.ses.Stats()) })
 	}

@@ -134,6 +134,8 @@ type Transaction interface {
 	// Store stores the message for all accepted recipients, durably, or for none. m begins with the trace of this server,
 	// traceLength bytes.
 	Store(ctx context.Context, m *spool.Spool, traceLength int) error
+	// Trace is the id by which logs, events and the queue know the message.
+	Trace() string
 }
 
 // SignIn is a user who was let in.

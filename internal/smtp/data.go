@@ -106,7 +106,7 @@ func (c *session) store(command string) {
 		return
 	}
 	c.commands = 0
-	c.cfg.Log.Info("stored", "session", c.id, "message", c.messageID(), "remote", c.remote, "from", m.from.String(), "recipients", len(m.recipients),
+	c.cfg.Log.Info("stored", "session", c.id, "message", c.messageID(), "trace", m.core.Trace(), "remote", c.remote, "from", m.from.String(), "recipients", len(m.recipients),
 		"bytes", m.bytes, "took", time.Since(started))
 	c.sayf(250, "2.0.0", "stored as %s", c.messageID())
 }

@@ -177,6 +177,8 @@ func (x *coreTransaction) Add(_ context.Context, to queue.Recipient) error {
 	return nil
 }
 
+func (x *coreTransaction) Trace() string { return "" }
+
 func (x *coreTransaction) Store(ctx context.Context, m *spool.Spool, trace int) error {
 	if x.core.inside != nil {
 		select {

@@ -12,6 +12,7 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dkim"
+	"github.com/pennypost/pennypost/internal/trace"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 )
@@ -32,6 +33,10 @@ func (x *Transaction) authenticate(ctx context.Context, b []byte) error {
 	started := time.Now()
 	v := t.Auth.Check(ctx, x.client(), b)
 	policy, d := v.Asked()
+	defer func() {
+		x.step("authenticate", started, nil, trace.Attribute{Key: "mail.spf", Value: v.SPF.Result}, trace.Attribute{Key: "mail.dkim", Value: v.Signed()},
+			trace.Attribute{Key: "mail.dmarc", Value: v.DMARC.Result}, trace.Attribute{Key: "mail.dmarc.applied", Value: x.judgement.disposition.Applied})
+	}()
 	x.judgement = &judgement{verdict: v, disposition: d, applied: map[int64]mailauth.Policy{}}
 	x.tellFailures()
 	if policy != mailauth.PolicyNone {
@@ -39,7 +44,7 @@ func (x *Transaction) authenticate(ctx context.Context, b []byte) error {
 			return err
 		}
 	}
-	t.Log.InfoContext(ctx, "checked", "remote", x.sender.Principal.Address, "from", x.sender.From.String(), "author", v.DMARC.From, "iprev", v.IPRev.Result,
+	t.Log.InfoContext(ctx, "checked", "trace", x.trace, "remote", x.sender.Principal.Address, "from", x.sender.From.String(), "author", v.DMARC.From, "iprev", v.IPRev.Result,
 		"spf", v.SPF.Result, "dkim", v.Signed(), "arc", v.ARC.Result, "dmarc", v.DMARC.Result, "policy", policy, "applied", x.judgement.disposition.Applied,
 		"took", time.Since(started))
 	switch x.judgement.disposition.Applied {
@@ -108,7 +113,7 @@ func (x *Transaction) drop(ctx context.Context, text []byte) error {
 		}
 	}
 	if len(dropped) < len(x.accepted) {
-		t.Log.InfoContext(ctx, "dropped for some recipients by the DMARC policy of its author's domain", "author", j.verdict.DMARC.From,
+		t.Log.InfoContext(ctx, "dropped for some recipients by the DMARC policy of its author's domain", "trace", x.trace, "author", j.verdict.DMARC.From,
 			"from", x.sender.From.String(), "recipients", dropped)
 		x.targets = slices.DeleteFunc(x.targets, func(target target) bool { return x.refuses(target.organization) })
 		x.forwards = slices.DeleteFunc(x.forwards, func(o outgoing) bool { return x.refuses(o.organization) })
@@ -208,21 +213,40 @@ func verdictOf(r dkim.Result) string {
 }
 
 // stats counts messages.
-type stats struct{ refused, dropped, quarantined, journaled, journalsSent, journalsFailed atomic.Uint64 }
+type stats struct {
+	refused, dropped, quarantined, journaled, journalsSent, journalsFailed atomic.Uint64
+	arrived, submitted                                                     counts
+	inbox, junk, full                                                      atomic.Uint64
+	rules                                                                  ruleCounts
+}
 
-// Stats are how many messages from other servers met the enforcement of DMARC since the start, and how many were journaled.
+// counts are of messages by what became of them.
+type counts struct{ stored, refused, deferred atomic.Uint64 }
+
+func (c *counts) load() Counts { return Counts{c.stored.Load(), c.refused.Load(), c.deferred.Load()} }
+
+// Counts are how many messages were stored, refused whole, or not taken now.
+type Counts struct{ Stored, Refused, Deferred uint64 }
+
+// Stats is what was counted since the start.
 type Stats struct {
-	Refused     uint64 // by all of their recipients
-	Dropped     uint64 // for some of them
-	Quarantined uint64
-
-	Journaled      uint64 // reports that were made
-	JournalsSent   uint64 // of these, those that reached a mailbox or another server
-	JournalsFailed uint64 // and those that never will
+	// Refused, Dropped and Quarantined are messages from other servers that met the enforcement of DMARC: by all of their recipients, for some
+	// of them, and those that went to Junk E-mail.
+	Refused, Dropped, Quarantined uint64
+	// Arrived are messages from other servers, Submitted those of users.
+	Arrived, Submitted Counts
+	// Inbox and Junk are mailboxes that got one; Full are recipients whose mailbox had no room.
+	Inbox, Junk, Full uint64
+	// Journaled are reports that were made; of these JournalsSent reached a mailbox or another server, and JournalsFailed never will.
+	Journaled, JournalsSent, JournalsFailed uint64
 }
 
 // Stats returns what was counted.
 func (t *Transport) Stats() Stats {
 	s := &t.stats
-	return Stats{s.refused.Load(), s.dropped.Load(), s.quarantined.Load(), s.journaled.Load(), s.journalsSent.Load(), s.journalsFailed.Load()}
+	return Stats{
+		Refused: s.refused.Load(), Dropped: s.dropped.Load(), Quarantined: s.quarantined.Load(), Arrived: s.arrived.load(), Submitted: s.submitted.load(),
+		Inbox: s.inbox.Load(), Junk: s.junk.Load(), Full: s.full.Load(),
+		Journaled: s.journaled.Load(), JournalsSent: s.journalsSent.Load(), JournalsFailed: s.journalsFailed.Load(),
+	}
 }

@@ -164,7 +164,7 @@ func TestDMARCRefuses(t *testing.T) {
 			t.Errorf("where both enforce: %v", err)
 		}
 		a.has(2, 0, 2)
-		if s := a.Stats(); s != (transport.Stats{Refused: 2, Dropped: 2}) {
+		if s := a.Stats(); s.Refused != 2 || s.Dropped != 2 || s.Quarantined != 0 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -187,7 +187,7 @@ func TestDMARCQuarantines(t *testing.T) {
 		if got := without(untraced(t, a.Told(3))); !slices.Equal(got, want) {
 			t.Errorf("told is %s", got)
 		}
-		if s := a.Stats(); s != (transport.Stats{Quarantined: 1}) {
+		if s := a.Stats(); s.Refused+s.Dropped != 0 || s.Quarantined != 1 {
 			t.Errorf("%+v", s)
 		}
 	})

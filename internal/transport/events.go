@@ -14,6 +14,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/spam"
 )
 
 // mailRecord is what a log group is told of one event of a message; the trace is the same for all events of the message. The
@@ -45,9 +46,12 @@ type mailEvent struct {
 	// JournalingAddress is where the journal report of the message goes.
 	JournalingAddress string `json:"journalingAddress,omitempty"`
 	RuleName          string `json:"ruleName,omitempty"`
-	RuleType          string `json:"ruleType,omitempty"` // INBOUND_RULE or OUTBOUND_RULE
+	RuleType          string `json:"ruleType,omitempty"` // INBOUND_RULE, OUTBOUND_RULE or MAILBOX_RULE
 	// RuleActions has the action of a rule, or those that its function decided on, and for whom.
 	RuleActions []ruleAction `json:"ruleActions,omitempty"`
+	// TargetFolder and TargetRecipient are where a mailbox's rule puts or sends a message.
+	TargetFolder    string `json:"targetFolder,omitempty"`
+	TargetRecipient string `json:"targetRecipient,omitempty"`
 }
 
 type ruleAction struct {
@@ -153,20 +157,16 @@ func (x *Transaction) eventsOf(org int64, about mailEvent) (events []any) {
 		received.Name, received.Recipients = "ORGANIZATION_EMAIL_RECEIVED", here
 		received.Timestamp = x.transport.Clock.Now().Format("2006-01-02T15:04:05.000Z07:00")
 		received.describeVerdict(x.judgement)
-		received.Spam = string(x.opinions.Verdict(org))
+		if received.Spam = string(x.opinions.Verdict(org)); received.Spam == "" && len(x.sender.Listed) > 0 {
+			received.Spam = string(spam.Fail)
+		}
 		add(received)
 	}
 	events = append(events, x.policyApplied(org, about)...)
 	events = append(events, x.journalEvents(org)...)
 	events = append(events, x.ruleEvents(org, about)...)
 	events = append(events, x.unableEvents(org)...)
-	for _, t := range x.targets {
-		if t.organization == org {
-			_, folder := x.folder(t)
-			add(mailEvent{Name: "MAILBOX_EMAIL_DELIVERED", Recipient: t.address, Folder: folder})
-		}
-	}
-	return events
+	return append(events, x.mailboxEvents(org, about)...)
 }
 
 // addresses are those of the accepted recipients of an organisation, of all for 0.
@@ -235,6 +235,7 @@ const toldTimeout = 5 * time.Second
 
 // tellFull tells that a full mailbox refused the message for a recipient. The refusal stands even where it can't be told.
 func (x *Transaction) tellFull(ctx context.Context, r recipient) {
+	x.transport.stats.full.Add(1)
 	w := x.watched[r.organization]
 	if w.group == "" {
 		return

@@ -28,6 +28,7 @@ type outgoing struct {
 	via          string // the address here that leads there; empty where the sender named the recipients
 	list         string // the field that says that this is a group
 	to           []queue.Recipient
+	body         []byte // as rules edited it; nil as it came
 }
 
 // passage is an address on another server that gets the message as an organisation's mail: once, however many addresses lead there.
@@ -136,7 +137,15 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (w
 		return nil, nil, err
 	}
 	for i := range copies {
-		p, err := t.Queue.Prepare(ctx, slices.Concat(copies[i].trace(), fields, b))
+		text, front := b, fields
+		if own := copies[i].body; own != nil {
+			text = own
+			if front, err = x.seal(ctx, own); err != nil {
+				discard()
+				return nil, nil, err
+			}
+		}
+		p, err := t.Queue.Prepare(ctx, slices.Concat(copies[i].trace(), front, text))
 		if err != nil {
 			discard()
 			return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for other servers; send it again")

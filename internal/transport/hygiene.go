@@ -8,6 +8,7 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/netblock"
+	"github.com/pennypost/pennypost/internal/trace"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/spam"
 )
@@ -45,8 +46,10 @@ func (x *Transaction) examine(ctx context.Context, b []byte) error {
 		}
 	}
 	if t.Scanner != nil {
-		if err := t.Scanner.Scan(ctx, b, x.sender.Submitted, netblock.Of(x.sender.Principal.Address).Addr()); err != nil {
-			t.Log.InfoContext(ctx, "refused for what it holds", "remote", x.sender.Principal.Address, "from", x.sender.From.String(),
+		started := time.Now()
+		err := t.Scanner.Scan(ctx, b, x.sender.Submitted, netblock.Of(x.sender.Principal.Address).Addr())
+		if x.step("scan", started, err); err != nil {
+			t.Log.InfoContext(ctx, "refused for what it holds", "trace", x.trace, "remote", x.sender.Principal.Address, "from", x.sender.From.String(),
 				"submitted", x.sender.Submitted, "reason", err)
 			return err
 		}
@@ -75,8 +78,9 @@ func (x *Transaction) judge(ctx context.Context, b []byte) (err error) {
 		m.Addresses[i] = r.asked.Address
 	}
 	started := time.Now()
-	if x.opinions, err = t.Spam.Judge(ctx, m); err != nil {
-		t.Log.InfoContext(ctx, "refused by the spam filter", "remote", x.sender.Principal.Address, "from", x.sender.From.String(), "reason", err)
+	x.opinions, err = t.Spam.Judge(ctx, m)
+	if x.step("spam", started, err, trace.Attribute{Key: "mail.spam", Value: x.opinions.Verdict(0)}); err != nil {
+		t.Log.InfoContext(ctx, "refused by the spam filter", "trace", x.trace, "remote", x.sender.Principal.Address, "from", x.sender.From.String(), "reason", err)
 		return err
 	}
 	if v := x.opinions.Verdict(0); v != spam.Pass {

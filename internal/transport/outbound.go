@@ -3,6 +3,7 @@ package transport
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
-	"github.com/pennypost/pennypost/internal/mailbox/content"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
@@ -71,6 +71,10 @@ type notice struct {
 	trace      string
 	requireTLS bool // as the message it is about (RFC 8689 section 5)
 	text       []byte
+	// author is the user whose automatic reply it is, of an organisation; zero for the server's own notices.
+	author       message.Address
+	organization int64
+	id           directory.OrgID
 }
 
 // patience is how long a notice waits for room in its mailbox.
@@ -92,7 +96,7 @@ func (t *Transport) sendNotice(ctx context.Context, n *notice, done func(context
 		case e.Role == directory.RoleRemote:
 			return t.awayTx(ctx, tx, n.to, e, &there)
 		case e.Mailbox != 0:
-			there.targets = []target{{mailbox: mailbox.ID(e.Mailbox), address: n.to.String(), organization: e.OrgKey}}
+			there.targets = []target{{mailbox: mailbox.ID(e.Mailbox), address: n.to.String(), organization: e.OrgKey, id: r.Organization}}
 		}
 		return nil
 	})
@@ -116,7 +120,7 @@ func (t *Transport) sendNotice(ctx context.Context, n *notice, done func(context
 // deliverNotice stores a notice in mailboxes, and queues it for those on other servers. Of several mailboxes, those that can't take it do
 // without.
 func (t *Transport) deliverNotice(ctx context.Context, n *notice, to *reach, done func(context.Context, *db.Tx) error) error {
-	var targets []mailbox.Target
+	x := &Transaction{transport: t, trace: n.trace, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
 	var without error
 	for _, m := range to.targets {
 		if len(to.targets)+len(to.away) > 1 {
@@ -131,16 +135,23 @@ func (t *Transport) deliverNotice(ctx context.Context, n *notice, to *reach, don
 				return err
 			}
 		}
-		prefix := "Return-Path: <>\r\nDelivered-To: " + m.address + "\r\n"
-		targets = append(targets, mailbox.Target{Mailbox: m.mailbox, Prefix: []byte(prefix)})
+		x.targets = append(x.targets, m)
 	}
+	forget, err := x.ruleMailboxes(ctx, n.text, 0)
+	defer forget()
+	if err != nil {
+		return err
+	}
+	here, done := x.parcels(n.text), inOne(x.ruled(), done)
 	switch {
-	case len(to.away) > 0 && (t.Queue != nil || len(targets) == 0):
-		return t.queueNotice(ctx, n, to.away, targets, done)
-	case len(targets) == 0:
+	case len(to.away) > 0 && (t.Queue != nil || len(here) == 0):
+		return t.queueNotice(ctx, n, to.away, here, done)
+	case len(x.targets) == 0:
 		return t.giveUp(ctx, n, without, done)
+	case len(here) == 0:
+		return t.DB.Write(ctx, done)
 	}
-	_, err := t.Mailboxes.DeliverWith(ctx, content.Message(n.text, mailbox.Source{Bytes: n.text}), done, targets...)
+	_, err = t.Mailboxes.DeliverParcels(ctx, done, here...)
 	full := fault.Is(err, fault.OverQuota, fault.Mailbox) && t.Clock.Now().Sub(n.since) > patience
 	if full || fault.Is(err, fault.State, fault.Mailbox) || fault.Is(err, fault.NotFound, fault.Mailbox) {
 		return t.giveUp(ctx, n, err, done)
@@ -149,11 +160,19 @@ func (t *Transport) deliverNotice(ctx context.Context, n *notice, to *reach, don
 }
 
 // queueNotice queues a notice for addresses on other servers, and stores it in mailboxes.
-func (t *Transport) queueNotice(ctx context.Context, n *notice, to []message.Address, here []mailbox.Target, done func(context.Context, *db.Tx) error) error {
+func (t *Transport) queueNotice(ctx context.Context, n *notice, to []message.Address, here []mailbox.Parcel, done func(context.Context, *db.Tx) error) error {
 	if t.Queue == nil {
 		return t.giveUp(ctx, n, nil, done)
 	}
-	fields, err := t.sign(ctx, 0, []message.Address{{Domain: t.Hostname}}, n.text)
+	e, author := queue.Envelope{Trace: n.trace, RequireTLS: n.requireTLS}, message.Address{Domain: t.Hostname}
+	if !n.author.IsZero() {
+		author, e.Organization = n.author, n.organization
+		var err error
+		if e.About, err = json.Marshal(about{Organization: n.id, From: n.author.String()}); err != nil {
+			return err
+		}
+	}
+	fields, err := t.sign(ctx, e.Organization, []message.Address{author}, n.text)
 	if err != nil {
 		return err
 	}
@@ -162,13 +181,11 @@ func (t *Transport) queueNotice(ctx context.Context, n *notice, to []message.Add
 		return err
 	}
 	var recipients []queue.Recipient
-	utf8 := false
 	for _, a := range to {
 		recipients = append(recipients, queue.Recipient{Address: a, Notify: queue.Never, Route: cmp.Or(t.relay(a), t.Route)})
-		utf8 = utf8 || !a.IsASCII()
+		e.SMTPUTF8 = e.SMTPUTF8 || !a.IsASCII()
 	}
 	enqueue := func(ctx context.Context, tx *db.Tx) error {
-		e := queue.Envelope{Trace: n.trace, RequireTLS: n.requireTLS, SMTPUTF8: utf8}
 		if _, err := t.Queue.EnqueueTx(ctx, tx, prepared, e, recipients); err != nil {
 			return err
 		}
@@ -177,7 +194,7 @@ func (t *Transport) queueNotice(ctx context.Context, n *notice, to []message.Add
 	if len(here) == 0 {
 		err = t.DB.Write(ctx, enqueue)
 	} else {
-		_, err = t.Mailboxes.DeliverWith(ctx, content.Message(n.text, mailbox.Source{Bytes: n.text}), enqueue, here...)
+		_, err = t.Mailboxes.DeliverParcels(ctx, enqueue, here...)
 	}
 	if err != nil {
 		prepared.Discard(context.WithoutCancel(ctx))

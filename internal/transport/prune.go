@@ -42,9 +42,10 @@ func (t *Transport) Prune(ctx context.Context) (int64, error) {
 	}
 }
 
-// Handle makes runner prune the counts, which Start sets going, and tell senders who asked to hear of success.
+// Handle makes runner prune the counts, which Start sets going, tell senders who asked to hear of success, and send automatic replies.
 func (t *Transport) Handle(runner *job.Runner) {
 	runner.Handle(successKind, t.tellSuccess)
+	runner.Handle(replyKind, t.sendReply)
 	runner.Handle(pruneKind, func(ctx context.Context, _ job.Job) error {
 		if _, err := t.Prune(ctx); err != nil || !t.Daily.on() {
 			return err

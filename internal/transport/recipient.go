@@ -155,8 +155,13 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 	default:
 		return reach{}, err
 	}
-	e := &found.Entity
-	r := reach{organization: e.OrgKey, id: found.Organization, domain: domain}
+	return x.reachTx(ctx, tx, to, found)
+}
+
+// reachTx returns where mail for who has an address goes.
+func (x *Transaction) reachTx(ctx context.Context, tx *db.Tx, to message.Address, found *directory.Recipient) (reach, error) {
+	t, e := x.transport, &found.Entity
+	r := reach{organization: e.OrgKey, id: found.Organization, domain: to.Domain}
 	if err := x.watchTx(ctx, tx, e.OrgKey, found.Organization); err != nil {
 		return reach{}, err
 	}
@@ -166,7 +171,7 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 	case e.Kind == directory.KindGroup:
 		for i := range x.accepted { // named again and again, a group is read once and takes no more memory
 			if known := x.accepted[i].reach; known.group == e.ID && known.organization == e.OrgKey {
-				known.domain = domain
+				known.domain = to.Domain
 				return known, nil
 			}
 		}
@@ -181,7 +186,7 @@ func (x *Transaction) resolveTx(ctx context.Context, tx *db.Tx, to message.Addre
 	case e.Mailbox == 0:
 		return reach{}, fault.New(fault.State, fault.Address, "%s has no mailbox", to)
 	}
-	r.targets = []target{{mailbox: mailbox.ID(e.Mailbox), address: to.String(), organization: e.OrgKey}}
+	r.targets = []target{{mailbox: mailbox.ID(e.Mailbox), address: to.String(), organization: e.OrgKey, id: r.id}}
 	return r, nil
 }
 
@@ -202,7 +207,7 @@ func (t *Transport) membersTx(ctx context.Context, tx *db.Tx, to message.Address
 				return err
 			}
 		case u.Mailbox != 0:
-			r.targets = append(r.targets, target{mailbox: mailbox.ID(u.Mailbox), address: u.Email, organization: u.OrgKey})
+			r.targets = append(r.targets, target{mailbox: mailbox.ID(u.Mailbox), address: u.Email, organization: u.OrgKey, id: r.id})
 		}
 	}
 	if len(r.targets)+len(r.away) == 0 {

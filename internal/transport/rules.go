@@ -54,7 +54,7 @@ func (x *Transaction) applyRules(ctx context.Context, header []byte) error {
 			bounced++
 		}
 		if len(r.rules) > 0 {
-			x.transport.Log.InfoContext(ctx, "a mail flow rule applies", "rule", r.rules[len(r.rules)-1].Name, "action", action,
+			x.transport.Log.InfoContext(ctx, "a mail flow rule applies", "trace", x.trace, "rule", r.rules[len(r.rules)-1].Name, "action", action,
 				"from", x.sender.From.String(), "recipient", r.address)
 		}
 	}

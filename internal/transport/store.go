@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
-	"github.com/pennypost/pennypost/internal/mailbox"
-	"github.com/pennypost/pennypost/internal/mailbox/content"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/spool"
+	"github.com/pennypost/pennypost/internal/trace"
 )
 
 // Store stores the message for all accepted recipients in one commit, in the queue for those on other servers, and returns when
@@ -18,7 +18,8 @@ import (
 // trace that the face put there, traceLength bytes. On an error nothing is stored: Invalid Message, Denied Address (a
 // submitted message says it is from somebody else), Limit Message (it went round in a circle), Limit Allowance (too many
 // recipients of a day, see Daily), Denied Message (see authenticate, applyRules, Filter and Scanner), TooLarge Message, OverQuota Mailbox, Temporary.
-func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) error {
+func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int) (err error) {
+	defer func() { x.way(err, m.Size()) }()
 	if len(x.targets)+len(x.sent)+len(x.reports)+len(x.unable) == 0 {
 		return fault.New(fault.Invalid, fault.Message, "the message has no recipient")
 	}
@@ -38,29 +39,44 @@ func (x *Transaction) Store(ctx context.Context, m *spool.Spool, traceLength int
 	} else {
 		b = x.transport.withoutForged(b, traceLength)
 	}
-	if err := x.applyRules(ctx, b[traceLength:]); err != nil {
+	started := time.Now()
+	err = x.applyRules(ctx, b[traceLength:])
+	if x.step("rules", started, err); err != nil {
 		return err
 	}
 	return x.finish(ctx, b, traceLength, nil)
 }
 
 // finish stores the message, once all is decided, with what else is to be done in that transaction, which may be nil.
-func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) error {
+func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, done func(context.Context, *db.Tx) error) (err error) {
+	started := time.Now()
+	defer func() {
+		x.step("store", started, err, trace.Attribute{Key: "mail.mailboxes", Value: len(x.targets)}, trace.Attribute{Key: "mail.queued", Value: len(x.sent)})
+	}()
 	x.nameLists(b[traceLength:])
+	forget, err := x.ruleMailboxes(ctx, b, traceLength)
+	defer forget()
+	if err != nil {
+		return err
+	}
 	write, undo, err := x.prepare(ctx, b, traceLength)
 	if err != nil {
 		return err
 	}
-	switch also := inOne(done, write, x.also(b[traceLength:])); {
-	case len(x.targets) > 0:
-		_, err = x.transport.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), also, x.mailboxTargets()...)
+	parcels := x.parcels(b)
+	switch also := inOne(done, write, x.ruled(), x.also(b[traceLength:])); {
+	case len(parcels) > 0:
+		_, err = x.transport.Mailboxes.DeliverParcels(ctx, also, parcels...)
 	case also != nil:
 		err = x.transport.DB.Write(ctx, also)
 	}
 	if err != nil {
 		undo()
-	} else if x.opinions != nil {
-		x.transport.Spam.Delivered(x.opinions)
+	} else {
+		x.countDelivered()
+		if x.opinions != nil {
+			x.transport.Spam.Delivered(x.opinions)
+		}
 	}
 	if len(x.accepted) == 1 && fault.Is(err, fault.OverQuota, fault.Mailbox) {
 		x.tellFull(ctx, x.accepted[0])
@@ -164,20 +180,14 @@ func (x *Transaction) count() func(context.Context, *db.Tx) error {
 	return func(ctx context.Context, tx *db.Tx) error { return t.countTx(ctx, tx, shares, now) }
 }
 
-// mailboxTargets gives each mailbox its own lines in front of the message: where answers about its delivery go, the address that led
+// prefix is a mailbox's own lines in front of the message: where answers about its delivery go, the address that led
 // here (RFC 5321 section 4.4), and what was found out about it. The results stand there and not in the body, which thus is not copied.
-func (x *Transaction) mailboxTargets() []mailbox.Target {
-	targets, results := make([]mailbox.Target, len(x.targets)), x.results()
-	for i, t := range x.targets {
-		targets[i] = mailbox.Target{Mailbox: t.mailbox, Prefix: []byte(x.prefix(t, results))}
-		targets[i].Folder, _ = x.folder(t)
-	}
-	return targets
-}
-
-// prefix is a mailbox's own lines in front of the message.
 func (x *Transaction) prefix(t target, results string) string {
-	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + x.lists[t.mailbox] + results + x.spamFields(t.mailbox)
+	via := ""
+	if t.copied != nil {
+		via = "Delivered-To: " + t.copied.via + "\r\n"
+	}
+	return "Return-Path: <" + x.sender.From.String() + ">\r\nDelivered-To: " + t.address + "\r\n" + via + x.lists[t.mailbox] + results + x.spamFields(t.mailbox)
 }
 
 // checkRounds refuses a message that has been through too many servers (RFC 5321 section 6.3), or was passed on from here before for

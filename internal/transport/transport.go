@@ -16,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
+	"github.com/pennypost/pennypost/internal/trace"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/mailauth"
@@ -55,6 +56,9 @@ type Options struct {
 	Signer Signer
 	// Rules are the mail flow rules of organisations; nil for none.
 	Rules Rules
+	// Scripts are the rules of mailboxes, and Replies their automatic replies; nil for none.
+	Scripts Scripts
+	Replies Replies
 	// Journals are the journaling rules of organisations; nil for none. It needs Holding.
 	Journals Journals
 	// Auth finds out whether mail from other servers is from whom it says; nil lets all of it in unchecked.
@@ -68,6 +72,8 @@ type Options struct {
 	Scanner Scanner
 	// Spam judges mail from other servers; nil takes all of it for none.
 	Spam Filter
+	// Traces is told of each message's way; nil tells nobody.
+	Traces *trace.Tracer
 }
 
 // Checker is package mailauth's.
@@ -159,6 +165,7 @@ type Transport struct {
 	memory   room
 	checking *sharedRoom // of strangers
 	scanning room        // of users
+	ruling   room        // of what rules of mailboxes edit
 	stats    stats
 	flow     flowStats
 	hanging  hanging // synchronous functions
@@ -171,7 +178,7 @@ func New(o Options) *Transport {
 		o.Hostname = "localhost"
 	}
 	l := &o.Limits
-	return &Transport{Options: o, hanging: hanging{of: map[function]*hang{}}, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait)}
+	return &Transport{Options: o, hanging: hanging{of: map[function]*hang{}}, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait), ruling: newRoom(l.Checked, l.Wait)}
 }
 
 // Sender is who sends a message.
@@ -216,19 +223,23 @@ type Transaction struct {
 	authors      []message.Address                   // those in From of a message that is submitted
 	reached      map[mailbox.ID]bool
 	greylist     func(context.Context, message.Address) error
-	sent         map[passage]bool     // who gets it on other servers
-	passed       map[string]bool      // see passedFor
-	usage        *usage               // nil where no limit of a day counts the message
-	watched      map[int64]watched    // organisations that were asked for, by key; nil where nothing is told of mail
-	trace        string               // of all that is told of the message
-	judgement    *judgement           // nil where the message is not checked
-	resumed      *held                // nil unless a function decided on the message
-	room         map[mailbox.ID]error // whether mailboxes have room for what is resumed, of those that were asked
-	opinions     *spam.Judgement      // nil where the message is not judged
-	journals     []journalOf          // by which the message is journaled
+	sent         map[passage]bool  // who gets it on other servers
+	passed       map[string]bool   // see passedFor
+	usage        *usage            // nil where no limit of a day counts the message
+	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
+	trace        string            // of all that is told of the message
+	begun        time.Time
+	judgement    *judgement      // nil where the message is not checked
+	resumed      *held           // nil unless a function decided on the message
+	opinions     *spam.Judgement // nil where the message is not judged
+	journals     []journalOf     // by which the message is journaled
+	rulings      map[mailbox.ID]*ruling
 
 	// lists is the List-Id of those that get the message through a group.
 	lists map[mailbox.ID]string
+
+	// room says whether mailboxes have room for what is resumed, of those that were asked.
+	room map[mailbox.ID]error
 }
 
 // recipient is one who was accepted.
@@ -251,6 +262,8 @@ type target struct {
 	mailbox      mailbox.ID
 	address      string
 	organization int64
+	id           directory.OrgID // of the organisation
+	copied       *copied         // nil but for one that rules of another mailbox lead to
 	// junk says that it goes to the Junk E-mail folder by a rule, neverJunk that a verdict on spam doesn't bring it there.
 	junk, neverJunk bool
 }
@@ -258,7 +271,7 @@ type target struct {
 // Begin starts a message. For one that is submitted it checks that the user may send (Denied Entity where not), and from the
 // reverse-path (Denied Address).
 func (t *Transport) Begin(ctx context.Context, s Sender) (*Transaction, error) {
-	x := &Transaction{transport: t, sender: s, trace: id.UUID(), reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
+	x := &Transaction{transport: t, sender: s, trace: id.UUID(), begun: time.Now(), reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
 	if !s.Submitted {
 		return x, nil
 	}
@@ -300,7 +313,7 @@ func (x *Transaction) Succeeded() (delivered, expanded []queue.Recipient) {
 	}
 	for _, r := range x.accepted {
 		switch {
-		case r.asked.Notify&queue.OnSuccess == 0, !r.stays():
+		case r.asked.Notify&queue.OnSuccess == 0, !r.stays(), x.rejects(&r):
 		case !r.passedOn:
 			delivered = append(delivered, r.asked)
 		case r.reach.group != "":

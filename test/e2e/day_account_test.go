@@ -188,7 +188,11 @@ func (d *day) happened(trace string) map[string]bool {
 }
 
 // tally is the account of the day.
-type tally struct{ sent, acknowledged, refused, unanswered, kept, delivered, passed, bounced, dropped, twice int }
+type tally struct {
+	sent, acknowledged, refused, unanswered, kept, delivered, passed, bounced, dropped, twice int
+	// killed are messages at their destinations that had an answer, and were tried again after a kill.
+	killed map[passage]bool
+}
 
 // account compares what was found with what was taken, until nothing is missing any more.
 func (d *day) account() {
@@ -217,29 +221,16 @@ func (d *day) account() {
 		"%d sent twice as an answer was lost; %d stops and %d kills",
 		t.sent, t.acknowledged, t.refused, t.unanswered, t.kept, t.delivered, t.passed, t.bounced, t.dropped, t.twice, d.stops, d.kills)
 	const atOnce = 100 // attempts, the queue's limit
-	if lost := d.world.lost(); t.twice > lost+atOnce*d.kills {
-		d.t.Errorf("%d were sent twice, and %d answers were lost", t.twice, lost)
+	if len(t.killed) > atOnce*d.kills {
+		d.t.Errorf("%d attempts were made again though their answers were heard, and %d kills could forget %d", len(t.killed), d.kills, atOnce*d.kills)
 	}
-}
-
-// lost is how many takings nobody heard of.
-func (w *world) lost() (n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, all := range w.takings {
-		for _, one := range all {
-			if !one.heard {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 // balance adds up, and returns what is wrong.
 func (d *day) balance() (t tally, wrong []string) {
 	d.world.mu.Lock()
 	defer d.world.mu.Unlock()
+	t.killed = map[passage]bool{}
 	arrived := map[string]map[string][]*taking{}
 	for p, all := range d.world.takings {
 		if arrived[p.token] == nil {
@@ -304,8 +295,11 @@ func (d *day) balance() (t tally, wrong []string) {
 			}
 			for i, one := range all[1:] {
 				t.twice++
-				if before := all[i]; before.heard && before.epoch == one.epoch {
+				switch before := all[i]; {
+				case before.heard && before.epoch == one.epoch:
 					say("%s has it twice, though the first answer was heard", to)
+				case before.heard:
+					t.killed[passage{l.token, domainOf(to)}] = true
 				}
 			}
 		}

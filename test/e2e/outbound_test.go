@@ -44,13 +44,18 @@ func company(t *testing.T, s *harness.Server, alias, domain string, names ...str
 // handIn sends a message as a user of s and returns the first refusal.
 func handIn(t *testing.T, s *harness.Server, from, message string, to ...string) error {
 	t.Helper()
-	conn, err := tls.Dial("tcp", s.Addr("submissions"), s.TLS())
+	return handInAt(s.Addr("submissions"), s.TLS(), from, message, to...)
+}
+
+// handInAt is handIn at an address.
+func handInAt(address string, trust *tls.Config, from, message string, to ...string) error {
+	conn, err := tls.Dial("tcp", address, trust)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	c, err := smtp.NewClient(conn, "localhost")
 	if err != nil {
-		t.Fatal(err)
+		return errors.Join(err, conn.Close())
 	}
 	defer c.Close()
 	if err := errors.Join(c.Auth(smtp.PlainAuth("", from, password, "localhost")), c.Mail(from)); err != nil {

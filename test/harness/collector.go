@@ -11,9 +11,10 @@ import (
 	"github.com/pennypost/pennypost/internal/leash"
 )
 
-// Collector is an OpenTelemetry collector, which others wrote, that prints the logs it gets.
+// Collector is an OpenTelemetry collector, which others wrote, that prints the logs and traces it gets.
 type Collector struct {
-	URL string // of logs
+	Base string // of all that it takes
+	URL  string // of logs
 
 	t      testing.TB
 	config string
@@ -37,10 +38,10 @@ func FreeAddress(t testing.TB) string {
 func NewCollector(t testing.TB) *Collector {
 	t.Helper()
 	address := FreeAddress(t)
-	c := &Collector{URL: "http://" + address + "/v1/logs", t: t, config: filepath.Join(t.TempDir(), "collector.yaml")}
+	c := &Collector{Base: "http://" + address, URL: "http://" + address + "/v1/logs", t: t, config: filepath.Join(t.TempDir(), "collector.yaml")}
 	text := fmt.Sprintf("receivers: {otlp: {protocols: {http: {endpoint: %q}}}}\n"+
 		"exporters: {debug: {verbosity: detailed, use_internal_logger: false}}\n"+
-		"service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}}\n", address)
+		"service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}, traces: {receivers: [otlp], exporters: [debug]}}}\n", address)
 	if err := os.WriteFile(c.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -143,6 +143,7 @@ var (
 	DescribeQueue                         = define[DescribeQueueInput, DescribeQueueOutput](Op{Name: "DescribeQueue", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeQueueInput, Output: shapeDescribeQueueOutput, Idempotent: true, Errors: []ErrorCode{}})
 	DescribeSmtpGateway                   = define[DescribeSmtpGatewayInput, DescribeSmtpGatewayOutput](Op{Name: "DescribeSmtpGateway", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDescribeSmtpGatewayInput, Output: shapeDescribeSmtpGatewayOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	DropQueuedMessages                    = define[DropQueuedMessagesInput, DropQueuedMessagesOutput](Op{Name: "DropQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeDropQueuedMessagesInput, Output: shapeDropQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	GetAutomaticReply                     = define[GetAutomaticReplyInput, GetAutomaticReplyOutput](Op{Name: "GetAutomaticReply", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetAutomaticReplyInput, Output: shapeGetAutomaticReplyOutput, Idempotent: true, Errors: []ErrorCode{EntityNotFoundException, EntityStateException, InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	GetJournalingRules                    = define[GetJournalingRulesInput, GetJournalingRulesOutput](Op{Name: "GetJournalingRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetJournalingRulesInput, Output: shapeGetJournalingRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	GetMailReport                         = define[GetMailReportInput, GetMailReportOutput](Op{Name: "GetMailReport", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMailReportInput, Output: shapeGetMailReportOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
 	GetMessageTrace                       = define[GetMessageTraceInput, GetMessageTraceOutput](Op{Name: "GetMessageTrace", Service: Pennypost, Method: "POST", Path: "/", Input: shapeGetMessageTraceInput, Output: shapeGetMessageTraceOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException, ResourceNotFoundException}})
@@ -152,6 +153,7 @@ var (
 	ListOutboundMailFlowRules             = define[ListOutboundMailFlowRulesInput, ListOutboundMailFlowRulesOutput](Op{Name: "ListOutboundMailFlowRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListOutboundMailFlowRulesInput, Output: shapeListOutboundMailFlowRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ListQueuedMessages                    = define[ListQueuedMessagesInput, ListQueuedMessagesOutput](Op{Name: "ListQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListQueuedMessagesInput, Output: shapeListQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ListSmtpGateways                      = define[ListSmtpGatewaysInput, ListSmtpGatewaysOutput](Op{Name: "ListSmtpGateways", Service: Pennypost, Method: "POST", Path: "/", Input: shapeListSmtpGatewaysInput, Output: shapeListSmtpGatewaysOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
+	PutAutomaticReply                     = define[PutAutomaticReplyInput, PutAutomaticReplyOutput](Op{Name: "PutAutomaticReply", Service: Pennypost, Method: "POST", Path: "/", Input: shapePutAutomaticReplyInput, Output: shapePutAutomaticReplyOutput, Idempotent: true, Errors: []ErrorCode{EntityNotFoundException, EntityStateException, InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	ReleaseQueuedMessages                 = define[ReleaseQueuedMessagesInput, ReleaseQueuedMessagesOutput](Op{Name: "ReleaseQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeReleaseQueuedMessagesInput, Output: shapeReleaseQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	RetryQueuedMessages                   = define[RetryQueuedMessagesInput, RetryQueuedMessagesOutput](Op{Name: "RetryQueuedMessages", Service: Pennypost, Method: "POST", Path: "/", Input: shapeRetryQueuedMessagesInput, Output: shapeRetryQueuedMessagesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
 	SetJournalingRules                    = define[SetJournalingRulesInput, SetJournalingRulesOutput](Op{Name: "SetJournalingRules", Service: Pennypost, Method: "POST", Path: "/", Input: shapeSetJournalingRulesInput, Output: shapeSetJournalingRulesOutput, Idempotent: true, Errors: []ErrorCode{InvalidParameterException, OrganizationNotFoundException, OrganizationStateException}})
@@ -270,6 +272,7 @@ func Operations() []*Op {
 		&DescribeQueue.Op,
 		&DescribeSmtpGateway.Op,
 		&DropQueuedMessages.Op,
+		&GetAutomaticReply.Op,
 		&GetJournalingRules.Op,
 		&GetMailReport.Op,
 		&GetMessageTrace.Op,
@@ -279,6 +282,7 @@ func Operations() []*Op {
 		&ListOutboundMailFlowRules.Op,
 		&ListQueuedMessages.Op,
 		&ListSmtpGateways.Op,
+		&PutAutomaticReply.Op,
 		&ReleaseQueuedMessages.Op,
 		&RetryQueuedMessages.Op,
 		&SetJournalingRules.Op,

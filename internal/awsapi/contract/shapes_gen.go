@@ -3107,6 +3107,25 @@ var shapeAttempts = &schema.Shape{
 	Type: schema.Integer,
 }
 
+var shapeAutomaticReplyAudience = &schema.Shape{
+	Name: "AutomaticReplyAudience",
+	Type: schema.String,
+	Enum: []string{"NONE", "KNOWN", "ALL"},
+}
+
+var shapeAutomaticReplyState = &schema.Shape{
+	Name: "AutomaticReplyState",
+	Type: schema.String,
+	Enum: []string{"DISABLED", "ENABLED", "SCHEDULED"},
+}
+
+var shapeAutomaticReplyText = &schema.Shape{
+	Name: "AutomaticReplyText",
+	Type: schema.String,
+	Min:  schema.Bound(0),
+	Max:  schema.Bound(65536),
+}
+
 var shapeCreateInboundMailFlowRuleInput = &schema.Shape{
 	Name: "CreateInboundMailFlowRuleRequest",
 	Type: schema.Structure,
@@ -3360,6 +3379,28 @@ var shapeDropQueuedMessagesOutput = &schema.Shape{
 	Type: schema.Structure,
 	Members: []schema.Member{
 		{Name: "Count", Shape: shapeQueuedMessageCount},
+	},
+}
+
+var shapeGetAutomaticReplyInput = &schema.Shape{
+	Name: "GetAutomaticReplyRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "EntityId", Shape: shapeEntityIdentifier, Required: true},
+	},
+}
+
+var shapeGetAutomaticReplyOutput = &schema.Shape{
+	Name: "GetAutomaticReplyResponse",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "State", Shape: shapeAutomaticReplyState},
+		{Name: "StartTime", Shape: shapeTimestamp},
+		{Name: "EndTime", Shape: shapeTimestamp},
+		{Name: "InternalReply", Shape: shapeAutomaticReplyText},
+		{Name: "ExternalReply", Shape: shapeAutomaticReplyText},
+		{Name: "ExternalAudience", Shape: shapeAutomaticReplyAudience},
 	},
 }
 
@@ -3793,6 +3834,26 @@ var shapePublishedDmarcPolicy = &schema.Shape{
 		{Name: "Testing", Shape: shapeMailReportText},
 		{Name: "FailureOptions", Shape: shapeMailReportText},
 	},
+}
+
+var shapePutAutomaticReplyInput = &schema.Shape{
+	Name: "PutAutomaticReplyRequest",
+	Type: schema.Structure,
+	Members: []schema.Member{
+		{Name: "OrganizationId", Shape: shapeOrganizationId, Required: true},
+		{Name: "EntityId", Shape: shapeEntityIdentifier, Required: true},
+		{Name: "State", Shape: shapeAutomaticReplyState, Required: true},
+		{Name: "StartTime", Shape: shapeTimestamp},
+		{Name: "EndTime", Shape: shapeTimestamp},
+		{Name: "InternalReply", Shape: shapeAutomaticReplyText},
+		{Name: "ExternalReply", Shape: shapeAutomaticReplyText},
+		{Name: "ExternalAudience", Shape: shapeAutomaticReplyAudience},
+	},
+}
+
+var shapePutAutomaticReplyOutput = &schema.Shape{
+	Name: "PutAutomaticReplyResponse",
+	Type: schema.Structure,
 }
 
 var shapeQueuedMessage = &schema.Shape{

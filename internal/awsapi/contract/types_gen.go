@@ -1657,6 +1657,26 @@ type S3Reference struct {
 	ObjectVersion *string
 }
 
+// AutomaticReplyAudience is one of the values below; empty is absent.
+type AutomaticReplyAudience string
+
+// The values of AutomaticReplyAudience.
+const (
+	AutomaticReplyAudienceNone  AutomaticReplyAudience = "NONE"
+	AutomaticReplyAudienceKnown AutomaticReplyAudience = "KNOWN"
+	AutomaticReplyAudienceAll   AutomaticReplyAudience = "ALL"
+)
+
+// AutomaticReplyState is one of the values below; empty is absent.
+type AutomaticReplyState string
+
+// The values of AutomaticReplyState.
+const (
+	AutomaticReplyStateDisabled  AutomaticReplyState = "DISABLED"
+	AutomaticReplyStateEnabled   AutomaticReplyState = "ENABLED"
+	AutomaticReplyStateScheduled AutomaticReplyState = "SCHEDULED"
+)
+
 // CreateInboundMailFlowRuleInput is what CreateInboundMailFlowRule is called with.
 type CreateInboundMailFlowRuleInput struct {
 	OrganizationId    string
@@ -1825,6 +1845,22 @@ type DropQueuedMessagesInput struct {
 // DropQueuedMessagesOutput is what DropQueuedMessages answers.
 type DropQueuedMessagesOutput struct {
 	Count int64
+}
+
+// GetAutomaticReplyInput is what GetAutomaticReply is called with.
+type GetAutomaticReplyInput struct {
+	OrganizationId string
+	EntityId       string
+}
+
+// GetAutomaticReplyOutput is what GetAutomaticReply answers.
+type GetAutomaticReplyOutput struct {
+	State            AutomaticReplyState
+	StartTime        *time.Time
+	EndTime          *time.Time
+	InternalReply    *string
+	ExternalReply    *string
+	ExternalAudience AutomaticReplyAudience
 }
 
 // GetJournalingRulesInput is what GetJournalingRules is called with.
@@ -2106,6 +2142,21 @@ type PublishedDmarcPolicy struct {
 	Testing           *string
 	FailureOptions    *string
 }
+
+// PutAutomaticReplyInput is what PutAutomaticReply is called with.
+type PutAutomaticReplyInput struct {
+	OrganizationId   string
+	EntityId         string
+	State            AutomaticReplyState
+	StartTime        *time.Time
+	EndTime          *time.Time
+	InternalReply    *string
+	ExternalReply    *string
+	ExternalAudience AutomaticReplyAudience
+}
+
+// PutAutomaticReplyOutput is what PutAutomaticReply answers.
+type PutAutomaticReplyOutput struct{}
 
 // QueuedMessage is a structure of the service Pennypost.
 type QueuedMessage struct {

@@ -2,6 +2,8 @@ package script
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"sync"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -74,6 +76,21 @@ func (s *Service) Active(ctx context.Context, ids ...mailbox.ID) (map[mailbox.ID
 		s.memory.keep(id, c, ok, generation)
 	}
 	return found, nil
+}
+
+const activeName = `SELECT name FROM sieve_script WHERE mailbox = $1 AND active`
+
+// ActiveName returns what the mailbox's active script is called; empty where it has none.
+func (s *Service) ActiveName(ctx context.Context, id mailbox.ID) (name string, err error) {
+	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		name = ""
+		err := tx.QueryRow(ctx, activeName, int64(id)).Scan(&name)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return name, err
 }
 
 func readSources(ctx context.Context, tx *db.Tx, args []any, sources map[mailbox.ID][]byte) error {

@@ -29,12 +29,14 @@ import (
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/autoreply"
 	"github.com/pennypost/pennypost/internal/transport/dayreport"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/gate"
 	"github.com/pennypost/pennypost/internal/transport/intake"
 	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/queue"
+	"github.com/pennypost/pennypost/internal/transport/script"
 	"github.com/pennypost/pennypost/internal/transport/spam"
 )
 
@@ -60,6 +62,8 @@ type World struct {
 	Policy    *policy.Service
 	Mailboxes *mailbox.Store
 	Flow      *flow.Service
+	Autoreply *autoreply.Service
+	Scripts   *script.Service
 	Journal   *journal.Service
 	Contents  *flow.Contents
 	Objects   Objects
@@ -150,7 +154,7 @@ func OnSQLite(t testing.TB) *World {
 }
 
 func migrations() []db.Migration {
-	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), gate.Migrations(), flow.Migrations(), journal.Migrations())
+	return slices.Concat(job.Migrations(), audit.Migrations(), directory.Migrations(), policy.Migrations(), mailbox.Migrations(), transport.Migrations(), queue.Migrations(), dayreport.Migrations(), intake.Migrations(), spam.Migrations(), gate.Migrations(), flow.Migrations(), journal.Migrations(), autoreply.Migrations(), script.Migrations())
 }
 
 func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
@@ -169,12 +173,14 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 		return w.Filed(ctx, tx, f)
 	}})
 	w.Flow = flow.New(flow.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
+	w.Autoreply = autoreply.New(autoreply.Options{DB: d, Directory: w.Directory, Mailboxes: w.Mailboxes, Clock: w.Clock})
+	w.Scripts = script.New(script.Options{DB: d, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Key: make([]byte, 32)})
 	w.Journal = journal.New(journal.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
 	w.Objects = Objects{}
 	w.Contents = flow.NewContents(flow.ContentOptions{DB: d, Directory: w.Directory, Blobs: w.blobs, Clock: w.Clock, Objects: w.Objects, MaxMessage: MaxMessage})
 	o := transport.Options{
 		DB: d, Directory: w.Directory, Policy: w.Policy, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Hostname: "mail.acme.awsapps.com",
-		Rules: w.Flow, Contents: w.Contents, Journals: w.Journal,
+		Rules: w.Flow, Scripts: w.Scripts, Replies: w.Autoreply, Contents: w.Contents, Journals: w.Journal,
 		Reports: intake.New(intake.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Log: log}),
 	}
 	if change != nil {
@@ -342,6 +348,22 @@ type Message struct {
 func (w *World) Inbox(id directory.EntityID) []Message {
 	w.T.Helper()
 	return w.folder(w.Owner(id), mailbox.InboxID)
+}
+
+// Box is the mailbox of an entity of acme.
+func (w *World) Box(id directory.EntityID) mailbox.ID {
+	w.T.Helper()
+	d, err := w.Mailboxes.ByOwner(w.T.Context(), w.Owner(id))
+	w.Must(err)
+	return d.ID
+}
+
+// Script makes a Sieve script the rules of an entity of acme.
+func (w *World) Script(id directory.EntityID, source string) {
+	w.T.Helper()
+	p, box := principal.Principal{Kind: principal.User, ID: string(id), Organization: string(w.Acme.ID)}, w.Box(id)
+	w.Must(w.Scripts.Put(w.T.Context(), p, box, "rules", []byte(source)))
+	w.Must(w.Scripts.Activate(w.T.Context(), p, box, "rules"))
 }
 
 // Junk returns the messages in the Junk E-mail folder of an entity of acme.
