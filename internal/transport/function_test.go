@@ -419,6 +419,9 @@ func TestAFunctionThatIsNotThere(t *testing.T) {
 		if err := store(t.Context(), x, simple); err == nil || !strings.Contains(err.Error(), "can't wait") {
 			t.Errorf("without a queue: %v", err)
 		}
+		if n := a.FlowStats().Applied[transport.AppliedRule{Direction: flow.Inbound, Action: flow.RunLambda}]; n != 1 {
+			t.Errorf("%d applied rules are counted of one message that was taken", n)
+		}
 	})
 }
 

@@ -240,6 +240,8 @@ type Transaction struct {
 
 	// room says whether mailboxes have room for what is resumed, of those that were asked.
 	room map[mailbox.ID]error
+	// applied are the rules that apply, each once for each recipient.
+	applied []*flow.Rule
 }
 
 // recipient is one who was accepted.
