@@ -148,7 +148,7 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 // also returns what else is done in the transaction that stores the message, whose header is given: keeping the reports in it, telling of
 // it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte) func(context.Context, *db.Tx) error {
-	return inOne(x.keep, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered(), x.sender.Also)
+	return inOne(x.keep, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.countRules(), x.judged(), x.delivered(), x.sender.Also)
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.

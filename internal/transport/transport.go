@@ -238,6 +238,10 @@ type Transaction struct {
 
 	// lists is the List-Id of those that get the message through a group.
 	lists map[mailbox.ID]string
+
+	// room says whether mailboxes have room for what is resumed, of those that were asked.
+	// applied are the rules that apply, each once for each recipient.
+	applied []*flow.Rule
 }
 
 // recipient is one who was accepted.
