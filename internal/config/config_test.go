@@ -31,7 +31,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	}
 	want := map[string]string{
 		"http": "127.0.0.1:8480", "https": "127.0.0.1:8443", "smtp": "127.0.0.1:2525", "submission": "127.0.0.1:2587",
-		"submissions": "127.0.0.1:2465", "imap": "127.0.0.1:2143", "imaps": "127.0.0.1:2993", "managesieve": "127.0.0.1:4190",
+		"submissions": "127.0.0.1:2465", "imap": "127.0.0.1:2143", "imaps": "127.0.0.1:2993", "managesieve": "127.0.0.1:24190",
 	}
 	for _, l := range c.Listeners() {
 		if want[l.Key] != l.Address {
