@@ -46,7 +46,7 @@ type held struct {
 	Header []byte `json:"header,omitempty"`
 	// Trace is how many bytes of the message the server put there.
 	Trace int `json:"trace"`
-	// Kept says that the message is in Contents, behind Results.
+	// Kept says that the message is in Contents, behind Results. It is in the queue where a server kept it before there were Contents.
 	Kept      bool  `json:"kept,omitempty"`
 	Submitted bool  `json:"submitted,omitempty"`
 	SenderOrg int64 `json:"senderOrg,omitempty"`
@@ -152,18 +152,16 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 	}
 	var writes []func(context.Context, *db.Tx) error
 	for _, rule := range rules {
-		p, body, err := x.keepHeld(ctx, b)
+		body, err := t.Contents.Prepare(ctx, x.results(), b)
 		if err != nil {
 			discard()
 			return nil, nil, notKept(err)
 		}
-		if all = append(all, p); body != nil {
-			all = append(all, body)
-		}
+		all = append(all, body)
 		a := x.about(b[traceLength:])
 		a.Held = &held{
 			Direction: rule.Direction, Rule: rule.Name, Lambda: *rule.Lambda, Until: t.Clock.Now().Add(rule.Lambda.Timeout),
-			MessageID: id.UUID(), Call: strings.ReplaceAll(id.UUID(), "-", ""), To: to[rule], Trace: traceLength, Kept: body != nil,
+			MessageID: id.UUID(), Call: strings.ReplaceAll(id.UUID(), "-", ""), To: to[rule], Trace: traceLength, Kept: true,
 			Header:    b[traceLength:][:min(message.HeaderEnd(b[traceLength:]), maxHeldHeader)],
 			Submitted: x.sender.Submitted, SenderOrg: x.organization, Authors: x.authors, Results: x.results(), Forged: x.forged(), Proven: x.proven(),
 			Quarantined: x.isJunk(target{organization: org[rule]}),
@@ -179,30 +177,15 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 			return nil, nil, err
 		}
 		first := queue.Recipient{Address: to[rule][0].Address, Notify: queue.Never, Route: functionRoute + rule.Lambda.ARN, Expiry: longest}
-		if body != nil {
-			told := flow.Told{ID: a.Held.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(a.Held.Results) + traceLength, Waits: true}
-			writes = append(writes, func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) })
-		}
+		told := flow.Told{ID: a.Held.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(a.Held.Results) + traceLength, Waits: true}
+		p := t.Holding.Elsewhere(int64(len(b)))
+		writes = append(writes, func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) })
 		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
 			_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{first})
 			return err
 		})
 	}
 	return inOne(writes...), discard, nil
-}
-
-// keepHeld makes the bytes of a message ready that waits for a function: where there are Contents, there and not in the queue.
-func (x *Transaction) keepHeld(ctx context.Context, b []byte) (*queue.Prepared, *flow.Body, error) {
-	t := x.transport
-	if t.Contents == nil {
-		p, err := t.Holding.Prepare(ctx, b)
-		return p, nil, err
-	}
-	body, err := t.Contents.Prepare(ctx, x.results(), b)
-	if err != nil {
-		return nil, nil, err
-	}
-	return t.Holding.Elsewhere(int64(len(b))), body, nil
 }
 
 func notKept(err error) error {
@@ -273,7 +256,7 @@ func (t *Transport) heldTx(ctx context.Context, tx *db.Tx, e *queue.Event) error
 		return err
 	}
 	h, failed := a.Held, e.Kind == queue.Bounced || e.Kind == queue.Expired
-	if h != nil && h.Kept && t.Contents != nil && (failed || e.Kind == queue.Dropped) {
+	if h != nil && h.Kept && (failed || e.Kind == queue.Dropped) {
 		if err := t.Contents.GivenUpTx(ctx, tx, h.MessageID); err != nil {
 			return err
 		}
@@ -351,9 +334,6 @@ type waiting struct {
 func (t *Transport) waiting(ctx context.Context, h *held, m *queue.Message) (*waiting, error) {
 	if !h.Kept {
 		return &waiting{size: m.Size, first: func(n int64) ([]byte, error) { return io.ReadAll(io.NewSectionReader(m.Body, 0, min(m.Size, n))) }}, nil
-	}
-	if t.Contents == nil {
-		return nil, errors.New("nothing keeps the contents of messages")
 	}
 	c, err := t.Contents.Current(ctx, h.MessageID)
 	if fault.Is(err, fault.NotFound, fault.Message) { // with its organisation
@@ -602,17 +582,15 @@ func (x *Transaction) calls(ctx context.Context, b []byte, traceLength int) (wri
 	var writes []func(context.Context, *db.Tx) error
 	for _, rule := range rules {
 		e := flow.NewEvent(rule.Direction, id.UUID(), strings.ReplaceAll(id.UUID(), "-", ""), x.sender.From, b[traceLength:], to[rule])
-		if t.Contents != nil {
-			results := x.results()
-			body, err := t.Contents.Prepare(ctx, results, b)
-			if err != nil {
-				discard()
-				return nil, nil, notKept(err)
-			}
-			all = append(all, body)
-			told := flow.Told{ID: e.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(results) + traceLength}
-			writes = append(writes, func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) })
+		results := x.results()
+		body, err := t.Contents.Prepare(ctx, results, b)
+		if err != nil {
+			discard()
+			return nil, nil, notKept(err)
 		}
+		all = append(all, body)
+		told := flow.Told{ID: e.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(results) + traceLength}
+		writes = append(writes, func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) })
 		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
 			return t.orderTx(ctx, tx, functionCall{org[rule], rule.Lambda.ARN, e, t.Clock.Now()})
 		})
