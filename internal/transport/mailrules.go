@@ -60,9 +60,18 @@ type filing struct {
 
 // copied is a message on its way to a mailbox by the rules of another.
 type copied struct {
-	via          string // the address that it was passed on for
-	organization int64  // of that
-	body         []byte // as it was edited; nil as it came
+	via          string     // the address that it was passed on for
+	organization int64      // of that
+	origin       mailbox.ID // whose recipient the message is
+	body         []byte     // as it was edited; nil as it came
+}
+
+// origin is the mailbox of one of the message's recipients that it came by.
+func (t target) origin() mailbox.ID {
+	if t.copied != nil {
+		return t.copied.origin
+	}
+	return t.mailbox
 }
 
 // ruleMailboxes runs the rules of the mailboxes that the message is about to go to, which may add some, and orders automatic replies. What it

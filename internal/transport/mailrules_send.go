@@ -101,7 +101,7 @@ func (r *ruler) pass(ctx context.Context, t target, there *reach, body []byte) (
 		if err := tr.Mailboxes.CheckRoom(ctx, to.mailbox, int64(len(r.plain))); err != nil {
 			return done, err
 		}
-		to.copied = &copied{via: t.address, organization: t.organization, body: body}
+		to.copied = &copied{via: t.address, organization: t.organization, origin: t.origin(), body: body}
 		r.targets = append(r.targets, to)
 		done = true
 	}
@@ -115,20 +115,21 @@ func (r *ruler) pass(ctx context.Context, t target, there *reach, body []byte) (
 		original = dsn.EncodeOriginal(a)
 	}
 	for _, a := range there.away {
-		if p := (passage{t.organization, a}); !r.sent[p] {
-			r.sent[p] = true
+		if !r.sent[passage{t.organization, a}] {
 			o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: cmp.Or(there.route, tr.Route)})
 		}
-		done = true
 	}
 	switch {
 	case len(o.to) == 0:
+		return done || len(there.away) > 0, nil
 	case len(r.forwards) >= maxForwards:
 		return done, limitFault("the message is passed on as often as it can")
-	default:
-		r.forwards = append(r.forwards, o)
 	}
-	return done, nil
+	for _, to := range o.to {
+		r.sent[passage{t.organization, to.Address}] = true
+	}
+	r.forwards = append(r.forwards, o)
+	return true, nil
 }
 
 // ownUsageTx is what passing a message on to somebody of an organisation, or replying, takes of the limits of a day of the mailbox's user; nil where
@@ -179,27 +180,22 @@ func (r *ruler) reject(n *ruling, t target, reason string) (done bool, err error
 	if len(reason) > 400 || reason == "" || strings.ContainsFunc(reason, func(c rune) bool { return c < ' ' || c > '~' }) {
 		reason = rejected
 	}
-	if len(r.accepted) == 1 && len(r.targets) == 1 && len(r.forwards)+len(r.remote)+len(r.reports) == 0 && r.resumed == nil {
+	alone := len(r.accepted) == 1 && len(r.targets) == 1 && len(r.forwards)+len(r.remote)+len(r.reports)+len(r.unable) == 0
+	if alone && r.resumed == nil && !r.sender.Taken {
 		n.bounce(t, reason)
 		r.tellNow(r.mailboxEvents)
 		return true, fault.New(fault.Denied, fault.Message, "%s", reason)
 	}
-	if r.sender.From.IsZero() {
+	origin := t.origin()
+	i := slices.IndexFunc(r.accepted, func(a recipient) bool {
+		return slices.ContainsFunc(a.reach.targets, func(o target) bool { return o.mailbox == origin })
+	})
+	if r.sender.From.IsZero() || i < 0 {
 		return false, nil
 	}
 	n.bounce(t, reason)
-	if r.forged() {
-		return true, nil
-	}
-	for i := range r.accepted {
-		a := &r.accepted[i]
-		if !slices.ContainsFunc(a.reach.targets, func(o target) bool { return o.mailbox == t.mailbox }) {
-			continue
-		}
-		if a.asked.Notify == 0 || a.asked.Notify&queue.OnFailure != 0 {
-			n.then = append(n.then, r.order(r.header, success{To: []queue.Recipient{a.asked}, Failure: reason, Status: blockedStatus}))
-		}
-		break
+	if asked := r.accepted[i].asked; !r.forged() && (asked.Notify == 0 || asked.Notify&queue.OnFailure != 0) {
+		n.then = append(n.then, r.order(r.header, success{To: []queue.Recipient{asked}, Failure: reason, Status: blockedStatus}))
 	}
 	return true, nil
 }

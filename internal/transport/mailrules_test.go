@@ -180,6 +180,51 @@ func TestRulesAreTold(t *testing.T) {
 	})
 }
 
+// TestRejectionsAreTold: to the sender of what a rule passed on to who rejects it, and of what was taken before anybody asked.
+func TestRejectionsAreTold(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Script(s.ann, `redirect "bob@acme.test";`)
+		s.Script(s.bob, `require "reject"; reject "not here";`)
+		defer s.run(t)()
+		s.Must(arrive(s.World, "x@far.example", "x", "ann@acme.test"))
+		if got := s.takings(1)[0]; !strings.HasPrefix(got, "<> <x@far.example>") || !strings.Contains(got, "ann@acme.test") || !strings.Contains(got, "not here") {
+			t.Errorf("told is %s", got)
+		}
+		x, err := s.Begin(t.Context(), transport.Sender{Principal: principal.TheSystem("SES"), From: address("z@far.example"), Taken: true})
+		s.Must(err)
+		add(s.World, x, "bob@acme.test")
+		s.Must(store(t.Context(), x, "From: <z@far.example>\r\n\r\nx\r\n"))
+		if got := s.takings(1)[0]; !strings.HasPrefix(got, "<> <z@far.example>") {
+			t.Errorf("told is %s", got)
+		}
+		if got := holdings(s.World, s.ann) + holdings(s.World, s.bob); got != "" {
+			t.Errorf("kept is %s", got)
+		}
+	})
+}
+
+// TestWhatIsPassedOnTooOftenIsKept by each mailbox whose rule could not do it.
+func TestWhatIsPassedOnTooOftenIsKept(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		var to []string
+		kept := 0
+		ids := make([]directory.EntityID, 22)
+		for i := range ids {
+			name := fmt.Sprint("u", i)
+			ids[i] = s.User(name)
+			s.Script(ids[i], `redirect "`+fmt.Sprint(min(i, 20))+`@far.example";`)
+			to = append(to, name+"@acme.awsapps.com")
+		}
+		s.Must(arrive(s.World, "x@far.example", "x", to...))
+		for _, id := range ids {
+			kept += len(s.Inbox(id))
+		}
+		if q := s.queued(); len(q) != 20 || kept != 2 {
+			t.Errorf("%d kept, queued is %q", kept, q)
+		}
+	})
+}
+
 func reply(s autoreply.State, audience autoreply.Audience) autoreply.Setting {
 	return autoreply.Setting{State: s, Start: transporttest.Start, End: transporttest.Start.Add(time.Hour), Internal: "in", External: "<p>out<br>of<script>x</script> office</p>", Audience: audience}
 }
