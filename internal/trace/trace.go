@@ -29,6 +29,7 @@ const (
 	maxWaiting = 8192 // spans; further ones are dropped
 	batch      = 512  // spans in one request
 	linger     = 2 * time.Second
+	maxLinger  = 2 * time.Minute  // where the collector can't take them
 	patience   = 10 * time.Second // bounds one request
 	farewell   = 5 * time.Second  // bounds all of them when the server stops
 	maxAnswer  = 64 << 10
@@ -155,9 +156,16 @@ func (t *Tracer) Run(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(t.o.Farewell, cancel) })()
 	var told time.Time
+	pause := time.Duration(0) // since the collector could not take them
 	for ctx.Err() == nil {
-		t.rest(ctx)
-		if err := t.flush(grace); err != nil && ctx.Err() == nil {
+		if pause > 0 {
+			_ = t.o.Clock.Sleep(ctx, pause) // spans that come meanwhile change nothing
+		} else {
+			t.rest(ctx)
+		}
+		err := t.flush(grace)
+		pause = after(pause, err)
+		if err != nil && ctx.Err() == nil {
 			if now := t.o.Clock.Now(); now.Sub(told) >= time.Minute {
 				told = now
 				t.o.Log.WarnContext(ctx, "traces can't be sent", "error", err)
@@ -213,6 +221,26 @@ func (t *Tracer) flush(ctx context.Context) error {
 // errLater is of failures that may pass.
 var errLater = errors.New("it will be tried again")
 
+// busy is an errLater of a collector that says when.
+type busy struct {
+	error
+	wait time.Duration
+}
+
+func (b busy) Unwrap() error { return b.error }
+
+// after is how long to wait behind a flush: twice as long as before, or as the collector asks, within bounds.
+func after(pause time.Duration, err error) time.Duration {
+	if !errors.Is(err, errLater) {
+		return 0
+	}
+	var b busy
+	if errors.As(err, &b); b.wait > 0 {
+		return min(max(b.wait, linger), maxLinger)
+	}
+	return min(max(2*pause, linger), maxLinger)
+}
+
 // send posts spans (OTLP/HTTP, "Failures": 429, 502, 503 and 504 may pass).
 func (t *Tracer) send(ctx context.Context, list []span) error {
 	resource := []keyValue{attribute(Attribute{"service.name", t.o.Service}), attribute(Attribute{"service.version", t.o.Version}), attribute(Attribute{"host.name", t.o.Host})}
@@ -240,7 +268,8 @@ func (t *Tracer) send(ctx context.Context, list []span) error {
 	case answer.StatusCode/100 == 2:
 		return nil
 	case slices.Contains([]int{http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, answer.StatusCode):
-		return fmt.Errorf("%w: the collector answers %s", errLater, answer.Status)
+		seconds, _ := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 16) // 0 for none, and for a date
+		return busy{fmt.Errorf("%w: the collector answers %s", errLater, answer.Status), time.Duration(seconds) * time.Second}
 	}
 	return fmt.Errorf("the collector answers %s", answer.Status)
 }

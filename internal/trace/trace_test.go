@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -177,6 +179,63 @@ func TestRunsUntilItEnds(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil || len(k.taken()) != batch+1 {
 		t.Errorf("%v, %d spans", err, len(k.taken()))
+	}
+}
+
+// sleeper is a clock whose sleep is told, and ended.
+type sleeper struct {
+	clock.System
+	asleep chan time.Duration
+	wake   chan struct{}
+}
+
+func (s sleeper) Sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case s.asleep <- d:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-s.wake:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// TestCollectorThatIsBusy is asked again when its time has come, however many spans wait.
+func TestCollectorThatIsBusy(t *testing.T) {
+	k := newTaker(t)
+	k.fails = []int{http.StatusServiceUnavailable}
+	asked := make(chan struct{}, 10)
+	of := k.Config.Handler
+	k.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { asked <- struct{}{} }()
+		w.Header().Set("Retry-After", "60")
+		of.ServeHTTP(w, r)
+	})
+	c := sleeper{clock.System{}, make(chan time.Duration), make(chan struct{})}
+	tr := newTracer(k, c)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- tr.Run(ctx) }()
+	first := <-c.asleep
+	for range batch {
+		tr.Step(message, "store", c.Now(), Internal, nil)
+	}
+	<-asked
+	tr.Step(message, "store", c.Now(), Internal, nil) // rings
+	if second := <-c.asleep; first != linger || second != time.Minute {
+		t.Errorf("it rests for %s and %s", first, second)
+	}
+	c.wake <- struct{}{}
+	<-asked
+	cancel()
+	if err := <-ended; err != nil || len(k.taken()) != batch+1 {
+		t.Errorf("%v, %d spans", err, len(k.taken()))
+	}
+	later, asks := fmt.Errorf("%w: x", errLater), busy{errLater, time.Hour}
+	if got := []time.Duration{after(0, later), after(linger, later), after(maxLinger, later), after(0, asks), after(linger, nil)}; !slices.Equal(got, []time.Duration{linger, 2 * linger, maxLinger, maxLinger, 0}) {
+		t.Errorf("the pauses are %v", got)
 	}
 }
 
