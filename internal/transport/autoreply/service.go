@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -35,10 +36,13 @@ type Service struct {
 	// standing are the replies that are not disabled; nil until they are read.
 	mu       sync.Mutex
 	standing map[mailbox.ID]Standing
+	// changed are mailboxes whose reply is read anew: who commits first may tell of it last.
+	changes sync.Mutex
+	changed map[mailbox.ID]bool
 }
 
 // New returns the service.
-func New(o Options) *Service { return &Service{Options: o} }
+func New(o Options) *Service { return &Service{Options: o, changed: map[mailbox.ID]bool{}} }
 
 // Standing is a reply that is sent at the moment.
 type Standing struct {
@@ -50,7 +54,7 @@ type Standing struct {
 const (
 	settingColumns = `state, start_at, end_at, internal, external, audience, stamp, answered`
 	selectSetting  = `SELECT ` + settingColumns + ` FROM auto_reply WHERE mailbox = $1`
-	selectStanding = `SELECT mailbox, state, start_at, end_at, audience, stamp FROM auto_reply WHERE state <> $1`
+	selectStanding = `SELECT mailbox, state, start_at, end_at, audience, stamp FROM auto_reply WHERE state <> $1 AND ($2 = 0 OR mailbox = $2)`
 	putSetting     = `INSERT INTO auto_reply (mailbox, ` + settingColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)
 		ON CONFLICT (mailbox) DO UPDATE SET state = excluded.state, start_at = excluded.start_at, end_at = excluded.end_at, internal = excluded.internal,
 		external = excluded.external, audience = excluded.audience, stamp = excluded.stamp, answered = 0`
@@ -97,29 +101,28 @@ func (s *Service) Put(ctx context.Context, p principal.Principal, org directory.
 
 // PutTx is Put for a mailbox, in a transaction. The setting must be one that Put takes.
 func (s *Service) PutTx(ctx context.Context, tx *db.Tx, box mailbox.ID, r Setting) error {
-	st := Standing{Audience: r.Audience, start: micros(r.Start), end: micros(r.End), stamp: id.Key()}
-	_, err := tx.Exec(ctx, putSetting, int64(box), string(r.State), st.start, st.end, r.Internal, r.External, string(r.Audience), st.stamp)
+	_, err := tx.Exec(ctx, putSetting, int64(box), string(r.State), micros(r.Start), micros(r.End), r.Internal, r.External, string(r.Audience), id.Key())
 	if err != nil {
 		return fmt.Errorf("store the automatic reply of mailbox %s: %w", box, err)
 	}
-	tx.OnCommit(func() { s.note(box, r.State, st) })
+	tx.OnCommit(func() { s.note(box) })
 	return job.EnqueueTx(ctx, tx, forgetKind, box.String(), box, s.Clock.Now())
 }
 
-// note takes a committed setting into memory.
-func (s *Service) note(box mailbox.ID, state State, st Standing) {
-	if state != Scheduled {
-		st.start, st.end = 0, 0
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.standing == nil:
-	case state == Disabled:
-		delete(s.standing, box)
-	default:
-		s.standing[box] = st
-	}
+// note has the reply of a mailbox read anew.
+func (s *Service) note(box mailbox.ID) {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	s.changed[box] = true
+}
+
+// takeChanged reports whether the reply of a mailbox is to be read.
+func (s *Service) takeChanged(box mailbox.ID) bool {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	changed := s.changed[box]
+	delete(s.changed, box)
+	return changed
 }
 
 // Get returns the automatic reply of an entity's mailbox, a disabled one where none was set. Faults as Put's, but Invalid.
@@ -153,9 +156,21 @@ func (s *Service) Standing(ctx context.Context, of ...mailbox.ID) (found map[mai
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.standing == nil { // once: who asks meanwhile waits
-		if s.standing, err = s.readStanding(ctx); err != nil {
+		if s.standing, err = s.readStanding(ctx, 0); err != nil {
 			return nil, err
 		}
+	}
+	for _, box := range of {
+		if !s.takeChanged(box) {
+			continue
+		}
+		one, err := s.readStanding(ctx, box)
+		if err != nil {
+			s.note(box)
+			return nil, err
+		}
+		delete(s.standing, box)
+		maps.Copy(s.standing, one)
 	}
 	if len(s.standing) == 0 {
 		return nil, nil
@@ -174,10 +189,11 @@ func (s *Service) Standing(ctx context.Context, of ...mailbox.ID) (found map[mai
 	return found, nil
 }
 
-func (s *Service) readStanding(ctx context.Context) (all map[mailbox.ID]Standing, err error) {
+// readStanding reads the reply of a mailbox, or of all for 0.
+func (s *Service) readStanding(ctx context.Context, box mailbox.ID) (all map[mailbox.ID]Standing, err error) {
 	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		all = map[mailbox.ID]Standing{}
-		rows, err := tx.Query(ctx, selectStanding, string(Disabled))
+		rows, err := tx.Query(ctx, selectStanding, string(Disabled), int64(box))
 		if err != nil {
 			return err
 		}
@@ -282,7 +298,7 @@ func (s *Service) ForgetTx(ctx context.Context, tx *db.Tx, box mailbox.ID, limit
 	if err != nil {
 		return int(n), fmt.Errorf("forget the automatic reply of mailbox %s: %w", box, err)
 	}
-	tx.OnCommit(func() { s.note(box, Disabled, Standing{}) })
+	tx.OnCommit(func() { s.note(box) })
 	return int(n), nil
 }
 

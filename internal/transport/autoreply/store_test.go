@@ -92,3 +92,22 @@ func TestWhoWasAnsweredIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+// TestOldSettingNotedLast: the one that stands is read, whichever was told of last.
+func TestOldSettingNotedLast(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		box := w.Box(w.User("ann"))
+		_, err := w.Autoreply.Standing(t.Context(), box)
+		w.Must(err)
+		w.Write(func(ctx context.Context, tx *db.Tx) error {
+			if err := w.Autoreply.PutTx(ctx, tx, box, autoreply.Setting{State: autoreply.Disabled, External: "x", Audience: autoreply.All}); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, `UPDATE auto_reply SET state = $1`, string(autoreply.Enabled)) // of another, whose note came before
+			return err
+		})
+		if all, err := w.Autoreply.Standing(t.Context(), box); err != nil || len(all) != 1 {
+			t.Errorf("there stands %v, %v", all, err)
+		}
+	})
+}
