@@ -13,6 +13,8 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dsn"
 	"github.com/pennypost/pennypost/internal/message/sieve"
+	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
@@ -58,6 +60,9 @@ func (r *ruler) redirect(ctx context.Context, n *ruling, t target, a *sieve.Redi
 		err = r.callOut(ctx, &there, to)
 	}
 	if err == nil {
+		err = r.mayPass(ctx, t, to, &there)
+	}
+	if err == nil {
 		done, err = r.pass(ctx, t, &there, r.edit(a.Message, t, whole))
 	}
 	if fault.As(err) != nil {
@@ -68,6 +73,91 @@ func (r *ruler) redirect(ctx context.Context, n *ruling, t target, a *sieve.Redi
 		n.then = append(n.then, tr.countOwn(u))
 	}
 	return done, err
+}
+
+// mayPass holds what is passed on for a mailbox to the outbound rules of its organisation and, into another one here, to DMARC and the inbound rules
+// of that, which all ran for other recipients. It may change how the message goes there. Faults: Denied Message.
+func (r *ruler) mayPass(ctx context.Context, t target, to message.Address, there *reach) error {
+	tr := r.transport
+	inside := there.organization == t.organization
+	if inside && len(there.away) == 0 {
+		return nil
+	}
+	denied := fault.New(fault.Denied, fault.Message, "it may not be passed on, by a mail flow rule or DMARC")
+	author := flow.AuthorOf(r.header)
+	passer := author
+	if a, err := message.ParseAddress(t.address); err == nil {
+		passer = flow.Author{From: []message.Address{a}}
+	}
+	out, err := r.flowRule(ctx, flow.Outbound, t.organization, to, author, passer)
+	switch {
+	case err != nil:
+		return err
+	case out == nil:
+	case out.Effect() == flow.RouteToSMTP && len(there.targets) == 0:
+		there.route = flow.RouteOf(t.organization, out.Gateway)
+	default:
+		return denied
+	}
+	if inside || there.organization == 0 {
+		return nil
+	}
+	in, err := r.flowRule(ctx, flow.Inbound, there.organization, to, author)
+	if err != nil {
+		return err
+	}
+	there.targets = slices.Clone(there.targets) // a group's are shared
+	for i := range there.targets {
+		switch o := &there.targets[i]; {
+		case in == nil:
+		case in.Effect() == flow.MoveToJunk:
+			o.junk = true
+		case in.Effect() == flow.BypassSpam:
+			o.neverJunk = true
+		default:
+			return denied
+		}
+	}
+	if in != nil && len(there.targets) == 0 || r.resumed != nil && r.resumed.Forged { // what DMARC asks for is not known any more
+		return denied
+	}
+	if r.judgement == nil {
+		return nil
+	}
+	policy, _ := r.judgement.verdict.Asked()
+	if policy == mailauth.PolicyNone {
+		return nil
+	}
+	return tr.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		enforced, err := tr.Policy.EnforcesDMARCTx(ctx, tx, there.organization)
+		switch {
+		case err != nil || !enforced:
+			return err
+		case policy == mailauth.PolicyReject:
+			return denied
+		}
+		r.judgement.applied[there.organization] = policy
+		return nil
+	})
+}
+
+// flowRule is the first rule of an organisation that changes what becomes of a message from one of the authors; nil for none.
+func (r *ruler) flowRule(ctx context.Context, d flow.Direction, org int64, to message.Address, authors ...flow.Author) (*flow.Rule, error) {
+	if r.transport.Rules == nil {
+		return nil, nil
+	}
+	sets, err := r.transport.Rules.Sets(ctx, d, org)
+	if err != nil {
+		return nil, err
+	}
+	if set := sets[org]; set != nil && !set.Empty() {
+		for _, a := range authors {
+			if rule := set.For(a).Rule(to); rule != nil && rule.Effect() != flow.Default {
+				return rule, nil
+			}
+		}
+	}
+	return nil, nil
 }
 
 // edit is the message that is passed on as it was edited, without the mailbox's own lines; nil as it came.

@@ -225,6 +225,38 @@ func TestWhatIsPassedOnTooOftenIsKept(t *testing.T) {
 	})
 }
 
+// TestRedirectsMeetWhatMailMeets: DMARC and the rules of another organisation, and the outbound rules of the own.
+func TestRedirectsMeetWhatMailMeets(t *testing.T) {
+	onBothArrivals(t, func(a *arrivals) {
+		d, err := a.Mailboxes.ByOwner(t.Context(), mailbox.Owner{Org: mailbox.OrgKey(a.other.Key), Entity: string(a.eve)})
+		a.Must(err)
+		p := principal.Principal{Kind: principal.User, ID: string(a.eve), Organization: string(a.other.ID)}
+		a.Must(a.Scripts.Put(t.Context(), p, d.ID, "rules", []byte(`redirect "ann@acme.awsapps.com";`)))
+		a.Must(a.Scripts.Activate(t.Context(), p, d.ID, "rules"))
+		pass := func(inbox, junk, eve int) {
+			t.Helper()
+			a.Must(arrive(a.World, "x@far.example", "x", evesAddress))
+			a.has(inbox, junk, eve)
+		}
+		pass(1, 0, 0)
+		a.verdict = failed(mailauth.PolicyReject)
+		pass(1, 0, 1)
+		a.verdict = failed(mailauth.PolicyQuarantine)
+		pass(1, 1, 1)
+		a.verdict = mailauth.Verdict{}
+		inbound(a.World, a.Acme, flow.Drop, annsAddress)
+		pass(1, 1, 2)
+	})
+	onBothSending(t, func(s *sending) {
+		outbound(s.World, flow.Drop, "", "y@far.example")
+		s.Script(s.ann, `redirect "y@far.example"; redirect "z@far.example";`)
+		s.Must(arrive(s.World, "x@far.example", "x", "ann@acme.test"))
+		if got, q := holdings(s.World, s.ann), s.queued(); got != "INBOX 1" || len(q) != 1 || !strings.Contains(q[0], "z@far.example") {
+			t.Errorf("there is %s, queued is %q", got, q)
+		}
+	})
+}
+
 func reply(s autoreply.State, audience autoreply.Audience) autoreply.Setting {
 	return autoreply.Setting{State: s, Start: transporttest.Start, End: transporttest.Start.Add(time.Hour), Internal: "in", External: "<p>out<br>of<script>x</script> office</p>", Audience: audience}
 }
