@@ -435,7 +435,7 @@ func (r *ruler) flags(ctx context.Context, t target, names []string) (flags mail
 	return flags, nil
 }
 
-// fit leaves a mailbox that has no room for all copies of the message with one.
+// fit leaves a mailbox that has no room for all copies of the message with one, and as it came where it has none for what was edited.
 func (r *ruler) fit(ctx context.Context, n *ruling, t target) error {
 	places := 0
 	for _, other := range r.targets {
@@ -446,15 +446,30 @@ func (r *ruler) fit(ctx context.Context, n *ruling, t target) error {
 	if most := maxMailboxes - len(r.targets) - places; len(n.filings)-1 > max(most, 0) {
 		n.filings = n.filings[:max(most, 0)+1]
 	}
-	if len(n.filings) < 2 {
+	prefix := r.prefix(t, r.results())
+	size := func() (bytes int64, edited bool) {
+		for _, f := range n.filings {
+			if edited = edited || f.added != nil || f.body != nil; f.body != nil {
+				bytes += int64(len(f.body))
+			} else {
+				bytes += int64(len(r.base(t)) + len(prefix) + len(f.added))
+			}
+		}
+		return bytes, edited
+	}
+	needed, edited := size()
+	if len(n.filings) < 2 && !edited {
 		return nil
 	}
 	d, err := r.transport.Mailboxes.Details(ctx, t.mailbox)
-	if size := int64(len(n.filings)) * int64(len(r.base(t))+mailbox.MaxPrefix); err == nil && d.Bytes+size > d.Quota {
-		n.filings = n.filings[:1]
-	}
 	if fault.As(err) != nil {
 		return nil // storing it tells what is the matter
+	}
+	if err == nil && d.Bytes+needed > d.Quota {
+		n.filings = n.filings[:1]
+		if needed, _ = size(); d.Bytes+needed > d.Quota {
+			n.filings[0].added, n.filings[0].body = nil, nil
+		}
 	}
 	return err
 }

@@ -188,10 +188,10 @@ func (r *ruler) pass(ctx context.Context, t target, there *reach, body []byte) (
 		if len(r.targets) >= tr.Limits.Mailboxes {
 			return done, limitFault("the message goes to as many mailboxes as it can")
 		}
-		if err := tr.Mailboxes.CheckRoom(ctx, to.mailbox, int64(len(r.plain))); err != nil {
+		to.copied = &copied{via: t.address, organization: t.organization, origin: t.origin(), body: body}
+		if err := tr.Mailboxes.CheckRoom(ctx, to.mailbox, int64(len(r.base(to))+len(r.prefix(to, r.results())))); err != nil {
 			return done, err
 		}
-		to.copied = &copied{via: t.address, organization: t.organization, origin: t.origin(), body: body}
 		r.targets = append(r.targets, to)
 		done = true
 	}

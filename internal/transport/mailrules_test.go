@@ -257,6 +257,39 @@ func TestRedirectsMeetWhatMailMeets(t *testing.T) {
 	})
 }
 
+// TestRulesNeedNoMoreRoom than there is: a mailbox that has room for the message alone gets that, and keeps nobody from it.
+func TestRulesNeedNoMoreRoom(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		size := func(id directory.EntityID) int64 {
+			d, err := s.Mailboxes.Details(t.Context(), s.Box(id))
+			s.Must(err)
+			return d.Bytes
+		}
+		both := func() error { return arrive(s.World, "x@far.example", "x", "ann@acme.test", "bob@acme.test") }
+		s.Must(both())
+		whole := size(s.ann)
+		for i, edit := range []string{`addheader "X-A" "`, `deleteheader "X-Old"; addheader "X-A" "`} {
+			s.SetQuota(s.ann, int64(2+i)*whole+100)
+			s.Script(s.ann, `require ["editheader", "fileinto", "copy"]; `+edit+strings.Repeat("abcdefghi ", 60)+`"; fileinto :copy "Drafts"; keep;`)
+			if err := both(); err != nil || size(s.ann) != int64(2+i)*whole {
+				t.Errorf("%d: %v, %d bytes, each has %d", i, err, size(s.ann), whole)
+			}
+		}
+		s.SetQuota(s.ann, 1<<20)
+		cyd := s.User("cyd")
+		s.Script(s.ann, `redirect "cyd@acme.awsapps.com";`)
+		for room := whole - 100; room < whole+50; room += 10 { // what goes by ann has a line more
+			s.SetQuota(cyd, size(cyd)+room)
+			if err := both(); err != nil {
+				t.Errorf("with room for %d: %v", room, err)
+			}
+		}
+		if got := len(s.Inbox(cyd)); got == 0 || got == 15 {
+			t.Errorf("%d had room", got)
+		}
+	})
+}
+
 func reply(s autoreply.State, audience autoreply.Audience) autoreply.Setting {
 	return autoreply.Setting{State: s, Start: transporttest.Start, End: transporttest.Start.Add(time.Hour), Internal: "in", External: "<p>out<br>of<script>x</script> office</p>", Audience: audience}
 }
