@@ -36,7 +36,7 @@ type Scripts interface {
 
 const (
 	runTime   = 2 * time.Second  // of a script
-	rulesTime = 20 * time.Second // of all scripts of a message; those that are left keep it
+	rulesTime = 20 * time.Second // of all scripts and replies of a message; those that are left keep it, and do not answer
 )
 
 // ruling is what becomes of a message in a mailbox by the rules of its user.
@@ -91,15 +91,17 @@ func (x *Transaction) ruleMailboxes(ctx context.Context, b []byte, traceLength i
 		if err != nil || len(scripts)+len(replies) == 0 {
 			return release, err
 		}
-		if len(scripts) > 0 && r.deadline == nil {
+		if len(scripts) > 0 && r.edited == 0 {
 			enough, err := x.transport.ruling.hold(ctx, 3*int64(len(b)+mailbox.MaxPrefix)) // that of the run, and twice as much edited
 			if err != nil {
 				return release, err
 			}
+			release, r.edited = enough, 2*(len(b)+mailbox.MaxPrefix)
+		}
+		if r.deadline == nil {
 			var cancel context.CancelFunc
 			r.deadline, cancel = context.WithTimeout(ctx, rulesTime)
 			defer cancel()
-			release, r.edited = enough, 2*(len(b)+mailbox.MaxPrefix)
 		}
 		for end := len(x.targets); next < end; next++ {
 			t := x.targets[next]

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -207,34 +208,83 @@ func (r *ruler) vacation(ctx context.Context, n *ruling, t target, v *sieve.Vaca
 	return nil
 }
 
-// maxKnown is how many sent messages are looked at, and knowTime for how long.
 const (
-	maxKnown = 5000
-	knowTime = 2 * time.Second
+	maxKnown     = 5000            // sent messages are looked at
+	knowTime     = 2 * time.Second // for as long
+	maxKnowing   = 2               // at once
+	maxStrangers = 10_000          // are remembered
 )
 
-// knows reports whether the mailbox's user wrote to an address: lately, by what lies in Sent Items.
-func (r *ruler) knows(ctx context.Context, t target, a message.Address) (bool, error) {
-	m := r.transport.Mailboxes
-	within, cancel := context.WithTimeout(ctx, knowTime)
+// knowing bounds what it costs to find out whom users wrote to.
+type knowing struct {
+	busy chan struct{}
+	mu   sync.Mutex
+	// strangers are senders whom a mailbox's user did not write to in what was sent before a UID. Guarded by mu.
+	strangers map[stranger]mailbox.UID
+}
+
+type stranger struct {
+	mailbox  mailbox.ID
+	validity uint32
+	address  string
+}
+
+func (k *knowing) since(s stranger) mailbox.UID {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return max(k.strangers[s], 1)
+}
+
+func (k *knowing) remember(s stranger, before mailbox.UID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.strangers) >= maxStrangers {
+		clear(k.strangers)
+	}
+	k.strangers[s] = before
+}
+
+// knows reports whether the mailbox's user wrote to an address: lately, by what lies in Sent Items. Where too many others ask, nobody is known.
+func (r *ruler) knows(ctx context.Context, t target, a message.Address) (known bool, err error) {
+	m, k := r.transport.Mailboxes, &r.transport.knowing
+	within, cancel := context.WithTimeout(r.deadline, knowTime)
 	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() == nil && within.Err() != nil {
+			known, err = false, nil
+		}
+	}()
 	f, err := m.FolderByID(within, t.mailbox, mailbox.SentID)
 	if err != nil {
 		return false, err
 	}
-	first := mailbox.UID(1)
+	who := stranger{t.mailbox, f.UIDValidity, a.Fold().String()}
+	first := k.since(who)
+	if first >= f.UIDNext {
+		return false, nil
+	}
+	select {
+	case k.busy <- struct{}{}:
+		defer func() { <-k.busy }()
+	default:
+		r.transport.Log.InfoContext(ctx, "too many automatic replies ask whom users know, and one is not sent", "recipient", t.address, "trace", r.trace)
+		return false, nil
+	}
 	if f.UIDNext > maxKnown {
-		first = f.UIDNext - maxKnown
+		first = max(first, f.UIDNext-maxKnown)
 	}
 	text := "<" + a.String() + ">"
 	found, err := m.Search(within, t.mailbox, f.ID, &mailbox.Criterion{Op: mailbox.And, Sub: []mailbox.Criterion{
 		{Op: mailbox.InUIDs, UIDs: mailbox.UIDSet{{First: first, Last: mailbox.MaxUID}}},
 		{Op: mailbox.Or, Sub: []mailbox.Criterion{{Op: mailbox.HeaderHas, Field: "To", Text: text}, {Op: mailbox.HeaderHas, Field: "Cc", Text: text}}},
 	}}, content.Matcher{}, false)
-	if err != nil && ctx.Err() == nil && within.Err() != nil {
-		return false, nil
+	if err != nil {
+		return false, err
 	}
-	return found.UIDs.Len() > 0, err
+	if found.UIDs.Len() == 0 {
+		k.remember(who, f.UIDNext)
+	}
+	return found.UIDs.Len() > 0, nil
 }
 
 // replyKind are the jobs that send automatic replies.

@@ -355,6 +355,31 @@ func TestAutomaticReplies(t *testing.T) {
 	})
 }
 
+// TestStrangersAreLookedForOnce in what was sent, however often they write.
+func TestStrangersAreLookedForOnce(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Must(s.Autoreply.Put(t.Context(), transporttest.Admin, s.Acme.ID, string(s.ann), reply(autoreply.Enabled, autoreply.Known)))
+		send := func(to string) {
+			_, err := s.Mailboxes.Deliver(t.Context(), contentOf("From: ann@acme.test\r\nTo: <"+to+">\r\n\r\n"), mailbox.Target{Mailbox: s.Box(s.ann), Folder: mailbox.SentID})
+			s.Must(err)
+		}
+		reads := func(from string) uint64 {
+			before := s.DB.Stats().Reads
+			s.Must(arrive(s.World, from, "x", "ann@acme.test"))
+			return s.DB.Stats().Reads - before
+		}
+		send("z@far.example")
+		reads("x@far.example") // and what is read once
+		if other, again := reads("w@far.example"), reads("x@far.example"); again >= other {
+			t.Errorf("%d reads, and %d again", other, again)
+		}
+		send("x@far.example")
+		if reads("x@far.example"); s.RuleStats().Replies != 1 {
+			t.Errorf("counted is %+v", s.RuleStats())
+		}
+	})
+}
+
 // TestVacation is Sieve's: once in its time for each sender, also for a message that is discarded.
 func TestVacation(t *testing.T) {
 	onBothSending(t, func(s *sending) {
