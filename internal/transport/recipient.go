@@ -47,9 +47,6 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	if err != nil {
 		return err
 	}
-	if err := x.callOut(ctx, &r, to); err != nil {
-		return err
-	}
 	switch {
 	case remote:
 		r.away = []message.Address{to}
@@ -78,6 +75,9 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 		return err
 	}
 	if err := x.pass(ctx, to); err != nil {
+		return err
+	}
+	if err := x.callOut(ctx, &r, to); err != nil {
 		return err
 	}
 	for _, target := range fresh {
