@@ -99,7 +99,7 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 // get the message.
 func (x *Transaction) checkRoom(ctx context.Context, to message.Address, targets []target) error {
 	for _, target := range targets {
-		size := max(x.sender.Size, 1)
+		size := x.transport.cramped.size(x, target.mailbox)
 		if x.resumed != nil { // all is known, so who has no room is found here, and keeps nobody else from the message
 			size += int64(len(x.prefix(target, x.results())))
 		}

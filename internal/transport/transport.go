@@ -169,6 +169,7 @@ type Transport struct {
 	stats    stats
 	flow     flowStats
 	hanging  hanging // synchronous functions
+	cramped  cramped
 }
 
 // New returns a transport.
