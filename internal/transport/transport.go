@@ -169,6 +169,7 @@ type Transport struct {
 	stats    stats
 	flow     flowStats
 	hanging  hanging // synchronous functions
+	cramped  cramped
 }
 
 // New returns a transport.
@@ -239,7 +240,6 @@ type Transaction struct {
 	// lists is the List-Id of those that get the message through a group.
 	lists map[mailbox.ID]string
 
-	// room says whether mailboxes have room for what is resumed, of those that were asked.
 	// applied are the rules that apply, each once for each recipient.
 	applied []*flow.Rule
 }
