@@ -97,6 +97,14 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 // Directory is the URL of the CA's directory.
 func (a *ACME) Directory() string { return a.URL }
 
+// Tidy removes the records of orders that were cut off.
+func (a *ACME) Tidy(ctx context.Context) error {
+	if a.TXT == nil {
+		return nil
+	}
+	return byTXT{a.TXT, a.store, a.Clock}.tidy(ctx)
+}
+
 // Obtain orders a certificate, by an account that is made where there is none.
 func (a *ACME) Obtain(ctx context.Context, o Order) ([]byte, error) {
 	chain, err := a.obtain(ctx, o)

@@ -104,16 +104,97 @@ func TestReplacedInTime(t *testing.T) {
 		if after, _ := h.pass(); after != 60*day {
 			t.Errorf("it is replaced after %v, where the CA does not say when", after)
 		}
-		// The key stays where an operator publishes it.
+		// The key stays where an operator publishes it, unless others have seen it.
 		h = h.again(func(o *Options) { o.KeepKey = true })
 		before := h.shown("a.example")
+		h.pass()
+		if !h.shown("a.example").PublicKey.(*ecdsa.PublicKey).Equal(before.PublicKey) || h.shown("a.example").NotAfter.Equal(before.NotAfter) {
+			t.Error("the key is another, or the certificate the same")
+		}
 		if n, err := h.Retry(t.Context(), "A.example.", true); n != 1 || err != nil {
 			t.Fatalf("%d, %v", n, err)
 		}
 		h.clock.Advance(time.Second)
 		h.work()
-		if now := h.shown("a.example"); !now.PublicKey.(*ecdsa.PublicKey).Equal(before.PublicKey) || now.NotAfter.Equal(before.NotAfter) && now.SerialNumber.Cmp(before.SerialNumber) == 0 {
-			t.Error("the key is another, or the certificate the same")
+		if h.shown("a.example").PublicKey.(*ecdsa.PublicKey).Equal(before.PublicKey) {
+			t.Error("an operator wanted a certificate replaced, and the key is the same")
+		}
+	})
+}
+
+// TestIssuedCertificatesAreNotLost has a store that takes nothing, before an order and after it.
+func TestIssuedCertificatesAreNotLost(t *testing.T) {
+	d := dbtest.SQLite(t, Migrations())
+	h := newHouse(t, d, "a.example")
+	full := func(trigger string) {
+		t.Helper()
+		err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, trigger)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names, _ := h.work(); len(names) != 1 {
+		t.Fatal(names)
+	}
+	first := h.shown("a.example")
+	h.clock.Advance(61 * day)
+	full("CREATE TRIGGER disk_full BEFORE UPDATE ON acme_certificate BEGIN SELECT RAISE(ABORT, 'full'); END")
+	if _, err := h.round(t.Context()); err == nil || len(h.ca.ordered()) > 0 {
+		t.Errorf("ordered with nowhere to put it: %v", err)
+	}
+	full("DROP TRIGGER disk_full")
+	full("CREATE TRIGGER disk_full BEFORE UPDATE OF chain ON acme_certificate BEGIN SELECT RAISE(ABORT, 'full'); END")
+	for i, want := range []int{1, 0} {
+		if _, err := h.round(t.Context()); err == nil || len(h.ca.ordered()) != want || h.shown("a.example").NotAfter.Equal(first.NotAfter) {
+			t.Errorf("%d: %v", i, err)
+		}
+		h.clock.Advance(time.Minute)
+	}
+	full("DROP TRIGGER disk_full")
+	if names, _ := h.work(); len(names) > 0 || h.again(nil).shown("a.example").NotAfter.Equal(first.NotAfter) {
+		t.Errorf("ordered again: %v", names)
+	}
+}
+
+// TestARetryMeanwhileCounts asks while an order is under way.
+func TestARetryMeanwhileCounts(t *testing.T) {
+	dbtest.Run(t, Migrations(), func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d, "a.example")
+		retry := func(replace bool) {
+			h.ca.forge = func(*x509.Certificate) {
+				h.ca.forge = nil
+				if _, err := h.Retry(t.Context(), "", replace); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		orders := func(what string, want ...int) {
+			t.Helper()
+			for i, n := range want {
+				if names, _ := h.work(); len(names) != n {
+					t.Errorf("%s, round %d: ordered %v", what, i+1, names)
+				}
+			}
+		}
+		retry(false)
+		orders("a success is one", 1, 0)
+		for _, replace := range []bool{false, true} {
+			h.clock.Advance(61 * day)
+			retry(replace)
+			orders(fmt.Sprint("a renewal, replace ", replace), 1, map[bool]int{true: 1}[replace], 0)
+		}
+		h.clock.Advance(61 * day)
+		h.ca.validity = -day // of no use
+		orders("the first failure", 1, 0)
+		h.clock.Advance(time.Minute)
+		retry(false)
+		orders("a failure", 1, 1, 0)
+		h.Authority = nil
+		if _, err := h.Retry(t.Context(), "", true); !fault.Is(err, fault.State, fault.Resource) {
+			t.Errorf("nobody is there to be asked: %v", err)
 		}
 	})
 }
@@ -412,6 +493,72 @@ func TestNothingIsSentWithoutAnAuthority(t *testing.T) {
 	if err := h.Run(t.Context()); err != nil || len(h.ca.ordered()) > 0 {
 		t.Errorf("%v", err)
 	}
+}
+
+// zones are DNS zones; an alias that is changed between two look-ups leads elsewhere.
+type zones struct {
+	records map[Record]bool
+	moved   bool
+	fail    error
+}
+
+func (z *zones) Place(_ context.Context, name string) (zone, at string, err error) {
+	if z.moved {
+		return "elsewhere.example", name, nil
+	}
+	return "example", name, nil
+}
+
+func (z *zones) Add(_ context.Context, r Record) error {
+	z.records[r] = true
+	return z.fail
+}
+
+func (z *zones) Remove(_ context.Context, r Record) error {
+	if z.fail == nil {
+		delete(z.records, r)
+	}
+	return z.fail
+}
+
+// TestRecordsAreRemovedWhereTheyWereWritten changes an alias meanwhile, and cuts orders off.
+func TestRecordsAreRemovedWhereTheyWereWritten(t *testing.T) {
+	dbtest.Run(t, Migrations(), func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d)
+		z := &zones{records: map[Record]bool{}}
+		a := NewACME(ACMEOptions{DB: d, Root: h.Root, Clock: h.clock, Challenge: DNS01, TXT: z})
+		c := acme.Challenge{Token: "tok", KeyAuthorization: "tok.thumb", Identifier: acme.Identifier{Type: "dns", Value: "a.example"}}
+		present := func(want error) {
+			t.Helper()
+			z.moved, z.fail = false, want
+			if err := a.solver(a.ACMEOptions).Present(t.Context(), c); !errors.Is(err, want) || want != nil && !errors.As(err, new(unwritten)) {
+				t.Fatal(err)
+			}
+			z.moved, z.fail = true, nil
+		}
+		present(nil)
+		ended, end := context.WithCancel(t.Context())
+		end() // the server stops
+		if err := a.solver(a.ACMEOptions).CleanUp(ended, c); err != nil || len(z.records) > 0 {
+			t.Errorf("%v are left, %v", z.records, err)
+		}
+		present(errors.New("it timed out")) // and then it is killed
+		if err := a.Tidy(t.Context()); err != nil || len(z.records) > 0 {
+			t.Errorf("after a restart %v are left, %v", z.records, err)
+		}
+		present(nil)
+		z.fail = errors.New("NOTAUTH")
+		if err := a.Tidy(t.Context()); !errors.Is(err, z.fail) {
+			t.Errorf("it can't be removed: %v", err)
+		}
+		h.clock.Advance(leftAfter)
+		if err := a.Tidy(t.Context()); !errors.Is(err, z.fail) {
+			t.Errorf("it can't be removed for long: %v", err)
+		}
+		if err := a.Tidy(t.Context()); err != nil {
+			t.Errorf("it was given up: %v", err)
+		}
+	})
 }
 
 // TestWhatTheCAFinds asks as a CA does, before, while and after it is to look.

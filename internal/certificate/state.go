@@ -40,8 +40,12 @@ func (m *Manager) Report(ctx context.Context) ([]Report, error) {
 }
 
 // Retry makes due now what waits after a failure: for one name, or for all where it is empty. With replace it has certificates replaced that are
-// good. It returns how many names that was of. Faults: NotFound (Resource) for a name that is to have no certificate.
+// good, by some with another key. It returns how many names that was of. Faults: NotFound (Resource) for a name that is to have no
+// certificate, State (Resource) where no CA is asked.
 func (m *Manager) Retry(ctx context.Context, name string, replace bool) (int, error) {
+	if m.Authority == nil {
+		return 0, fault.New(fault.State, fault.Resource, "nothing is ordered from a CA: setting acme")
+	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	var n int64
 	err := m.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
