@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -281,8 +282,79 @@ func TestAdvice(t *testing.T) {
 	if pause, _ := judge(refused(""), 1000); pause != 12*time.Hour {
 		t.Errorf("in the end it is tried every %v", pause)
 	}
+	for wait, want := range map[time.Duration]time.Duration{time.Minute: time.Hour, 30 * time.Hour: 30 * time.Hour, 100 * day: maxWait} {
+		if pause, _ := judge(limited{refused(acme.ProblemTypeRateLimited), wait}, 1); pause != want {
+			t.Errorf("a CA that wants %v is asked after %v", wait, pause)
+		}
+	}
 	if text := shown(errors.New(strings.Repeat("ü\x00", 4000))); len(text) > maxTrouble || strings.Contains(text, "\x00") {
 		t.Errorf("kept: %d bytes", len(text))
+	}
+}
+
+// TestExpiredCertificatesGiveWay shows what is good to who asks for no name, or one of More.
+func TestExpiredCertificatesGiveWay(t *testing.T) {
+	h := newHouse(t, dbtest.SQLite(t, Migrations()), "a.example", "b.example")
+	h.More = func(context.Context) ([]string, error) { return []string{"mta-sts.example"}, nil }
+	h.work()
+	h.clock.Advance(50 * day)
+	if _, err := h.Retry(t.Context(), "b.example", true); err != nil {
+		t.Fatal(err)
+	}
+	h.work()
+	h.clock.Advance(50 * day)
+	for asked, want := range map[string]string{"": "b.example", "mta-sts.example": "b.example", "a.example": "a.example", "b.example": "b.example"} {
+		if got := h.shown(asked); got.Subject.CommonName != want {
+			t.Errorf("who asks for %q gets %s", asked, got.Subject.CommonName)
+		}
+	}
+	h.clock.Advance(50 * day)
+	if got := h.shown("").Subject.CommonName; got != "a.example" {
+		t.Errorf("where all have expired, %s is shown", got)
+	}
+}
+
+// TestForgetfulCA has another address for the CA's notices while the CA has forgotten the account, and is told to wait.
+func TestForgetfulCA(t *testing.T) {
+	d := dbtest.SQLite(t, Migrations())
+	h := newHouse(t, d)
+	mux := http.NewServeMux()
+	s := httptest.NewTLSServer(mux)
+	defer s.Close()
+	problem := func(w http.ResponseWriter, status int, kind string) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, `{"type": %q}`, kind)
+	}
+	mux.HandleFunc("/dir", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"newNonce": "%[1]s/nonce", "newAccount": "%[1]s/new", "newOrder": "%[1]s/order"}`, s.URL)
+	})
+	mux.HandleFunc("/nonce", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Replay-Nonce", "n") })
+	mux.HandleFunc("/old", func(w http.ResponseWriter, _ *http.Request) { problem(w, 400, acme.ProblemTypeAccountDoesNotExist) })
+	mux.HandleFunc("/new", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", s.URL+"/account")
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write([]byte(`{"status": "valid"}`))
+	})
+	mux.HandleFunc("/order", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7200")
+		problem(w, http.StatusTooManyRequests, acme.ProblemTypeRateLimited)
+	})
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	a := NewACME(ACMEOptions{DB: d, Root: h.Root, Clock: h.clock, Resolver: net.DefaultResolver, URL: s.URL + "/dir", Email: "new@a.example", Roots: roots, Challenge: HTTP01})
+	if err := a.store.keepAccount(t.Context(), a.URL, &account{s.URL + "/old", "old@a.example", h.ca.key}, h.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := a.Obtain(t.Context(), Order{Name: "a.example", Key: h.ca.key})
+	if pause, _ := judge(err, 1); pause != 2*time.Hour {
+		t.Errorf("asked again after %v: %v", pause, err)
+	}
+	known, err := a.store.account(t.Context(), a.URL)
+	if err != nil || known.url != s.URL+"/account" || known.email != a.Email {
+		t.Errorf("%+v, %v", known, err)
 	}
 }
 
@@ -448,7 +520,13 @@ func TestDamagedKeysAreFoundAndReplaced(t *testing.T) {
 	if h.shown("a.example") != nil {
 		t.Error("a certificate without its key is shown")
 	}
-	if names, _ := h.work(); len(names) != 1 || h.shown("a.example") == nil {
+	h.ca.fail[""] = errors.New("down")
+	h.work()
+	if names, _ := h.work(); len(names) > 0 {
+		t.Error("the failure is not waited out")
+	}
+	h.ca.fail = map[string]error{}
+	if _, names := h.pass(); len(names) != 1 || h.shown("a.example") == nil {
 		t.Errorf("ordered %v", names)
 	}
 }
