@@ -264,7 +264,10 @@ func (m *Manager) attend(ctx context.Context, r *row, own bool) error {
 		return m.keep(ctx, r)
 	}
 	r.attempts++
-	r.failed, r.trouble = m.Clock.Now(), shown(err)
+	r.failed, r.trouble, r.standing = m.Clock.Now(), shown(err), Wanted
+	if errors.As(err, new(elsewhere)) {
+		r.standing = Elsewhere
+	}
 	pause, advice := judge(err, r.attempts)
 	r.due = r.failed.Add(pause + time.Duration(mathrand.Int64N(int64(pause/10)+1)))
 	level := slog.LevelError

@@ -7,6 +7,7 @@ func Migrations() []db.Migration {
 	return []db.Migration{
 		{Version: 5830, Name: "certificates by ACME", SQL: tables},
 		{Version: 5831, Name: "records of dns-01", SQL: records},
+		{Version: 5832, Name: "standing of names", SQL: standing},
 	}
 }
 
@@ -50,3 +51,6 @@ CREATE TABLE acme_record (
   PRIMARY KEY (zone, name, text)
 );
 `
+
+// standing is the Standing of a name.
+const standing = `ALTER TABLE acme_certificate ADD COLUMN standing TEXT NOT NULL DEFAULT 'wanted';`

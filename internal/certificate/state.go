@@ -23,6 +23,12 @@ type Report struct {
 	Attempts  int       `json:"attempts"`  // failures since the last success
 	Failed    time.Time `json:"failed"`    // the last of them; zero where there is none
 	Error     string    `json:"error"`
+	Standing  Standing  `json:"standing"`
+}
+
+// Faulty reports whether a name that is to have a certificate has none, or the last attempt failed.
+func (r *Report) Faulty() bool {
+	return r.Standing == Wanted && (r.NotAfter.IsZero() || r.Attempts > 0)
 }
 
 // Report tells of every name, in order.
@@ -34,7 +40,7 @@ func (m *Manager) Report(ctx context.Context) ([]Report, error) {
 	reports := make([]Report, 0, len(rows))
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
 		r := rows[name]
-		reports = append(reports, Report{r.Name, r.Directory, r.NotAfter, r.renew, r.due, r.attempts, r.failed, r.trouble})
+		reports = append(reports, Report{r.Name, r.Directory, r.NotAfter, r.renew, r.due, r.attempts, r.failed, r.trouble, r.standing})
 	}
 	return reports, nil
 }

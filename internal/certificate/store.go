@@ -35,6 +35,15 @@ type State struct {
 	NotAfter  time.Time
 }
 
+// Standing says what is to become of a name.
+type Standing string
+
+const (
+	Wanted    Standing = "wanted"    // it is to have a certificate
+	Elsewhere Standing = "elsewhere" // it would, if it led here
+	Unwanted  Standing = "unwanted"  // its certificate is kept until it expires
+)
+
 // row is a State with what is to be done.
 type row struct {
 	State
@@ -42,17 +51,18 @@ type row struct {
 	attempts   int
 	failed     time.Time
 	trouble    string
+	standing   Standing
 	stored     int64 // due as it is in the store: another there is an operator's, who wants something now
 }
 
 func (r *row) has() bool { return !r.NotAfter.IsZero() }
 
-const columns = `name, directory, issued, not_after, renew, due, attempts, failed, error`
+const columns = `name, directory, issued, not_after, renew, due, attempts, failed, error, standing`
 
 func scan(s interface{ Scan(...any) error }) (*row, error) {
 	var r row
 	var issued, until, renew, due, failed int64
-	if err := s.Scan(&r.Name, &r.Directory, &issued, &until, &renew, &due, &r.attempts, &failed, &r.trouble); err != nil {
+	if err := s.Scan(&r.Name, &r.Directory, &issued, &until, &renew, &due, &r.attempts, &failed, &r.trouble, &r.standing); err != nil {
 		return nil, fmt.Errorf("read the certificates: %w", err)
 	}
 	r.stored = due
@@ -109,11 +119,13 @@ func (s store) sync(ctx context.Context, wanted []string, now time.Time) (map[st
 	if err != nil {
 		return nil, err
 	}
-	var add, gone []string
+	var add, gone, back, kept []string
 	for _, name := range wanted {
 		if rows[name] == nil {
 			add = append(add, name)
-			rows[name] = &row{State: State{Name: name}}
+			rows[name] = &row{State: State{Name: name}, standing: Wanted}
+		} else if rows[name].standing == Unwanted {
+			back, rows[name].standing = append(back, name), Wanted
 		}
 	}
 	want := make(map[string]bool, len(wanted))
@@ -121,9 +133,13 @@ func (s store) sync(ctx context.Context, wanted []string, now time.Time) (map[st
 		want[name] = true
 	}
 	for name, r := range rows {
-		if !want[name] && !r.NotAfter.After(now) {
+		switch {
+		case want[name]:
+		case !r.NotAfter.After(now):
 			gone = append(gone, name)
 			delete(rows, name)
+		case r.standing != Unwanted:
+			kept = append(kept, name)
 		}
 	}
 	for names := range slices.Chunk(add, writeSize) {
@@ -132,6 +148,11 @@ func (s store) sync(ctx context.Context, wanted []string, now time.Time) (map[st
 	}
 	for names := range slices.Chunk(gone, writeSize) {
 		err = errors.Join(err, s.each(ctx, names, `DELETE FROM acme_certificate WHERE name = $1`))
+	}
+	for standing, list := range map[Standing][]string{Wanted: back, Unwanted: kept} {
+		for names := range slices.Chunk(list, writeSize) {
+			err = errors.Join(err, s.each(ctx, names, `UPDATE acme_certificate SET standing = $2 WHERE name = $1`, string(standing)))
+		}
 	}
 	return rows, err
 }
@@ -149,11 +170,11 @@ func (s store) each(ctx context.Context, names []string, query string, more ...a
 }
 
 const scheduleSQL = `UPDATE acme_certificate SET renew = CASE WHEN due = $7 THEN $2 ELSE renew END, due = CASE WHEN due = $7 THEN $3 ELSE due END,
-	attempts = $4, failed = $5, error = $6 WHERE name = $1`
+	attempts = $4, failed = $5, error = $6, standing = $8 WHERE name = $1`
 
 // schedule writes what is to be done for a name.
 func (s store) schedule(ctx context.Context, r *row) error {
-	err := s.each(ctx, []string{r.Name}, scheduleSQL, micro(r.renew), micro(r.due), r.attempts, micro(r.failed), r.trouble, r.stored)
+	err := s.each(ctx, []string{r.Name}, scheduleSQL, micro(r.renew), micro(r.due), r.attempts, micro(r.failed), r.trouble, r.stored, string(r.standing))
 	if err == nil {
 		r.stored = micro(r.due)
 	}
@@ -163,7 +184,7 @@ func (s store) schedule(ctx context.Context, r *row) error {
 // keepSQL leaves it due where an operator wanted a certificate replaced while this one was made.
 const keepSQL = `UPDATE acme_certificate SET directory = $2, chain = $3, sealed = $4, issued = $5, not_after = $6,
 	renew = CASE WHEN due <> $9 AND renew = 0 AND not_after > 0 THEN renew ELSE $7 END,
-	due = CASE WHEN due <> $9 AND renew = 0 AND not_after > 0 THEN due ELSE $8 END, attempts = 0, failed = 0, error = '' WHERE name = $1`
+	due = CASE WHEN due <> $9 AND renew = 0 AND not_after > 0 THEN due ELSE $8 END, attempts = 0, failed = 0, error = '', standing = 'wanted' WHERE name = $1`
 
 // keep writes a certificate.
 func (s store) keep(ctx context.Context, r *row, chain []byte, key crypto.Signer) error {

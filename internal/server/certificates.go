@@ -215,6 +215,7 @@ func (s *Server) writeCertificates(w io.Writer) {
 	if err != nil {
 		return
 	}
+	reports = slices.DeleteFunc(reports, func(r certificate.Report) bool { return r.Standing != certificate.Wanted }) // nothing to be alarmed of
 	for _, r := range reports {
 		if !r.NotAfter.IsZero() {
 			_, _ = fmt.Fprintf(w, "%s{name=%q} %d\n", expiry, r.Name, r.NotAfter.Unix())

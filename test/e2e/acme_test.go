@@ -140,7 +140,7 @@ func TestCertificatesByHTTP(t *testing.T) {
 		}
 	}
 	harness.Eventually(t, "it is known that a name leads elsewhere", func() bool {
-		return strings.Contains(s.verb(1, names[0], "certificate", "list"), "leads to another server")
+		return strings.Contains(s.verb(0, names[0], "certificate", "list"), "leads to another server")
 	})
 	if s.show("imaps", "localhost", s.TLS().RootCAs) == nil {
 		t.Error("who asks for localhost gets no development certificate any more")
