@@ -229,17 +229,16 @@ type Transaction struct {
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of all that is told of the message
 	begun        time.Time
-	judgement    *judgement      // nil where the message is not checked
-	resumed      *held           // nil unless a function decided on the message
-	opinions     *spam.Judgement // nil where the message is not judged
-	journals     []journalOf     // by which the message is journaled
+	judgement    *judgement           // nil where the message is not checked
+	resumed      *held                // nil unless a function decided on the message
+	room         map[mailbox.ID]error // whether mailboxes have room for what is resumed, of those that were asked
+	opinions     *spam.Judgement      // nil where the message is not judged
+	journals     []journalOf          // by which the message is journaled
 	rulings      map[mailbox.ID]*ruling
 
 	// lists is the List-Id of those that get the message through a group.
 	lists map[mailbox.ID]string
 
-	// room says whether mailboxes have room for what is resumed, of those that were asked.
-	room map[mailbox.ID]error
 	// applied are the rules that apply, each once for each recipient.
 	applied []*flow.Rule
 }
