@@ -50,6 +50,8 @@ type held struct {
 	Kept      bool  `json:"kept,omitempty"`
 	Submitted bool  `json:"submitted,omitempty"`
 	SenderOrg int64 `json:"senderOrg,omitempty"`
+	// Usage is whose limits of a day count what the function adds to a message that was submitted.
+	Usage *heldUsage `json:"usage,omitempty"`
 	// Authors are those in From of what was submitted, as they were checked.
 	Authors []message.Address `json:"authors,omitempty"`
 	// What was found out about a message from another server.
@@ -61,6 +63,13 @@ type held struct {
 	// Opinions are those on spam, each for some mailboxes.
 	Opinions []heldOpinion              `json:"opinions,omitempty"`
 	by       map[mailbox.ID]heldOpinion // the same, once it was asked for
+}
+
+// heldUsage is a usage without what it counts.
+type heldUsage struct {
+	User     string `json:"user"`
+	Account  string `json:"account"`
+	FromTest bool   `json:"fromTest,omitempty"`
 }
 
 // heldOpinion is what was made of a message for mailboxes.
@@ -159,6 +168,9 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 		}
 		a.Held.keepOpinions(x, boxes[rule])
 		_, a.Held.Chain = x.found()
+		if u := x.usage; u != nil {
+			a.Held.Usage = &heldUsage{u.user, u.account, u.fromTest}
+		}
 		e := x.envelope(org[rule])
 		if e.About, err = json.Marshal(a); err != nil {
 			discard()
@@ -224,7 +236,7 @@ func (t *Transport) setBack(ctx context.Context, m *queue.Message, why error) qu
 		return o
 	}
 	hopeless := false
-	if f != nil && f.Subject != fault.Organization { // whose queue is full, which passes
+	if f != nil && f.Subject != fault.Organization && f.Subject != fault.Allowance { // a full queue and a limit of a day pass
 		switch f.Kind {
 		case fault.Invalid, fault.Limit, fault.TooLarge, fault.Unsupported, fault.Denied:
 			hopeless = true
@@ -385,7 +397,10 @@ func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b [
 	x.passed = passedFor(header)
 	accepted := h.decided(decisions, t.Limits.Recipients)
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		x.accepted, x.watched = nil, nil
+		x.accepted, x.watched, x.usage = nil, nil, nil
+		if u := h.Usage; u != nil {
+			x.usage = &usage{user: u.User, organization: h.SenderOrg, account: u.Account, fromTest: u.FromTest}
+		}
 		x.targets, x.remote, x.forwards = nil, nil, nil
 		clear(x.reached)
 		clear(x.sent)
@@ -484,6 +499,15 @@ func (x *Transaction) againTx(ctx context.Context, tx *db.Tx, r *recipient, org 
 	if counts && (len(x.targets)+len(fresh) > x.transport.Limits.Mailboxes || len(x.sent)+len(away) > queue.MaxRecipients ||
 		!remote && len(away) > 0 && len(x.forwards) >= maxForwards) {
 		err = limitFault("the message goes to as many as it can without %s", r.address) // as Add holds it, but those it counted have grown since
+	}
+	if err == nil && r.added && x.usage != nil {
+		used := x.usage.with(reach.organization)
+		if err = x.transport.lookTx(ctx, tx, *x.usage, used); err != nil && fault.As(err) == nil {
+			return err
+		}
+		if err == nil {
+			*x.usage = used
+		}
 	}
 	if r.added && (err != nil || x.resumed.Direction == flow.Inbound && reach.organization != org) {
 		x.transport.Log.WarnContext(ctx, "a recipient that a function added is left out", "recipient", r.address, "trace", x.trace, "error", err)

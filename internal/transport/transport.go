@@ -169,6 +169,7 @@ type Transport struct {
 	stats    stats
 	flow     flowStats
 	hanging  hanging // synchronous functions
+	cramped  cramped
 }
 
 // New returns a transport.
@@ -238,6 +239,9 @@ type Transaction struct {
 
 	// lists is the List-Id of those that get the message through a group.
 	lists map[mailbox.ID]string
+
+	// applied are the rules that apply, each once for each recipient.
+	applied []*flow.Rule
 }
 
 // recipient is one who was accepted.
