@@ -26,8 +26,8 @@ import (
 type Journals interface {
 	// Rule returns where an organisation's reports go, nil for nowhere. It must not be called in a transaction.
 	Rule(ctx context.Context, org int64) (*journal.Rule, error)
-	NewID() string
-	IsReturned(m []byte) bool
+	NewID(org int64) string
+	IsReturned(org int64, m []byte) bool
 }
 
 // journalRoute is the route of reports for a mailbox here.
@@ -60,7 +60,7 @@ func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (w
 	var writes []func(context.Context, *db.Tx) error
 	for _, j := range rules {
 		r := journal.Report{
-			ID: t.Journals.NewID(), Rule: j.Rule, Date: t.Clock.Now(), Sender: about.From, Subject: *about.Subject, MessageID: about.MessageID,
+			ID: t.Journals.NewID(j.org), Rule: j.Rule, Date: t.Clock.Now(), Sender: about.From, Subject: *about.Subject, MessageID: about.MessageID,
 			Recipients: x.journaled(j.org, to),
 		}
 		switch {
@@ -143,14 +143,11 @@ func (x *Transaction) journaling(ctx context.Context, b []byte) (rules []journal
 		if err != nil {
 			return nil, err
 		}
-		if rule != nil && !x.isForFailures(org, rule.Failures) {
+		if rule != nil && !x.isForFailures(org, rule.Failures) && (x.sender.Submitted || !t.Journals.IsReturned(org, b)) {
 			rules = append(rules, journalOf{org, rule})
 		}
 	}
-	switch {
-	case len(rules) > 0 && !x.sender.Submitted && t.Journals.IsReturned(b):
-		return nil, nil
-	case len(rules) > 0 && t.Holding == nil:
+	if len(rules) > 0 && t.Holding == nil {
 		return nil, fault.New(fault.Temporary, fault.Message, "the message is to be journaled, and reports can't wait here")
 	}
 	return rules, nil

@@ -291,10 +291,11 @@ func TestJournalReportsThatFail(t *testing.T) {
 			}
 		}
 		arrives("it comes back", returned, false, "bob@acme.test")
+		arrives("another organisation's does", "X-MS-Journal-Report:\r\nMessage-ID: <"+a.Journal.NewID(a.other.Key)+">\r\n\r\n", true, "bob@acme.test")
 		arrives("it is said to", "X-MS-Journal-Report:\r\n\r\n", true, "bob@acme.test")
 		arrives("an answer to the report address", simple, false, "it@acme.awsapps.com")
 		arrives("the report address and somebody", simple, true, "it@acme.awsapps.com", "bob@acme.test")
-		if s := a.Transport.Stats(); s.Journaled != 7 || s.JournalsSent != 4 || s.JournalsFailed != 3 {
+		if s := a.Transport.Stats(); s.Journaled != 8 || s.JournalsSent != 5 || s.JournalsFailed != 3 {
 			t.Errorf("counted is %+v", s)
 		}
 	})

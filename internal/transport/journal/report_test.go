@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/secret"
 )
@@ -148,12 +149,15 @@ func TestReportHoldsAnything(t *testing.T) {
 	}
 }
 
-// TestReturnedReportsAreKnown: one's own, also in another server's report, and no others.
+// TestReturnedReportsAreKnown: an organisation's own, for a while, also in another server's report, and no others.
 func TestReturnedReportsAreKnown(t *testing.T) {
-	s, other := New(Options{Root: secret.Ephemeral()}), New(Options{Root: secret.Ephemeral()})
-	id := s.NewID()
+	const org = 7
+	now := clock.NewFake(date)
+	service := func() *Service { return New(Options{Root: secret.Ephemeral(), Clock: now}) }
+	s, other := service(), service()
+	id := s.NewID(org)
 	report := (&Report{ID: id, Rule: rule, Date: date}).Wrap([]byte("a: b\r\n\r\nc\r\n"))
-	nested := (&Report{ID: other.NewID(), Rule: rule, Date: date, MessageID: "<" + id + ">"}).Wrap(report)
+	nested := (&Report{ID: other.NewID(org), Rule: rule, Date: date, MessageID: "<" + id + ">"}).Wrap(report)
 	for name, c := range map[string]struct {
 		m    []byte
 		want bool
@@ -161,14 +165,19 @@ func TestReturnedReportsAreKnown(t *testing.T) {
 		"its own":                {report, true},
 		"passed on":              {append([]byte("Received: x\r\n"), report...), true},
 		"in another's":           {nested, true},
-		"another's":              {(&Report{ID: other.NewID(), Rule: rule, Date: date}).Wrap([]byte("a: b\r\n\r\nc\r\n")), false},
-		"made up":                {[]byte("X-MS-Journal-Report:\r\nMessage-ID: <" + strings.Repeat("0", 36) + "." + strings.Repeat("0", 20) + "@journal.report.generator>\r\n\r\n"), false},
+		"another's":              {(&Report{ID: other.NewID(org), Rule: rule, Date: date}).Wrap([]byte("a: b\r\n\r\nc\r\n")), false},
+		"another organisation's": {(&Report{ID: s.NewID(org + 1), Rule: rule, Date: date}).Wrap([]byte("a: b\r\n\r\nc\r\n")), false},
+		"made up":                {[]byte("X-MS-Journal-Report:\r\nMessage-ID: <" + strings.Repeat("0", 36) + ".00000000." + strings.Repeat("0", 20) + "@journal.report.generator>\r\n\r\n"), false},
 		"short":                  {[]byte("X-MS-Journal-Report:\r\n@journal.report.generator@journal.report.generator"), false},
 		"an answer to it":        {[]byte("In-Reply-To: <" + id + ">\r\n\r\n"), false},
 		"forwarded as a message": {append([]byte("Content-Type: message/rfc822\r\n\r\n"), report...), false},
 	} {
-		if got := s.IsReturned(c.m); got != c.want {
+		if got := s.IsReturned(org, c.m); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+	now.Advance(returnsFor)
+	if s.IsReturned(org, report) {
+		t.Error("an old one is known")
 	}
 }
