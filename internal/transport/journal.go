@@ -13,6 +13,8 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/mailbox/content"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/dsn"
+	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -20,7 +22,8 @@ import (
 
 // What is taken in is journaled by the transaction that takes it in, once for each organisation whose mail it is, whatever rules then make
 // of it: of all recipients for the organisation whose user sends it, of its own ones for another. The report is an item of the queue, so
-// that a journaling address that takes nothing keeps no mail back. Reports for a mailbox here have a route of their own.
+// that a journaling address that takes nothing keeps no mail back. Those that this server itself delivers have a route of their own: into a
+// mailbox of the organisation as they are, to another organisation as mail that arrives there.
 
 // Journals is package journal's Service.
 type Journals interface {
@@ -30,7 +33,7 @@ type Journals interface {
 	IsReturned(org int64, m []byte) bool
 }
 
-// journalRoute is the route of reports for a mailbox here.
+// journalRoute is the route of reports that this server itself delivers.
 const journalRoute = "journal"
 
 // journalAbout is what is kept of a journal report in the queue.
@@ -71,7 +74,7 @@ func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (w
 				r.Sender = "<>"
 			}
 		}
-		p, e, route, err := t.prepareReport(ctx, j.org, j.Rule, r.Wrap(b))
+		p, e, who, err := t.prepareReport(ctx, j, r.Wrap(b))
 		if err != nil {
 			discard()
 			return nil, nil, err
@@ -79,7 +82,7 @@ func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (w
 		all = append(all, p)
 		e.Trace, e.RequireTLS, e.SMTPUTF8 = x.trace, x.sender.RequireTLS, e.SMTPUTF8 || x.sender.SMTPUTF8
 		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
-			_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{{Address: j.To, Notify: queue.OnFailure, Route: route}})
+			_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{who})
 			return err
 		})
 		x.journals = append(x.journals, j)
@@ -88,33 +91,108 @@ func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (w
 }
 
 // prepareReport makes a report ready for the queue. Faults: Temporary Message.
-func (t *Transport) prepareReport(ctx context.Context, org int64, r *journal.Rule, text []byte) (p *queue.Prepared, e queue.Envelope, route string, err error) {
+func (t *Transport) prepareReport(ctx context.Context, j journalOf, text []byte) (p *queue.Prepared, e queue.Envelope, to queue.Recipient, err error) {
 	// Failures are told to the reverse-path, with the report, where it is not too large: it is nowhere else.
-	e = queue.Envelope{Organization: org, From: r.Failures, Return: queue.ReturnFull, SMTPUTF8: !r.To.IsASCII() || !r.Failures.IsASCII(), About: journalAbout}
-	here := false
+	e = queue.Envelope{Organization: j.org, From: j.Failures, Return: queue.ReturnFull, About: journalAbout}
+	var w reportWay
 	err = t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		here, err = t.Directory.IsLocalDomainTx(ctx, tx, message.FoldDomain(r.To.Domain))
+		w, err = t.reportWayTx(ctx, tx, j.org, j.To)
 		return err
 	})
-	if err != nil {
-		return nil, e, "", err
+	if err != nil && fault.As(err) == nil {
+		return nil, e, to, err
 	}
-	if route = journalRoute; !here {
-		route = t.Route
-		ours, err := t.sign(ctx, 0, []message.Address{{Domain: t.Hostname}}, text)
-		if err != nil {
-			return nil, e, "", err
+	if to = w.recipient(j.To); err != nil { // it may pass, so it is JournalCourier's to say
+		to = queue.Recipient{Address: j.To, Notify: queue.OnFailure, Route: journalRoute}
+	}
+	e.SMTPUTF8 = !to.Address.IsASCII() || !j.Failures.IsASCII()
+	if to.Route != journalRoute {
+		if p, err = t.prepareToLeave(ctx, j.org, j.Failures, text); err != nil {
+			return nil, e, to, err
 		}
-		theirs, err := t.sign(ctx, org, []message.Address{r.Failures}, text)
-		if err != nil {
-			return nil, e, "", err
-		}
-		text = slices.Concat(theirs, ours, text)
+		return p, e, to, nil
 	}
 	if p, err = t.Holding.Prepare(ctx, text); err != nil {
-		return nil, e, "", fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be journaled; send it again")
+		return nil, e, to, notJournaled(err)
 	}
-	return p, e, route, nil
+	return p, e, to, nil
+}
+
+// prepareToLeave signs a report for other servers and makes it ready for the queue. Faults: Temporary Message.
+func (t *Transport) prepareToLeave(ctx context.Context, org int64, failures message.Address, text []byte) (*queue.Prepared, error) {
+	ours, err := t.sign(ctx, 0, []message.Address{{Domain: t.Hostname}}, text)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := t.sign(ctx, org, []message.Address{failures}, text)
+	if err != nil {
+		return nil, err
+	}
+	p, err := t.Holding.Prepare(ctx, slices.Concat(theirs, ours, text))
+	if err != nil {
+		return nil, notJournaled(err)
+	}
+	return p, nil
+}
+
+func notJournaled(err error) error {
+	return fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be journaled; send it again")
+}
+
+// reportWay is where an organisation's report goes.
+type reportWay struct {
+	here  *directory.Entity // who has the address; nil where that is nobody here
+	other bool              // it is of another organisation of this server
+	away  message.Address   // on another server; zero where it stays here
+	route string            // by which it gets there
+}
+
+// recipient is who it is for in the queue.
+func (w *reportWay) recipient(asked message.Address) queue.Recipient {
+	switch {
+	case w.away.IsZero():
+		return queue.Recipient{Address: asked, Notify: queue.OnFailure, Route: journalRoute}
+	case w.away == asked:
+		return queue.Recipient{Address: asked, Notify: queue.OnFailure, Route: w.route}
+	}
+	return queue.Recipient{Address: w.away, Original: dsn.EncodeOriginal(asked), Notify: queue.OnFailure, Route: w.route}
+}
+
+// reportWayTx finds where a report of an organisation for an address goes. Faults: NotFound Address, Unsupported Address (it leads to another server
+// whose domain is served here).
+func (t *Transport) reportWayTx(ctx context.Context, tx *db.Tx, org int64, to message.Address) (w reportWay, err error) {
+	found, _, err := t.recipientTx(ctx, tx, to)
+	if fault.Is(err, fault.NotFound, fault.Domain) {
+		return reportWay{away: to, route: t.Route}, nil
+	}
+	if err == nil && found.Entity.State != directory.Enabled {
+		err = fault.New(fault.NotFound, fault.Address, "nobody has the address")
+	}
+	if err != nil {
+		if !fault.Is(err, fault.NotFound, fault.Address) {
+			return w, err
+		}
+		o, failed := t.Directory.DomainOrganizationTx(ctx, tx, message.FoldDomain(to.Domain))
+		switch {
+		case failed != nil:
+			return w, failed
+		case o.Key != org: // where nobody may be one who takes reports
+			return reportWay{other: true}, nil
+		case t.relay(to) != "":
+			return reportWay{away: to, route: t.relay(to)}, nil
+		}
+		return w, err
+	}
+	e := &found.Entity
+	w = reportWay{here: e, other: e.OrgKey != org}
+	if !w.other && e.Role == directory.RoleRemote {
+		var r reach
+		if err := t.awayTx(ctx, tx, to, e, &r); err != nil {
+			return w, err
+		}
+		w.away, w.route = r.away[0], t.Route
+	}
+	return w, nil
 }
 
 // journalOf is the rule of an organisation that journals the message.
@@ -251,109 +329,143 @@ func (x *Transaction) journalEvents(org int64) (events []any) {
 	return events
 }
 
-// JournalCourier is a queue.Courier that puts journal reports into mailboxes here, and hands all else to Next.
+// JournalCourier is a queue.Courier that delivers journal reports here, and hands all else to Next.
 type JournalCourier struct {
 	Transport *Transport
 	Next      queue.Courier
 }
+
+// Local is queue.Options.Local.
+func Local(to queue.Destination) bool { return to.Route == journalRoute || Functions{}.Local(to) }
 
 // Deliver implements queue.Courier.
 func (c JournalCourier) Deliver(ctx context.Context, to queue.Destination, m *queue.Message) []queue.Outcome {
 	if to.Route != journalRoute {
 		return c.Next.Deliver(ctx, to, m)
 	}
-	outcomes := make([]queue.Outcome, len(m.Recipients))
-	for i := range m.Recipients {
-		outcomes[i] = queue.Outcome{Status: "4.3.0", Reply: "this server could not deliver the report", Ours: true}
-	}
+	o := queue.Outcome{Status: "4.3.0", Reply: "this server could not deliver the report", Ours: true}
 	if len(m.Recipients) != 1 { // each is queued alone
-		return outcomes
+		return slices.Repeat([]queue.Outcome{o}, len(m.Recipients))
 	}
-	o, away, err := c.Transport.deliverReport(ctx, m)
+	got, err := c.Transport.deliverReport(ctx, m)
 	switch {
-	case err != nil:
-		if ctx.Err() == nil {
-			c.Transport.Log.ErrorContext(ctx, "a journal report could not be delivered", "to", m.Recipients[0].Address.String(), "trace", m.Trace, "error", err)
-		}
-		return outcomes
-	case away.IsZero():
-		return []queue.Outcome{o}
+	case err == nil:
+		o = got
+	case ctx.Err() == nil:
+		c.Transport.Log.ErrorContext(ctx, "a journal report could not be delivered", "to", m.Recipients[0].Address.String(), "trace", m.Trace, "error", err)
 	}
-	there := *m
-	there.Recipients = slices.Clone(m.Recipients)
-	there.Recipients[0].Address, there.Recipients[0].Route = away, c.Transport.Route
-	d := queue.Destination{Route: c.Transport.Route}
-	if d.Route == "" {
-		d.Domain = message.FoldDomain(away.Domain)
-	}
-	outcomes = c.Next.Deliver(ctx, d, &there)
-	for i := range outcomes {
-		outcomes[i].Down = false // that is about another destination
-	}
-	return outcomes
+	return []queue.Outcome{o}
 }
 
-// deliverReport puts a journal report into its mailbox, in one transaction with taking it off the queue, or returns the address on another server
-// that it is to go to.
-func (t *Transport) deliverReport(ctx context.Context, m *queue.Message) (o queue.Outcome, away message.Address, err error) {
+func reportFails(status, reply string) (queue.Outcome, error) {
+	return queue.Outcome{Result: queue.Failed, Status: status, Reply: reply}, nil
+}
+
+// deliverReport brings a journal report where it goes, in one transaction with taking it off the queue.
+func (t *Transport) deliverReport(ctx context.Context, m *queue.Message) (queue.Outcome, error) {
 	to := m.Recipients[0].Address
-	var e *directory.Entity
-	err = t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		e = nil
-		r, _, err := t.recipientTx(ctx, tx, to)
-		if err != nil {
-			return err
-		}
-		e = &r.Entity
-		return nil
+	var w reportWay
+	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		w, err = t.reportWayTx(ctx, tx, m.Organization, to)
+		return err
 	})
-	failed := func(status, reply string) (queue.Outcome, message.Address, error) {
-		return queue.Outcome{Result: queue.Failed, Status: status, Reply: reply}, message.Address{}, nil
-	}
 	switch {
-	case fault.Is(err, fault.NotFound, fault.Domain): // it is somebody else's by now
-		return o, to, nil
 	case err != nil && fault.KindOf(err) == fault.NotFound:
-		return failed("5.1.1", "nobody has the address")
+		return reportFails("5.1.1", "nobody has the address")
+	case fault.Is(err, fault.Unsupported, fault.Address):
+		return reportFails("5.4.4", sayable(err))
 	case err != nil:
-		return o, away, err
-	case e.State != directory.Enabled:
-		return failed("5.1.1", "nobody has the address")
-	case e.Kind == directory.KindGroup:
-		return failed("5.1.3", "journal reports go to one mailbox, and this is a group")
-	case e.Role == directory.RoleRemote:
-		if away, err = message.ParseAddress(e.Email); err != nil {
-			return o, away, err
-		}
-		return o, away, nil
-	case e.Mailbox == 0:
-		return failed("5.1.1", "it has no mailbox")
+		return queue.Outcome{}, err
+	case !w.other && w.away.IsZero() && w.here.Kind == directory.KindGroup:
+		return reportFails("5.1.3", "journal reports go to one mailbox, and this is a group")
+	case !w.other && w.away.IsZero() && w.here.Mailbox == 0:
+		return reportFails("5.1.1", "it has no mailbox")
 	}
 	release, err := t.memory.hold(ctx, m.Size)
 	if err != nil {
-		return o, away, err
+		return queue.Outcome{}, err
 	}
 	defer release()
 	b, err := io.ReadAll(io.NewSectionReader(m.Body, 0, m.Size))
-	if err != nil {
-		return o, away, err
+	switch {
+	case err != nil:
+		return queue.Outcome{}, err
+	case w.other:
+		return t.reportArrives(ctx, m, b)
+	case !w.away.IsZero():
+		return t.passReportOn(ctx, m, w.recipient(to), b)
 	}
-	o = queue.Outcome{Result: queue.Delivered, Status: "2.1.5", Reply: "in the mailbox"}
+	o := queue.Outcome{Result: queue.Delivered, Status: "2.1.5", Reply: "in the mailbox"}
 	target := mailbox.Target{
-		Mailbox: mailbox.ID(e.Mailbox), Prefix: []byte("Return-Path: <" + m.From.String() + ">\r\nDelivered-To: " + to.String() + "\r\n"),
+		Mailbox: mailbox.ID(w.here.Mailbox), Prefix: []byte("Return-Path: <" + m.From.String() + ">\r\nDelivered-To: " + to.String() + "\r\n"),
 	}
 	_, err = t.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), func(ctx context.Context, tx *db.Tx) error {
 		return m.End(ctx, tx, []queue.Outcome{o})
 	}, target)
 	switch {
 	case fault.Is(err, fault.OverQuota, fault.Mailbox):
-		return queue.Outcome{Status: "4.2.2", Reply: "the mailbox is full"}, away, nil
+		return queue.Outcome{Status: "4.2.2", Reply: "the mailbox is full"}, nil
 	case fault.Is(err, fault.TooLarge, fault.Message):
-		return failed("5.3.4", "the report is too large for a mailbox")
+		return reportFails("5.3.4", "the report is too large for a mailbox")
 	case fault.Is(err, fault.State, fault.Mailbox), fault.Is(err, fault.NotFound, fault.Mailbox):
-		return failed("5.2.1", "the mailbox is closed")
+		return reportFails("5.2.1", "the mailbox is closed")
 	}
-	return o, away, err
+	return o, err
+}
+
+// passReportOn queues a report anew whose address leads to another server since it was made: there it waits with all that goes there, and counts as another.
+func (t *Transport) passReportOn(ctx context.Context, m *queue.Message, to queue.Recipient, b []byte) (queue.Outcome, error) {
+	o := queue.Outcome{Result: queue.Delivered, Status: "2.0.0", Reply: "queued for another server"}
+	p, err := t.prepareToLeave(ctx, m.Organization, m.From, b)
+	if err != nil {
+		return o, err
+	}
+	e := m.Envelope
+	e.SMTPUTF8 = e.SMTPUTF8 || !to.Address.IsASCII()
+	err = t.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		if err := m.End(ctx, tx, []queue.Outcome{o}); err != nil {
+			return err
+		}
+		_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{to})
+		return err
+	})
+	if err != nil {
+		p.Discard(context.WithoutCancel(ctx))
+	}
+	return o, err
+}
+
+// reportArrives takes a report in for another organisation of this server, as any mail that arrives there: its rules hold for it, and those of its
+// mailboxes.
+func (t *Transport) reportArrives(ctx context.Context, m *queue.Message, b []byte) (queue.Outcome, error) {
+	o := queue.Outcome{Result: queue.Delivered, Status: "2.1.5", Reply: "taken in by another organization of this server"}
+	x, err := t.Begin(ctx, Sender{Principal: principal.TheSystem("journal"), From: m.From, Size: m.Size, Return: m.Return, SMTPUTF8: m.SMTPUTF8})
+	if err != nil {
+		return o, err
+	}
+	x.trace = m.Trace
+	x.greylist = func(context.Context, message.Address) error { return nil } // this server will be back
+	if err = x.Add(ctx, queue.Recipient{Address: m.Recipients[0].Address}); err == nil {
+		err = x.checkRounds(b)
+	}
+	if err == nil {
+		err = x.applyRules(ctx, b)
+	}
+	if err == nil {
+		err = x.finish(ctx, b, 0, func(ctx context.Context, tx *db.Tx) error { return m.End(ctx, tx, []queue.Outcome{o}) })
+	}
+	if err == nil || fault.As(err) == nil {
+		return o, err
+	}
+	switch fault.KindOf(err) {
+	case fault.NotFound, fault.State:
+		return reportFails("5.1.1", sayable(err))
+	case fault.Denied, fault.Unsupported, fault.Invalid:
+		return reportFails("5.7.1", sayable(err))
+	case fault.TooLarge:
+		return reportFails("5.3.4", sayable(err))
+	}
+	return queue.Outcome{Status: "4.3.0", Reply: sayable(err)}, nil
 }
 
 // countReport counts what became of a journal report, once that is durable.

@@ -3,6 +3,7 @@ package transport_test
 import (
 	"bytes"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/mail"
@@ -296,6 +297,81 @@ func TestJournalReportsThatFail(t *testing.T) {
 		arrives("an answer to the report address", simple, false, "it@acme.awsapps.com")
 		arrives("the report address and somebody", simple, true, "it@acme.awsapps.com", "bob@acme.test")
 		if s := a.Transport.Stats(); s.Journaled != 8 || s.JournalsSent != 5 || s.JournalsFailed != 3 {
+			t.Errorf("counted is %+v", s)
+		}
+	})
+}
+
+// TestJournalReportsOfAnArchiveElsewhere wait with what goes there: a mailbox elsewhere, or at the old side of a domain that moves here, also one
+// that is moved there while the report waits. So no archive that is slow holds up those here.
+func TestJournalReportsOfAnArchiveElsewhere(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.Relays = map[string]string{"acme.test": "old"}
+		a.Remote("away", "away@old.example", "away@acme.awsapps.com")
+		bob := "bob@acme.test"
+		a.SetQuota(a.bob, 1)
+		for _, to := range []string{"away@acme.awsapps.com", "archive@acme.test", bob, "x@far.test"} {
+			journaling(a.World, a.Acme, to, "it@acme.awsapps.com")
+			a.Must(a.send(a.ann, "ann@acme.test", external))
+		}
+		list, _, err := a.queue.List(t.Context(), queue.Filter{}, queue.Cursor{}, 10)
+		a.Must(err)
+		got := map[string]string{}
+		for _, e := range list {
+			got[e.Recipient] = e.Destination.Route + "/" + e.Destination.Domain
+		}
+		want := map[string]string{"away@old.example": "/old.example", "archive@acme.test": "old/", bob: "journal/", "x@far.test": "/far.test"}
+		if !maps.Equal(got, want) {
+			t.Errorf("queued is %v, want %v", got, want)
+		}
+		if !transport.Local(queue.Destination{Route: "journal"}) {
+			t.Error("reports for mailboxes here are another server's")
+		}
+		defer a.run(t)()
+		a.takings(3)
+		a.until("it was tried", func() bool {
+			list, _, err := a.queue.List(t.Context(), queue.Filter{}, queue.Cursor{}, 10)
+			a.Must(err)
+			return len(list) == 1 && list[0].Status == "4.2.2"
+		})
+		a.Disable(a.bob)
+		if got := a.takings(1)[0]; !strings.HasPrefix(got, "<it@acme.awsapps.com> <bob@acme.test> From: ") {
+			t.Errorf("passed on is %s", got)
+		}
+		a.until("none waits", func() bool { return a.waits(0) })
+	})
+}
+
+// TestJournalReportsForAnotherOrganization arrive there as any mail does: by its rules, and journaled there, without end.
+func TestJournalReportsForAnotherOrganization(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		it, theirs := a.User("it"), a.UserOf(a.other, "archive")
+		journaling(a.World, a.Acme, external, "it@acme.awsapps.com")
+		journaling(a.World, a.other, "archive@other.awsapps.com", "it@other.awsapps.com")
+		defer a.run(t)()
+		has := func(what string, eve, archive, back int) {
+			t.Helper()
+			a.Must(a.send(a.ann, "ann@acme.test", "bob@acme.test"))
+			a.until(what, func() bool { return a.waits(0) && len(a.Inbox(it)) >= back && len(a.InboxOf(a.other, theirs)) >= archive })
+			if i, j, k := len(a.InboxOf(a.other, a.eve)), len(a.InboxOf(a.other, theirs)), len(a.Inbox(it)); i != eve || j != archive || k != back {
+				t.Errorf("%s: eve has %d reports, her archive %d, and %d came back; want %d, %d and %d", what, i, j, k, eve, archive, back)
+			}
+		}
+		rule := func(action flow.Action) {
+			r := flow.Rule{Direction: flow.Inbound, Name: string(action), Action: action, Senders: []string{"*"}, Recipients: []string{external}}
+			a.Must(a.Flow.CreateRule(t.Context(), transporttest.Admin, a.other.ID, r))
+		}
+		has("without rules", 1, 1, 0)
+		rule(flow.Drop)
+		has("dropped", 1, 2, 0)
+		a.Must(a.Flow.DeleteRule(t.Context(), transporttest.Admin, a.other.ID, flow.Inbound, "DROP"))
+		rule(flow.Bounce)
+		has("bounced", 1, 2, 1)
+		a.Must(a.Flow.DeleteRule(t.Context(), transporttest.Admin, a.other.ID, flow.Inbound, "BOUNCE"))
+		journaling(a.World, a.other, "it@acme.awsapps.com", "it@other.awsapps.com")
+		journaling(a.World, a.Acme, "archive@other.awsapps.com", "failures@acme.awsapps.com")
+		has("each has the other's", 1, 3, 2)
+		if s := a.Transport.Stats(); s.Journaled != 7 || s.JournalsSent != 6 || s.JournalsFailed != 1 {
 			t.Errorf("counted is %+v", s)
 		}
 	})
