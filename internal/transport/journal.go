@@ -80,7 +80,7 @@ func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (w
 			return nil, nil, err
 		}
 		all = append(all, p)
-		e.Trace, e.RequireTLS, e.SMTPUTF8 = x.trace, x.sender.RequireTLS, e.SMTPUTF8 || x.sender.SMTPUTF8
+		e.Trace, e.SMTPUTF8, e.Stranger = x.trace, e.SMTPUTF8 || x.sender.SMTPUTF8, !x.sender.Submitted
 		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
 			_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{who})
 			return err
@@ -304,6 +304,7 @@ func (x *Transaction) journaled(org int64, kind func(message.Address) string) (l
 			}
 			for _, a := range r.reach.away {
 				switch {
+				case r.reach.route != "": // the address itself, at the old side
 				case r.reach.group == "":
 					list = append(list, journal.Recipient{Kind: one.Kind, Address: a.String(), Forwarded: r.address})
 				case !elsewhere[a]:

@@ -2,6 +2,8 @@ package transport_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"maps"
 	"mime"
@@ -14,6 +16,7 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/policy"
+	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/journal"
@@ -374,5 +377,45 @@ func TestJournalReportsForAnotherOrganization(t *testing.T) {
 		if s := a.Transport.Stats(); s.Journaled != 7 || s.JournalsSent != 6 || s.JournalsFailed != 1 {
 			t.Errorf("counted is %+v", s)
 		}
+	})
+}
+
+// courierFunc is a queue.Courier.
+type courierFunc func(m *queue.Message) []queue.Outcome
+
+func (f courierFunc) Deliver(_ context.Context, _ queue.Destination, m *queue.Message) []queue.Outcome {
+	return f(m)
+}
+
+// TestJournalReportsOfStrangersMail leave the users of the organisation room in the queue, don't ask of the archive what the sender asked of the
+// recipients' servers, and name an address at the old side once.
+func TestJournalReportsOfStrangersMail(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.queue.Limits.OrganizationMessages = 4
+		a.Relays = map[string]string{"acme.test": "old"}
+		journaling(a.World, a.Acme, "archive@far.test", "it@acme.awsapps.com")
+		x, err := a.Begin(t.Context(), transport.Sender{Principal: principal.TheSystem("SMTP"), From: address("sender@other.test"), RequireTLS: true})
+		a.Must(err)
+		add(a.World, x, "old@acme.test")
+		a.Must(store(t.Context(), x, simple))
+		y := outside(a.World, 0)
+		add(a.World, y, "bob@acme.test")
+		if err := store(t.Context(), y, simple); !fault.Is(err, fault.Limit, fault.Organization) {
+			t.Errorf("a stranger's message past half of the room: %v", err)
+		}
+		a.Must(a.send(a.ann, "ann@acme.test", "bob@acme.test"))
+		asks := make(chan string, 3)
+		a.queue.Courier = courierFunc(func(m *queue.Message) []queue.Outcome {
+			b, err := io.ReadAll(io.NewSectionReader(m.Body, 0, m.Size))
+			a.Must(err)
+			if strings.Contains(string(b), "Subject: hello") {
+				asks <- fmt.Sprint(m.Recipients[0].Address, " ", m.RequireTLS, " ", strings.Contains(string(b), "\r\nRecipient: old@acme.test\r\n\r\n"))
+			}
+			return []queue.Outcome{{Result: queue.Delivered}}
+		})
+		defer a.run(t)()
+		got := []string{<-asks, <-asks}
+		slices.Sort(got)
+		equal(t, "asked", got, "archive@far.test false true", "old@acme.test true false")
 	})
 }
