@@ -5,7 +5,7 @@
 // key and ETag, in the transaction before the notification is deleted. The job fetches the object into a spool and hands it to package
 // transport as SMTP does; the transaction that stores the message also notes so in the job, which then moves or deletes the object and ends.
 // So a message is stored if and only if its job says so: a crash before leaves the job, to be done again; a crash after leaves an object
-// that the job only has still to move. A job is leased, so that servers on one database share the work. Once it ended, what is told of the
+// that the job only has still to move. Once it ended, what is told of the
 // object again finds it gone.
 //
 // What can't be delivered to everybody it was for is moved aside, so that nothing is lost that SES took.
