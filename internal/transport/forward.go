@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -145,7 +144,7 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (w
 				return nil, nil, err
 			}
 		}
-		p, err := t.Queue.Prepare(ctx, slices.Concat(copies[i].trace(), front, text))
+		p, err := t.Queue.Prepare(ctx, copies[i].trace(), front, text)
 		if err != nil {
 			discard()
 			return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for other servers; send it again")

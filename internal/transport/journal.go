@@ -91,7 +91,7 @@ func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (w
 }
 
 // prepareReport makes a report ready for the queue. Faults: Temporary Message.
-func (t *Transport) prepareReport(ctx context.Context, j journalOf, text []byte) (p *queue.Prepared, e queue.Envelope, to queue.Recipient, err error) {
+func (t *Transport) prepareReport(ctx context.Context, j journalOf, parts [][]byte) (p *queue.Prepared, e queue.Envelope, to queue.Recipient, err error) {
 	// Failures are told to the reverse-path, with the report, where it is not too large: it is nowhere else.
 	e = queue.Envelope{Organization: j.org, From: j.Failures, Return: queue.ReturnFull, About: journalAbout}
 	var w reportWay
@@ -107,19 +107,32 @@ func (t *Transport) prepareReport(ctx context.Context, j journalOf, text []byte)
 	}
 	e.SMTPUTF8 = !to.Address.IsASCII() || !j.Failures.IsASCII()
 	if to.Route != journalRoute {
-		if p, err = t.prepareToLeave(ctx, j.org, j.Failures, text); err != nil {
+		if p, err = t.prepareToLeave(ctx, j.org, j.Failures, parts...); err != nil {
 			return nil, e, to, err
 		}
 		return p, e, to, nil
 	}
-	if p, err = t.Holding.Prepare(ctx, text); err != nil {
+	if p, err = t.Holding.Prepare(ctx, parts...); err != nil {
 		return nil, e, to, notJournaled(err)
 	}
 	return p, e, to, nil
 }
 
 // prepareToLeave signs a report for other servers and makes it ready for the queue. Faults: Temporary Message.
-func (t *Transport) prepareToLeave(ctx context.Context, org int64, failures message.Address, text []byte) (*queue.Prepared, error) {
+func (t *Transport) prepareToLeave(ctx context.Context, org int64, failures message.Address, parts ...[]byte) (*queue.Prepared, error) {
+	text := parts[0]
+	if len(parts) > 1 { // signatures are of one piece
+		size := 0
+		for _, b := range parts {
+			size += len(b)
+		}
+		release, err := t.signing.hold(ctx, int64(size))
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		text = slices.Concat(parts...)
+	}
 	ours, err := t.sign(ctx, 0, []message.Address{{Domain: t.Hostname}}, text)
 	if err != nil {
 		return nil, err
@@ -128,7 +141,7 @@ func (t *Transport) prepareToLeave(ctx context.Context, org int64, failures mess
 	if err != nil {
 		return nil, err
 	}
-	p, err := t.Holding.Prepare(ctx, slices.Concat(theirs, ours, text))
+	p, err := t.Holding.Prepare(ctx, theirs, ours, text)
 	if err != nil {
 		return nil, notJournaled(err)
 	}

@@ -355,7 +355,9 @@ func TestJournalReportsForAnotherOrganization(t *testing.T) {
 		has := func(what string, eve, archive, back int) {
 			t.Helper()
 			a.Must(a.send(a.ann, "ann@acme.test", "bob@acme.test"))
-			a.until(what, func() bool { return a.waits(0) && len(a.Inbox(it)) >= back && len(a.InboxOf(a.other, theirs)) >= archive })
+			a.until(what, func() bool {
+				return a.waits(0) && len(a.Inbox(it)) >= back && len(a.InboxOf(a.other, theirs)) >= archive
+			})
 			if i, j, k := len(a.InboxOf(a.other, a.eve)), len(a.InboxOf(a.other, theirs)), len(a.Inbox(it)); i != eve || j != archive || k != back {
 				t.Errorf("%s: eve has %d reports, her archive %d, and %d came back; want %d, %d and %d", what, i, j, k, eve, archive, back)
 			}

@@ -52,8 +52,8 @@ const (
 // MaxAdded is about how much larger than its message a report can be: a line for each of 500 recipients and 2,000 members of groups.
 const MaxAdded = 2 << 20
 
-// Wrap returns the report with the message as its second part, byte for byte.
-func (r *Report) Wrap(original []byte) []byte {
+// Wrap returns the report with the message as its second part, byte for byte: what is before it, the message, and what is behind it.
+func (r *Report) Wrap(original []byte) [][]byte {
 	encoding := encodingOf(original)
 	boundary := "=_" + id.UUID()
 	messageID := strings.Map(printable, r.MessageID)
@@ -89,7 +89,7 @@ func (r *Report) Wrap(original []byte) []byte {
 		_ = q.Close()
 	}
 	b.WriteString("\r\n--" + boundary + "\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: " + encoding + "\r\n\r\n")
-	return slices.Concat(b.Bytes(), original, []byte("\r\n--"+boundary+"--\r\n"))
+	return [][]byte{b.Bytes(), original, []byte("\r\n--" + boundary + "--\r\n")}
 }
 
 // text is the first part. [MS-XJRNL] section 2.1 has the fields in this order, one a line.
