@@ -43,7 +43,7 @@ func isJournal(e *queue.Envelope) bool { return bytes.Equal(e.About, journalAbou
 
 // journal makes the journal reports of the message, and returns what writes them into the queue and what tidies up if that never happens,
 // as enqueue does.
-func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, discard func(), err error) {
+func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (writes []orgWrite, discard func(), err error) {
 	t := x.transport
 	var all []*queue.Prepared
 	discard = func() {
@@ -60,7 +60,6 @@ func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (w
 	}
 	about := describe(b[traceLength:])
 	to := x.addressed(b[traceLength:])
-	var writes []func(context.Context, *db.Tx) error
 	for _, j := range rules {
 		r := journal.Report{
 			ID: t.Journals.NewID(j.org), Rule: j.Rule, Date: t.Clock.Now(), Sender: about.From, Subject: *about.Subject, MessageID: about.MessageID,
@@ -81,13 +80,13 @@ func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (w
 		}
 		all = append(all, p)
 		e.Trace, e.SMTPUTF8, e.Stranger = x.trace, e.SMTPUTF8 || x.sender.SMTPUTF8, !x.sender.Submitted
-		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
+		writes = append(writes, orgWrite{j.org, func(ctx context.Context, tx *db.Tx) error {
 			_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{who})
 			return err
-		})
+		}})
 		x.journals = append(x.journals, j)
 	}
-	return inOne(writes...), discard, nil
+	return writes, discard, nil
 }
 
 // prepareReport makes a report ready for the queue. Faults: Temporary Message.

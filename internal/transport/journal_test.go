@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/policy"
@@ -419,5 +420,26 @@ func TestJournalReportsOfStrangersMail(t *testing.T) {
 		got := []string{<-asks, <-asks}
 		slices.Sort(got)
 		equal(t, "asked", got, "archive@far.test false true", "old@acme.test true false")
+	})
+}
+
+// TestWritesAreInOrderOfOrganizations, so that no two messages between organisations wait for each other's rows in the queue.
+func TestWritesAreInOrderOfOrganizations(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.Remote("away", "away@old.example", "away@acme.test")
+		journaling(a.World, a.Acme, "archive@far.test", "it@acme.awsapps.com")
+		journaling(a.World, a.other, "archive@far.test", "it@other.awsapps.com")
+		var orgs []int64
+		a.queue.Record = func(_ context.Context, _ *db.Tx, e queue.Event) error {
+			orgs = append(orgs, e.Envelope.Organization)
+			return nil
+		}
+		x := outside(a.World, 0)
+		add(a.World, x, external)
+		add(a.World, x, "away@acme.test")
+		a.Must(store(t.Context(), x, simple))
+		if len(orgs) < 3 || !slices.IsSorted(orgs[len(orgs)-3:]) { // of the last run
+			t.Errorf("written is as %v", orgs)
+		}
 	})
 }
