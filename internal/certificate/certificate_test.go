@@ -190,6 +190,13 @@ func TestAdvice(t *testing.T) {
 			t.Errorf("%s: %v, %s", kind, pause, advice)
 		}
 	}
+	err := fmt.Errorf("solving challenges: %w", unwritten{errors.New("NOTAUTH")})
+	if first, advice := judge(err, 1); first != 2*time.Minute || !strings.Contains(advice, "acme_dns_provider") {
+		t.Errorf("a record that can't be written: %v, %s", first, advice)
+	}
+	if last, _ := judge(err, 1000); last != 24*time.Hour {
+		t.Errorf("a record that can't be written is tried every %v in the end", last)
+	}
 	if pause, _ := judge(refused(""), 1000); pause != 12*time.Hour {
 		t.Errorf("in the end it is tried every %v", pause)
 	}
@@ -267,6 +274,34 @@ func TestNamesOfDomains(t *testing.T) {
 	h.work()
 	if reports, err = h.Report(t.Context()); err != nil || len(reports) != 2 {
 		t.Errorf("%d are left, %v", len(reports), err)
+	}
+}
+
+// TestFailingNamesStarveNobody has more names that fail than orders are allowed, and others that come later or have something to lose.
+func TestFailingNamesStarveNobody(t *testing.T) {
+	h := newHouse(t, dbtest.SQLite(t, Migrations()), "mail.example")
+	h.ca.validity = 9 * time.Hour
+	more := []string{"z.good.example"}
+	h.More = func(context.Context) ([]string, error) { return more, nil }
+	h.work()
+	for i := range 90 {
+		name := fmt.Sprintf("a%02d.bad.example", i)
+		more, h.ca.fail[name] = append(more, name), errors.New("connection refused")
+	}
+	orders := map[string]int{}
+	for end := h.clock.Now().Add(7 * time.Hour); h.clock.Now().Before(end); h.clock.Advance(2 * time.Minute) {
+		names, _ := h.work()
+		for _, name := range names {
+			orders[name]++
+		}
+		if h.clock.Now().Equal(end.Add(-3 * time.Hour)) {
+			more = append(more, "zz.late.example")
+		}
+	}
+	for _, name := range []string{"mail.example", "z.good.example", "zz.late.example"} {
+		if orders[name] != 1 {
+			t.Errorf("%s was ordered %d times", name, orders[name])
+		}
 	}
 }
 

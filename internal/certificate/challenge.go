@@ -122,7 +122,10 @@ type byTXT struct{ TXT }
 const cleanUpTime = 10 * time.Second
 
 func (b byTXT) Present(ctx context.Context, c acme.Challenge) error {
-	return b.Add(ctx, c.DNS01TXTRecordName(), c.DNS01KeyAuthorization())
+	if err := b.Add(ctx, c.DNS01TXTRecordName(), c.DNS01KeyAuthorization()); err != nil {
+		return unwritten{err}
+	}
+	return nil
 }
 
 func (b byTXT) CleanUp(ctx context.Context, c acme.Challenge) error {

@@ -13,6 +13,11 @@ type elsewhere struct{ error }
 
 func (e elsewhere) Unwrap() error { return e.error }
 
+// unwritten is why the record of DNS01 is not where a CA looks.
+type unwritten struct{ error }
+
+func (u unwritten) Unwrap() error { return u.error }
+
 // maxTrouble is how much of an error is kept, in bytes.
 const maxTrouble = 1000
 
@@ -34,6 +39,9 @@ func judge(err error, n int) (pause time.Duration, advice string) {
 	if errors.As(err, new(elsewhere)) {
 		first, last = survey, 24*time.Hour
 		advice = "the domain's owner publishes the record that pennypost domain records shows, or nothing: then the name has no certificate"
+	} else if errors.As(err, new(unwritten)) {
+		first, last = 2*time.Minute, 24*time.Hour
+		advice = "see that acme_dns_provider may change the zone of the record that acme_challenge = dns-01 needs"
 	} else if errors.As(err, &problem) {
 		first, last = 2*time.Minute, 12*time.Hour
 		switch problem.Type {

@@ -6,6 +6,7 @@
 package certificate
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -72,7 +73,7 @@ const (
 	// burst and refill bound the orders for names that come and go: Let's Encrypt allows 300 in three hours.
 	burst  = 20
 	refill = time.Minute
-	// stretch is how many names are attended to before the own ones are looked at again.
+	// stretch is how many names are attended to before the own ones are looked at again; survey is how long.
 	stretch = 50
 )
 
@@ -160,17 +161,23 @@ func (m *Manager) round(ctx context.Context) (time.Duration, error) {
 	if m.More != nil {
 		next = m.Clock.Now().Add(survey)
 	}
-	for _, name := range wanted {
-		r, own := rows[name], slices.Contains(m.Names, name)
-		if r.Directory != m.Authority.Directory() && r.attempts == 0 {
-			r.due = time.Time{} // another CA is to issue it
-		}
-		if now := m.Clock.Now(); !r.due.After(now) {
-			if !own && !m.allowed(now) {
+	begun := m.Clock.Now()
+	for _, r := range m.queue(rows, wanted) {
+		now, own := m.Clock.Now(), slices.Contains(m.Names, r.Name)
+		if !r.due.After(now) {
+			switch good := r.has() && r.Directory == m.Authority.Directory() && r.renew.After(now); {
+			case good:
+				err = m.ask(ctx, r)
+			case !own && !m.allowed(now):
 				r.due = now.Add(refill)
-			} else if err := m.attend(ctx, r, own); err != nil {
+				attended-- // nothing was done
+			default:
+				err = m.attend(ctx, r, own)
+			}
+			if err != nil {
 				return 0, err
-			} else if attended++; !own && attended >= stretch {
+			}
+			if attended++; !own && (attended >= stretch || m.Clock.Now().Sub(begun) >= survey) {
 				return 0, nil
 			}
 		}
@@ -181,17 +188,32 @@ func (m *Manager) round(ctx context.Context) (time.Duration, error) {
 	return max(next.Sub(m.Clock.Now()), 0), nil
 }
 
-// attend does for a name what is due, and writes down what came of it. It fails where the store does, or ctx ended.
-func (m *Manager) attend(ctx context.Context, r *row, own bool) error {
-	if r.has() && r.Directory == m.Authority.Directory() && r.renew.After(m.Clock.Now()) {
-		m.ask(ctx, r)
-		if ctx.Err() != nil {
-			return ctx.Err()
+// queue is the order in which names are looked at: the own ones, then those that lose something, and of each who waits longest. So none
+// that fails can keep another from its turn.
+func (m *Manager) queue(rows map[string]*row, wanted []string) []*row {
+	class := func(r *row) int {
+		switch {
+		case slices.Contains(m.Names, r.Name):
+			return 0
+		case r.has():
+			return 1
 		}
-		if r.renew.After(m.Clock.Now()) {
-			return m.store.schedule(ctx, r)
-		}
+		return 2
 	}
+	list := make([]*row, len(wanted))
+	for i, name := range wanted {
+		r := rows[name]
+		if r.Directory != m.Authority.Directory() && r.attempts == 0 {
+			r.due = time.Time{} // another CA is to issue it
+		}
+		list[i] = r
+	}
+	slices.SortStableFunc(list, func(a, b *row) int { return cmp.Or(class(a)-class(b), a.due.Compare(b.due)) })
+	return list
+}
+
+// attend orders a certificate, and writes down what came of it. It fails where the store does, or ctx ended.
+func (m *Manager) attend(ctx context.Context, r *row, own bool) error {
 	var err error
 	if !own && m.Leads != nil {
 		if err = m.Leads(ctx, r.Name); err != nil {
@@ -239,15 +261,16 @@ func (m *Manager) allowed(now time.Time) bool {
 	return m.tokens > 0
 }
 
-// ask asks the CA when to replace a certificate. What it says counts, but for one that is new: then something is wrong there.
-func (m *Manager) ask(ctx context.Context, r *row) {
+// ask asks the CA when to replace a certificate, and writes it down. What it says counts, but for one that is new: then something is
+// wrong there.
+func (m *Manager) ask(ctx context.Context, r *row) error {
 	now := m.Clock.Now()
 	r.due = now.Add(askEvery)
 	c, err := m.store.load(ctx, r.Name)
 	if err != nil {
 		m.Log.ErrorContext(ctx, "a certificate can't be read and is ordered anew", "name", r.Name, "error", err)
-		r.renew = now
-		return
+		r.renew, r.due = now, now
+		return m.store.schedule(ctx, r)
 	}
 	replace, again, err := m.Authority.Renewal(ctx, c.Leaf)
 	if err != nil {
@@ -262,6 +285,7 @@ func (m *Manager) ask(ctx context.Context, r *row) {
 	if r.renew.Before(r.due) {
 		r.due = r.renew
 	}
+	return m.store.schedule(ctx, r)
 }
 
 func later(a, b time.Time) time.Time {

@@ -38,9 +38,11 @@ func TestACME(t *testing.T) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
-	c, err := Load(Sources{Values: map[string]string{"acme": "on", "acme_accept_terms": "true", "hostname": "Mail.Example"}})
-	if err != nil || !slices.Equal(c.ACME, []string{"mail.example"}) {
-		t.Errorf("on stands for %v, %v", c.ACME, err)
+	for names, want := range map[string][]string{"on": {"mail.example"}, "B.example,a.example,b.Example": {"b.example", "a.example"}} {
+		c, err := Load(Sources{Values: map[string]string{"acme": names, "acme_accept_terms": "true", "hostname": "Mail.Example"}})
+		if err != nil || !slices.Equal(c.ACME, want) {
+			t.Errorf("%s stands for %v, %v", names, c.ACME, err)
+		}
 	}
 }
 

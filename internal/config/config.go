@@ -42,7 +42,7 @@ type Config struct {
 	// IMAPS is the same with TLS from the first byte.
 	IMAPS string `key:"imaps" default:"127.0.0.1:2993" help:"address for reading mail, TLS (empty: off)"`
 	// ManageSieve is the address where users manage the rules for their mail (RFC 5804), with STARTTLS, which is demanded before sign-in.
-	ManageSieve string `key:"managesieve" default:"127.0.0.1:4190" help:"address for users' mail rules, ManageSieve, STARTTLS (empty: off)"`
+	ManageSieve string `key:"managesieve" default:"127.0.0.1:24190" help:"address for users' mail rules, ManageSieve, STARTTLS (empty: off)"`
 	// Metrics is the address of /healthz and /metrics. It speaks plain HTTP and asks nobody who they are: keep it private.
 	Metrics string `key:"metrics" default:"" help:"address of /healthz and /metrics, plain HTTP (empty: off)"`
 
@@ -266,6 +266,8 @@ type ExportBucket struct {
 	Encryption string `toml:"encryption"`
 	// Organizations are the ids of those that may export to the bucket. Left out, all may.
 	Organizations []string `toml:"organizations"`
+	// Functions lets functions of mail flow rules of all organizations put messages by way of it; those of Organizations may anyhow.
+	Functions bool `toml:"functions"`
 }
 
 // Function is an HTTPS endpoint that is called in the place of a Lambda function: [function."arn:aws:lambda:…"].

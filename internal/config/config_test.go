@@ -31,7 +31,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	}
 	want := map[string]string{
 		"http": "127.0.0.1:8480", "https": "127.0.0.1:8443", "smtp": "127.0.0.1:2525", "submission": "127.0.0.1:2587",
-		"submissions": "127.0.0.1:2465", "imap": "127.0.0.1:2143", "imaps": "127.0.0.1:2993", "managesieve": "127.0.0.1:4190",
+		"submissions": "127.0.0.1:2465", "imap": "127.0.0.1:2143", "imaps": "127.0.0.1:2993", "managesieve": "127.0.0.1:24190",
 	}
 	for _, l := range c.Listeners() {
 		if want[l.Key] != l.Address {
@@ -255,11 +255,11 @@ func TestValuesOfAProgram(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
-	c, err := Load(Sources{File: file(t, "region = 'eu-west-1'\n[export_bucket.a]\nurl = 'file:///x'\n[export_bucket.\"b.c\"]\nurl = 's3://y'\naccess_key_id = 'K'\nsecret_access_key_file = '/z'\nencryption = 'none'\norganizations = ['m-1']\n")})
+	c, err := Load(Sources{File: file(t, "region = 'eu-west-1'\n[export_bucket.a]\nurl = 'file:///x'\n[export_bucket.\"b.c\"]\nurl = 's3://y'\naccess_key_id = 'K'\nsecret_access_key_file = '/z'\nencryption = 'none'\norganizations = ['m-1']\nfunctions = true\n")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]ExportBucket{"a": {URL: "file:///x"}, "b.c": {"s3://y", "K", "/z", "none", []string{"m-1"}}}
+	want := map[string]ExportBucket{"a": {URL: "file:///x"}, "b.c": {"s3://y", "K", "/z", "none", []string{"m-1"}, true}}
 	if !reflect.DeepEqual(c.ExportBuckets, want) || c.Region != "eu-west-1" {
 		t.Errorf("the buckets are %+v", c.ExportBuckets)
 	}

@@ -57,12 +57,14 @@ func (c *Config) SPFDomain() string {
 // checkRelays checks RelayUnknown.
 func (c *Config) checkRelays() (faults []error) {
 	for _, domain := range slices.Sorted(maps.Keys(c.RelayUnknown)) {
-		_, known := c.Gateways[c.RelayUnknown[domain]]
+		g, known := c.Gateways[c.RelayUnknown[domain]]
 		switch {
 		case !isHostname(domain) || !strings.Contains(domain, ".") || domain != strings.ToLower(domain):
 			faults = append(faults, fmt.Errorf("relay_unknown.%q: this is not a domain in lower case", domain))
 		case !known:
 			faults = append(faults, fmt.Errorf("relay_unknown.%q: %q is not the name of a [gateway.NAME]", domain, c.RelayUnknown[domain]))
+		case g.Preset == PresetSES:
+			faults = append(faults, fmt.Errorf("relay_unknown.%q: Amazon SES knows nobody's mailboxes, and sends for verified addresses alone; name the old side's own server", domain))
 		case c.Outbound == "off":
 			faults = append(faults, fmt.Errorf("relay_unknown.%q: no mail leaves this server (outbound is off)", domain))
 		}

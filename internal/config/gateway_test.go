@@ -33,6 +33,8 @@ func TestGateways(t *testing.T) {
 		"relay to nobody":   {"[relay_unknown]\n\"example.com\" = \"old\"\n", "is not the name of a [gateway.NAME]"},
 		"relay of no name":  {"[relay_unknown]\nExample = \"old\"\n[gateway.old]\naddress = \"mx.example.net:25\"\n", "is not a domain in lower case"},
 		"relay, and none":   {"outbound = \"off\"\n[relay_unknown]\n\"example.com\" = \"old\"\n[gateway.old]\naddress = \"mx.example.net:25\"\n", "outbound is off"},
+		"relay to SES":      {"[relay_unknown]\n\"example.com\" = \"old\"\n[gateway.old]\npreset = \"ses\"\nregion = \"eu-west-1\"\nusername = \"AKIA\"\npassword_file = \"x\"\n", "the old side's own server"},
+		"one queue for two": {"[ses_inbound.a]\nurl = \"s3://b/in\"\nqueue_url = \"https://q/1/q\"\n[ses_inbound.b]\nurl = \"s3://b/to\"\nqueue_url = \"https://q/1/q\"\n", "is that of ses_inbound.\"a\", too"},
 		"bucket":            {"[ses_inbound.a]\nurl = \"s3://b/in?region=eu-west-1\"\nqueue_url = \"https://sqs.eu-west-1.amazonaws.com/1/q\"\ndone = \"delete\"\n", ""},
 		"no bucket":         {"[ses_inbound.a]\nurl = \"https://b/in\"\n", "s3://bucket/prefix"},
 		"odd queue":         {"[ses_inbound.a]\nurl = \"s3://b/in\"\nqueue_url = \"q\"\n", "neither https"},

@@ -270,10 +270,17 @@ func (c *Config) complete() []error {
 	}
 	switch {
 	case slices.Equal(c.ACME, []string{"on"}):
-		c.ACME = []string{strings.ToLower(c.Hostname)}
+		c.ACME = []string{c.Hostname}
 	case slices.Equal(c.ACME, []string{"off"}):
 		c.ACME = nil
 	}
+	var names []string
+	for _, name := range c.ACME {
+		if name = strings.ToLower(name); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	c.ACME = names
 	var faults []error
 	if c.Data == "" {
 		faults = append(faults, fmt.Errorf("%s: a data directory is needed", c.Origin["data"]))

@@ -30,6 +30,7 @@ type SESInbound struct {
 }
 
 func (c *Config) checkSESInbound() (faults []error) {
+	queues := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.SESInbound)) {
 		s := c.SESInbound[name]
 		wrong := func(format string, args ...any) {
@@ -46,6 +47,8 @@ func (c *Config) checkSESInbound() (faults []error) {
 		switch {
 		case s.QueueEndpoint != "" && s.QueueURL == "":
 			wrong("queue_endpoint goes with queue_url")
+		case s.QueueURL != "" && queues[s.QueueURL] != "":
+			wrong("queue_url is that of ses_inbound.%q, too, which would take this one's notifications for nothing", queues[s.QueueURL])
 		case (s.AccessKeyID == "") != (s.SecretAccessKeyFile == ""):
 			wrong("access_key_id and secret_access_key_file go together")
 		case s.PollSeconds < 0 || s.PollSeconds > 86_400:
@@ -53,6 +56,7 @@ func (c *Config) checkSESInbound() (faults []error) {
 		case s.Done != "" && s.Done != "move" && s.Done != "delete":
 			wrong("done %q is neither move nor delete", s.Done)
 		}
+		queues[s.QueueURL] = name
 		for key, prefix := range map[string]string{"done_prefix": s.DonePrefix, "aside_prefix": s.AsidePrefix} {
 			if prefix != "" && (!strings.HasSuffix(prefix, "/") || strings.HasPrefix(prefix, "/")) {
 				wrong("%s %q is not a prefix that ends in a slash, as done/", key, prefix)

@@ -29,6 +29,8 @@ type Bucket struct {
 	Encryption string
 	// Organizations are the ids of those that may export to the bucket; nil means all.
 	Organizations []string
+	// Functions lets functions of all organisations have objects read; those of Organizations may anyhow.
+	Functions bool
 }
 
 var organizationID = lazyregexp.New(`\Am-[0-9a-f]{32}\z`)

@@ -222,8 +222,9 @@ func TestObjects(t *testing.T) {
 	name, dir := blobtest.MotoBucket(t), t.TempDir()
 	s3 := "?path_style=true&region=us-east-1&endpoint="
 	s, err := New(Config{Dialer: anywhere(), MaxObject: s3Answer + 10, Buckets: map[string]Bucket{
-		"s3": {URL: "s3://" + name + "/in" + s3 + blobtest.Moto(t)}, "dir": {URL: "file://" + dir}, "theirs": {URL: "file://" + dir, Organizations: []string{other}},
-		"none": {URL: "s3://not-there" + s3 + blobtest.Moto(t)}, "down": {URL: "s3://bucket" + s3 + "http://127.0.0.1:1"},
+		"s3": {URL: "s3://" + name + "/in" + s3 + blobtest.Moto(t), Functions: true}, "dir": {URL: "file://" + dir, Organizations: []string{mine}},
+		"theirs": {URL: "file://" + dir, Organizations: []string{other}, Functions: true}, "exports": {URL: "file://" + dir},
+		"none": {URL: "s3://not-there" + s3 + blobtest.Moto(t), Functions: true}, "down": {URL: "s3://bucket" + s3 + "http://127.0.0.1:1", Functions: true},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -256,7 +257,7 @@ func TestObjects(t *testing.T) {
 		}
 	}
 	for bucket, says := range map[string]string{
-		"theirs": "is none that this server uses for organization " + mine, "nowhere": "is none that this server uses",
+		"theirs": "is none that this server reads for organization " + mine, "nowhere": "is none that this server reads", "exports": "with the organization or functions = true",
 		"none": "can't be read: the bucket refused it: NoSuchBucket", "down": "can't be read now",
 	} {
 		if _, err := s.Object(t.Context(), mine, bucket, "a/small", ""); !fault.Is(err, fault.Invalid, fault.Location) || !strings.Contains(fault.As(err).Message, says) {

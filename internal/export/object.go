@@ -14,13 +14,13 @@ import (
 // objectPatience is how long the reading of an object may take: whoever waits for it has little more time.
 const objectPatience = 10 * time.Second
 
-// Object reads an object, in a version of it where version is not empty, from a bucket that the organisation may use. One of more than
-// MaxObject bytes gives TooLarge Location, one that can't be read Invalid Location.
+// Object reads an object, in a version of it where version is not empty, from a bucket whose objects the organisation may have read. One of
+// more than MaxObject bytes gives TooLarge Location, one that can't be read Invalid Location.
 func (s *Service) Object(ctx context.Context, org directory.OrgID, bucket, key, version string) ([]byte, error) {
-	b := s.bucketOf(org, bucket)
-	if b == nil {
-		return nil, fault.New(fault.Invalid, fault.Location,
-			"the bucket %s is none that this server uses for organization %s: it needs [export_bucket.%s] in its configuration", bucket, org, bucket)
+	b, of := s.bucketOf(org, bucket), s.Buckets[bucket]
+	if b == nil || of.Organizations == nil && !of.Functions { // where all may write, they may not read what others wrote
+		return nil, fault.New(fault.Invalid, fault.Location, "the bucket %s is none that this server reads for organization %s: it needs "+
+			"[export_bucket.%s] in its configuration, with the organization or functions = true", bucket, org, bucket)
 	}
 	ctx, cancel := context.WithTimeout(ctx, objectPatience)
 	defer cancel()

@@ -1,56 +1,66 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
 )
 
-// next returns when the next job of the handled kinds may start that does not run here.
-func (r *Runner) next(ctx context.Context) (next time.Time, found bool, err error) {
+// next returns when the next job of the handled kinds may start that does not run here, and which kinds have one that may start now.
+func (r *Runner) next(ctx context.Context) (next time.Time, found bool, due []string, err error) {
 	if len(r.handlers) == 0 {
-		return next, false, nil
+		return next, false, nil, nil
 	}
+	full, now := r.full(), r.clock.Now()
 	err = r.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		found = false
-		full := r.full()
+		found, due = false, nil
 		rows, err := tx.Query(ctx, nextSQL(len(r.handlers), len(full)), r.kinds(full, r.Workers+1)...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close() // rows.Err tells
 		for rows.Next() {
+			var kind string
 			var id, start int64
-			if err := rows.Scan(&id, &start); err != nil {
+			if err := rows.Scan(&kind, &id, &start); err != nil {
 				return err
 			}
-			if at := time.UnixMicro(start).UTC(); !r.runs(id) && (!found || at.Before(next)) {
+			if r.runs(id) {
+				continue
+			}
+			at := time.UnixMicro(start).UTC()
+			if !found || at.Before(next) {
 				next, found = at, true
+			}
+			if !at.After(now) && !slices.Contains(due, kind) {
+				due = append(due, kind)
 			}
 		}
 		return rows.Err()
 	})
-	return next, found, err
+	return next, found, due, err
 }
 
 // claim takes up to n jobs that may start now.
 func (r *Runner) claim(ctx context.Context, n int) ([]claimed, error) {
-	if n == 0 || len(r.handlers) == 0 {
+	if n == 0 {
 		return nil, nil
 	}
 	// Most looks find nothing, and need not trouble the writer.
-	next, ok, err := r.next(ctx)
-	if err != nil || !ok || next.After(r.clock.Now()) {
+	_, _, kinds, err := r.next(ctx)
+	if err != nil || len(kinds) == 0 {
 		return nil, err
 	}
 	var jobs []claimed
 	err = r.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		jobs = nil
 		now := r.clock.Now()
-		ids, err := r.due(ctx, tx, now, n)
+		ids, err := r.due(ctx, tx, kinds, now, n)
 		if err != nil {
 			return err
 		}
@@ -78,40 +88,58 @@ func (r *Runner) claim(ctx context.Context, n int) ([]claimed, error) {
 	return jobs, nil
 }
 
-// due returns the ids of jobs that may start. A job that still runs here is not one, even when its lease ran out because the
-// machine slept.
-func (r *Runner) due(ctx context.Context, tx *db.Tx, now time.Time, n int) (ids []int64, err error) {
+// due returns the ids of up to n jobs of the kinds that may start, first those whose lease ran out. A job that still runs here is not one,
+// even when its lease ran out because the machine slept.
+func (r *Runner) due(ctx context.Context, tx *db.Tx, kinds []string, now time.Time, n int) (ids []int64, err error) {
 	full, busy := r.full(), r.busy()
 	for _, expired := range []bool{true, false} {
-		query := dueSQL(tx.Engine(), expired, len(r.handlers), len(full))
-		if ids, err = r.appendDue(ctx, tx, ids, n, busy, query, r.kinds(full, now.UnixMicro(), n+r.Workers)); err != nil {
-			return nil, err
+		query := dueSQL(tx.Engine(), expired, len(full))
+		var all []candidate
+		for _, kind := range kinds {
+			args := []any{kind, now.UnixMicro(), n + r.Workers}
+			for _, s := range full {
+				args = append(args, s)
+			}
+			if all, err = appendDue(ctx, tx, all, query, args); err != nil {
+				return nil, err
+			}
+		}
+		slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(a.start, b.start) })
+		for _, c := range all {
+			if len(ids) == n {
+				return ids, nil
+			}
+			if r.runs(c.id) || c.share != "" && r.PerShare > 0 && busy[c.share] >= r.PerShare {
+				continue
+			}
+			busy[c.share]++
+			ids = append(ids, c.id)
 		}
 	}
 	return ids, nil
 }
 
-// appendDue adds jobs up to n, and counts them into busy, which is by shares.
-func (r *Runner) appendDue(ctx context.Context, tx *db.Tx, ids []int64, n int, busy map[string]int, query string, args []any) ([]int64, error) {
+// candidate is a job that may start since start.
+type candidate struct {
+	id    int64
+	share string
+	start int64
+}
+
+func appendDue(ctx context.Context, tx *db.Tx, all []candidate, query string, args []any) ([]candidate, error) {
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close() // rows.Err tells
-	for rows.Next() && len(ids) < n {
-		var id int64
-		var key string
-		if err := rows.Scan(&id, &key); err != nil {
+	for rows.Next() {
+		var c candidate
+		if err := rows.Scan(&c.id, &c.share, &c.start); err != nil {
 			return nil, err
 		}
-		s := share(key)
-		if r.runs(id) || s != "" && r.PerShare > 0 && busy[s] >= r.PerShare {
-			continue
-		}
-		busy[s]++
-		ids = append(ids, id)
+		all = append(all, c)
 	}
-	return ids, rows.Err()
+	return all, rows.Err()
 }
 
 // runs reports whether the job runs here.

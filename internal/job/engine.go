@@ -8,49 +8,52 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 )
 
-// What differs between the engines.
+// Each statement reads jobs of one kind by its index and in its order: what waits of other kinds, however much, slows none.
 
-// dueSQL selects jobs of the handled kinds that may start: those that wait and are due, or those whose lease ran out. $1 is now,
-// $2 how many, the kinds follow. On PostgreSQL, where other servers claim at the same time, the rows are locked and those of
-// others are passed over. Shares that follow the kinds are left out.
-func dueSQL(e db.Engine, expired bool, kinds, shares int) string {
-	where, order := "lease = 0 AND due <= $1", "due"
+// dueSQL selects jobs of the kind $1 that may start: those that wait and are due, or those whose lease ran out. $2 is now, $3 how many.
+// On PostgreSQL, where other servers claim at the same time, the rows are locked and those of others are passed over. Shares that follow
+// are left out.
+func dueSQL(e db.Engine, expired bool, shares int) string {
+	where, order := "lease = 0 AND due <= $2", "due"
 	if expired {
-		where, order = "lease > 0 AND lease <= $1", "lease"
+		where, order = "lease > 0 AND lease <= $2", "lease"
 	}
 	lock := ""
 	if e == db.PostgreSQL {
 		lock = " FOR UPDATE SKIP LOCKED"
 	}
-	return `SELECT id, "key" FROM job WHERE ` + where + " AND " + handled(kinds, 3) + without(shares, 3+kinds) + " ORDER BY " + order + " LIMIT $2" + lock
+	return "SELECT id, share, " + order + " FROM job WHERE kind = $1 AND " + where + without(shares, 4) + " ORDER BY " + order + " LIMIT $3" + lock
 }
 
-// nextSQL selects the time at which the next job of the handled kinds may start: $1 is how many that are leased to look at. Shares that
-// follow the kinds are left out.
+// nextSQL selects the jobs of each of the kinds that may start next: $1 is how many that are leased to look at. Shares that follow the
+// kinds are left out.
 func nextSQL(kinds, shares int) string {
-	return `SELECT id, start FROM (SELECT id, due AS start FROM job WHERE lease = 0 AND ` + handled(kinds, 2) + without(shares, 2+kinds) + ` ORDER BY due LIMIT 1) AS waiting
-		UNION ALL SELECT id, start FROM (SELECT id, lease AS start FROM job WHERE lease > 0 AND ` + handled(kinds, 2) + ` ORDER BY lease LIMIT $1) AS leased`
+	var parts []string
+	for i := range kinds {
+		where := fmt.Sprintf(" FROM job WHERE kind = $%d%s AND ", 2+i, without(shares, 2+kinds))
+		parts = append(parts,
+			fmt.Sprintf("SELECT * FROM (SELECT kind, id, due AS start%slease = 0 ORDER BY due LIMIT 1) AS waiting%d", where, i),
+			fmt.Sprintf("SELECT * FROM (SELECT kind, id, lease AS start%slease > 0 ORDER BY lease LIMIT $1) AS leased%d", where, i))
+	}
+	return strings.Join(parts, " UNION ALL ")
 }
 
-// handled is the condition on the kind. It is written so that SQLite does not take the index on the kind for it, and with it read
-// and sort every job that waits.
-func handled(kinds, first int) string {
+// without is the condition that jobs are not of shares.
+func without(shares, first int) string {
+	if shares == 0 {
+		return ""
+	}
+	return " AND share NOT IN (" + list(shares, first) + ")"
+}
+
+// list is a list of parameters.
+func list(n, first int) string {
 	var b strings.Builder
-	b.WriteString("kind || '' IN (")
-	for i := range kinds {
+	for i := range n {
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		fmt.Fprintf(&b, "$%d", first+i)
-	}
-	return b.String() + ")"
-}
-
-// without is the condition that jobs are not of shares, each of which is given with its space.
-func without(shares, first int) string {
-	var b strings.Builder
-	for i := range shares {
-		fmt.Fprintf(&b, ` AND substr("key", 1, length(CAST($%[1]d AS TEXT))) <> $%[1]d`, first+i)
 	}
 	return b.String()
 }
@@ -58,12 +61,12 @@ func without(shares, first int) string {
 // freeOnceSQL and freeAgainSQL free what a killed server held of the handled kinds, the second with a pause that ends at $1.
 func freeOnceSQL(kinds int) string {
 	return `UPDATE job SET lease = 0, token = 0, attempts = 1, error = 'the server was killed while it ran'
-		WHERE lease > 0 AND attempts = 0 AND ` + handled(kinds, 1)
+		WHERE kind IN (` + list(kinds, 1) + `) AND lease > 0 AND attempts = 0`
 }
 
 func freeAgainSQL(kinds int) string {
 	return `UPDATE job SET lease = 0, token = 0, attempts = attempts + 1, error = 'the server was killed while it ran',
-			due = CASE WHEN due > $1 THEN due ELSE $1 END WHERE lease > 0 AND ` + handled(kinds, 2)
+			due = CASE WHEN due > $1 THEN due ELSE $1 END WHERE kind IN (` + list(kinds, 2) + `) AND lease > 0`
 }
 
 // freeAbandoned frees at once what a killed server held of this runner's kinds; another runner of the server may be at work on

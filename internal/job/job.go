@@ -44,7 +44,7 @@ func EnqueueTx(ctx context.Context, tx *db.Tx, kind, key string, payload any, du
 	if err != nil {
 		return fmt.Errorf("enqueue %s %s: %w", kind, key, err)
 	}
-	if _, err := tx.Exec(ctx, enqueueSQL, id.Key(), kind, key, data, due.UnixMicro()); err != nil {
+	if _, err := tx.Exec(ctx, enqueueSQL, id.Key(), kind, key, data, due.UnixMicro(), share(key)); err != nil {
 		return fmt.Errorf("enqueue %s %s: %w", kind, key, err)
 	}
 	tx.Notify(channel)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -406,6 +407,56 @@ func TestAShareThatHangsLeavesOthersTheirTurn(t *testing.T) {
 		if most["hangs"] != 2 || most["answers"] > 2 {
 			t.Errorf("at once ran %v", most)
 		}
+	})
+}
+
+// looks counts how often the time is asked for, and stops who asks without end.
+type looks struct {
+	clock.System
+	n    atomic.Int64
+	stop context.CancelFunc
+}
+
+func (l *looks) Now() time.Time {
+	if l.n.Add(1) == 1000 {
+		l.stop()
+	}
+	return l.System.Now()
+}
+
+// TestALeaseThatRanOutInAFullShareIsWaitedFor, and not looked at again and again.
+func TestALeaseThatRanOutInAFullShareIsWaitedFor(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		c := &looks{stop: cancel}
+		r := job.NewRunner(d, c, slog.New(slog.DiscardHandler))
+		r.Workers, r.PerShare = 6, 2
+		begun, goOn, over := make(chan struct{}, 10), make(chan struct{}), make(chan error, 1)
+		r.Handle("k", func(context.Context, job.Job) error { begun <- struct{}{}; <-goOn; return nil })
+		for i := range 3 {
+			enqueue(t, d, "k", fmt.Sprintf("hangs %d", i), nil, time.Now())
+		}
+		go func() { over <- r.Run(ctx) }()
+		<-begun
+		<-begun
+		if err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, "UPDATE job SET lease = 1, token = 5 WHERE lease = 0") // as a killed server leaves it
+			tx.Notify("job")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Minute)
+		n := c.n.Load()
+		close(goOn)
+		if n >= 1000 {
+			t.Errorf("the runner looked %d times and more in a minute", n)
+		} else {
+			eventually(t, "all are done", gone(t, d))
+		}
+		cancel()
+		<-over
 	})
 }
 

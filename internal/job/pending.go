@@ -56,9 +56,9 @@ func ExistsTx(ctx context.Context, tx *db.Tx, kind, key string) (bool, error) {
 	return n > 0, nil
 }
 
-// OfShareTx counts the jobs of a kind whose keys begin with the share, up to limit.
+// OfShareTx counts the jobs of a kind that are of a share, up to limit.
 func OfShareTx(ctx context.Context, tx *db.Tx, kind, share string, limit int) (n int, err error) {
-	if err := tx.QueryRow(ctx, ofShareSQL, kind, share+" ", limit).Scan(&n); err != nil {
+	if err := tx.QueryRow(ctx, ofShareSQL, kind, share, limit).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count jobs %s of %s: %w", kind, share, err)
 	}
 	return n, nil

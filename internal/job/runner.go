@@ -113,7 +113,7 @@ func (r *Runner) rest(ctx context.Context, full bool) {
 		return
 	}
 	wait := look
-	if next, ok, err := r.next(ctx); err == nil && ok {
+	if next, ok, _, err := r.next(ctx); err == nil && ok {
 		wait = min(wait, max(next.Sub(r.clock.Now()), 0))
 	}
 	nap, end := context.WithCancel(ctx)
@@ -137,7 +137,7 @@ func (r *Runner) kinds(shares []string, first ...any) []any {
 		first = append(first, kind)
 	}
 	for _, s := range shares {
-		first = append(first, s+" ")
+		first = append(first, s)
 	}
 	return first
 }

@@ -23,5 +23,12 @@ CREATE TABLE job (
 	UNIQUE (kind, "key")
 ) {{.WithoutRowID}};
 CREATE INDEX job_start ON job (lease, due);
+`}, {Version: 501, Name: "job: found by kind and share", SQL: `
+-- share is what stands before the first space of the key, see Runner.PerShare.
+ALTER TABLE job ADD COLUMN share TEXT {{.CollateC}} NOT NULL DEFAULT '';
+UPDATE job SET share = rtrim(rtrim("key", replace("key", ' ', '')), ' ');
+DROP INDEX job_start;
+CREATE INDEX job_kind_start ON job (kind, lease, due, share);
+CREATE INDEX job_share ON job (kind, share) WHERE share <> '';
 `}}
 }

@@ -3,8 +3,8 @@ package job
 const (
 	// A job that waits keeps the earlier time. One that runs, and was not enqueued again since, takes the new one: the old
 	// time is that of the attempt that runs.
-	enqueueSQL = `INSERT INTO job (id, kind, "key", payload, due, lease, token, generation, claimed, attempts, error)
-		VALUES ($1, $2, $3, $4, $5, 0, 0, 1, 0, 0, '')
+	enqueueSQL = `INSERT INTO job (id, kind, "key", payload, due, lease, token, generation, claimed, attempts, error, share)
+		VALUES ($1, $2, $3, $4, $5, 0, 0, 1, 0, 0, '', $6)
 		ON CONFLICT (kind, "key") DO UPDATE SET payload = excluded.payload, generation = job.generation + 1,
 			due = CASE WHEN job.lease <> 0 AND job.generation = job.claimed OR excluded.due < job.due THEN excluded.due ELSE job.due END`
 
@@ -35,7 +35,7 @@ const (
 
 	countSQL = `SELECT COUNT(*) FROM job WHERE kind = $1`
 
-	ofShareSQL = `SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE kind = $1 AND substr("key", 1, length(CAST($2 AS TEXT))) = $2 LIMIT $3) AS counted`
+	ofShareSQL = `SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE kind = $1 AND share = $2 AND share <> '' LIMIT $3) AS counted`
 
 	pendingSQL = `SELECT id, kind, "key", due, lease, attempts, error FROM job WHERE id > $1 ORDER BY id LIMIT $2`
 )

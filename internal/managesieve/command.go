@@ -180,7 +180,7 @@ func (c *conn) checkScript(ctx context.Context, args []word) reply {
 	if !script.whole() {
 		return c.done(ctx, c.s.Scripts.Fits(script.size), "")
 	}
-	return c.done(ctx, c.s.Scripts.Compile(script.text), "the script is valid")
+	return c.done(ctx, c.s.Scripts.Compile(ctx, script.text), "the script is valid")
 }
 
 func (c *conn) listScripts(ctx context.Context, _ []word) reply {

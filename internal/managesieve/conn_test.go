@@ -246,17 +246,22 @@ func testTooMuch(t *testing.T, at *store) {
 }
 
 func testTooManyConnections(t *testing.T, at *store) {
-	r := newRig(t, at, func(c *Config) { c.MaxPerAddress, c.Log = 2, slog.New(slog.DiscardHandler) })
-	first := r.connect()
-	r.connect()
-	third, err := net.Dial("tcp", r.address)
-	r.must(err)
-	defer third.Close()
-	if said, err := io.ReadAll(third); string(said) != "BYE (TRYLATER) \"too many connections from your address\"\r\n" || err != nil {
-		t.Errorf("the third heard %q, %v", said, err)
+	for want, limit := range map[string]func(*Config){
+		"too many connections from your address": func(c *Config) { c.MaxPerAddress = 2 },
+		"too many connections, try again later":  func(c *Config) { c.MaxConnections = 2 },
+	} {
+		r := newRig(t, at, func(c *Config) { c.Log = slog.New(slog.DiscardHandler) }, limit)
+		first := r.connect()
+		r.connect()
+		third, err := net.Dial("tcp", r.address)
+		r.must(err)
+		if said, err := io.ReadAll(third); string(said) != "BYE (TRYLATER) \""+want+"\"\r\n" || err != nil {
+			t.Errorf("the third heard %q, %v", said, err)
+		}
+		_ = third.Close()
+		first.talk("LOGOUT", `OK *`)
+		first.over()
 	}
-	first.talk("LOGOUT", `OK *`)
-	first.over()
 }
 
 func testStop(t *testing.T, at *store) {
@@ -275,26 +280,30 @@ func testStop(t *testing.T, at *store) {
 
 // testSessionEnds: the door ends a session, and the connection with it.
 func testSessionEnds(t *testing.T, at *store) {
+	done := make(chan struct{})
 	r := newRig(t, at, func(c *Config) {
 		signIn := c.SignIn
 		c.SignIn = func(ctx context.Context, cred Credentials) (*SignedIn, error) {
 			s, err := signIn(ctx, cred)
 			if err == nil {
-				done := make(chan struct{})
-				close(done)
 				s.Done = done
 			}
 			return s, err
 		}
 	})
-	c := r.secure()
-	c.say(`AUTHENTICATE "PLAIN" "` + plain("", "ann", "sesame") + `"`)
-	if line := c.line(); line == `OK "welcome"` {
+	idle, inCommand := r.signedIn(), r.signedIn()
+	idle.talk("NOOP", `OK "NOOP done"`)
+	_, err := io.WriteString(inCommand.conn, `PUTSCRIPT "a" {9+}`+"\r\nke")
+	r.must(err)
+	close(done)
+	for _, c := range []*client{idle, inCommand} {
 		c.hear(`BYE "your session was ended"`)
-	} else if line != `BYE "your session was ended"` {
-		t.Errorf("heard %q", line)
+		c.over()
 	}
-	c.over()
+	r.stop()
+	if r.closed != 2 {
+		t.Errorf("%d sessions were closed, want 2", r.closed)
+	}
 }
 
 func testUnauthenticate(t *testing.T, at *store) {
@@ -314,13 +323,22 @@ func testUnauthenticate(t *testing.T, at *store) {
 }
 
 func testPatience(t *testing.T, at *store) {
+	const tooLong = `BYE "you said nothing for too long"`
 	r := newRig(t, at, func(c *Config) { c.SignInTime = 10 * time.Millisecond })
 	conn, err := net.Dial("tcp", r.address)
 	r.must(err)
 	defer conn.Close()
-	if said, err := io.ReadAll(conn); !strings.HasSuffix(string(said), "BYE \"you said nothing for too long\"\r\n") || err != nil {
+	if said, err := io.ReadAll(conn); !strings.HasSuffix(string(said), tooLong+"\r\n") || err != nil {
 		t.Errorf("heard %q, %v", said, err)
 	}
+	idle := newRig(t, at, func(c *Config) { c.AutoLogout = 10 * time.Millisecond }).signedIn()
+	idle.hear(tooLong)
+	idle.over()
+	inCommand := newRig(t, at, func(c *Config) { c.ReadTime = 10 * time.Millisecond }).signedIn()
+	_, err = io.WriteString(inCommand.conn, `PUTSCRIPT "a" {9+}`+"\r\nke")
+	r.must(err)
+	inCommand.hear(tooLong)
+	inCommand.over()
 }
 
 // TestFaults holds the code of each kind.

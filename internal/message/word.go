@@ -12,6 +12,11 @@ func EncodeWords(text string) string {
 	if isASCII(text) && !strings.Contains(text, "=?") {
 		return text
 	}
+	return EncodedWords(text)
+}
+
+// EncodedWords returns text as encoded words, whatever it is, one on a line.
+func EncodedWords(text string) string {
 	var words []string
 	const most = 42 // bytes in a word: 75 characters with the rest
 	text = strings.ToValidUTF8(text, "\uFFFD")

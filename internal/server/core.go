@@ -222,7 +222,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.exports, err = export.New(export.Config{
 		DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock, Log: log, Dir: filepath.Join(dir, "exports"),
-		Buckets: exportBuckets(c.ExportBuckets), Dialer: parts.dialer, MaxObject: c.MaxMessage(),
+		Buckets: exportBuckets(c.ExportBuckets), Dialer: parts.dialer, MaxObject: c.MaxMessage() + transport.MaxAdded,
 	})
 	if err != nil {
 		return nil, err
@@ -359,9 +359,13 @@ const FullAccess = iam.WorkMailFullAccess
 func ManagedPolicies() []string { return iam.Managed() }
 
 // run does the work that nobody waits for until ctx ends: jobs, upkeep, and the ending of sessions.
-func (c *core) run(ctx context.Context) error {
+func (c *core) run(ctx context.Context) (err error) {
+	told, last := context.WithCancel(context.WithoutCancel(ctx)) // the others tell of how they end
+	traces := make(chan error, 1)
+	go func() { traces <- c.traces.Run(told) }()
+	defer func() { last(); err = errors.Join(err, <-traces) }()
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.traces.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {

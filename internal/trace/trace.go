@@ -4,6 +4,7 @@ package trace
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -42,6 +43,8 @@ type Options struct {
 	Log     *slog.Logger
 	// Service, Version and Host name the server: service.name, service.version, host.name.
 	Service, Version, Host string
+	// Farewell bounds what is still sent when the server stops; 0 means 5 seconds.
+	Farewell time.Duration
 }
 
 // Tracer collects spans, and sends them. It is safe for concurrent use.
@@ -56,7 +59,10 @@ type Tracer struct {
 }
 
 // New returns a Tracer; Run sends what it collects.
-func New(o Options) *Tracer { return &Tracer{o: o, bell: make(chan struct{}, 1)} }
+func New(o Options) *Tracer {
+	o.Farewell = cmp.Or(o.Farewell, farewell)
+	return &Tracer{o: o, bell: make(chan struct{}, 1)}
+}
 
 // Kind is OpenTelemetry's SpanKind.
 type Kind int
@@ -144,20 +150,22 @@ func (t *Tracer) Run(ctx context.Context) error {
 	if t == nil {
 		return nil
 	}
+	// A request under way is not broken off by the end: the collector may have it, and would get it twice.
+	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(t.o.Farewell, cancel) })()
 	var told time.Time
 	for ctx.Err() == nil {
 		t.rest(ctx)
-		if err := t.flush(ctx); err != nil && ctx.Err() == nil {
+		if err := t.flush(grace); err != nil && ctx.Err() == nil {
 			if now := t.o.Clock.Now(); now.Sub(told) >= time.Minute {
 				told = now
 				t.o.Log.WarnContext(ctx, "traces can't be sent", "error", err)
 			}
 		}
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
-	defer cancel()
-	if err := t.flush(last); err != nil {
-		t.o.Log.WarnContext(last, "the last traces can't be sent", "error", err)
+	if err := t.flush(grace); err != nil {
+		t.o.Log.WarnContext(grace, "the last traces can't be sent", "error", err)
 	}
 	return nil
 }

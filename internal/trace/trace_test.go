@@ -179,3 +179,23 @@ func TestRunsUntilItEnds(t *testing.T) {
 		t.Errorf("%v, %d spans", err, len(k.taken()))
 	}
 }
+
+// TestCollectorThatHangs holds up the end of the server for no longer than it may.
+func TestCollectorThatHangs(t *testing.T) {
+	asked, release := make(chan struct{}, 1), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{}; <-release }))
+	defer s.Close()
+	defer close(release)
+	tr := New(Options{URL: s.URL, Client: s.Client(), Clock: clock.NewFake(time.Unix(1_800_000_000, 0)), Log: slog.New(slog.DiscardHandler), Farewell: time.Millisecond})
+	for range batch {
+		tr.Step(message, "store", time.Unix(0, 0), Internal, nil)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- tr.Run(ctx) }()
+	<-asked
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

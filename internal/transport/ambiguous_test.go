@@ -36,3 +36,19 @@ func FuzzAmbiguous(f *testing.F) {
 		}
 	})
 }
+
+func TestSameAuthors(t *testing.T) {
+	const b = "From: a@example.com\r\nSender: b@example.com\r\nSubject: x\r\n\r\nFrom: c@example.com\r\n"
+	for edited, want := range map[string]bool{
+		b: true,
+		"X: y\r\nfrom:  a@example.com\r\nSender: b@example.com\r\n\r\n":               true,
+		"From: c@example.com\r\nSender: b@example.com\r\n\r\n":                        false,
+		"From: a@example.com\r\n\r\n":                                                 false,
+		"Resent-From: c@example.com\r\n" + b:                                          false,
+		"From: a@example.com\r\nFrom: c@example.com\r\nSender: b@example.com\r\n\r\n": false,
+	} {
+		if sameAuthors([]byte(edited), []byte(b)) != want {
+			t.Errorf("%q: want %t", edited, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,11 +19,11 @@ import (
 // once a synchronous one hangs, it is asked for one message at a time until it answers again. The others are put off without a call, or get
 // their rule's fallback where their time is over.
 
-// ParallelCalls is how many calls of one asynchronous function run at once.
+// ParallelCalls is how many calls of one asynchronous function run at once for an organisation.
 const ParallelCalls = 10
 
 const (
-	// maxWaitingCalls is how many calls of one asynchronous function wait at most.
+	// maxWaitingCalls is how many calls of one asynchronous function wait at most, of one organisation's.
 	maxWaitingCalls = 2000
 	// maxCallAge is how long a call waits, as Lambda's do.
 	maxCallAge = 6 * time.Hour
@@ -39,51 +40,125 @@ func (t *Transport) WaitingCalls(ctx context.Context) (uint64, error) {
 // Local says which destinations are functions. It is queue.Options.Local.
 func (Functions) Local(to queue.Destination) bool { return strings.HasPrefix(to.Route, functionRoute) }
 
-// hanging are the functions that gave no answer in time when they were asked last, and whether they are being asked all the same.
-type hanging struct {
-	mu      sync.Mutex
-	probing map[string]bool // by ARN
+// function is one as it is known here: what one organisation's mail makes it do is no reason not to ask it about another's.
+type function struct {
+	organization int64
+	arn          string
 }
 
-// begin returns what notes whether a function hangs, once it was asked; nil where it must not be asked now.
-func (h *hanging) begin(arn string) (end func(hangs bool)) {
+// hanging are the functions that gave no answer in time when they were asked last.
+type hanging struct {
+	mu sync.Mutex
+	of map[function]*hang
+}
+
+// hang is what is known of one.
+type hang struct {
+	probed bool      // it is being asked all the same
+	fresh  time.Time // when a message that it was never asked about was put off last
+}
+
+// turn is how long after that the function is asked about no others: so long those that were put off are due again. A message that makes the
+// function hang would come in between.
+const turn = 2 * time.Minute
+
+// callEnd is what a call says of whether the function hangs.
+type callEnd uint8
+
+const (
+	unasked callEnd = iota // nothing
+	answered
+	hung
+)
+
+// begin returns what notes whether a function hangs, once it was asked; nil where it must not be asked now. again is of a message that it was
+// asked about before.
+func (h *hanging) begin(f function, again bool, now time.Time) (end func(callEnd)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	probed, known := h.probing[arn]
-	if probed {
+	s := h.of[f]
+	if s != nil && (s.probed || again && now.Sub(s.fresh) < turn) {
+		if !again {
+			s.fresh = now
+		}
 		return nil
 	}
-	if known {
-		h.probing[arn] = true
+	if s != nil {
+		s.probed = true
 	}
-	return func(hangs bool) {
+	return func(e callEnd) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		switch _, is := h.probing[arn]; {
-		case !hangs:
-			delete(h.probing, arn)
-		case known || !is: // others that began before it was known say nothing new
-			h.probing[arn] = false
+		switch now := h.of[f]; {
+		case e == answered:
+			delete(h.of, f)
+		case s != nil && now == s:
+			s.probed = false
+		case e == hung && now == nil: // others that began before it was known say nothing new
+			h.of[f] = &hang{}
 		}
 	}
 }
 
-// late says that the time is over in which a function decides, so that it is not asked any more. One that has none is asked once.
-func (h *held) late(now time.Time) error {
-	if h.Lambda.Timeout == 0 || now.Before(h.Until) {
-		return nil
-	}
-	return fault.New(fault.Temporary, fault.Resource, "the function did not decide within its rule's time")
+// is reports whether a function is known to hang.
+func (h *hanging) is(f function) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.of[f] != nil
 }
 
-// askOnce asks a function and has its answer read, unless it hangs and another asks it.
-func (t *Transport) askOnce(ctx context.Context, arn string, e *flow.Event, read func([]byte) error) (err error) {
-	end := t.hanging.begin(arn)
-	if end == nil {
-		return fault.New(fault.Temporary, fault.Resource, "the function gave no answer in time to others, and was not asked")
+// late reports whether the time is over in which the function decides. One that has none is asked once.
+func (h *held) late(now time.Time) bool { return h.Lambda.Timeout > 0 && !now.Before(h.Until) }
+
+// errNotAsked says that a function that hangs is being asked about another message.
+var errNotAsked = fault.New(fault.Temporary, fault.Resource, "the function gave no answer in time to others, and was not asked")
+
+// decide asks a function about a message and reads its answer. why is why it does not decide, err why this server can't go on. Once its time
+// is over it is not asked again, nor while it is known to hang.
+func (t *Transport) decide(ctx context.Context, arn string, h *held, m *queue.Message) (decisions []flow.Decision, why, err error) {
+	f, again, now := function{m.Organization, arn}, m.Attempts > 0, t.Clock.Now()
+	if h.late(now) && (again || t.hanging.is(f)) {
+		return nil, fault.New(fault.Temporary, fault.Resource, "the function did not decide within its rule's time"), nil
 	}
-	defer func() { end(ctx.Err() == nil && flow.Hung(err)) }()
-	return t.call(ctx, Synchronous, arn, e, read)
+	end := t.hanging.begin(f, again, now)
+	if end == nil {
+		return nil, errNotAsked, nil
+	}
+	said := unasked
+	defer func() { end(said) }()
+	e, err := t.eventOf(ctx, h, m)
+	if err != nil {
+		return nil, nil, err
+	}
+	why = t.call(ctx, Synchronous, arn, e, func(text []byte) (err error) {
+		decisions, err = flow.ReadAnswer(h.Direction, text)
+		return err
+	})
+	switch {
+	case ctx.Err() != nil:
+	case flow.Hung(why):
+		said = hung
+	default:
+		said = answered
+	}
+	return decisions, why, nil
+}
+
+// eventOf is what a function is asked about a message.
+func (t *Transport) eventOf(ctx context.Context, h *held, m *queue.Message) (*flow.Event, error) {
+	w, err := t.waiting(ctx, h, m)
+	if err != nil {
+		return nil, err
+	}
+	header, err := w.first(int64(h.Trace) + maxEventHeader)
+	if err != nil {
+		return nil, err
+	}
+	var to []string
+	for _, r := range h.To {
+		to = append(to, r.Address.String())
+	}
+	return flow.NewEvent(h.Direction, h.MessageID, h.Call, m.From, header[min(h.Trace, len(header)):], to), nil
 }
 
 // call calls a function, has its answer read, and counts that.
@@ -109,7 +184,8 @@ func (t *Transport) call(ctx context.Context, i Invocation, arn string, e *flow.
 
 // orderTx orders the call of an asynchronous function, unless too many wait for it already.
 func (t *Transport) orderTx(ctx context.Context, tx *db.Tx, c functionCall) error {
-	n, err := job.OfShareTx(ctx, tx, functionKind, c.ARN, maxWaitingCalls)
+	share := fmt.Sprintf("%d/%s", c.Organization, c.ARN)
+	n, err := job.OfShareTx(ctx, tx, functionKind, share, maxWaitingCalls)
 	if err != nil {
 		return err
 	}
@@ -117,7 +193,7 @@ func (t *Transport) orderTx(ctx context.Context, tx *db.Tx, c functionCall) erro
 		tx.OnCommit(func() { t.giveUpCall(ctx, c, fault.New(fault.Limit, fault.Resource, "%d calls of it wait", n)) })
 		return nil
 	}
-	return job.EnqueueTx(ctx, tx, functionKind, c.ARN+" "+c.Event.Call, c, c.Since)
+	return job.EnqueueTx(ctx, tx, functionKind, share+" "+c.Event.Call, c, c.Since)
 }
 
 // giveUpCall is the record of a message that an asynchronous function is not told of.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -139,8 +140,11 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (w
 	for i := range copies {
 		text, front := b, fields
 		if own := copies[i].body; own != nil {
-			text = own
-			if front, err = x.seal(ctx, own); err != nil {
+			text, front = own, nil
+			if sameAuthors(own, b) {
+				front, err = x.seal(ctx, own)
+			}
+			if err != nil {
 				discard()
 				return nil, nil, err
 			}
@@ -163,6 +167,19 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (w
 		}})
 	}
 	return writes, discard, nil
+}
+
+// sameAuthors reports whether an edited message says that it is from whom the message was: only that was checked.
+func sameAuthors(edited, b []byte) bool {
+	authors := func(b []byte) (list []string) {
+		for f := range message.Fields(b) {
+			if f.Is("from") || f.Is("sender") || f.Is("resent-from") || f.Is("resent-sender") {
+				list = append(list, strings.ToLower(string(f.Name)), f.Value())
+			}
+		}
+		return list
+	}
+	return slices.Equal(authors(edited), authors(b))
 }
 
 // about is what is kept of the message with the header in the queue.

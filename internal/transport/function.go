@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +59,8 @@ type held struct {
 	Forged      bool       `json:"forged,omitempty"` // the sender is not told of a bounce
 	Proven      bool       `json:"proven,omitempty"` // the sender is told of failures of what is passed on
 	// Opinions are those on spam, each for some mailboxes.
-	Opinions []heldOpinion `json:"opinions,omitempty"`
+	Opinions []heldOpinion              `json:"opinions,omitempty"`
+	by       map[mailbox.ID]heldOpinion // the same, once it was asked for
 }
 
 // heldOpinion is what was made of a message for mailboxes.
@@ -69,27 +71,37 @@ type heldOpinion struct {
 }
 
 // keepOpinions keeps what was made of the message for mailboxes.
-func (h *held) keepOpinions(x *Transaction, boxes []target) {
-	for _, t := range boxes {
-		o := heldOpinion{Spam: x.isSpam(t.mailbox), Fields: x.spamFields(t.mailbox)}
-		if !o.Spam && o.Fields == "" {
+func (h *held) keepOpinions(x *Transaction, boxes map[mailbox.ID]bool) {
+	type made struct {
+		spam   bool
+		fields string
+	}
+	at := map[made]int{}
+	for _, box := range slices.Sorted(maps.Keys(boxes)) {
+		o := made{x.isSpam(box), x.spamFields(box)}
+		if o == (made{}) {
 			continue
 		}
-		i := slices.IndexFunc(h.Opinions, func(other heldOpinion) bool { return other.Spam == o.Spam && other.Fields == o.Fields })
-		if i < 0 {
-			i, h.Opinions = len(h.Opinions), append(h.Opinions, o)
+		i, known := at[o]
+		if !known {
+			i, at[o] = len(h.Opinions), len(h.Opinions)
+			h.Opinions = append(h.Opinions, heldOpinion{Spam: o.spam, Fields: o.fields})
 		}
-		h.Opinions[i].Mailboxes = append(h.Opinions[i].Mailboxes, t.mailbox)
+		h.Opinions[i].Mailboxes = append(h.Opinions[i].Mailboxes, box)
 	}
 }
 
+// opinion returns what was made of the message for a mailbox.
 func (h *held) opinion(box mailbox.ID) heldOpinion {
-	for _, o := range h.Opinions {
-		if slices.Contains(o.Mailboxes, box) {
-			return o
+	if h.by == nil {
+		h.by = map[mailbox.ID]heldOpinion{}
+		for _, o := range h.Opinions {
+			for _, m := range o.Mailboxes {
+				h.by[m] = o
+			}
 		}
 	}
-	return heldOpinion{}
+	return h.by[box]
 }
 
 // longest is how long a message can wait for a function, also while the server doesn't run: what has no answer by then is not lost, but
@@ -103,7 +115,7 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 	var rules []*flow.Rule
 	to := map[*flow.Rule][]queue.Recipient{}
 	org := map[*flow.Rule]int64{}
-	boxes := map[*flow.Rule][]target{}
+	boxes := map[*flow.Rule]map[mailbox.ID]bool{}
 	for i := range x.accepted {
 		r := &x.accepted[i]
 		if r.acted() != flow.RunLambda || x.refuses(r.organization) {
@@ -111,12 +123,14 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 		}
 		rule := r.rules[len(r.rules)-1]
 		if to[rule] == nil {
-			rules, org[rule] = append(rules, rule), r.organization
+			rules, org[rule], boxes[rule] = append(rules, rule), r.organization, map[mailbox.ID]bool{}
 			if rule.Direction == flow.Outbound {
 				org[rule] = x.organization
 			}
 		}
-		boxes[rule] = append(boxes[rule], r.reach.targets...)
+		for _, t := range r.reach.targets {
+			boxes[rule][t.mailbox] = true
+		}
 		to[rule] = append(to[rule], queue.Recipient{Address: r.asked.Address, Original: r.asked.Original, Notify: r.asked.Notify})
 	}
 	var all []discarded
@@ -286,26 +300,13 @@ func (t *Transport) ask(ctx context.Context, arn string, m *queue.Message) (o qu
 	if h == nil {
 		return o, errors.New("nothing is known of what it waits for")
 	}
-	w, err := t.waiting(ctx, h, m)
+	decisions, why, err := t.decide(ctx, arn, h, m)
 	if err != nil {
 		return o, err
-	}
-	header, err := w.first(int64(h.Trace) + maxEventHeader)
-	if err != nil {
-		return o, err
-	}
-	var to []string
-	for _, r := range h.To {
-		to = append(to, r.Address.String())
-	}
-	var decisions []flow.Decision
-	why := h.late(t.Clock.Now())
-	if why == nil {
-		decisions, why = t.decide(ctx, arn, h.Direction, flow.NewEvent(h.Direction, h.MessageID, h.Call, m.From, header[min(h.Trace, len(header)):], to))
 	}
 	if why != nil {
 		t.Log.WarnContext(ctx, "a function does not decide", "function", arn, "rule", h.Rule, "trace", m.Trace, "error", why)
-		o = queue.Outcome{Status: "4.3.0", Reply: sayable(why), By: h.Until}
+		o = queue.Outcome{Status: "4.3.0", Reply: sayable(why), By: h.Until, Untried: errors.Is(why, errNotAsked)}
 		if ctx.Err() != nil || t.Clock.Now().Before(h.Until) {
 			return o, nil
 		}
@@ -381,15 +382,6 @@ func (t *Transport) goOn(ctx context.Context, a *about, m *queue.Message, decisi
 	})
 }
 
-// decide asks a function and reads its answer.
-func (t *Transport) decide(ctx context.Context, arn string, d flow.Direction, e *flow.Event) (decisions []flow.Decision, err error) {
-	err = t.askOnce(ctx, arn, e, func(text []byte) (err error) {
-		decisions, err = flow.ReadAnswer(d, text)
-		return err
-	})
-	return decisions, err
-}
-
 // sayable is what administrators may read of an error of a function.
 func sayable(err error) string {
 	if f := fault.As(err); f != nil {
@@ -431,6 +423,7 @@ func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b [
 	if err != nil {
 		return err
 	}
+	x.room = map[mailbox.ID]error{}
 	for i := range x.accepted {
 		r := &x.accepted[i]
 		if r.lost || !r.stays() {
@@ -551,9 +544,10 @@ const functionKind = "mail-flow-function"
 
 // functionCall is what such a job needs.
 type functionCall struct {
-	ARN   string      `json:"arn"`
-	Event *flow.Event `json:"event"`
-	Since time.Time   `json:"since"`
+	Organization int64       `json:"organization"`
+	ARN          string      `json:"arn"`
+	Event        *flow.Event `json:"event"`
+	Since        time.Time   `json:"since"`
 }
 
 // calls returns what keeps the message for asynchronous functions and orders their calls, in the transaction that stores it, and what tidies
@@ -594,7 +588,7 @@ func (x *Transaction) calls(ctx context.Context, b []byte, traceLength int) (wri
 			writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) }})
 		}
 		writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error {
-			return t.orderTx(ctx, tx, functionCall{rule.Lambda.ARN, e, t.Clock.Now()})
+			return t.orderTx(ctx, tx, functionCall{org[rule], rule.Lambda.ARN, e, t.Clock.Now()})
 		}})
 	}
 	return writes, discard, nil

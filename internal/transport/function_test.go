@@ -554,3 +554,41 @@ func TestNoMoreThanAMessageCanGoTo(t *testing.T) {
 		}
 	})
 }
+
+// TestAGroupUnderManyTags: of a group that a stranger names again and again no more is kept than of one named once.
+func TestAGroupUnderManyTags(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		const members, tags = 3, 200
+		var ids []directory.EntityID
+		for i := range members {
+			ids = append(ids, a.User(fmt.Sprint("user", i)))
+		}
+		a.Group("all", ids...)
+		a.rule(flow.Inbound, synchronous(flow.Drop, 5))
+		a.answers(says("DEFAULT"))
+		x, err := a.Begin(t.Context(), transport.Sender{Principal: principal.TheSystem("SMTP"), Listed: []string{"bl.example"}})
+		a.Must(err)
+		for i := range tags {
+			add(a.World, x, fmt.Sprintf("all+%d@acme.awsapps.com", i))
+		}
+		a.Must(store(t.Context(), x, simple))
+		var kept struct {
+			Held struct{ Opinions []struct{ Mailboxes []int64 } }
+		}
+		var text []byte
+		a.Must(a.DB.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			return tx.QueryRow(ctx, "SELECT about FROM queue_message").Scan(&text)
+		}))
+		a.Must(json.Unmarshal(text, &kept))
+		if o := kept.Held.Opinions; len(o) != 1 || len(o[0].Mailboxes) != members {
+			t.Errorf("kept are the opinions %+v", o)
+		}
+		defer a.run(t)()
+		a.until("it is delivered", func() bool { return a.waits(0) })
+		for _, id := range ids {
+			if got := a.folders(id); got != [2]int{0, 1} {
+				t.Errorf("a member has %v", got)
+			}
+		}
+	})
+}

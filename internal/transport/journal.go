@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -58,63 +59,71 @@ func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (w
 	if x.trace == "" {
 		x.trace = id.UUID()
 	}
-	about := describe(b[traceLength:])
 	to := x.addressed(b[traceLength:])
 	for _, j := range rules {
-		r := journal.Report{
-			ID: t.Journals.NewID(j.org), Rule: j.Rule, Date: t.Clock.Now(), Sender: about.From, Subject: *about.Subject, MessageID: about.MessageID,
-			Recipients: x.journaled(j.org, to),
-		}
-		switch {
-		case about.Sender != "":
-			r.Sender, r.OnBehalfOf = about.Sender, about.From
-		case about.From == "":
-			if r.Sender = x.sender.From.String(); r.Sender == "" {
-				r.Sender = "<>"
-			}
-		}
-		p, e, who, err := t.prepareReport(ctx, j, r.Wrap(b))
+		e := queue.Envelope{Trace: x.trace, SMTPUTF8: x.sender.SMTPUTF8, Stranger: !x.sender.Submitted}
+		write, p, err := t.report(ctx, j, e, x.sender.From, x.journaled(j.org, to), b, traceLength)
 		if err != nil {
 			discard()
 			return nil, nil, err
 		}
-		all = append(all, p)
-		e.Trace, e.SMTPUTF8, e.Stranger = x.trace, e.SMTPUTF8 || x.sender.SMTPUTF8, !x.sender.Submitted
-		writes = append(writes, orgWrite{j.org, func(ctx context.Context, tx *db.Tx) error {
-			_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{who})
-			return err
-		}})
+		all, writes = append(all, p), append(writes, write)
 		x.journals = append(x.journals, j)
 	}
 	return writes, discard, nil
 }
 
-// prepareReport makes a report ready for the queue. Faults: Temporary Message.
-func (t *Transport) prepareReport(ctx context.Context, j journalOf, parts [][]byte) (p *queue.Prepared, e queue.Envelope, to queue.Recipient, err error) {
+// report makes the report on a message from that reverse-path ready for the queue, and returns what writes it there. Faults: Temporary Message.
+func (t *Transport) report(ctx context.Context, j journalOf, e queue.Envelope, from message.Address, to []journal.Recipient, b []byte, traceLength int) (
+	write orgWrite, p *queue.Prepared, err error,
+) {
+	if t.Holding == nil {
+		return write, nil, fault.New(fault.Temporary, fault.Message, "the message is to be journaled, and reports can't wait here")
+	}
+	about := describe(b[traceLength:])
+	r := journal.Report{
+		ID: t.Journals.NewID(j.org), Rule: j.Rule, Date: t.Clock.Now(), Sender: about.From, Subject: *about.Subject, MessageID: about.MessageID, Recipients: to,
+	}
+	switch {
+	case about.Sender != "":
+		r.Sender, r.OnBehalfOf = about.Sender, about.From
+	case about.From == "":
+		if r.Sender = from.String(); r.Sender == "" {
+			r.Sender = "<>"
+		}
+	}
+	p, who, err := t.prepareReport(ctx, j, r.Wrap(b))
+	if err != nil {
+		return write, nil, err
+	}
 	// Failures are told to the reverse-path, with the report, where it is not too large: it is nowhere else.
-	e = queue.Envelope{Organization: j.org, From: j.Failures, Return: queue.ReturnFull, About: journalAbout}
+	e.Organization, e.From, e.Return, e.About = j.org, j.Failures, queue.ReturnFull, journalAbout
+	e.SMTPUTF8 = e.SMTPUTF8 || !who.Address.IsASCII() || !j.Failures.IsASCII()
+	return orgWrite{j.org, func(ctx context.Context, tx *db.Tx) error {
+		_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{who})
+		return err
+	}}, p, nil
+}
+
+// prepareReport makes a report ready for the queue, for who gets it. Faults: Temporary Message.
+func (t *Transport) prepareReport(ctx context.Context, j journalOf, parts [][]byte) (p *queue.Prepared, to queue.Recipient, err error) {
 	var w reportWay
 	err = t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		w, err = t.reportWayTx(ctx, tx, j.org, j.To)
 		return err
 	})
 	if err != nil && fault.As(err) == nil {
-		return nil, e, to, err
+		return nil, to, err
 	}
 	if to = w.recipient(j.To); err != nil { // it may pass, so it is JournalCourier's to say
 		to = queue.Recipient{Address: j.To, Notify: queue.OnFailure, Route: journalRoute}
 	}
-	e.SMTPUTF8 = !to.Address.IsASCII() || !j.Failures.IsASCII()
 	if to.Route != journalRoute {
-		if p, err = t.prepareToLeave(ctx, j.org, j.Failures, parts...); err != nil {
-			return nil, e, to, err
-		}
-		return p, e, to, nil
+		p, err = t.prepareToLeave(ctx, j.org, j.Failures, parts...)
+	} else if p, err = t.Holding.Prepare(ctx, parts...); err != nil {
+		err = notJournaled(err)
 	}
-	if p, err = t.Holding.Prepare(ctx, parts...); err != nil {
-		return nil, e, to, notJournaled(err)
-	}
-	return p, e, to, nil
+	return p, to, err
 }
 
 // prepareToLeave signs a report for other servers and makes it ready for the queue. Faults: Temporary Message.
@@ -207,6 +216,53 @@ func (t *Transport) reportWayTx(ctx context.Context, tx *db.Tx, org int64, to me
 	return w, nil
 }
 
+// journalReply makes the journal reports of an automatic reply, as journal does: for the user's organisation, and for that of who gets it here.
+func (t *Transport) journalReply(ctx context.Context, r *automaticReply) (write func(context.Context, *db.Tx) error, discard func(), err error) {
+	var all []*queue.Prepared
+	discard = func() {
+		for _, p := range all {
+			p.Discard(context.WithoutCancel(ctx))
+		}
+	}
+	if t.Journals == nil {
+		return nil, discard, nil
+	}
+	orgs := []int64{r.Organization}
+	err = t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		orgs = orgs[:1]
+		found, _, err := t.recipientTx(ctx, tx, r.To)
+		if err == nil && found.Entity.OrgKey != r.Organization {
+			orgs = append(orgs, found.Entity.OrgKey)
+		}
+		if fault.KindOf(err) == fault.NotFound {
+			return nil // it is elsewhere
+		}
+		return err
+	})
+	if err != nil {
+		return nil, discard, err
+	}
+	slices.Sort(orgs) // see prepare
+	var writes []func(context.Context, *db.Tx) error
+	for _, org := range orgs {
+		rule, err := t.Journals.Rule(ctx, org)
+		if err == nil && rule != nil {
+			var p *queue.Prepared
+			e := queue.Envelope{Trace: r.Trace}
+			to := []journal.Recipient{{Kind: journal.To, Address: r.To.String()}}
+			var one orgWrite
+			if one, p, err = t.report(ctx, journalOf{org, rule}, e, r.From, to, r.Text, 0); err == nil {
+				all, writes = append(all, p), append(writes, one.do)
+			}
+		}
+		if err != nil {
+			discard()
+			return nil, func() {}, err
+		}
+	}
+	return inOne(writes...), discard, nil
+}
+
 // journalOf is the rule of an organisation that journals the message.
 type journalOf struct {
 	org int64
@@ -228,6 +284,11 @@ func (x *Transaction) journaling(ctx context.Context, b []byte) (rules []journal
 			orgs = append(orgs, r.organization)
 		}
 	}
+	for _, t := range x.targets { // by rules of mailboxes of others
+		if t.copied != nil && t.organization != t.copied.organization && !slices.Contains(orgs, t.organization) {
+			orgs = append(orgs, t.organization)
+		}
+	}
 	for _, org := range orgs {
 		rule, err := t.Journals.Rule(ctx, org)
 		if err != nil {
@@ -236,9 +297,6 @@ func (x *Transaction) journaling(ctx context.Context, b []byte) (rules []journal
 		if rule != nil && !x.isForFailures(org, rule.Failures) && (x.sender.Submitted || !t.Journals.IsReturned(org, b)) {
 			rules = append(rules, journalOf{org, rule})
 		}
-	}
-	if len(rules) > 0 && t.Holding == nil {
-		return nil, fault.New(fault.Temporary, fault.Message, "the message is to be journaled, and reports can't wait here")
 	}
 	return rules, nil
 }
@@ -261,6 +319,8 @@ func (x *Transaction) reaches(r *recipient) bool {
 func (x *Transaction) isForFailures(org int64, failures message.Address) bool {
 	return !x.sender.Submitted && !slices.ContainsFunc(x.accepted, func(r recipient) bool {
 		return r.organization == org && r.asked.Address.Fold() != failures.Fold()
+	}) && !slices.ContainsFunc(x.targets, func(t target) bool {
+		return t.copied != nil && t.organization == org && !strings.EqualFold(t.address, failures.String())
 	})
 }
 
@@ -327,6 +387,33 @@ func (x *Transaction) journaled(org int64, kind func(message.Address) string) (l
 		}
 		if len(list) == before {
 			list = append(list, one)
+		}
+	}
+	return x.ruledOn(org, list)
+}
+
+// ruledOn adds those whom rules of mailboxes pass the message on to.
+func (x *Transaction) ruledOn(org int64, list []journal.Recipient) []journal.Recipient {
+	known := map[string]bool{}
+	for _, r := range list {
+		known[r.Address] = true
+	}
+	add := func(address, via string) {
+		if !known[address] {
+			known[address] = true
+			list = append(list, journal.Recipient{Kind: journal.RecipientKind, Address: address, Forwarded: via})
+		}
+	}
+	for _, o := range x.forwards {
+		for _, r := range o.to {
+			if o.organization == org {
+				add(r.Address.String(), o.via)
+			}
+		}
+	}
+	for _, t := range x.targets {
+		if t.copied != nil && (t.organization == org || t.copied.organization == org) {
+			add(t.address, t.copied.via)
 		}
 	}
 	return list

@@ -19,6 +19,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/autoreply"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -440,6 +441,48 @@ func TestWritesAreInOrderOfOrganizations(t *testing.T) {
 		a.Must(store(t.Context(), x, simple))
 		if len(orgs) < 3 || !slices.IsSorted(orgs[len(orgs)-3:]) { // of the last run
 			t.Errorf("written is as %v", orgs)
+		}
+	})
+}
+
+// TestJournalOfMailboxRules: whom rules of mailboxes pass a message on to is in its report, also for an organisation that gets it so alone, and what
+// mailboxes answer by themselves is journaled as their users' mail.
+func TestJournalOfMailboxRules(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		archive, theirs := a.User("archive"), a.UserOf(a.other, "archive")
+		journaling(a.World, a.Acme, "archive@acme.awsapps.com", "it@acme.awsapps.com")
+		journaling(a.World, a.other, "archive@other.awsapps.com", "it@other.awsapps.com")
+		a.Script(a.ann, `require "copy"; redirect :copy "y@far.test"; redirect :copy "eve@other.awsapps.com";`)
+		a.Must(a.Autoreply.Put(t.Context(), transporttest.Admin, a.Acme.ID, string(a.bob), reply(autoreply.Enabled, autoreply.All)))
+		defer a.run(t)()
+
+		x := outside(a.World, 0)
+		add(a.World, x, "ann@acme.test")
+		a.Must(store(t.Context(), x, simple))
+		lines, _ := a.archived(archive, 1)
+		equal(t, "passed on", lines, "Sender: sender@other.test", "Subject: hello", "Message-Id:", "Recipient: ann@acme.test",
+			"Recipient: y@far.test, Forwarded: ann@acme.test", "Recipient: eve@other.awsapps.com, Forwarded: ann@acme.test")
+		a.takings(1)
+		other := func(n int) []string {
+			a.until("the other has a report", func() bool { return len(a.InboxOf(a.other, theirs)) >= n && a.waits(0) })
+			text := a.InboxOf(a.other, theirs)[n-1].Text
+			lines, _ := report(t, strings.Replace(text, "From: <amazonjournaling@other.", "From: <amazonjournaling@acme.", 1))
+			return lines
+		}
+		equal(t, "got by a rule", other(1), "Sender: sender@other.test", "Subject: hello", "Message-Id:", "Recipient: eve@other.awsapps.com, Forwarded: ann@acme.test")
+
+		y, err := a.begin(a.eve, external, "bob@acme.test")
+		a.Must(err)
+		a.Must(store(t.Context(), y, "From: "+external+"\r\nTo: bob@acme.test\r\nSubject: away?\r\nMessage-ID: <2@x>\r\n\r\nx\r\n"))
+		equal(t, "asked", other(2), "Sender: eve@other.awsapps.com", "Subject: away?", "Message-Id: <2@x>", "To: bob@acme.test")
+		lines = other(3)
+		lines[2] = ""
+		equal(t, "answered, for who gets it", lines, "Sender: bob@acme.test", "Subject: Automatic reply: away?", "", "To: eve@other.awsapps.com")
+		lines, original := a.archived(archive, 3)
+		lines[2] = ""
+		equal(t, "answered", lines, "Sender: bob@acme.test", "Subject: Automatic reply: away?", "", "To: eve@other.awsapps.com")
+		if !strings.Contains(original, "\r\nAuto-Submitted: auto-replied\r\n") {
+			t.Errorf("journaled is %s", original)
 		}
 	})
 }

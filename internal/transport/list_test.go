@@ -11,6 +11,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/autoreply"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
@@ -99,6 +100,30 @@ func TestBouncesToAGroup(t *testing.T) {
 		a.until("the other server refused it", func() bool { return a.waits(0) })
 		if got := a.Inbox(a.bob); len(got) != 1 || !strings.HasPrefix(got[0].Text, "Return-Path: <>\r\n") {
 			t.Errorf("bob has %+v", got)
+		}
+	})
+}
+
+// TestNobodyAnswersAGroup: a script's vacation sees the List-Id, and is silent also where the script says that the group's address is its user's.
+func TestNobodyAnswersAGroup(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.Group("team", a.bob)
+		a.Script(a.bob, `require "vacation"; vacation :addresses "team@acme.awsapps.com" "away";`)
+		a.Must(a.Autoreply.Put(t.Context(), transporttest.Admin, a.Acme.ID, string(a.bob), reply(autoreply.Enabled, autoreply.All)))
+		defer a.run(t)()
+		ask := func(to string) {
+			x, err := a.begin(a.ann, "ann@acme.test", to)
+			a.Must(err)
+			a.Must(store(t.Context(), x, "From: ann@acme.test\r\nTo: "+to+"\r\n\r\nx\r\n"))
+		}
+		ask("team@acme.awsapps.com")
+		ask("bob@acme.test")
+		a.until("ann is answered", func() bool { return len(a.Inbox(a.ann)) > 0 })
+		if n := len(a.Inbox(a.bob)); n != 2 {
+			t.Errorf("bob has %d", n)
+		}
+		if got := a.Inbox(a.ann); len(got) != 1 {
+			t.Errorf("ann has %d answers", len(got))
 		}
 	})
 }

@@ -60,8 +60,9 @@ type filing struct {
 
 // copied is a message on its way to a mailbox by the rules of another.
 type copied struct {
-	via  string // the address that it was passed on for
-	body []byte // as it was edited; nil as it came
+	via          string // the address that it was passed on for
+	organization int64  // of that
+	body         []byte // as it was edited; nil as it came
 }
 
 // ruleMailboxes runs the rules of the mailboxes that the message is about to go to, which may add some, and orders automatic replies. What it

@@ -161,6 +161,9 @@ func (r *ruler) answer(ctx context.Context, t target, st autoreply.Standing) err
 // vacation orders a script's reply, unless the sender had it.
 func (r *ruler) vacation(ctx context.Context, n *ruling, t target, v *sieve.Vacation) error {
 	tr, to := r.transport, r.sender.From
+	if !autoreply.Answerable(r.header, to) { // as it came: a script may have made it look otherwise
+		return nil
+	}
 	a, err := r.mayAnswer(ctx, t)
 	if err != nil || a == nil {
 		return err
@@ -292,7 +295,12 @@ func (t *Transport) sendReply(ctx context.Context, j job.Job) error {
 		return err
 	}
 	n := &notice{to: r.To, since: r.Time, trace: r.Trace, requireTLS: r.RequireTLS, text: r.Text, author: r.From, organization: r.Organization, id: r.ID}
-	err := t.sendNotice(ctx, n, func(ctx context.Context, tx *db.Tx) error { return j.SaveTx(ctx, tx, true) })
+	journal, withdraw, err := t.journalReply(ctx, &r)
+	if err == nil {
+		if err = t.sendNotice(ctx, n, inOne(journal, func(ctx context.Context, tx *db.Tx) error { return j.SaveTx(ctx, tx, true) })); err != nil {
+			withdraw()
+		}
+	}
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return err

@@ -101,7 +101,7 @@ func (r *ruler) pass(ctx context.Context, t target, there *reach, body []byte) (
 		if err := tr.Mailboxes.CheckRoom(ctx, to.mailbox, int64(len(r.plain))); err != nil {
 			return done, err
 		}
-		to.copied = &copied{via: t.address, body: body}
+		to.copied = &copied{via: t.address, organization: t.organization, body: body}
 		r.targets = append(r.targets, to)
 		done = true
 	}

@@ -69,7 +69,7 @@ elsif header :is "subject" "gone" { discard; }
 elsif header :is "subject" "add" { addheader "X-Ruled" "yes"; keep; }
 elsif header :is "subject" "edit" { deleteheader "X-Old"; fileinto :copy "Drafts"; keep; }
 elsif header :is "subject" "on" { redirect :copy "y@far.example"; }
-elsif header :is "subject" "changed" { deleteheader "X-Old"; redirect "y@far.example"; }
+elsif header :is "subject" "changed" { deleteheader "X-Old"; deleteheader "From"; addheader "From" "bob@acme.test"; redirect "y@far.example"; }
 elsif header :is "subject" "bob" { redirect "bob@acme.test"; }
 elsif header :is "subject" "back" { redirect "bob@acme.test"; }
 elsif header :is "subject" "self" { redirect "ann@acme.test"; }
@@ -123,7 +123,7 @@ func TestRulesOfAMailbox(t *testing.T) {
 		if !strings.HasPrefix(got[1], passed+"Delivered-To: ann@acme.test\r\n"+trace) || !strings.Contains(got[1], "X-Old") {
 			t.Errorf("passed on as it came is %s", got[1])
 		}
-		if !strings.HasPrefix(got[0], passed+"Delivered-To: ann@acme.test\r\n"+trace) || strings.Contains(got[0], "X-Old") {
+		if !strings.HasPrefix(got[0], passed+"Delivered-To: ann@acme.test\r\n"+trace) || strings.Contains(got[0], "X-Old") || strings.Contains(got[0], "bob") {
 			t.Errorf("passed on as edited is %s", got[0])
 		}
 		// What comes back is kept, and so is what has no sender.
@@ -248,12 +248,13 @@ func TestAutomaticReplies(t *testing.T) {
 // TestVacation is Sieve's: once in its time for each sender, also for a message that is discarded.
 func TestVacation(t *testing.T) {
 	onBothSending(t, func(s *sending) {
-		s.Script(s.ann, `require "vacation"; vacation :days 1 :subject "away" :from "Not Ann <bob@acme.test>" "gone"; discard;`)
+		s.Script(s.ann, `require ["vacation", "editheader"]; deleteheader "Feedback-ID"; vacation :days 1 :subject "away" :from "Not Ann <bob@acme.test>" "gone"; discard;`)
 		s.Must(s.Autoreply.Put(t.Context(), transporttest.Admin, s.Acme.ID, string(s.ann), reply(autoreply.Enabled, autoreply.All)))
 		defer s.run(t)()
 		for range 2 {
 			s.Must(arrive(s.World, "x@far.example", "x", "ann@acme.test"))
 		}
+		s.Must(arrive(s.World, "z@far.example", "x\r\nFeedback-ID: 1", "ann@acme.test")) // of a program
 		if got := s.takings(1)[0]; !strings.HasPrefix(got, "<> <x@far.example> From: \"Not Ann\" <ann@acme.test>\r\nTo: <x@far.example>\r\nSubject: away\r\n") {
 			t.Errorf("the reply is %s", got)
 		}

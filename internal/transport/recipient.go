@@ -99,11 +99,17 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 // get the message.
 func (x *Transaction) checkRoom(ctx context.Context, to message.Address, targets []target) error {
 	for _, target := range targets {
-		size := max(x.sender.Size, 1)
-		if x.resumed != nil { // all is known, so who has no room is found here, and keeps nobody else from the message
-			size += int64(len(x.prefix(target, x.results())))
+		err, known := x.room[target.mailbox]
+		if !known {
+			size := max(x.sender.Size, 1)
+			if x.resumed != nil { // all is known, so who has no room is found here, and keeps nobody else from the message
+				size += int64(len(x.prefix(target, x.results())))
+			}
+			err = x.transport.Mailboxes.CheckRoom(ctx, target.mailbox, size)
+			if x.room != nil {
+				x.room[target.mailbox] = err
+			}
 		}
-		err := x.transport.Mailboxes.CheckRoom(ctx, target.mailbox, size)
 		switch {
 		case err == nil:
 		case fault.KindOf(err) == fault.OverQuota:

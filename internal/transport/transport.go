@@ -179,7 +179,7 @@ func New(o Options) *Transport {
 		o.Hostname = "localhost"
 	}
 	l := &o.Limits
-	return &Transport{Options: o, hanging: hanging{probing: map[string]bool{}}, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait), ruling: newRoom(l.Checked, l.Wait), signing: newRoom(l.Checked, l.Wait)}
+	return &Transport{Options: o, hanging: hanging{of: map[function]*hang{}}, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait), ruling: newRoom(l.Checked, l.Wait), signing: newRoom(l.Checked, l.Wait)}
 }
 
 // Sender is who sends a message.
@@ -230,10 +230,11 @@ type Transaction struct {
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
 	trace        string            // of all that is told of the message
 	begun        time.Time
-	judgement    *judgement      // nil where the message is not checked
-	resumed      *held           // nil unless a function decided on the message
-	opinions     *spam.Judgement // nil where the message is not judged
-	journals     []journalOf     // by which the message is journaled
+	judgement    *judgement           // nil where the message is not checked
+	resumed      *held                // nil unless a function decided on the message
+	room         map[mailbox.ID]error // whether mailboxes have room for what is resumed, of those that were asked
+	opinions     *spam.Judgement      // nil where the message is not judged
+	journals     []journalOf          // by which the message is journaled
 	rulings      map[mailbox.ID]*ruling
 
 	// lists is the List-Id of those that get the message through a group.

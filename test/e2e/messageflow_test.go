@@ -93,6 +93,7 @@ ca_file = %q
 url = "s3://%s?endpoint=%s&path_style=true&region=us-east-1"
 access_key_id = "test"
 secret_access_key_file = %q
+functions = true
 `, arn, f.URL, write("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Certificate().Raw}))), bucket, bucket, blobtest.Moto(t), write("secret", "test\n")))
 		s := harness.Start(t, harness.Options{DatabaseURL: database, Flags: []string{"--config", config}})
 		org := office(t, s, "flows", "ann", "bob")

@@ -40,7 +40,7 @@ func TestMailFromSES(t *testing.T) {
 		office(t, s, "ours", "ann", "bob")
 		const ann, bob = "ann@ours.awsapps.com", "bob@ours.awsapps.com"
 
-		const count = 20
+		const count = 12
 		subjects := func(user string) []string {
 			box := s.IMAP(user, password)
 			defer box.Close()

@@ -138,7 +138,7 @@ func TestStrings(t *testing.T) {
 			t.Errorf("%s: %s", written, err)
 			continue
 		}
-		r := &run{script: script, env: f.env, mail: newMail([]byte(f.message)), variables: map[string]string{}}
+		r := newRun(t.Context(), script, f.env, []byte(f.message))
 		if err := r.block(t.Context(), script.commands); err != nil || r.variables["v"] != want {
 			t.Errorf("%s is %q, want %q; %v", written, r.variables["v"], want, err)
 		}

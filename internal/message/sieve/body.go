@@ -17,17 +17,17 @@ func (r *run) body(_ context.Context, n *node) (bool, error) {
 	var values []string
 	switch {
 	case n.has("raw"):
-		values = []string{string(r.mail.raw[start:])}
-	case n.has("content"):
-		types := r.expandAll(n.tags["content"])
-		for i := range types {
-			types[i] = lower(types[i])
+		if r.mail.body == "" {
+			r.mail.body = string(r.mail.raw[start:])
 		}
-		if err := r.spend(n, 16*len(types)*len(r.structure().Parts)); err != nil {
+		values = []string{r.mail.body}
+	case n.has("content"):
+		types, err := r.contentTypes(n)
+		if err != nil {
 			return false, err
 		}
-		for i := range r.structure().Parts {
-			if !hasType(&r.mail.structure.Parts[i], types) {
+		for i, t := range r.mail.types {
+			if !types[""] && !types[t] && !types[r.mail.structure.Parts[i].Type] {
 				continue
 			}
 			texts, err := r.content(n, i)
@@ -64,18 +64,29 @@ func (r *run) structure() *message.Structure {
 		r.mail.structure = message.Scan(r.mail.raw)
 		r.mail.texts = make([]*string, len(r.mail.structure.Parts))
 		r.mail.plain = make([]*string, len(r.mail.structure.Parts))
+		r.mail.types = make([]string, len(r.mail.structure.Parts))
+		for i := range r.mail.types {
+			p := &r.mail.structure.Parts[i]
+			r.mail.types[i] = p.Type + "/" + p.Subtype
+		}
 	}
 	return r.mail.structure
 }
 
-// hasType reports whether a part has one of the types, which are in lower case: "text/plain", "text" or, for all, "".
-func hasType(p *message.Part, types []string) bool {
-	for _, t := range types {
-		if t == "" || t == p.Type || t == p.Type+"/"+p.Subtype {
-			return true
-		}
+// contentTypes returns those of ":content", in lower case: "text/plain", "text" or, for all, "". It counts what it takes to look for the
+// type of each part among them.
+func (r *run) contentTypes(n *node) (map[string]bool, error) {
+	r.structure()
+	types := map[string]bool{}
+	work := 0
+	for _, t := range r.expandAll(n.tags["content"]) {
+		types[lower(t)] = true
+		work += 256 + len(t)
 	}
-	return false
+	for _, t := range r.mail.types {
+		work += 64 + 2*len(t)
+	}
+	return types, r.spend(n, work)
 }
 
 // content returns what a part holds itself: the prologue and the epilogue of a multipart, the header of a message, the decoded body of

@@ -41,7 +41,21 @@ type Script struct {
 	commands []*node
 	required map[string]bool
 	limits   Limits
+	size     int
 }
+
+// Size returns how many bytes of memory the script takes, about.
+func (s *Script) Size() int { return s.size }
+
+// What the parts of a script take, with their places in lists and maps.
+const (
+	scriptSize = 1024
+	nodeSize   = 256
+	valueSize  = 64
+	tagSize    = 512 // with the map of the first
+	textSize   = 72
+	pieceSize  = 48
+)
 
 // Requires reports whether the script requires the extension.
 func (s *Script) Requires(extension string) bool { return s.required[extension] }
@@ -61,12 +75,12 @@ func Compile(src []byte, l Limits) (*Script, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &compiler{required: map[string]bool{}, limits: l, variables: map[string]bool{}}
+	c := &compiler{required: map[string]bool{}, limits: l, variables: map[string]bool{}, size: scriptSize + len(text)}
 	commands, err := c.commands(statements, true)
 	if err != nil {
 		return nil, err
 	}
-	return &Script{commands: commands, required: c.required, limits: l}, nil
+	return &Script{commands: commands, required: c.required, limits: l, size: c.size}, nil
 }
 
 // compiler turns statements to nodes.
@@ -74,6 +88,7 @@ type compiler struct {
 	required  map[string]bool
 	limits    Limits
 	variables map[string]bool // names that the script sets
+	size      int             // of the script
 }
 
 // node is a command or a test, checked, with its arguments.
@@ -81,7 +96,7 @@ type node struct {
 	at        position
 	name      string
 	signature *signature
-	tags      map[string]value
+	tags      map[string]value // nil for none
 	args      []value
 	tests     []*node
 	block     []*node
@@ -189,7 +204,8 @@ func (c *compiler) node(s *statement, sig *signature) (*node, error) {
 	if sig.extension != "" && !c.required[sig.extension] {
 		return nil, s.at.errorf("%s belongs to an extension: write require %s; at the beginning of the script", show(s.name), show(sig.extension))
 	}
-	n := &node{at: s.at, name: s.name, signature: sig, tags: map[string]value{}, match: defaultMatch, part: "all"}
+	c.size += nodeSize
+	n := &node{at: s.at, name: s.name, signature: sig, match: defaultMatch, part: "all"}
 	rest, err := c.bindTags(n, s.arguments)
 	if err != nil {
 		return nil, err
@@ -220,7 +236,7 @@ func (c *compiler) node(s *statement, sig *signature) (*node, error) {
 
 // bindTags reads the tags, which stand before all other arguments (RFC 5228 section 2.6.2), and returns the others.
 func (c *compiler) bindTags(n *node, arguments []argument) ([]argument, error) {
-	groups := map[string]string{}
+	var groups map[string]string
 	for len(arguments) > 0 && arguments[0].kind == tagArgument {
 		a := arguments[0]
 		arguments = arguments[1:]
@@ -239,6 +255,9 @@ func (c *compiler) bindTags(n *node, arguments []argument) ([]argument, error) {
 		if other, ok := groups[t.group]; ok && t.group != "" {
 			return nil, a.at.errorf("%s can't stand beside %s", word, show(":"+other))
 		}
+		if groups == nil {
+			groups = map[string]string{}
+		}
 		groups[t.group] = t.name
 		v := value{at: a.at}
 		if t.argument != nothing {
@@ -251,6 +270,10 @@ func (c *compiler) bindTags(n *node, arguments []argument) ([]argument, error) {
 			}
 			arguments = arguments[1:]
 		}
+		if n.tags == nil {
+			n.tags = map[string]value{}
+		}
+		c.size += tagSize
 		n.tags[t.name] = v
 	}
 	for _, a := range arguments {
@@ -308,14 +331,16 @@ func (c *compiler) value(a argument, k kind, takes string) (value, error) {
 	if !ok {
 		return value{}, a.at.errorf("%s %s", takes, k)
 	}
-	v := value{at: a.at, number: a.number}
-	for _, l := range a.strings {
-		t, err := c.text(l)
-		if err != nil {
+	v := value{at: a.at, number: a.number, texts: make([]text, len(a.strings))}
+	for i, l := range a.strings {
+		var err error
+		if v.texts[i], err = c.text(l); err != nil {
 			return value{}, err
 		}
-		v.texts = append(v.texts, t)
+		v.texts[i].pieces = slices.Clip(v.texts[i].pieces)
+		c.size += textSize + len(v.texts[i].pieces)*pieceSize
 	}
+	c.size += valueSize
 	return v, nil
 }
 

@@ -103,6 +103,9 @@ func (r *run) date(_ context.Context, n *node) (bool, error) {
 		return false, err
 	}
 	if len(fields) > 0 {
+		if err := r.spend(n, len(fields[0].content)); err != nil {
+			return false, err
+		}
 		written := fields[0].unfolded()
 		if i := strings.LastIndexByte(written, ';'); i >= 0 {
 			written = written[i+1:]

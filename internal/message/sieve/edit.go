@@ -6,6 +6,8 @@ import (
 	"mime"
 	"slices"
 	"strings"
+
+	"github.com/pennypost/pennypost/internal/message"
 )
 
 // edited returns the message as edited, nil if it is as it arrived. Each version is a copy of the message, so there are few.
@@ -33,6 +35,16 @@ func isFieldName(s string) error {
 
 func checkFieldName(_ *compiler, n *node) error { return n.args[0].constants(isFieldName) }
 
+// isProtected reports whether a field says who wrote a message, or which way it went and what was found out there. Scripts don't edit those,
+// silently (RFC 5293 section 6): an edited message is signed when it is redirected, and must not loop.
+func isProtected(name string) bool {
+	switch name = lower(name); name {
+	case "from", "sender", "return-path", "delivered-to", "received", "authentication-results", "dkim-signature":
+		return true
+	}
+	return strings.HasPrefix(name, "resent-") || strings.HasPrefix(name, "arc-")
+}
+
 func checkDeleteHeader(c *compiler, n *node) error {
 	if err := checkFieldName(c, n); err != nil {
 		return err
@@ -44,6 +56,9 @@ func (r *run) addHeader(_ context.Context, n *node) error {
 	name := r.expand(&n.args[0].texts[0])
 	if err := isFieldName(name); err != nil {
 		return n.at.errorf("%s", err)
+	}
+	if isProtected(name) {
+		return nil
 	}
 	raw := newField(name, oneLine(r.expand(&n.args[1].texts[0])))
 	if r.added += len(raw); r.added > r.script.limits.Script {
@@ -61,6 +76,10 @@ func (r *run) addHeader(_ context.Context, n *node) error {
 
 // newField writes a field (RFC 5322), with encoded words where they are needed, folded before column 78 where it has spaces.
 func newField(name, value string) []byte {
+	const longest = 700 // beside a name, in a line of 998
+	if slices.ContainsFunc(strings.Split(value, " "), func(word string) bool { return len(word) > longest }) {
+		return []byte(name + ": " + message.EncodedWords(value) + "\r\n")
+	}
 	value = mime.QEncoding.Encode("utf-8", value) // leaves ASCII as it is
 	out := []byte(name + ":")
 	column := len(out)
@@ -80,7 +99,7 @@ func (r *run) deleteHeader(_ context.Context, n *node) error {
 	if err := isFieldName(name); err != nil {
 		return n.at.errorf("%s", err)
 	}
-	if name == "received" || name == "auto-submitted" { // silently (RFC 5293 section 6)
+	if isProtected(name) || name == "auto-submitted" {
 		return nil
 	}
 	fields, err := r.indexed(n, []string{name})

@@ -1,6 +1,7 @@
 package sieve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -208,6 +209,40 @@ func TestEditHeader(t *testing.T) {
 		r, err := s.Run(t.Context(), f.env, []byte(headerOnly))
 		if err != nil || string(r.Actions[0].(*Keep).Message) != want {
 			t.Errorf("%q became %q", headerOnly, r.Actions[0].(*Keep).Message)
+		}
+	}
+}
+
+// TestProtectedFields has edits of a message's author and way: they do nothing, whoever signs the message then.
+func TestProtectedFields(t *testing.T) {
+	f := fixture{message: "Delivered-To: me@example.com\r\nFrom: a@example.com\r\nAuto-Submitted: auto-replied\r\n\r\n"}
+	for _, name := range []string{
+		"From", "SENDER", "Resent-From", "resent-sender", "Return-Path", "Delivered-To", "Authentication-Results", "ARC-Seal",
+		"ARC-Authentication-Results", "DKIM-Signature", "Received",
+	} {
+		f.check(t, [2]string{"keep", all + `set "a" "` + name + `"; deleteheader "${a}"; addheader "${a}" "boss@example.com"; addheader :last "` + name + `" "x";`})
+	}
+	f.check(t, [2]string{"keep", all + `deleteheader "auto-submitted"; deleteheader "delivered-to"; deleteheader :matches "from" "*";`})
+}
+
+func TestLongWordsOfAddedFields(t *testing.T) {
+	for _, value := range []string{strings.Repeat("a", 5000), "a " + strings.Repeat("b", 800) + " c"} {
+		s, err := Compile([]byte(all+`addheader "X" "`+value+`";`), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.Run(t.Context(), Environment{}, []byte("\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := r.Actions[0].(*Keep).Message
+		for line := range bytes.SplitSeq(made, []byte("\r\n")) {
+			if len(line) > 998 {
+				t.Errorf("a line of %d bytes", len(line))
+			}
+		}
+		if got := newMail(made).header()[0].read(); got != value {
+			t.Errorf("%q became %q", value, got)
 		}
 	}
 }

@@ -14,7 +14,7 @@ func (r *run) indexed(n *node, names []string) ([]*field, error) {
 	for _, name := range names {
 		fields, err := r.fields(n, name)
 		if err == nil {
-			err = r.spend(n, bytesPerStep*len(fields))
+			err = r.spend(n, 256*len(fields))
 		}
 		if err != nil {
 			return nil, err
@@ -110,10 +110,11 @@ func (r *run) address(_ context.Context, n *node) (bool, error) {
 	var values []string
 	count := 0
 	for _, f := range fields {
-		if err := r.spend(n, len(f.content)); err != nil {
+		entries, err := r.addresses(n, f)
+		if err != nil {
 			return false, err
 		}
-		for _, e := range message.ParseAddressList(f.unfolded()) {
+		for _, e := range entries {
 			if e.Kind != message.Mailbox {
 				continue
 			}
@@ -124,6 +125,17 @@ func (r *run) address(_ context.Context, n *node) (bool, error) {
 		}
 	}
 	return r.compare(n, values, count, n.args[1], true)
+}
+
+// addresses returns what a field holds, read once.
+func (r *run) addresses(n *node, f *field) ([]message.Entry, error) {
+	if f.addresses == nil {
+		if err := r.spend(n, 32*len(f.content)); err != nil {
+			return nil, err
+		}
+		f.addresses = append([]message.Entry{}, message.ParseAddressList(f.unfolded())...)
+	}
+	return f.addresses, r.spend(n, perLook*len(f.addresses))
 }
 
 // addressPart returns a part of an address. One without a domain is not valid: it has no parts (RFC 5228 section 2.7.4).

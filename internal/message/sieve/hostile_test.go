@@ -5,16 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/pennypost/pennypost/internal/message"
 	"pgregory.net/rapid"
 )
 
-// TestRunsAreBounded has what could take long or grow: each ends soon, by its result or by a limit.
+// allocated returns how many bytes fn allocates.
+func allocated(fn func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	fn()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestRunsAreBounded has what could take long or grow: each ends by its result or by a limit, with few bytes made.
 func TestRunsAreBounded(t *testing.T) {
 	long := strings.Repeat("a", 1<<18)
 	for name, c := range map[string]struct{ message, script string }{
@@ -46,19 +55,80 @@ func TestRunsAreBounded(t *testing.T) {
 		"deep":                 {"X: y\r\n\r\n", "if " + strings.Repeat("not ", 15) + "true {}"},
 		"html":                 {"Content-Type: text/html\r\n\r\n" + strings.Repeat("<a href=\"", 200_000), strings.Repeat(`if body :contains "x" {}`, 2_000)},
 		"encoded words":        {"X: " + strings.Repeat("=?utf-8?Q?=C3?=\r\n ", 20_000) + "\r\n\r\n", strings.Repeat(`if header :contains "x" "b" {}`, 2_000)},
+		"long types": {
+			"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + strings.Repeat("--a\r\nContent-Type: text/"+long[:20_000]+"\r\n\r\nx\r\n", 10),
+			`if body :content ["` + strings.Repeat(`x","`, 15_000) + `y"] :contains "x" {}`,
+		},
+		"words of addresses": {"From: " + strings.Repeat("a ", 1<<17) + "\r\n\r\n", strings.Repeat(`if address "from" "c" {}`, 1_000)},
+		"dates":              {"Date: x" + strings.Repeat("\r\n ", 50_000) + "\r\n\r\n", strings.Repeat(`if date "date" "year" "1" {}`, 1_000)},
+		"large bodies":       {"X: y\r\n\r\n" + long, strings.Repeat(`if body :raw :is :comparator "i;octet" "x" {}`, 1_000)},
+		"numbers":            {"X: " + strings.Repeat("0", 1<<18) + "\r\n\r\n", `if header :comparator "i;ascii-numeric" "x" ["` + strings.Repeat(`2","`, 15_000) + `c"] {}`},
 	} {
-		start := time.Now() // a tenth of the usual steps, as the race detector makes it slow
-		got := fixture{message: c.message, limits: Limits{Steps: 10_000}}.act(t, all+c.script)
-		if strings.HasPrefix(got, "compile") {
-			t.Errorf("%s: %s", name, got)
+		s, err := Compile([]byte(all+c.script), Limits{Steps: 5_000}) // few, as the race detector makes it slow
+		if err != nil {
+			t.Fatal(name, err)
 		}
-		if spent := time.Since(start); spent > 4*time.Second {
-			t.Errorf("%s took %s: %.100s", name, spent, got)
+		made := allocated(func() { _, err = s.Run(t.Context(), envelope("a@example.com", "b@example.com"), []byte(c.message)) })
+		if most := uint64(3 * 5_000 * bytesPerStep); made > most {
+			t.Errorf("%s makes %d bytes, and may make %d: %.100v", name, made, most, err)
 		}
 	}
 }
 
-func TestCompilingTakesLittleTime(t *testing.T) {
+// TestPrices has what takes long for its size: it costs so many steps at least, and nearly all of them the first time alone.
+func TestPrices(t *testing.T) {
+	long := strings.Repeat("a ", 1<<18)
+	for script, c := range map[string]struct{ header, least, again int }{
+		`if address "to" "b" {}`:                         {header: len(long), least: 2_000, again: 200},
+		`if date "to" "year" "1" {}`:                     {header: len(long), least: 64, again: 70},
+		`if duplicate :header "to" {}`:                   {header: len(long), least: 600, again: 700},
+		`if string :matches "" "` + long[:8_000] + `"{}`: {least: 30, again: 40},
+	} {
+		raw := []byte("To: " + long[:c.header] + "\r\n\r\n")
+		steps := func(script string) int {
+			s, err := Compile([]byte(all+script), Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := newRun(t.Context(), s, Environment{}, raw)
+			if err := r.block(t.Context(), s.commands); err != nil {
+				t.Fatal(err)
+			}
+			return r.work / bytesPerStep
+		}
+		once := steps(script)
+		if twice := steps(script + script); once < c.least || c.again > 0 && twice-once > c.again {
+			t.Errorf("%.40s costs %d steps, then %d; want %d at least, then %d", script, once, twice-once, c.least, c.again)
+		}
+	}
+}
+
+// errContext ends when it was asked a number of times.
+type errContext struct {
+	context.Context
+	left int
+}
+
+func (c *errContext) Err() error {
+	if c.left--; c.left < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// TestATestEndsWithItsContext has one test that looks at much.
+func TestATestEndsWithItsContext(t *testing.T) {
+	s, err := Compile([]byte(`if header :contains "x" ["`+strings.Repeat(`b","`, 15_000)+`c"] { discard; }`), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := &errContext{t.Context(), 4} // before the run, the command and the test it is asked too
+	if _, err := s.Run(ctx, Environment{}, []byte("X: "+strings.Repeat("a", 1<<16)+"\r\n\r\n")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+func TestCompilingMakesLittle(t *testing.T) {
 	for name, c := range map[string]struct{ before, repeated, after string }{
 		"references":         {`set "a" "`, `${`, `";`},
 		"variables":          {`set "a" "`, `${a}`, `";`},
@@ -80,12 +150,44 @@ func TestCompilingTakesLittleTime(t *testing.T) {
 		"brackets":           {``, `[`, ``},
 		"escapes":            {`set "a" "`, `\`, ``},
 	} {
-		start := time.Now()
 		script := all + c.before + strings.Repeat(c.repeated, (defaultScript-len(all)-len(c.before)-len(c.after))/len(c.repeated)) + c.after
-		_, err := Compile([]byte(script), Limits{})
-		if spent := time.Since(start); spent > time.Second {
-			t.Errorf("%s took %s: %v", name, spent, err)
+		var err error
+		if made := allocated(func() { _, err = Compile([]byte(script), Limits{}) }); made > 150*defaultScript {
+			t.Errorf("%s makes %d bytes: %v", name, made, err)
 		}
+	}
+}
+
+// TestSizes holds what a script says that it takes against what it does take.
+func TestSizes(t *testing.T) {
+	for name, src := range map[string]string{
+		"commands":   strings.Repeat("keep;", 2000),
+		"blocks":     strings.Repeat("if true{}", 2000),
+		"tests":      `if anyof(` + strings.Repeat("true,", 2000) + `true){}`,
+		"strings":    `if exists [` + strings.Repeat(`"",`, 3000) + `""]{}`,
+		"values":     strings.Repeat(`redirect "a@b";`, 1000),
+		"references": `if exists "` + strings.Repeat("${a}", 3000) + `"{}`,
+		"pieces":     `if exists "` + strings.Repeat("a${0}", 3000) + `"{}`,
+		"tags":       strings.Repeat(`keep :flags "";`, 1000),
+		"many tags":  strings.Repeat(`vacation :days 3 :subject "" :from "a@b" :addresses "" :mime :handle "" "";`, 500),
+	} {
+		var kept [4]*Script
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range kept {
+			var err error
+			if kept[i], err = Compile([]byte(all+src), Limits{}); err != nil {
+				t.Fatal(name, err)
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		takes := int(after.HeapAlloc-before.HeapAlloc) / len(kept)
+		if size := kept[0].Size(); takes > size*4/3 {
+			t.Errorf("%s: says %d, takes %d", name, size, takes)
+		}
+		runtime.KeepAlive(&kept)
 	}
 }
 
@@ -115,6 +217,15 @@ func TestRunsOfAScriptAtATime(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+func TestDuplicatesOfARunAreFew(t *testing.T) {
+	f := fixture{message: messageA}
+	test := `if duplicate :uniqueid "x" {}`
+	f.check(t, [2]string{"keep", all + strings.Repeat(test, 16)})
+	if got := f.act(t, all+strings.Repeat(test, 17)); !strings.HasSuffix(got, `the script takes more than 16 tests "duplicate" on this message`) {
+		t.Error(got)
+	}
 }
 
 func TestScriptsHaveASize(t *testing.T) {

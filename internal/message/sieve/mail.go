@@ -11,12 +11,15 @@ type mail struct {
 	raw    []byte
 	parsed bool
 	lines  []*field
+	first  []*field            // lines as they arrived
 	named  map[string][]*field // lines by their names, nil until it is asked for
 	rest   []byte              // behind lines: mostly the empty line and the body
 	edited bool
 	made   []byte // the edited message, if it was made since the last change
 
 	structure *message.Structure
+	body      string    // raw, if it was asked for
+	types     []string  // of parts: "text/plain"
 	texts     []*string // of parts, decoded
 	plain     []*string // of HTML parts, without markup
 }
@@ -26,8 +29,11 @@ type field struct {
 	name    string // in lower case
 	raw     []byte // as it stands, with its line break
 	content []byte // behind the colon
-	value   string // see read
-	isRead  bool
+
+	line      string // see unfolded; empty where that is, or was not asked for
+	value     string // see read
+	isRead    bool
+	addresses []message.Entry // see run.addresses
 }
 
 func newMail(raw []byte) *mail { return &mail{raw: raw} }
@@ -55,7 +61,7 @@ func (m *mail) header() []*field {
 		m.lines = append(m.lines, &field{raw: m.raw[pos:blank]})
 		pos = blank
 	}
-	m.rest = m.raw[pos:]
+	m.rest, m.first = m.raw[pos:], m.lines
 	return m.lines
 }
 
@@ -87,7 +93,12 @@ func (r *run) fields(n *node, name string) ([]*field, error) {
 }
 
 // unfolded returns the value in one line, as it is written.
-func (f *field) unfolded() string { return message.Field{Raw: f.content}.Value() }
+func (f *field) unfolded() string {
+	if f.line == "" {
+		f.line = message.Field{Raw: f.content}.Value()
+	}
+	return f.line
+}
 
 // read returns the value with its encoded words decoded, as UTF-8.
 func (f *field) read() string {

@@ -77,42 +77,40 @@ func (c *compiler) setMatch(n *node) error {
 	return nil
 }
 
-// fold returns s as the comparator reads it, for comparison by bytes. It has as many bytes as s.
+// noNumber is what asciiNumeric reads in a string that begins with no digit.
+const noNumber = "x"
+
+// fold returns s as the comparator reads it, for compare. It has as many bytes as s where match variables may be cut out of s.
 func (c comparator) fold(s string) string {
-	if c == asciiCasemap {
+	switch c {
+	case asciiCasemap:
 		return upper(s)
+	case asciiNumeric:
+		end := 0
+		for end < len(s) && isDigit(s[end]) {
+			end++
+		}
+		if end == 0 {
+			return noNumber
+		}
+		return strings.TrimLeft(s[:end], "0")
 	}
 	return s
 }
 
-// compare orders two strings (RFC 4790 section 9).
+// compare orders two strings (RFC 4790 section 9) that were folded. What is no number is larger than all numbers.
 func (c comparator) compare(a, b string) int {
-	if c != asciiNumeric {
-		return strings.Compare(c.fold(a), c.fold(b))
-	}
-	a, aNumber := digits(a)
-	b, bNumber := digits(b)
-	switch {
-	case aNumber && bNumber:
-		if len(a) != len(b) {
+	if c == asciiNumeric && a != b {
+		switch {
+		case a == noNumber:
+			return 1
+		case b == noNumber:
+			return -1
+		case len(a) != len(b):
 			return len(a) - len(b)
 		}
-		return strings.Compare(a, b)
-	case aNumber:
-		return -1
-	case bNumber:
-		return 1
 	}
-	return 0
-}
-
-// digits returns the number that s begins with, without zeros in front. A string without is larger than all numbers.
-func digits(s string) (number string, ok bool) {
-	end := 0
-	for end < len(s) && isDigit(s[end]) {
-		end++
-	}
-	return strings.TrimLeft(s[:end], "0"), end > 0
+	return strings.Compare(a, b)
 }
 
 // holds reports whether the order of two strings, as compare says it, is the relation.
@@ -146,7 +144,11 @@ func (r *run) compareKeys(n *node, values []string, count int, keys []string, ca
 	folded := make([]string, len(keys))
 	patterns := make([]pattern, len(keys))
 	for i, key := range keys {
-		if err := r.spend(n, len(key)); err != nil {
+		cost := len(key)
+		if n.match.kind == matchMatches {
+			cost *= 32
+		}
+		if err := r.spend(n, cost); err != nil {
 			return false, err
 		}
 		folded[i] = c.fold(key)
@@ -166,17 +168,13 @@ func (r *run) compareKeys(n *node, values []string, count int, keys []string, ca
 			ok := false
 			switch n.match.kind {
 			case matchIs:
-				if c == asciiNumeric {
-					ok = c.compare(v, key) == 0
-				} else {
-					ok = text == folded[i]
-				}
+				ok = text == folded[i]
 			case matchContains:
 				ok = strings.Contains(text, folded[i])
 			case matchMatches:
 				var ends []span
 				var work int
-				ends, work, ok = patterns[i].match(text, r.left()*bytesPerStep)
+				ends, work, ok = patterns[i].match(text, r.left())
 				if err := r.spend(n, work); err != nil {
 					return false, err
 				}
@@ -184,7 +182,7 @@ func (r *run) compareKeys(n *node, values []string, count int, keys []string, ca
 					r.capture(v, ends)
 				}
 			default:
-				ok = n.match.holds(c.compare(v, key))
+				ok = n.match.holds(c.compare(text, folded[i]))
 			}
 			if ok {
 				return true, nil
@@ -298,6 +296,9 @@ func (s *segment) find(text string, budget int) (at, work int) {
 	return -1, work
 }
 
+// perSegment is what it takes to look for a segment that isn't there.
+const perSegment = 16
+
 // match reports whether the pattern is all of text, with what the first wildcards stand for, each as little as possible. Work is how
 // many bytes were looked at besides once all of text; it gives up beyond the budget.
 func (p pattern) match(text string, budget int) (wildcards []span, work int, ok bool) {
@@ -314,6 +315,7 @@ func (p pattern) match(text string, budget int) (wildcards []span, work int, ok 
 			start = len(text) - len(s.bytes)
 			ok = start >= pos
 		default:
+			work += perSegment
 			var at, w int
 			at, w = s.find(text[pos:], budget-work)
 			work += w

@@ -5,8 +5,13 @@ import (
 	"errors"
 )
 
-// bytesPerStep is how many bytes may be compared for one step.
-const bytesPerStep = 8 << 10
+// bytesPerStep is how many bytes may be looked at for one step. Whatever is looked at counts perLook besides, and the context is asked
+// after so many bytes.
+const (
+	bytesPerStep = 8 << 10
+	perLook      = 128
+	perQuestion  = 1000 * bytesPerStep
+)
 
 // errStop ends a run as "stop" does.
 var errStop = errors.New("sieve: stop")
@@ -16,8 +21,10 @@ type run struct {
 	script *Script
 	env    Environment
 	mail   *mail
-	steps  int   // taken
-	fault  error // found where it could not be returned
+	work   int          // bytes looked at, a step being bytesPerStep
+	asked  int          // work when ended was asked last
+	ended  func() error // the context's
+	fault  error        // found where it could not be returned
 
 	variables map[string]string
 	match     []string // match variables
@@ -29,13 +36,19 @@ type run struct {
 	rejected bool
 	added    int // bytes of header fields that were added
 	versions int // of the message that were delivered
+
+	duplicates int // tests of that name
+}
+
+func newRun(ctx context.Context, s *Script, env Environment, raw []byte) *run {
+	return &run{script: s, env: env, mail: newMail(raw), ended: ctx.Err, variables: map[string]string{}}
 }
 
 // Run runs the script on a message. An *Error is the script's own fault: its user is to be told, and the result with it is the implicit
 // keep of the message as it arrived (RFC 5228 section 2.10.6). Any other error is one of the environment's functions or of the context, and has no
 // result: the run can be tried again.
 func (s *Script) Run(ctx context.Context, env Environment, raw []byte) (*Result, error) {
-	r := &run{script: s, env: env, mail: newMail(raw), variables: map[string]string{}}
+	r := newRun(ctx, s, env, raw)
 	err := ctx.Err()
 	if err == nil {
 		err = r.block(ctx, s.commands)
@@ -81,23 +94,27 @@ func (r *run) step(ctx context.Context, n *node) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return r.spend(n, 0)
+	return r.spend(n, bytesPerStep)
 }
 
-// spend counts a comparison of that many bytes.
+// spend counts a look at that many bytes.
 func (r *run) spend(n *node, bytes int) error {
 	if r.fault != nil {
 		return r.fault
 	}
-	r.steps += 1 + bytes/bytesPerStep
+	r.work += perLook + bytes
 	if r.left() < 0 {
 		return n.at.errorf("the script takes more than %d steps on this message, which are its tests and what they compare", r.script.limits.Steps)
+	}
+	if r.work-r.asked >= perQuestion {
+		r.asked = r.work
+		return r.ended()
 	}
 	return nil
 }
 
-// left returns how many steps are left.
-func (r *run) left() int { return r.script.limits.Steps - r.steps }
+// left returns how many bytes may still be looked at.
+func (r *run) left() int { return r.script.limits.Steps*bytesPerStep - r.work }
 
 func (r *run) condition(ctx context.Context, n *node) error {
 	for n != nil {

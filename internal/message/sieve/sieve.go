@@ -16,7 +16,7 @@ import (
 type Limits struct {
 	Script    int // bytes of a script; 64 KB
 	Nesting   int // blocks and tests in each other; 15, RFC 5228 wants that at least
-	Steps     int // commands and tests that a run takes, a comparison of each pair of a header and a key counted; 100,000
+	Steps     int // commands and tests that a run takes, and one more for each 8 KB that they look at; 100,000
 	Actions   int // actions of a run; 32
 	Redirects int // redirects among them; 4
 	Variables int // variables of a run; 128, RFC 5229 wants that at least

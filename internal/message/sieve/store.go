@@ -73,6 +73,9 @@ const (
 	longestMemory = 90 * day
 )
 
+// maxDuplicates is how many tests of that name a run takes: each may have a row written.
+const maxDuplicates = 16
+
 // duplicate is RFC 7352.
 func (r *run) duplicate(ctx context.Context, n *node) (bool, error) {
 	id := r.tagText(n, "uniqueid")
@@ -93,10 +96,13 @@ func (r *run) duplicate(ctx context.Context, n *node) (bool, error) {
 			return false, nil
 		}
 	}
-	if err := r.spend(n, 100*bytesPerStep); err != nil {
+	handle := r.tagText(n, "handle")
+	if err := r.spend(n, 100*bytesPerStep+8*(len(handle)+len(id))); err != nil {
 		return false, err
 	}
-	handle := r.tagText(n, "handle")
+	if r.duplicates++; r.duplicates > maxDuplicates {
+		return false, n.at.errorf(`the script takes more than %d tests "duplicate" on this message`, maxDuplicates)
+	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(handle), handle, id))
 	d := Duplicate{ID: hex.EncodeToString(sum[:]), Until: r.env.Now.Add(time.Duration(seconds) * time.Second)}
 	seen := false

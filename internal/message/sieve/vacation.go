@@ -106,10 +106,14 @@ func (r *run) answerable(n *node) (bool, error) {
 	if err != nil || isAutomatic(sender.Local) || own.has(sender) {
 		return false, nil
 	}
-	if err := r.spend(n, 8*len(r.mail.header())); err != nil {
+	lines := r.mail.header()
+	if r.mail.edited { // as it arrived too: a script can't make a list a person
+		lines = slices.Concat(r.mail.first, lines)
+	}
+	if err := r.spend(n, 8*len(lines)); err != nil {
 		return false, err
 	}
-	for _, f := range r.mail.header() {
+	for _, f := range lines {
 		if slices.Contains(listFields, f.name) {
 			return false, nil
 		}
@@ -178,10 +182,11 @@ func (r *run) named(n *node, own addressSet) (bool, error) {
 			return false, err
 		}
 		for _, f := range fields {
-			if err := r.spend(n, len(f.content)); err != nil {
+			entries, err := r.addresses(n, f)
+			if err != nil {
 				return false, err
 			}
-			for _, e := range message.ParseAddressList(f.unfolded()) {
+			for _, e := range entries {
 				if e.Kind == message.Mailbox && e.Domain != "" && own.has(message.Address{Local: e.Local, Domain: e.Domain}) {
 					return true, nil
 				}

@@ -33,6 +33,8 @@ func TestVacation(t *testing.T) {
 	for _, to := range []string{"a.NN@example.org", "ann+other@example.org", "x@example.net, Friends: ann@example.org;"} {
 		replace("To: Ann <ann@example.org>", "Resent-Cc: "+to).check(t, [2]string{plain, all + `vacation "away";`})
 	}
+	replace("To: Ann", "List-Id: <l.example.com>\r\nPrecedence: list\r\nTo: Ann").check(t,
+		[2]string{"keep edited", all + `deleteheader "list-id"; deleteheader "precedence"; vacation "away";`})
 	replace("To: Ann", "To: undisclosed-recipients:;\r\nX-To: ann").check(t,
 		[2]string{"keep", all + `vacation "away";`})
 	replace("ann@example.org", "other@example.org").check(t,
@@ -56,8 +58,8 @@ func TestVacation(t *testing.T) {
 		g.env.From = sender
 		g.check(t, [2]string{want, all + `vacation "away";`})
 	}
-	// "vacation" looks at the header as it was edited (RFC 5293 section 7).
-	replace("Subject:", "List-Id: x\r\nSubject:").check(t, [2]string{plain + " edited", all + `deleteheader "list-id"; vacation "away";`})
+	// "vacation" looks at the header as it was edited (RFC 5293 section 7), and as it arrived.
+	f.check(t, [2]string{"keep edited", all + `addheader "List-Id" "x"; vacation "away";`})
 }
 
 func TestVacationHandles(t *testing.T) {

@@ -36,6 +36,9 @@ func checkSet(c *compiler, n *node) error {
 func (r *run) set(_ context.Context, n *node) error {
 	most := r.script.limits.Value
 	s := r.expandTo(&n.args[1].texts[0], most)
+	if err := r.spend(n, 8*len(s)); err != nil {
+		return err
+	}
 	switch {
 	case n.has("lower"):
 		s = lower(s)

@@ -152,6 +152,7 @@ const (
 
 	insertMark  = `INSERT INTO flow_content_mark (ref, since) VALUES ($1, $2)`
 	expireMark  = `UPDATE flow_content_mark SET since = 0 WHERE ref = $1`
+	takeMark    = `DELETE FROM flow_content_mark WHERE ref = $1 AND since > $2`
 	deleteMark  = `DELETE FROM flow_content_mark WHERE ref = $1`
 	selectMarks = `SELECT ref FROM flow_content_mark WHERE since <= $1 ORDER BY since, ref LIMIT $2`
 	selectWrong = `SELECT c.message_id, c.organization FROM flow_content c JOIN flow_content_mark m ON m.ref = c.ref`
@@ -165,13 +166,14 @@ func (c *Contents) markTx(ctx context.Context, tx *db.Tx, ref string) error {
 	return err
 }
 
-// takeTx ends that nobody names the bytes, in the transaction that names them.
+// takeTx ends that nobody names the bytes, in the transaction that names them. Sweep removes those of an older mark than is taken here, after
+// it has found them: half of grace is between the two.
 func (p *Body) takeTx(ctx context.Context, tx *db.Tx) error {
 	if p.ref == "" {
 		return nil
 	}
 	tx.OnCommit(func() { p.taken.Store(true) })
-	n, err := tx.Exec(ctx, deleteMark, p.ref)
+	n, err := tx.Exec(ctx, takeMark, p.ref, p.contents.Clock.Now().Add(-grace/2).UnixMicro())
 	if err == nil && n == 0 {
 		err = fault.New(fault.Temporary, fault.Message, "the message took too long to be kept; try again")
 	}

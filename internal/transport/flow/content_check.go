@@ -2,6 +2,7 @@ package flow
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -43,34 +44,29 @@ func rejected(format string, args ...any) error {
 
 // check holds the new content of a message to what WorkMail asks for, and returns it with CRLF at the ends of lines and without the
 // server's own lines. old is the beginning of the content so far, with its whole header, of which own bytes are those lines. Faults:
-// Invalid Message, which names what is wrong.
+// Invalid Message, which names what is wrong; it quotes only what has the header of this message, as who put it may name what others wrote.
 func check(old []byte, own int, text []byte, most int64) ([]byte, error) {
 	text, err := checkLines(text)
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(text)) > most {
+	if int64(len(text)) > most+int64(own) {
 		return nil, rejected("it has more than %d bytes", most)
 	}
 	end := message.HeaderEnd(text)
-	if end > message.MaxHeader {
+	if end > message.MaxHeader+own {
 		return nil, rejected("its header has more than %d bytes", message.MaxHeader)
 	}
 	if !bytes.HasSuffix(text[:end], []byte("\r\n\r\n")) {
 		return nil, rejected("no empty line ends its header")
 	}
 	before, _ := readFields(old[:message.HeaderEnd(old)])
-	after, wrong := readFields(text[:end])
-	if wrong == "" {
-		wrong = checkHeader(before, after)
-	}
-	if wrong != "" {
+	after, noField := readFields(text[:end])
+	if wrong := cmp.Or(checkHeader(before, after), noField); wrong != "" {
 		return nil, rejected("%s", wrong)
 	}
-	if err := checkParts(text); err != nil {
-		return nil, err
-	}
-	return withoutOwn(old[:own], text, end), nil
+	text = withoutOwn(old[:own], text, end)
+	return text, checkParts(text)
 }
 
 // checkLines makes every end of a line CRLF, as programs that make messages leave that to who sends them.

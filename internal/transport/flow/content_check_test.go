@@ -98,6 +98,32 @@ func TestNewContents(t *testing.T) {
 	}
 }
 
+// TestTheServersOwnLinesCountForNothing: what was read can be put back, however large it is.
+func TestTheServersOwnLinesCountForNothing(t *testing.T) {
+	header := testHeader + strings.Repeat("X: x\r\n", (message.MaxHeader-len(testHeader)-100)/6)
+	header += "Y:" + strings.Repeat("y", message.MaxHeader-len(header)-6) + "\r\n" // and the empty line
+	text := testOwn + header + "\r\nbody\r\n"
+	for more, want := range []bool{true, false} {
+		most := int64(len(text) - len(testOwn) - more)
+		got, err := check([]byte(testOld), len(testOwn), []byte(text), most)
+		if (err == nil) != want || want && testOwn+string(got) != text {
+			t.Errorf("%d bytes where %d are the most: %v", len(text)-len(testOwn), most, err)
+		}
+	}
+	if _, err := check([]byte(testOld), len(testOwn), []byte(testOwn+"Z:\r\n"+header+"\r\n"), 2<<20); err == nil || !strings.Contains(err.Error(), "its header has more") {
+		t.Errorf("a header that is too large: %v", err)
+	}
+}
+
+// TestNothingOfOthersIsQuoted: an object that is not of the message has bytes of who knows whom.
+func TestNothingOfOthersIsQuoted(t *testing.T) {
+	for _, text := range []string{"secret\r\n" + testHeader + "\r\n", "secret\r\nFrom: a\r\nDate: b\r\n\r\n", "Secret\xc3\xbc: x\r\nFrom: a\r\nDate: b\r\n\r\n"} {
+		if _, err := check([]byte(testOld), len(testOwn), []byte(text), 1000); err == nil || strings.Contains(strings.ToLower(err.Error()), "secret") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // FuzzCheck holds that what is let through keeps to what was promised, whatever it is.
 func FuzzCheck(f *testing.F) {
 	for _, text := range []string{testOld, mixed("\r\nx", "Content-Type: multipart/x; boundary=c\r\n\r\n--c\r\n\r\n--c--"), "\n", "a:b\n\n--"} {

@@ -46,7 +46,7 @@ func (c *Contents) dropTx(ctx context.Context, tx *db.Tx, list []keptRow) error 
 	return nil
 }
 
-// Sweep removes a batch of what is kept no longer, and reports whether there may be more.
+// Sweep removes a batch of what is kept no longer, and reports whether there may be more; at the end what organisations have too much of.
 func (c *Contents) Sweep(ctx context.Context) (more bool, err error) {
 	var gone []keptRow
 	var refs []string
@@ -67,8 +67,10 @@ func (c *Contents) Sweep(ctx context.Context) (more bool, err error) {
 	for _, ref := range refs {
 		err = errors.Join(err, c.remove(ctx, ref))
 	}
-	trimmed, failure := c.trim(ctx)
-	return trimmed || len(gone) == pruneBatch || len(refs) == pruneBatch, errors.Join(err, failure)
+	if err == nil && (len(gone) == pruneBatch || len(refs) == pruneBatch) {
+		return true, nil
+	}
+	return false, errors.Join(err, c.trim(ctx))
 }
 
 func marksTx(ctx context.Context, tx *db.Tx, before int64) (refs []string, err error) {
@@ -98,34 +100,43 @@ func (c *Contents) remove(ctx context.Context, ref string) error {
 	})
 }
 
-// trim removes the oldest of organisations that have more than MaxKept, a batch of each.
-func (c *Contents) trim(ctx context.Context) (more bool, err error) {
+// trim removes the oldest of organisations that have more than MaxKept. What they have is summed up once, and by a transaction that reads:
+// that looks at every row.
+func (c *Contents) trim(ctx context.Context) error {
 	if c.MaxKept <= 0 {
-		return false, nil
+		return nil
 	}
+	var over map[int64]int64
+	err := c.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		over, err = tooMuchTx(ctx, tx, c.MaxKept)
+		return err
+	})
+	for org, much := range over {
+		for err == nil && much > c.MaxKept {
+			var size int64
+			if size, err = c.dropOldest(ctx, org, much-c.MaxKept); size == 0 {
+				break
+			}
+			much -= size
+		}
+	}
+	return err
+}
+
+// dropOldest removes a batch at most of the oldest that an organisation has, until they were more than too many bytes, and returns their size.
+func (c *Contents) dropOldest(ctx context.Context, org, tooMany int64) (size int64, err error) {
 	err = c.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		more = false
-		over, err := tooMuchTx(ctx, tx, c.MaxKept)
+		list, err := rowsTx(ctx, tx, selectOldest, org, pruneBatch)
 		if err != nil {
 			return err
 		}
-		for org, much := range over {
-			list, err := rowsTx(ctx, tx, selectOldest, org, pruneBatch)
-			if err != nil {
-				return err
-			}
-			n := 0
-			for ; n < len(list) && much > c.MaxKept; n++ {
-				much -= list[n].size
-			}
-			if err := c.dropTx(ctx, tx, list[:n]); err != nil {
-				return err
-			}
-			more = more || much > c.MaxKept
+		n := 0
+		for size = 0; n < len(list) && size < tooMany; n++ {
+			size += list[n].size
 		}
-		return nil
+		return c.dropTx(ctx, tx, list[:n])
 	})
-	return more, err
+	return size, err
 }
 
 func tooMuchTx(ctx context.Context, tx *db.Tx, limit int64) (over map[int64]int64, err error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
+	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
@@ -135,6 +136,40 @@ func TestWhatIsNotKeptGoes(t *testing.T) {
 	})
 }
 
+// sweptBlobs is a store that tells before it removes.
+type sweptBlobs struct {
+	mailbox.Blobs
+	before func()
+}
+
+func (b sweptBlobs) Delete(ctx context.Context, key string) error {
+	b.before()
+	return b.Blobs.Delete(ctx, key)
+}
+
+// TestNothingIsKeptThatIsBeingSwept: between finding bytes that nobody names and removing them, a message could be acknowledged with them.
+func TestNothingIsKeptThatIsBeingSwept(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		body, err := w.Contents.Prepare(w.T.Context(), "", []byte(lines(larger)))
+		w.Must(err)
+		w.Clock.Advance(2 * time.Hour)
+		swept := 0
+		w.Contents.Blobs = sweptBlobs{w.Contents.Blobs, func() {
+			swept++
+			err := w.DB.Write(w.T.Context(), func(ctx context.Context, tx *db.Tx) error {
+				return w.Contents.KeepTx(ctx, tx, flow.Told{ID: "late", Organization: w.Acme.Key}, body)
+			})
+			if fault.KindOf(err) != fault.Temporary {
+				w.T.Errorf("kept is what goes: %v", err)
+			}
+		}}
+		sweep(w)
+		if swept != 1 {
+			w.T.Errorf("swept are %d", swept)
+		}
+	})
+}
+
 // TestPutReplaces what goes on, while a function decides and only then.
 func TestPutReplaces(t *testing.T) {
 	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
@@ -193,6 +228,30 @@ func TestPutReplaces(t *testing.T) {
 		sweep(w)
 		if got := w.Blobs("flow/"); len(got) != 0 {
 			t.Errorf("of contents before are left %q", got)
+		}
+	})
+}
+
+// TestTooMuchIsSummedUpOnce, however many batches go: the sum looks at all that is kept.
+func TestTooMuchIsSummedUpOnce(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		w.Contents.MaxKept = int64(len(arrived))
+		w.Write(func(ctx context.Context, tx *db.Tx) (err error) {
+			for range 250 {
+				body, failure := w.Contents.Prepare(ctx, "", []byte(arrived))
+				err = errors.Join(err, failure, w.Contents.KeepTx(ctx, tx, flow.Told{ID: id.UUID(), Organization: w.Acme.Key}, body))
+			}
+			return err
+		})
+		if more, err := w.Contents.Sweep(w.T.Context()); more || err != nil {
+			w.T.Errorf("there is more to do: %t, %v", more, err)
+		}
+		var left int
+		w.Must(w.DB.Read(w.T.Context(), func(ctx context.Context, tx *db.Tx) error {
+			return tx.QueryRow(ctx, "SELECT COUNT(*) FROM flow_content").Scan(&left)
+		}))
+		if left != 1 {
+			w.T.Errorf("%d are left", left)
 		}
 	})
 }

@@ -136,6 +136,7 @@ func (q *Queue) offer(ctx context.Context, a *attempt, c *claim) (outcomes []Out
 	m := &Message{Envelope: c.Envelope, Recipients: make([]Recipient, len(c.deliveries)), Queued: c.queued, Size: c.size}
 	for i, d := range c.deliveries {
 		m.Recipients[i] = d.to
+		m.Attempts = max(m.Attempts, int(d.attempts))
 	}
 	m.End = func(ctx context.Context, tx *db.Tx, outcomes []Outcome) error {
 		if len(outcomes) != len(c.deliveries) {
@@ -204,8 +205,10 @@ type ending struct {
 func (q *Queue) ending(a *attempt, c *claim, outcomes []Outcome, cut bool) *ending {
 	e := &ending{claim: c, a: a, outcomes: outcomes, now: q.Clock.Now(), cut: cut, retries: map[int64]int64{}}
 	for _, d := range c.deliveries {
-		if n := d.attempts + 1; e.retries[n] == 0 {
-			e.retries[n] = e.now.Add(q.wait(n)).UnixMicro()
+		for _, n := range []int64{d.attempts, d.attempts + 1} {
+			if e.retries[n] == 0 {
+				e.retries[n] = e.now.Add(q.wait(n)).UnixMicro()
+			}
 		}
 	}
 	return e
@@ -321,12 +324,16 @@ func (q *Queue) outcomeTx(ctx context.Context, tx *db.Tx, e *ending, d *delivery
 		if e.cut {
 			return 0, nil
 		}
-		due := e.retries[d.attempts+1]
+		failures := d.attempts + 1
+		if o.Untried {
+			failures--
+		}
+		due := e.retries[failures]
 		if !o.By.IsZero() {
 			due = min(due, max(o.By.UnixMicro(), e.now.UnixMicro()))
 		}
-		n, err := tx.Exec(ctx, deferDelivery, d.id, due, d.attempts+1, e.now.UnixMicro(), o.Status, o.Reply, o.Host, o.TLS)
-		if err != nil || n == 0 { // an operator dropped it meanwhile
+		n, err := tx.Exec(ctx, deferDelivery, d.id, due, failures, e.now.UnixMicro(), o.Status, o.Reply, o.Host, o.TLS)
+		if err != nil || n == 0 || o.Untried { // none: an operator dropped it meanwhile
 			return 0, err
 		}
 		happened.Kind = Attempted

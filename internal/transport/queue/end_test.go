@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -72,6 +73,35 @@ func TestACourierSaysWhenToTryAgain(t *testing.T) {
 			t.Errorf("told is %+v", r.notices)
 		}
 		r.empty()
+	})
+}
+
+// TestWhatWasNotAttempted waits as long as after its last failure, and counts none.
+func TestWhatWasNotAttempted(t *testing.T) {
+	bubble(t, Limits{}, func(t *testing.T, r *rig) {
+		var attempts []int
+		r.outcome = func(_ Destination, m *Message, _ Recipient) Outcome {
+			attempts = append(attempts, m.Attempts)
+			switch len(attempts) {
+			case 8:
+				return Outcome{Result: Delivered}
+			case 4:
+				return Outcome{Status: "4.3.0"}
+			}
+			return Outcome{Status: "4.3.0", Reply: "not now", Untried: true}
+		}
+		r.start()
+		r.send("body", to("a@x.example"))
+		r.pass(time.Second)
+		list, _, err := r.List(t.Context(), Filter{}, Cursor{}, 10)
+		r.ok(err)
+		if e := list[0]; e.Attempts != 0 || e.Reply != "not now" {
+			t.Errorf("it waits as %+v", e)
+		}
+		r.pass(7*time.Minute + time.Second)
+		if fmt.Sprint(attempts) != "[0 0 0 0 1 1 1 1]" {
+			t.Errorf("offered with the failures %v", attempts)
+		}
 	})
 }
 

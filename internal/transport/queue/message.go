@@ -74,6 +74,7 @@ type Message struct {
 	Envelope
 	Recipients []Recipient
 	Queued     time.Time
+	Attempts   int         // that failed so far, the most of a recipient
 	Size       int64       // bytes of Body
 	Body       io.ReaderAt // without a byte where they are elsewhere
 	// End records outcomes, one for each of the recipients, in a transaction of the courier's own: for what is to happen if and only if
@@ -118,4 +119,6 @@ type Outcome struct {
 	// Ours says that the trouble is this server's own, and so nothing was learned of the destination: whether it is down stays as it
 	// was. It goes with Deferred, and without Down.
 	Ours bool
+	// Untried says of one that is deferred that nothing was attempted: it waits as long as after its last failure, and no other is counted.
+	Untried bool
 }

@@ -104,7 +104,7 @@ const (
 	deleteOrphans       = `DELETE FROM queue_delivery WHERE message = $1 AND NOT EXISTS (SELECT 1 FROM queue_message WHERE id = $1)`
 	deleteOrphanReports = `DELETE FROM queue_report WHERE message = $1 AND NOT EXISTS (SELECT 1 FROM queue_message WHERE id = $1)`
 
-	deferDelivery = `UPDATE queue_delivery SET due = $2, attempts = $3, tried = $4, status = $5, reply = $6, host = $7, tls = $8 WHERE id = $1`
+	deferDelivery = `UPDATE queue_delivery SET due = $2, attempts = $3, tried = CASE WHEN $3 > attempts THEN $4 ELSE tried END, status = $5, reply = $6, host = $7, tls = $8 WHERE id = $1`
 
 	lockLane        = `UPDATE queue_destination SET due = due WHERE id = $1`
 	selectNextDue   = `SELECT MIN(due) FROM queue_delivery WHERE destination = $1 AND state = 0`

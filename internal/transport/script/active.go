@@ -18,7 +18,8 @@ type memory struct {
 	// may are the mailboxes that may have an active script: all that do, once loaded.
 	may        map[mailbox.ID]struct{}
 	compiled   map[mailbox.ID]compiled
-	bytes      int    // of the sources of compiled
+	bytes      int    // that compiled takes
+	most       int    // bytes
 	generation uint64 // counts changes
 }
 
@@ -27,8 +28,8 @@ type compiled struct {
 	bytes  int
 }
 
-// maxCompiled is how many bytes of sources are kept compiled.
-const maxCompiled = 16 << 20
+// maxCompiled is how many bytes of compiled scripts are kept.
+const maxCompiled = 64 << 20
 
 const (
 	activeMailboxes = `SELECT mailbox FROM sieve_script WHERE active`
@@ -65,12 +66,12 @@ func (s *Service) Active(ctx context.Context, ids ...mailbox.ID) (map[mailbox.ID
 	}
 	for _, id := range missing {
 		source, ok := sources[id]
-		c := compiled{bytes: len(source)}
+		c := compiled{}
 		if ok {
 			if c.script, err = s.compile(source); err != nil {
 				s.Log.ErrorContext(ctx, "an active Sieve script does not compile any more and is left out", "mailbox", id, "error", err)
 			} else {
-				found[id] = c.script
+				found[id], c.bytes = c.script, c.script.Size()
 			}
 		}
 		s.memory.keep(id, c, ok, generation)
@@ -179,12 +180,20 @@ func (m *memory) keep(id mailbox.ID, c compiled, has bool, generation uint64) {
 		delete(m.may, id)
 		return
 	}
-	if m.bytes+c.bytes > maxCompiled {
-		clear(m.compiled)
-		m.bytes = 0
+	m.drop(id)
+	for other := range m.compiled { // one after the other, in no order
+		if m.bytes+c.bytes <= m.most {
+			break
+		}
+		m.drop(other)
 	}
-	m.bytes += c.bytes - m.compiled[id].bytes
+	m.bytes += c.bytes
 	m.compiled[id] = c
+}
+
+func (m *memory) drop(id mailbox.ID) {
+	m.bytes -= m.compiled[id].bytes
+	delete(m.compiled, id)
 }
 
 // forget forgets what was compiled for a mailbox, which may have another active script now, or never will again.
@@ -192,8 +201,7 @@ func (m *memory) forget(id mailbox.ID, may bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.generation++
-	m.bytes -= m.compiled[id].bytes
-	delete(m.compiled, id)
+	m.drop(id)
 	if may {
 		m.may[id] = struct{}{}
 	} else {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,10 +30,10 @@ const (
 	remember = `INSERT INTO sieve_memory (mailbox, kind, id, until) VALUES ($1, $2, $3, $4)
 ON CONFLICT (mailbox, kind, id) DO UPDATE SET until = excluded.until`
 	claim = remember + ` WHERE sieve_memory.until <= $5`
-	// trim leaves the $2 rows that end last, and deletes $3 at most.
-	trim = `DELETE FROM sieve_memory WHERE (mailbox, kind, id) IN (SELECT mailbox, kind, id FROM sieve_memory
-WHERE mailbox = $1 AND until < (SELECT until FROM sieve_memory WHERE mailbox = $1 ORDER BY until DESC LIMIT 1 OFFSET $2) ORDER BY until LIMIT $3)`
-	prune = `DELETE FROM sieve_memory WHERE (mailbox, kind, id) IN (SELECT mailbox, kind, id FROM sieve_memory WHERE until <= $1 ORDER BY until LIMIT $2)`
+	// trim deletes what ends before boundary, where the last one begins that may stay. They are two, as PostgreSQL would read all rows for one.
+	boundary = `SELECT until FROM sieve_memory WHERE mailbox = $1 AND kind = $2 ORDER BY until DESC LIMIT 1 OFFSET $3`
+	trim     = `DELETE FROM sieve_memory WHERE mailbox = $1 AND kind = $2 AND until < $3`
+	prune    = `DELETE FROM sieve_memory WHERE (mailbox, kind, id) IN (SELECT mailbox, kind, id FROM sieve_memory WHERE until <= $1 ORDER BY until LIMIT $2)`
 )
 
 // SeenTx reports whether the mailbox remembers an id.
@@ -60,12 +62,26 @@ func (s *Service) rememberTx(ctx context.Context, tx *db.Tx, statement string, i
 	h := s.hash(id, kind, text)
 	n, err := tx.Exec(ctx, statement, append([]any{int64(id), int64(kind), h, until.UnixMicro()}, more...)...)
 	if err == nil && n > 0 && h[0]%trimEvery == 0 {
-		_, err = tx.Exec(ctx, trim, int64(id), int64(s.Limits.Memory-1), int64(pruneBatch))
+		err = s.trimTx(ctx, tx, id, kind)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("remember for mailbox %s: %w", id, err)
 	}
 	return n, nil
+}
+
+// trimTx forgets those of a kind that are too many and end first. Each kind has its own room, so that ids of duplicates don't have senders
+// answered again.
+func (s *Service) trimTx(ctx context.Context, tx *db.Tx, id mailbox.ID, kind Kind) error {
+	var until int64
+	err := tx.QueryRow(ctx, boundary, int64(id), int64(kind), int64(s.Limits.Memory-1)).Scan(&until)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		_, err = tx.Exec(ctx, trim, int64(id), int64(kind), until)
+	}
+	return err
 }
 
 // hash is what is kept of an id. Nobody can choose ids whose hashes are never trimmed, as it is keyed.

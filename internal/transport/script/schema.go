@@ -27,6 +27,6 @@ CREATE TABLE sieve_memory (
   until BIGINT NOT NULL,
   PRIMARY KEY (mailbox, kind, id)
 ) {{.WithoutRowID}};
-CREATE INDEX sieve_memory_mailbox ON sieve_memory (mailbox, until);
+CREATE INDEX sieve_memory_mailbox ON sieve_memory (mailbox, kind, until);
 CREATE INDEX sieve_memory_until ON sieve_memory (until);
 `

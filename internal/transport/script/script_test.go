@@ -2,6 +2,7 @@ package script
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -188,9 +189,20 @@ func testRefused(w *world) {
 	for _, bad := range []string{"nonsense;", "keep", "keep; \xff", "keep;\x00"} {
 		err := w.put("a", bad)
 		w.refused(err, fault.Invalid, fault.Script)
-		if again := w.Compile([]byte(bad)); fmt.Sprint(again) != fmt.Sprint(err) {
+		if again := w.Compile(w.t.Context(), []byte(bad)); fmt.Sprint(again) != fmt.Sprint(err) {
 			w.t.Errorf("Compile says %v, Put %v", again, err)
 		}
+	}
+	for range cap(w.turns) {
+		w.turns <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	cancel()
+	if err := w.Compile(ctx, []byte(keep)); !errors.Is(err, context.Canceled) {
+		w.t.Errorf("without a turn: %v", err)
+	}
+	for range cap(w.turns) {
+		<-w.turns
 	}
 	w.refused(w.activate("gone"), fault.NotFound, fault.Script) // leaves the other one active
 	w.has("a 7*")
@@ -335,6 +347,7 @@ func testMemory(w *world) {
 }
 
 func testMemoryBounded(w *world) {
+	w.claim("bob", time.Minute)
 	w.write(func(ctx context.Context, tx *db.Tx) error {
 		for i := range 1000 {
 			if err := w.RememberTx(ctx, tx, w.id, Duplicate, fmt.Sprint(i), w.clock.Now().Add(time.Duration(i)*time.Second)); err != nil {
@@ -348,6 +361,9 @@ func testMemoryBounded(w *world) {
 	}
 	if !w.seen(Duplicate, "999") {
 		w.t.Error("what ends last is forgotten")
+	}
+	if w.claim("bob", time.Minute) {
+		w.t.Error("ids of duplicates had a sender's answer forgotten")
 	}
 }
 
@@ -415,6 +431,21 @@ func testPurge(w *world) {
 	w.remember(Duplicate, "x", time.Hour)
 	if found := check(); len(found) != 1 {
 		w.t.Errorf("the check does not see what is left: %q", found)
+	}
+}
+
+// TestCompiledAreBounded keeps scripts until there are too many: some stay.
+func TestCompiledAreBounded(t *testing.T) {
+	m := memory{most: 1000, may: map[mailbox.ID]struct{}{}, compiled: map[mailbox.ID]compiled{}}
+	for i := range 100 {
+		m.keep(mailbox.ID(i%20), compiled{bytes: 100 + i}, true, 0)
+		sum := 0
+		for _, c := range m.compiled {
+			sum += c.bytes
+		}
+		if sum != m.bytes || sum > m.most || i >= 20 && len(m.compiled) < 4 {
+			t.Fatalf("%d scripts with %d bytes are kept, %d are counted", len(m.compiled), sum, m.bytes)
+		}
 	}
 }
 

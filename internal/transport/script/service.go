@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 	"unicode/utf8"
 
@@ -36,13 +37,14 @@ type Limits struct {
 	Bytes     int // of a script; 64 KB
 	Total     int // bytes of all scripts; 1 MB
 	Redirects int // of a run; 4
-	Memory    int // ids that runs remember, about; 10,000
+	Memory    int // ids of each kind that runs remember, about; 10,000
 }
 
 // Service keeps scripts. It is safe for concurrent use.
 type Service struct {
 	Options
 	memory memory
+	turns  chan struct{} // taken by those who compile for users
 }
 
 // New returns the service.
@@ -55,7 +57,7 @@ func New(o Options) *Service {
 			*l.n = l.otherwise
 		}
 	}
-	return &Service{Options: o, memory: memory{may: map[mailbox.ID]struct{}{}, compiled: map[mailbox.ID]compiled{}}}
+	return &Service{Options: o, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), memory: memory{most: maxCompiled, may: map[mailbox.ID]struct{}{}, compiled: map[mailbox.ID]compiled{}}}
 }
 
 // Script is what a list of scripts tells of one.
@@ -131,13 +133,20 @@ func (s *Service) HaveSpace(ctx context.Context, p principal.Principal, id mailb
 	return s.read(ctx, p, id, func(ctx context.Context, tx *db.Tx) error { return s.roomTx(ctx, tx, id, name, size) })
 }
 
-// Compile says what is wrong with a script, as Put would. Faults: Invalid, with the compiler's words; TooLarge.
-func (s *Service) Compile(source []byte) error {
+// Compile says what is wrong with a script, as Put would. Half of the processors do so at a time, that users who send script after script leave
+// the others to deliveries. Faults: Invalid, with the compiler's words; TooLarge.
+func (s *Service) Compile(ctx context.Context, source []byte) error {
 	if err := s.Fits(int64(len(source))); err != nil {
 		return err
 	}
 	if !utf8.Valid(source) {
 		return invalid("a script is UTF-8")
+	}
+	select {
+	case s.turns <- struct{}{}:
+		defer func() { <-s.turns }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	if _, err := s.compile(source); err != nil {
 		return invalid("%s", err)
@@ -157,7 +166,7 @@ func (s *Service) Extensions() []string { return sieve.Extensions() }
 func (s *Service) Put(ctx context.Context, p principal.Principal, id mailbox.ID, name string, source []byte) error {
 	name, err := cleanName(name)
 	if err == nil {
-		err = s.Compile(source)
+		err = s.Compile(ctx, source)
 	}
 	if err != nil {
 		return err

@@ -3,6 +3,8 @@ package ses
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -23,6 +26,9 @@ import (
 const (
 	patience = 5 * time.Minute // bounds one request
 	setupKey = "AMAZON_SES_SETUP_NOTIFICATION"
+
+	leftKey     = "Pennypost-Left" // metadata of an object that was moved aside: an envelope, JSON in Base64
+	maxMetadata = 2000             // bytes; S3 takes 2 KB
 )
 
 // errGone says that an object is not there any more, or is another one by now.
@@ -49,7 +55,10 @@ type source struct {
 	name           string
 	client         *minio.Core
 	bucket, prefix string
+	flat           bool   // the list leaves out what lies deeper, with all that was moved
 	queue          *queue // nil for none
+	// drained is when the last look at the queue began that found it empty; nil for none since it failed, or more waits than may.
+	drained atomic.Pointer[time.Time]
 }
 
 // open asks nobody.
@@ -75,9 +84,10 @@ func open(name string, s Source, o *Options) (*source, error) {
 	}
 	opened := &source{Source: s, name: name, client: client, bucket: u.Host, prefix: prefix}
 	for _, p := range []string{s.DonePrefix, s.AsidePrefix} {
-		if p == prefix {
-			return nil, fmt.Errorf("objects can't be moved to %q, where they are", p)
+		if strings.HasPrefix(prefix, p) {
+			return nil, fmt.Errorf("what is below %q, where objects are moved to, is not looked at, and %q is", p, prefix)
 		}
+		opened.flat = opened.flat || strings.HasPrefix(p, prefix)
 	}
 	if s.QueueURL != "" {
 		if opened.queue, err = openQueue(s.QueueURL, s.QueueEndpoint, cmp.Or(u.Query().Get("region"), os.Getenv("AWS_REGION"), "us-east-1"), requests, creds, o.Clock.Now); err != nil {
@@ -100,27 +110,62 @@ func (s *source) stat(ctx context.Context, key string) (etag string, size int64,
 	return o.ETag, o.Size, toldOf(err)
 }
 
-// get begins to fetch an object. encrypted says that its writer encrypted it by a key that the store does not have.
-func (s *source) get(ctx context.Context, o *object) (body io.ReadCloser, encrypted bool, err error) {
+// get begins to fetch an object. encrypted says that its writer encrypted it by a key that the store does not have; left is what settle
+// noted in one that was moved back.
+func (s *source) get(ctx context.Context, o *object) (body io.ReadCloser, encrypted bool, left *envelope, err error) {
 	var options minio.GetObjectOptions
 	if err := options.SetMatchETag(o.ETag); err != nil {
-		return nil, false, err
+		return nil, false, nil, err
 	}
 	body, _, header, err := s.client.GetObject(ctx, s.bucket, o.Key, options)
 	if err != nil {
-		return nil, false, toldOf(err)
+		return nil, false, nil, toldOf(err)
+	}
+	if text, err := base64.StdEncoding.DecodeString(header.Get("X-Amz-Meta-" + leftKey)); err == nil && len(text) > 0 {
+		if left = new(envelope); json.Unmarshal(text, left) != nil {
+			left = nil
+		}
 	}
 	encrypted = header.Get("X-Amz-Meta-X-Amz-Key-V2") != "" || header.Get("X-Amz-Meta-X-Amz-Key") != ""
-	return body, encrypted, nil
+	return body, encrypted, left, nil
 }
 
-// settle removes an object, or moves it to a prefix. It may be done again.
-func (s *source) settle(ctx context.Context, o *object, prefix string) error {
+// note returns metadata of an object with who has yet to get it; ok says that there is room for that.
+func note(have map[string]string, left *envelope) (metadata map[string]string, ok bool) {
+	text, err := json.Marshal(left)
+	if err != nil {
+		return nil, false
+	}
+	metadata = map[string]string{leftKey: base64.StdEncoding.EncodeToString(text)}
+	for key, value := range have {
+		if !strings.EqualFold(key, leftKey) {
+			metadata[key] = value
+		}
+	}
+	size := 0
+	for key, value := range metadata {
+		size += len(key) + len(value)
+	}
+	return metadata, size <= maxMetadata
+}
+
+// settle removes an object, or moves it to a prefix and notes in its metadata who is left to get it, unless that is nil. It may be done again.
+func (s *source) settle(ctx context.Context, o *object, prefix string, left *envelope) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if prefix != "" {
 		to := minio.CopyDestOptions{Bucket: s.bucket, Object: prefix + strings.TrimPrefix(o.Key, s.prefix)}
-		_, err := s.client.Client.CopyObject(ctx, to, minio.CopySrcOptions{Bucket: s.bucket, Object: o.Key, MatchETag: o.ETag})
+		var err error
+		if left != nil {
+			var have minio.ObjectInfo
+			if have, err = s.client.StatObject(ctx, s.bucket, o.Key, minio.StatObjectOptions{}); err == nil {
+				to.UserMetadata, to.ReplaceMetadata = note(have.UserMetadata, left)
+				to.ContentType = have.ContentType
+			}
+		}
+		if err == nil {
+			_, err = s.client.Client.CopyObject(ctx, to, minio.CopySrcOptions{Bucket: s.bucket, Object: o.Key, MatchETag: o.ETag})
+		}
 		switch err = toldOf(err); {
 		case errors.Is(err, errGone): // it was moved, or is another one
 			return nil

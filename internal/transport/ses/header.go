@@ -17,6 +17,14 @@ type origin struct {
 	certain bool
 }
 
+// left is whom a message is for that nobody got; nil where its header has to say so.
+func (o *origin) left() *envelope {
+	if !o.certain {
+		return nil
+	}
+	return &o.envelope
+}
+
 var (
 	// from HELO (NAME [192.0.2.1]) by inbound-smtp.us-east-1.amazonaws.com with SMTP id … for ann@example.com; …
 	sesReceived = lazyregexp.New(`\Afrom (\S+)\s[^\[\];]*\[(?:IPv6:)?([0-9A-Fa-f:.]+)\][^;]*? by inbound-smtp\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)? with E?SMTPS? id \S+(?: for <?([^\s<>;]+)>?)?\s*;`)
@@ -37,8 +45,8 @@ fields:
 				break fields
 			}
 			m := sesReceived.FindStringSubmatch(spaces.ReplaceAllString(f.Value(), " "))
-			if m == nil {
-				break fields // not SES's
+			if m == nil { // not as SES writes it; its verdicts may stand below all the same
+				continue
 			}
 			o.client, _ = netip.ParseAddr(m[2]) // one that is none stays invalid
 			o.hello = m[1]

@@ -40,12 +40,13 @@ func TestHeaders(t *testing.T) {
 			strings.NewReplacer("FOR", "for a@b.example", "[209.85", "[IPv6:2001:db8::1]) (was [209.85", "Spam-Verdict: PASS", "Spam-Verdict: fail").Replace(onTop) + written, "", "2001:db8::1", "mail-ot1-f45.google.com", true,
 			envelope{"", []string{"a@b.example"}, "FAIL", "PASS"},
 		},
-		"not SES's": {written, "", "", "", false, envelope{"", named, "", ""}},
+		"not SES's":        {written, "", "", "", false, envelope{"", named, "", "FAIL"}}, // who says so of their own message may be believed
+		"another Received": {strings.Replace(onTop, "with SMTP", "by SMTP", 1) + written, "", "", "", false, envelope{"", named, "PASS", "PASS"}},
 		"forged below another": {
 			"Received: from x (x [192.0.2.1]) by mx.example with SMTP id 1; Thu, 31 Dec 2020 17:13:25 +0000\r\n" + strings.Replace(onTop, "FOR", "for a@b.example", 1) + written, "", "", "", false,
 			envelope{"", named, "", ""},
 		},
-		"a name like SES's": {strings.NewReplacer("amazonaws.com", "amazonaws.com.evil.example", "FOR", "for a@b.example").Replace(onTop) + written, "", "", "", false, envelope{"", named, "", ""}},
+		"a name like SES's": {strings.NewReplacer("amazonaws.com", "amazonaws.com.evil.example", "FOR", "for a@b.example").Replace(onTop) + written, "", "", "", false, envelope{"", named, "PASS", "PASS"}},
 		"no receipt": {
 			strings.NewReplacer("FOR", "for a@b.example", "X-SES-RECEIPT: AEFBQUFB\r\n", "", "X-SES-Virus-Verdict: PASS\r\n", "").Replace(onTop) + written, "", "209.85.210.45", "mail-ot1-f45.google.com", true,
 			envelope{"", []string{"a@b.example"}, "PASS", ""}, // the virus is the client's own word

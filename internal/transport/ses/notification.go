@@ -38,8 +38,8 @@ var (
 )
 
 // parseNotification reads a message of the queue: a notification of SES of an S3 action or an event of S3 (also through EventBridge), each as
-// it is or in the envelope of SNS. None and no error is what tells of nothing: the tests that SES, SNS and S3 send at set-up, and objects
-// that are removed.
+// it is or in the envelope of SNS. None and no error is what tells of nothing: the tests that SES, SNS and S3 send at set-up, objects that
+// are removed, and what SES tells of mail that it sends.
 func parseNotification(text []byte) ([]told, error) {
 	if len(text) > maxNotification {
 		return nil, errLarge
@@ -77,6 +77,8 @@ func parseNotification(text []byte) ([]told, error) {
 	switch {
 	case n.NotificationType == "Received":
 		return fromSES(&n.Receipt, &n.Mail)
+	case n.NotificationType != "":
+		return nil, nil
 	case n.Event == "s3:TestEvent":
 		return nil, nil
 	case n.Source == "aws.s3":

@@ -56,6 +56,7 @@ func TestNotifications(t *testing.T) {
 		"SES's test":           {inSNS("Successfully validated SNS topic for Amazon SES event publishing."), nil, true},
 		"a subscription":       {`{"Type":"SubscriptionConfirmation","Message":"You have chosen to subscribe"}`, nil, true},
 		"another action":       {strings.Replace(sesNotification, `"type":"S3"`, `"type":"WorkMail"`, 1), nil, true},
+		"a bounce":             {`{"notificationType":"Bounce","bounce":{},"mail":{"source":"a@b.example"}}`, nil, true},
 		"a null sender":        {strings.Replace(sesNotification, `"0000014fbe1c09cf-7cb9f704-7531-4e53-89a1-5fa9744f5eb6-000000@amazonses.com"`, `"<>"`, 1), []told{{bySES[0].bucket, bySES[0].key, &envelope{To: bySES[0].envelope.To, Spam: "FAIL", Virus: "PASS"}}}, true},
 		"an odd verdict":       {strings.Replace(sesNotification, `"FAIL"},"virus`, `"MAYBE"},"virus`, 1), []told{{bySES[0].bucket, bySES[0].key, &envelope{From: bySES[0].envelope.From, To: bySES[0].envelope.To, Virus: "PASS"}}}, true},
 		"no recipients":        {strings.Replace(sesNotification, `"recipient@example.com","hidden@example.com"`, "", 1), nil, false},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,9 +30,13 @@ const (
 	// maxPending is how many objects wait as jobs; further ones wait in their buckets and queues.
 	maxPending = 10_000
 	listBatch  = 500 // objects that are written down in one transaction
-	// lateAfter is how long an object of a bucket with a queue is left to its notification, which knows more than the object does.
+	// lateAfter is how long an object of a bucket with a queue is left to its notification, which knows more than the object does, and how long
+	// a queue may hide a notification that could not be taken in.
 	lateAfter = 15 * time.Minute
-	pause     = 10 * time.Second // after a failure of the queue, and while too much waits
+	// perSource is how many objects of a source are taken in at once, maxWorkers how many of all.
+	perSource  = 4
+	maxWorkers = 20
+	pause      = 10 * time.Second // after a failure of the queue, and while too much waits
 )
 
 // Mail is package transport's Transport.
@@ -58,7 +63,6 @@ type Service struct {
 	Options
 	sources map[string]*source
 	stats   counters
-	drained sync.Map // names of sources whose queue was empty once since the start
 }
 
 // New opens the sources, and asks nobody.
@@ -77,9 +81,12 @@ func New(o Options) (*Service, error) {
 // On reports whether there is anything to do.
 func (s *Service) On() bool { return len(s.sources) > 0 }
 
-// Handle makes runner list the buckets, which Start sets going, and take in what is found. The runner waits for buckets.
+// Handle makes runner list the buckets, which Start sets going, and take in what is found. The runner waits for buckets, and for none of them
+// with all of its workers unless there are many.
 func (s *Service) Handle(runner *job.Runner) {
 	if s.On() {
+		runner.PerShare = perSource
+		runner.Workers = min((perSource+1)*len(s.sources), maxWorkers) // the one lists
 		runner.Handle(listKind, s.list)
 		runner.Handle(objectKind, s.object)
 	}
@@ -122,10 +129,10 @@ type object struct {
 	Envelope *envelope `json:"envelope,omitempty"`
 }
 
-// id is the job's key: another object under the same key is another job.
+// id is the job's key, whose share is the source's: another object under the same key is another job.
 func (o *object) id() string {
 	sum := sha256.Sum256([]byte(o.Source + "\x00" + o.Key + "\x00" + o.ETag))
-	return hex.EncodeToString(sum[:])
+	return url.PathEscape(o.Source) + " " + hex.EncodeToString(sum[:])
 }
 
 // found is an object and when it was written.
@@ -200,20 +207,21 @@ func (s *Service) list(ctx context.Context, j job.Job) error {
 	})
 }
 
-// look makes jobs of a bucket's new objects. Where a queue tells of them, it looks only for those of which none told, once the queue
-// was empty.
+// look makes jobs of a bucket's new objects. Where a queue tells of them, it looks only for those of which the queue, which is empty, should
+// have told by then.
 func (s *Service) look(ctx context.Context, from *source) error {
 	newest := s.Clock.Now()
 	if from.queue != nil {
-		if _, drained := s.drained.Load(from.name); !drained {
+		drained := from.drained.Load()
+		if drained == nil {
 			return nil
 		}
-		newest = newest.Add(-lateAfter)
+		newest = drained.Add(-lateAfter)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var list []found
-	for o := range from.client.ListObjectsIter(ctx, from.bucket, minio.ListObjectsOptions{Prefix: from.prefix, Recursive: true}) {
+	for o := range from.client.ListObjectsIter(ctx, from.bucket, minio.ListObjectsOptions{Prefix: from.prefix, Recursive: !from.flat}) {
 		if o.Err != nil {
 			return o.Err
 		}
@@ -233,28 +241,43 @@ func (s *Service) look(ctx context.Context, from *source) error {
 	return s.enqueue(ctx, list)
 }
 
-// receive takes notifications from a queue until ctx ends.
+// receive takes notifications from a queue until ctx ends. What was received before a start or a failure may not be taken in, and is hidden
+// by the queue for a while, which then looks empty.
 func (s *Service) receive(ctx context.Context, from *source) {
+	failed := s.Clock.Now()
 	for ctx.Err() == nil {
+		began := s.Clock.Now()
 		full, err := s.full(ctx)
 		var list []notice
 		if err == nil && !full {
 			list, err = from.queue.receive(ctx)
 		}
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			s.stats.queue.Add(1)
-			s.Log.ErrorContext(ctx, "notifications of mail can't be received; it will be tried again", "source", from.name, "error", err)
-		case !full && len(list) == 0:
-			s.drained.Store(from.name, true)
+		if err == nil && !full && len(list) == 0 && began.Sub(failed) >= lateAfter {
+			from.drained.Store(&began)
 		}
+		odd := false
 		for _, n := range list {
-			if err = s.notified(ctx, from, n); err != nil && ctx.Err() == nil { // it comes again
-				s.stats.queue.Add(1)
-				s.Log.ErrorContext(ctx, "a notification of mail can't be taken in now", "source", from.name, "error", err)
+			one := s.notified(ctx, from, n)
+			if errors.Is(one, errNotification) || errors.Is(one, errLarge) {
+				odd = true
+				s.stats.ignored.Add(1)
+				s.Log.ErrorContext(ctx, "a notification of mail is not understood, and stays in the queue", "source", from.name, "bytes", len(n.Body), "error", one)
+			} else if one != nil {
+				err = one
 			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil || odd {
+			failed = s.Clock.Now()
+		}
+		if err != nil || odd || full {
+			from.drained.Store(nil)
+		}
+		if err != nil {
+			s.stats.queue.Add(1)
+			s.Log.ErrorContext(ctx, "notifications of mail can't be taken in; it will be tried again", "source", from.name, "error", err)
 		}
 		if err != nil || full {
 			_ = s.Clock.Sleep(ctx, pause) // whatever ended it, the loop looks
@@ -262,13 +285,11 @@ func (s *Service) receive(ctx context.Context, from *source) {
 	}
 }
 
-// notified makes jobs of the objects that a notification tells of, and deletes it then.
+// notified makes jobs of the objects that a notification tells of, and deletes it then. One that fails comes again.
 func (s *Service) notified(ctx context.Context, from *source, n notice) error {
 	list, err := parseNotification([]byte(n.Body))
 	if err != nil {
-		s.stats.ignored.Add(1)
-		s.Log.WarnContext(ctx, "a notification of mail is not understood, and is dropped", "source", from.name, "bytes", len(n.Body), "error", err)
-		return from.queue.delete(ctx, n)
+		return err
 	}
 	var jobs []found
 	for _, t := range list {
@@ -299,7 +320,7 @@ type Stats struct {
 	Aside     map[string]uint64 // objects that were moved aside, by the reason
 	Unable    uint64            // recipients who did not get a message that SES took for them
 	Notified  uint64            // notifications that were taken in
-	Ignored   uint64            // notifications that were not understood
+	Ignored   uint64            // notifications that were not understood, as often as they came
 
 	BucketFailures, QueueFailures uint64
 }

@@ -3,14 +3,19 @@ package ses
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -246,6 +251,16 @@ func TestSomeCantGetIt(t *testing.T) {
 		o.want("messages", fmt.Sprint(len(o.Inbox(o.ann)), len(o.Inbox(o.bob))), "1 1")
 		o.want("objects", o.keys(), "[aside/1]")
 		o.want("counted", fmt.Sprint(o.s.Stats().Aside, o.s.Stats().Unable), "map[someone:1] 2")
+
+		// Moved back, it is for those who have not got it.
+		o.User("nobody")
+		o.Must(o.from.settle(t.Context(), &object{Key: "aside/1", ETag: etag}, "in/", nil))
+		back := slices.IndexFunc(o.keys(), func(key string) bool { return strings.HasPrefix(key, "in/") })
+		o.want("it is back", back >= 0, true)
+		o.Clock.Advance(o.from.Poll)
+		o.run()
+		o.want("messages", fmt.Sprint(len(o.Inbox(o.ann)), len(o.Inbox(o.bob))), "1 1")
+		o.want("delivered, and set aside again for what is no address", fmt.Sprint(o.s.Stats().Aside), "map[someone:2]")
 	})
 }
 
@@ -271,6 +286,90 @@ func TestDeliveredButNotMoved(t *testing.T) {
 		o.run() // it is listed again, too
 		o.want("ann's messages", len(o.Inbox(o.ann)), 1)
 		o.want("objects", o.keys(), "[]")
+	})
+}
+
+// TestWhatFailsForHours is set aside, wherever it fails.
+func TestWhatFailsForHours(t *testing.T) {
+	onBoth(t, nil, func(o *office) {
+		o.put("in/1", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		o.s.Mail = broken{}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		runner := job.NewRunner(o.DB, o.Clock, o.s.Log)
+		runner.Handle(listKind, o.s.list)
+		runner.Handle(objectKind, func(ctx context.Context, j job.Job) error {
+			j.Attempts = tries
+			defer cancel()
+			return o.s.object(context.WithoutCancel(ctx), j)
+		})
+		o.Must(o.s.Start(ctx))
+		o.Must(runner.Run(ctx))
+		o.want("set aside", fmt.Sprint(o.s.Stats().Aside), "map[failing:1]")
+		o.want("objects", o.keys(), "[aside/1]")
+	})
+}
+
+type broken struct{}
+
+func (broken) Begin(context.Context, transport.Sender) (*transport.Transaction, error) {
+	return nil, errors.New("it fails")
+}
+
+// TestSlowSource holds nobody else's mail up.
+func TestSlowSource(t *testing.T) {
+	onBoth(t, nil, func(o *office) {
+		until := make(chan struct{})
+		hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-until:
+			case <-r.Context().Done():
+			}
+		}))
+		defer hanging.Close()
+		defer close(until)
+		slow, err := open("slow it is", Source{URL: "s3://slow/in?path_style=true&region=us-east-1&endpoint=" + hanging.URL, AccessKeyID: "test", SecretAccessKeyFile: o.from.SecretAccessKeyFile}, &o.s.Options)
+		o.Must(err)
+		o.s.sources["slow"] = slow
+		var list []found
+		for i := range 2 * maxWorkers {
+			list = append(list, found{object{Source: "slow", Key: fmt.Sprint("in/", i), ETag: "x", Size: 1}, time.Time{}})
+		}
+		o.Must(o.s.enqueue(t.Context(), list))
+		o.put("in/1", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		ctx, cancel := context.WithCancel(t.Context())
+		o.Must(o.s.Start(ctx))
+		runner := job.NewRunner(o.DB, o.Clock, o.s.Log)
+		o.s.Handle(runner)
+		ended := make(chan error, 1)
+		go func() { ended <- runner.Run(ctx) }()
+		o.until("ann has it", func() bool { return len(o.Inbox(o.ann)) == 1 })
+		cancel()
+		o.Must(<-ended)
+	})
+}
+
+// TestPrefixes keeps what is moved out of what is looked at.
+func TestPrefixes(t *testing.T) {
+	for _, c := range []struct {
+		prefix   string
+		ok, flat bool
+	}{{"in", true, false}, {"", true, true}, {"delivered", false, false}, {"delivered/in", false, false}, {"aside/x", false, false}} {
+		s, err := open("x", Source{URL: "s3://b/" + c.prefix + "?region=us-east-1"}, &Options{Dialer: loopback(), MaxMessage: 1})
+		if (err == nil) != c.ok || err == nil && s.flat != c.flat {
+			t.Errorf("%q: %+v, %v", c.prefix, s, err)
+		}
+	}
+	left := &envelope{From: "x@far.example", To: []string{strings.Repeat("a", maxMetadata)}}
+	if _, ok := note(nil, left); ok {
+		t.Error("more than S3 takes is noted")
+	}
+	onBoth(t, func(s *Source) { s.URL = strings.Replace(s.URL, "/in?", "?", 1) }, func(o *office) {
+		o.put("1", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		o.put("delivered/2", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		o.run()
+		o.want("objects", o.keys(), "[delivered/1 delivered/2]")
+		o.want("ann's messages", len(o.Inbox(o.ann)), 1)
 	})
 }
 
@@ -323,12 +422,74 @@ func TestSweep(t *testing.T) {
 		o.Clock.Advance(time.Since(o.Clock.Now()))
 		o.run()
 		o.want("before the queue was read", len(o.Inbox(o.ann)), 0)
-		o.s.drained.Store("here", true)
+		now := o.Clock.Now()
+		o.from.drained.Store(&now)
 		o.run()
 		o.want("a fresh object", len(o.Inbox(o.ann)), 0)
 		o.Clock.Advance(lateAfter + time.Minute)
 		o.run()
+		o.want("one of which the queue may tell since then", len(o.Inbox(o.ann)), 0)
+		now = o.Clock.Now()
+		o.run()
 		o.want("an old one", len(o.Inbox(o.ann)), 1)
+	})
+}
+
+// TestQueueThatFails leaves objects to their notifications, however late those come, and those that are not understood stay in the queue.
+func TestQueueThatFails(t *testing.T) {
+	const empty, failing = `{}`, ""
+	var answer atomic.Pointer[string]
+	var deleted atomic.Int64
+	say := func(s string) { answer.Store(&s) }
+	sqs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch text := *answer.Load(); {
+		case strings.HasSuffix(r.Header.Get("X-Amz-Target"), "DeleteMessage"):
+			deleted.Add(1)
+			say(empty)
+			_, _ = io.WriteString(w, "{}")
+		case text == failing:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			_, _ = io.WriteString(w, text)
+		}
+	}))
+	defer sqs.Close()
+	onBoth(t, func(s *Source) { s.QueueURL, s.QueueEndpoint = sqs.URL+"/1/q", sqs.URL }, func(o *office) {
+		message := func(body string) string {
+			text, err := json.Marshal(map[string]any{"Messages": []notice{{Body: body, ReceiptHandle: "1"}}})
+			o.Must(err)
+			return string(text)
+		}
+		deleted.Store(0)
+		say(empty)
+		o.Clock.Advance(time.Since(o.Clock.Now()))
+		ended := make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { ended <- o.s.Run(ctx) }()
+		drained := func() bool { return o.from.drained.Load() != nil }
+		later := func(holds func() bool) func() bool {
+			return func() bool { o.Clock.Advance(pause); return holds() }
+		}
+		o.until("the queue is empty", later(drained))
+		o.put("in/1", "x@far.example", "", "To: ann@acme.awsapps.com\r\n\r\nhi\r\n")
+		for _, text := range []string{failing, message("what?")} {
+			say(text)
+			o.until("it can't be read", later(func() bool { return !drained() && (text == failing || o.s.Stats().Ignored > 0) }))
+			o.Clock.Advance(2 * lateAfter)
+			o.run()
+			o.want("ann's messages", len(o.Inbox(o.ann)), 0)
+		}
+		say(empty) // what was not understood is hidden
+		seen := o.Clock.Now()
+		o.until("the queue is empty again", later(drained))
+		o.want("a while later", o.from.drained.Load().Sub(seen) >= lateAfter-2*pause, true)
+		o.want("deleted", deleted.Load(), 0)
+		say(message(strings.NewReplacer("my-S3-bucket", o.from.bucket, "in/d6iitobk75ur44p8kdnnp7g2n800", "in/1", `"recipient@example.com","hidden@example.com"`, `"ann@acme.awsapps.com","bob@acme.awsapps.com"`).Replace(sesNotification)))
+		o.until("it is told", func() bool { return deleted.Load() == 1 })
+		cancel()
+		o.Must(<-ended)
+		o.run()
+		o.want("messages", fmt.Sprint(len(o.Junk(o.ann)), len(o.Junk(o.bob))), "1 1")
 	})
 }
 

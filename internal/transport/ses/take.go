@@ -42,6 +42,8 @@ const (
 type outcome struct {
 	// Aside is the reason why the object is to be moved aside; empty for one that is delivered.
 	Aside string `json:"aside,omitempty"`
+	// Left is whom an object that is moved aside is for yet; nil where its header has to say so.
+	Left *envelope `json:"left,omitempty"`
 }
 
 // object takes an object in, once, and then moves it.
@@ -76,7 +78,7 @@ func (s *Service) object(ctx context.Context, j job.Job) error {
 			prefix = ""
 		}
 	}
-	if err := from.settle(ctx, &o, prefix); err != nil {
+	if err := from.settle(ctx, &o, prefix, done.Left); err != nil {
 		s.stats.bucket.Add(1)
 		return err
 	}
@@ -84,11 +86,11 @@ func (s *Service) object(ctx context.Context, j job.Job) error {
 }
 
 // aside notes that an object can't be delivered to all, or at all.
-func (s *Service) aside(ctx context.Context, j job.Job, o *object, reason string, why error, to []string) (outcome, error) {
-	done := outcome{reason}
+func (s *Service) aside(ctx context.Context, j job.Job, o *object, reason string, why error, by *origin) (outcome, error) {
+	done := outcome{Aside: reason, Left: by.left()}
 	err := s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error { return j.SaveTx(ctx, tx, done) })
 	if err == nil {
-		s.tellAside(ctx, o, reason, why, to)
+		s.tellAside(ctx, o, reason, why, by.To)
 	}
 	return done, err
 }
@@ -106,11 +108,11 @@ func (s *Service) take(ctx context.Context, j job.Job, from *source, o *object) 
 	}
 	limits := fmt.Errorf("it has %d bytes, and a message can have %d", o.Size, s.MaxMessage)
 	if o.Size > s.MaxMessage {
-		return s.aside(ctx, j, o, tooLarge, limits, o.recipients())
+		return s.aside(ctx, j, o, tooLarge, limits, o.origin())
 	}
 	fetch, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	body, sealed, err := from.get(fetch, o)
+	body, sealed, left, err := from.get(fetch, o)
 	if err != nil {
 		if !errors.Is(err, errGone) {
 			s.stats.bucket.Add(1)
@@ -118,8 +120,11 @@ func (s *Service) take(ctx context.Context, j job.Job, from *source, o *object) 
 		return outcome{}, err
 	}
 	defer body.Close()
+	if left != nil { // it was aside, and others may have it
+		o.Envelope = left
+	}
 	if sealed {
-		return s.aside(ctx, j, o, encrypted, errors.New("SES encrypted it; turn message encryption off in the action of the receipt rule"), o.recipients())
+		return s.aside(ctx, j, o, encrypted, errors.New("SES encrypted it; turn message encryption off in the action of the receipt rule"), o.origin())
 	}
 	m := spool.New(s.Spool, 0)
 	defer m.Close() // nothing of it is needed any more
@@ -130,7 +135,7 @@ func (s *Service) take(ctx context.Context, j job.Job, from *source, o *object) 
 	returnPath, err := copyMessage(m, body, s.MaxMessage)
 	switch {
 	case errors.Is(err, errLarge):
-		return s.aside(ctx, j, o, tooLarge, limits, o.recipients())
+		return s.aside(ctx, j, o, tooLarge, limits, o.origin())
 	case err != nil:
 		s.stats.bucket.Add(1)
 		return outcome{}, fmt.Errorf("fetch %s: %w", o.Key, err)
@@ -140,7 +145,7 @@ func (s *Service) take(ctx context.Context, j job.Job, from *source, o *object) 
 		return outcome{}, err
 	}
 	if !isMessage(header) {
-		return s.aside(ctx, j, o, unreadable, errors.New("it is no message"), o.recipients())
+		return s.aside(ctx, j, o, unreadable, errors.New("it is no message"), o.origin())
 	}
 	by := readHeader(header, returnPath)
 	if o.Envelope != nil {
@@ -148,7 +153,7 @@ func (s *Service) take(ctx context.Context, j job.Job, from *source, o *object) 
 		by.Spam, by.Virus = worst(by.Spam, o.Envelope.Spam), worst(by.Virus, o.Envelope.Virus)
 	}
 	if by.Virus == "FAIL" {
-		return s.aside(ctx, j, o, virus, errors.New("SES found a virus in it"), by.To)
+		return s.aside(ctx, j, o, virus, errors.New("SES found a virus in it"), &by)
 	}
 	return s.deliver(ctx, j, o, &by, m, len(trace))
 }
@@ -161,12 +166,12 @@ func worst(a, b string) string {
 	return b
 }
 
-// recipients are those that SES told of.
-func (o *object) recipients() []string {
+// origin is what is known without the object's own header.
+func (o *object) origin() *origin {
 	if o.Envelope == nil {
-		return nil
+		return &origin{}
 	}
-	return o.Envelope.To
+	return &origin{certain: true, envelope: *o.Envelope}
 }
 
 // deliver hands the message in, and notes in the transaction that stores it what became of it.
@@ -187,31 +192,37 @@ func (s *Service) deliver(ctx context.Context, j job.Job, o *object, by *origin,
 	if by.Spam == "FAIL" {
 		sender.Listed = []string{"amazonses.com"}
 	}
+	failed := func(err error) (outcome, error) {
+		if fault.As(err) == nil && j.Attempts >= tries && ctx.Err() == nil {
+			return s.aside(ctx, j, o, failing, err, by)
+		}
+		return done, err
+	}
 	x, err := s.Mail.Begin(ctx, sender)
 	if err != nil {
-		return done, err
+		return failed(err)
 	}
 	taken, told, lost, err := s.add(ctx, x, by)
 	switch {
 	case err != nil:
-		return done, err
+		return failed(err)
 	case taken+told == 0:
-		return s.aside(ctx, j, o, nobody, errors.New("nobody is here whom it names"), by.To)
+		return s.aside(ctx, j, o, nobody, errors.New("nobody is here whom it names"), by)
 	case taken == 0:
 		done.Aside = nobody
 	case len(lost) > 0:
 		done.Aside = someone
 	}
+	if done.Aside != "" {
+		done.Left = &envelope{by.From, lost, by.Spam, by.Virus}
+	}
 	err = x.Store(ctx, m, traceLength)
-	f := fault.As(err)
-	switch {
+	switch f := fault.As(err); {
 	case err == nil:
-	case f == nil && j.Attempts >= tries && ctx.Err() == nil:
-		return s.aside(ctx, j, o, failing, err, by.To)
 	case f == nil || passes(f):
-		return done, err
+		return failed(err)
 	default:
-		return s.aside(ctx, j, o, refused, err, by.To)
+		return s.aside(ctx, j, o, refused, err, by)
 	}
 	s.stats.unable.Add(uint64(len(lost)))
 	if done.Aside != "" {
