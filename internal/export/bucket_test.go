@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/minio/minio-go/v7"
@@ -238,6 +239,9 @@ func TestObjects(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, bucket := range []string{"s3", "dir"} {
 		for key, want := range map[string]string{"a/small": "text", "a/large": large} {
 			if got, err := s.Object(t.Context(), mine, bucket, key, ""); string(got) != want || err != nil {
@@ -247,7 +251,7 @@ func TestObjects(t *testing.T) {
 		if _, err := s.Object(t.Context(), mine, bucket, "a/larger", ""); !fault.Is(err, fault.TooLarge, fault.Location) {
 			t.Errorf("of %s: %v", bucket, err)
 		}
-		for _, key := range []string{"b", "a", "/a/small", "a//b"} {
+		for _, key := range []string{"b", "a", "/a/small", "a//b", "pipe"} {
 			if _, err := s.Object(t.Context(), mine, bucket, key, ""); !fault.Is(err, fault.Invalid, fault.Location) {
 				t.Errorf("%s of %s: %v", key, bucket, err)
 			}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/pennypost/pennypost/internal/netblock"
 )
 
 // Server serves ManageSieve on any number of listeners.
@@ -15,13 +17,13 @@ type Server struct {
 
 	mu        sync.Mutex
 	open      int
-	addresses map[netip.Addr]int
+	addresses map[netip.Prefix]int // by the network of a client
 }
 
 // New returns a server.
 func New(c Config) *Server {
 	c.setDefaults()
-	return &Server{Config: c, addresses: map[netip.Addr]int{}}
+	return &Server{Config: c, addresses: map[netip.Prefix]int{}}
 }
 
 // The first and the longest wait after a connection could not be accepted.
@@ -75,38 +77,28 @@ func (s *Server) handle(ctx context.Context, nc net.Conn) {
 
 // enter counts a connection in, or says why it can't come in.
 func (s *Server) enter(a netip.Addr) string {
-	a = limitKey(a)
+	client := netblock.Of(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.open >= s.MaxConnections:
 		return "too many connections, try again later"
-	case s.addresses[a] >= s.MaxPerAddress:
+	case s.addresses[client] >= s.MaxPerAddress:
 		return "too many connections from your address"
 	}
 	s.open++
-	s.addresses[a]++
+	s.addresses[client]++
 	return ""
 }
 
 func (s *Server) leave(a netip.Addr) {
-	a = limitKey(a)
+	client := netblock.Of(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open--
-	if s.addresses[a]--; s.addresses[a] <= 0 {
-		delete(s.addresses, a)
+	if s.addresses[client]--; s.addresses[client] <= 0 {
+		delete(s.addresses, client)
 	}
-}
-
-// limitKey is what connections are counted by: an IPv4 address, or the /64 that one IPv6 customer has.
-func limitKey(a netip.Addr) netip.Addr {
-	if a = a.Unmap(); a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
 }
 
 func remoteAddress(nc net.Conn) netip.Addr {

@@ -264,14 +264,16 @@ type AppliedRule struct {
 	Action    flow.Action
 }
 
-// count counts a rule that applies for a recipient.
-func (s *flowStats) count(r *flow.Rule) {
+// count counts rules, each of which applied for a recipient.
+func (s *flowStats) count(rules []*flow.Rule) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.applied == nil {
 		s.applied = map[AppliedRule]uint64{}
 	}
-	s.applied[AppliedRule{r.Direction, r.Action}]++
+	for _, r := range rules {
+		s.applied[AppliedRule{r.Direction, r.Action}]++
+	}
 }
 
 // durations is a histogram.

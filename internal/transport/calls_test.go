@@ -12,8 +12,11 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/message/arc"
+	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/flow"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
@@ -247,32 +250,68 @@ func TestAFunctionAddsNobodyInACircle(t *testing.T) {
 	})
 }
 
+// sealer keeps what it is to seal with.
+type sealer struct {
+	signer
+	seals chan string
+}
+
+func (s *sealer) Seal(ctx context.Context, text []byte, results string, chain arc.Chain) ([]byte, error) {
+	s.seals <- fmt.Sprintf("%q %+v", results, chain)
+	return s.signer.Seal(ctx, text, results, chain)
+}
+
 // TestWhatWaitedForAFunctionIsSealed as it would have been at once.
 func TestWhatWaitedForAFunctionIsSealed(t *testing.T) {
 	onBothAsking(t, func(a *asking) {
-		a.Signer = &signer{}
+		keys := &sealer{seals: make(chan string, 10)}
+		a.Signer = keys
 		a.Remote("away", "away@old.example", "away@acme.test")
-		a.rule(flow.Inbound, synchronous(flow.Drop, 5))
-		a.answers(says("DEFAULT"))
-		defer a.run(t)()
-		for _, instance := range []int{0, 2} {
-			checks := &checker{}
-			checks.verdict.ARC.Instance = instance
-			a.Auth = checks
+		verdict := failed(mailauth.PolicyNone)
+		verdict.Vouched = "list.example"
+		verdict.DKIM = []dkim.Signature{
+			{Result: dkim.Fail, Reason: "body hash", Domain: "far.example", Identity: "@far.example", Selector: "s", Algorithm: "rsa-sha256", Head: "abcdefgh", Bits: 2048},
+			{Result: dkim.Pass, Domain: "list.example", Identity: "x@list.example", Selector: "t", Algorithm: "ed25519-sha256", Head: "ijklmnop"},
+		}
+		chains := []arc.Chain{{Result: dkim.None}, {Result: dkim.Pass, Reason: "so it is", Instance: 2, Domains: []string{"far.example", "list.example"}}}
+		pass := func() (seal, text string) {
 			x := outside(a.World, 0)
 			add(a.World, x, "away@acme.test")
 			a.Must(store(t.Context(), x, simple))
-			want := fmt.Sprintf("> Delivered-To: away@acme.test\r\nARC-Seal: i=%d results=mail.acme.awsapps.com size=%d\r\n%s", instance+1, len(trace+simple), trace)
-			if got := a.takings(1)[0]; !strings.Contains(got, want) {
-				t.Errorf("it is passed on as %s, want %s", got, want)
+			text = a.takings(1)[0]
+			select {
+			case seal = <-keys.seals:
+			default:
+			}
+			return seal, text
+		}
+		defer a.run(t)()
+		var at []string // once
+		for _, asks := range []bool{false, true} {
+			if asks {
+				a.rule(flow.Inbound, synchronous(flow.Drop, 5))
+				a.answers(says("DEFAULT"))
+			}
+			for i, chain := range chains {
+				verdict.ARC = chain
+				a.Auth = &checker{verdict: verdict}
+				seal, text := pass()
+				if got := seal + "\n" + text; !asks {
+					at = append(at, got)
+				} else if got != at[i] {
+					t.Errorf("it is sealed with and passed on as\n%s, at once it would have been\n%s", got, at[i])
+				}
+				if n := fmt.Sprintf("ARC-Seal: i=%d results=mail.acme.awsapps.com size=%d\r\n", chain.Instance+1, len(trace+simple)); !strings.Contains(text, n) || seal == "" {
+					t.Errorf("it is passed on as %s, want %s", text, n)
+				}
 			}
 		}
 		a.Auth = nil
-		x := outside(a.World, 0)
-		add(a.World, x, "away@acme.test")
-		a.Must(store(t.Context(), x, simple))
-		if got := a.takings(1)[0]; strings.Contains(got, "ARC-Seal") {
+		if seal, got := pass(); seal != "" || strings.Contains(got, "ARC-Seal") {
 			t.Errorf("one that was not checked is passed on as %s", got)
+		}
+		if n := len(a.events()); n != 3 {
+			t.Errorf("asked is %d times", n)
 		}
 	})
 }

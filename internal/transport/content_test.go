@@ -2,6 +2,8 @@ package transport_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -174,14 +176,51 @@ func TestContentsOfWhatDoesNotWait(t *testing.T) {
 	})
 }
 
+// bytesInQueue makes of the message that waits what servers made that kept its bytes in the queue.
+func (a *asking) bytesInQueue() {
+	a.T.Helper()
+	a.Write(func(ctx context.Context, tx *db.Tx) error {
+		var queued int64
+		var text, data []byte
+		var about, held map[string]json.RawMessage
+		var results string
+		err := errors.Join(
+			tx.QueryRow(ctx, "SELECT id, about FROM queue_message").Scan(&queued, &text),
+			tx.QueryRow(ctx, "DELETE FROM flow_content RETURNING data").Scan(&data))
+		if err == nil {
+			err = errors.Join(json.Unmarshal(text, &about), json.Unmarshal(about["held"], &held))
+		}
+		if text := held["results"]; err == nil && text != nil {
+			err = json.Unmarshal(text, &results)
+		}
+		if err != nil {
+			return err
+		}
+		delete(held, "kept")
+		about["held"], err = json.Marshal(held)
+		text, failure := json.Marshal(about)
+		err = errors.Join(err, failure)
+		for _, s := range []struct {
+			query string
+			value []byte
+		}{
+			{"UPDATE queue_message SET ref = '', about = $2 WHERE id = $1", text},
+			{"INSERT INTO queue_body (message, data) VALUES ($1, $2)", data[len(results):]},
+		} {
+			_, failure := tx.Exec(ctx, s.query, queued, s.value)
+			err = errors.Join(err, failure)
+		}
+		return err
+	})
+}
+
 // TestWhatWaitedWithItsBytesInTheQueue, as servers kept it before there were Contents, goes on; what is erased with its organisation comes back.
 func TestWhatWaitedWithItsBytesInTheQueue(t *testing.T) {
 	onBothAsking(t, func(a *asking) {
 		a.rule(flow.Inbound, synchronous(flow.Drop, 5))
 		a.answers(says("DEFAULT"))
-		a.Transport.Contents = nil
 		a.arrive("x@far.example", "ann@acme.test")
-		a.Transport.Contents = a.World.Contents
+		a.bytesInQueue()
 		a.arrive("eve@other.awsapps.com", "bob@acme.test")
 		a.Write(func(ctx context.Context, tx *db.Tx) error {
 			n, err := a.World.Contents.EraseTx(ctx, tx, a.Acme, 10)

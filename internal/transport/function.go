@@ -46,10 +46,12 @@ type held struct {
 	Header []byte `json:"header,omitempty"`
 	// Trace is how many bytes of the message the server put there.
 	Trace int `json:"trace"`
-	// Kept says that the message is in Contents, behind Results.
+	// Kept says that the message is in Contents, behind Results. It is in the queue where a server kept it before there were Contents.
 	Kept      bool  `json:"kept,omitempty"`
 	Submitted bool  `json:"submitted,omitempty"`
 	SenderOrg int64 `json:"senderOrg,omitempty"`
+	// Usage is whose limits of a day count what the function adds to a message that was submitted.
+	Usage *heldUsage `json:"usage,omitempty"`
 	// Authors are those in From of what was submitted, as they were checked.
 	Authors []message.Address `json:"authors,omitempty"`
 	// What was found out about a message from another server.
@@ -61,6 +63,13 @@ type held struct {
 	// Opinions are those on spam, each for some mailboxes.
 	Opinions []heldOpinion              `json:"opinions,omitempty"`
 	by       map[mailbox.ID]heldOpinion // the same, once it was asked for
+}
+
+// heldUsage is a usage without what it counts.
+type heldUsage struct {
+	User     string `json:"user"`
+	Account  string `json:"account"`
+	FromTest bool   `json:"fromTest,omitempty"`
 }
 
 // heldOpinion is what was made of a message for mailboxes.
@@ -142,54 +151,40 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 		return nil, nil, fault.New(fault.Temporary, fault.Message, "the rule %q asks a function, and messages can't wait for it here", rules[0].Name)
 	}
 	for _, rule := range rules {
-		p, body, err := x.keepHeld(ctx, b)
+		body, err := t.Contents.Prepare(ctx, x.results(), b)
 		if err != nil {
 			discard()
 			return nil, nil, notKept(err)
 		}
-		if all = append(all, p); body != nil {
-			all = append(all, body)
-		}
+		all = append(all, body)
 		a := x.about(b[traceLength:])
 		a.Held = &held{
 			Direction: rule.Direction, Rule: rule.Name, Lambda: *rule.Lambda, Until: t.Clock.Now().Add(rule.Lambda.Timeout),
-			MessageID: id.UUID(), Call: strings.ReplaceAll(id.UUID(), "-", ""), To: to[rule], Trace: traceLength, Kept: body != nil,
+			MessageID: id.UUID(), Call: strings.ReplaceAll(id.UUID(), "-", ""), To: to[rule], Trace: traceLength, Kept: true,
 			Header:    b[traceLength:][:min(message.HeaderEnd(b[traceLength:]), maxHeldHeader)],
 			Submitted: x.sender.Submitted, SenderOrg: x.organization, Authors: x.authors, Results: x.results(), Forged: x.forged(), Proven: x.proven(),
 			Quarantined: x.isJunk(target{organization: org[rule]}),
 		}
 		a.Held.keepOpinions(x, boxes[rule])
 		_, a.Held.Chain = x.found()
+		if u := x.usage; u != nil {
+			a.Held.Usage = &heldUsage{u.user, u.account, u.fromTest}
+		}
 		e := x.envelope(org[rule])
 		if e.About, err = json.Marshal(a); err != nil {
 			discard()
 			return nil, nil, err
 		}
 		first := queue.Recipient{Address: to[rule][0].Address, Notify: queue.Never, Route: functionRoute + rule.Lambda.ARN, Expiry: longest}
-		if body != nil {
-			told := flow.Told{ID: a.Held.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(a.Held.Results) + traceLength, Waits: true}
-			writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) }})
-		}
+		told := flow.Told{ID: a.Held.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(a.Held.Results) + traceLength, Waits: true}
+		p := t.Holding.Elsewhere(int64(len(b)))
+		writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) }})
 		writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error {
 			_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{first})
 			return err
 		}})
 	}
 	return writes, discard, nil
-}
-
-// keepHeld makes the bytes of a message ready that waits for a function: where there are Contents, there and not in the queue.
-func (x *Transaction) keepHeld(ctx context.Context, b []byte) (*queue.Prepared, *flow.Body, error) {
-	t := x.transport
-	if t.Contents == nil {
-		p, err := t.Holding.Prepare(ctx, b)
-		return p, nil, err
-	}
-	body, err := t.Contents.Prepare(ctx, x.results(), b)
-	if err != nil {
-		return nil, nil, err
-	}
-	return t.Holding.Elsewhere(int64(len(b))), body, nil
 }
 
 func notKept(err error) error {
@@ -240,7 +235,7 @@ func (t *Transport) setBack(ctx context.Context, m *queue.Message, why error) qu
 		return o
 	}
 	hopeless := false
-	if f != nil && f.Subject != fault.Organization { // whose queue is full, which passes
+	if f != nil && f.Subject != fault.Organization && f.Subject != fault.Allowance { // a full queue and a limit of a day pass
 		switch f.Kind {
 		case fault.Invalid, fault.Limit, fault.TooLarge, fault.Unsupported, fault.Denied:
 			hopeless = true
@@ -260,7 +255,7 @@ func (t *Transport) heldTx(ctx context.Context, tx *db.Tx, e *queue.Event) error
 		return err
 	}
 	h, failed := a.Held, e.Kind == queue.Bounced || e.Kind == queue.Expired
-	if h != nil && h.Kept && t.Contents != nil && (failed || e.Kind == queue.Dropped) {
+	if h != nil && h.Kept && (failed || e.Kind == queue.Dropped) {
 		if err := t.Contents.GivenUpTx(ctx, tx, h.MessageID); err != nil {
 			return err
 		}
@@ -339,9 +334,6 @@ func (t *Transport) waiting(ctx context.Context, h *held, m *queue.Message) (*wa
 	if !h.Kept {
 		return &waiting{size: m.Size, first: func(n int64) ([]byte, error) { return io.ReadAll(io.NewSectionReader(m.Body, 0, min(m.Size, n))) }}, nil
 	}
-	if t.Contents == nil {
-		return nil, errors.New("nothing keeps the contents of messages")
-	}
 	c, err := t.Contents.Current(ctx, h.MessageID)
 	if fault.Is(err, fault.NotFound, fault.Message) { // with its organisation
 		err = fault.Wrap(err, fault.Unsupported, fault.Message, "the message is not kept any more")
@@ -404,7 +396,10 @@ func (t *Transport) resume(ctx context.Context, a *about, e *queue.Envelope, b [
 	x.passed = passedFor(header)
 	accepted := h.decided(decisions, t.Limits.Recipients)
 	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		x.accepted, x.watched = nil, nil
+		x.accepted, x.watched, x.usage = nil, nil, nil
+		if u := h.Usage; u != nil {
+			x.usage = &usage{user: u.User, organization: h.SenderOrg, account: u.Account, fromTest: u.FromTest}
+		}
 		x.targets, x.remote, x.forwards = nil, nil, nil
 		clear(x.reached)
 		clear(x.sent)
@@ -504,6 +499,15 @@ func (x *Transaction) againTx(ctx context.Context, tx *db.Tx, r *recipient, org 
 		!remote && len(away) > 0 && len(x.forwards) >= maxForwards) {
 		err = limitFault("the message goes to as many as it can without %s", r.address) // as Add holds it, but those it counted have grown since
 	}
+	if err == nil && r.added && x.usage != nil {
+		used := x.usage.with(reach.organization)
+		if err = x.transport.lookTx(ctx, tx, *x.usage, used); err != nil && fault.As(err) == nil {
+			return err
+		}
+		if err == nil {
+			*x.usage = used
+		}
+	}
 	if r.added && (err != nil || x.resumed.Direction == flow.Inbound && reach.organization != org) {
 		x.transport.Log.WarnContext(ctx, "a recipient that a function added is left out", "recipient", r.address, "trace", x.trace, "error", err)
 		return nil
@@ -576,17 +580,15 @@ func (x *Transaction) calls(ctx context.Context, b []byte, traceLength int) (wri
 	discard = func() { discardAll(ctx, all) }
 	for _, rule := range rules {
 		e := flow.NewEvent(rule.Direction, id.UUID(), strings.ReplaceAll(id.UUID(), "-", ""), x.sender.From, b[traceLength:], to[rule])
-		if t.Contents != nil {
-			results := x.results()
-			body, err := t.Contents.Prepare(ctx, results, b)
-			if err != nil {
-				discard()
-				return nil, nil, notKept(err)
-			}
-			all = append(all, body)
-			told := flow.Told{ID: e.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(results) + traceLength}
-			writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) }})
+		results := x.results()
+		body, err := t.Contents.Prepare(ctx, results, b)
+		if err != nil {
+			discard()
+			return nil, nil, notKept(err)
 		}
+		all = append(all, body)
+		told := flow.Told{ID: e.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(results) + traceLength}
+		writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) }})
 		writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error {
 			return t.orderTx(ctx, tx, functionCall{org[rule], rule.Lambda.ARN, e, t.Clock.Now()})
 		}})

@@ -312,6 +312,32 @@ func TestAFunctionForWhatIsSent(t *testing.T) {
 	})
 }
 
+// TestLimitsOfADayCountWhoAFunctionAdds: one for whom they leave no room is left out.
+func TestLimitsOfADayCountWhoAFunctionAdds(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.Daily.UserExternal = 3
+		a.rule(flow.Outbound, synchronous(flow.Drop, 5))
+		a.answers(func(*flow.Event) (int, string) {
+			return 200, `{"actions":[{"action":{"type":"DEFAULT"},"recipients":["one@far.test","two@far.test","bob@acme.test","three@far.test","four@far.test"]}]}`
+		})
+		x, err := a.begin(a.ann, "ann@acme.test", "one@far.test")
+		a.Must(err)
+		a.Must(store(t.Context(), x, "From: ann@acme.test\r\n\r\nx\r\n"))
+		defer a.run(t)()
+		got := strings.Join(a.takings(3), " ")
+		a.until("it is sent", func() bool { return a.waits(0) })
+		if strings.Contains(got, "four@far.test") || len(a.Inbox(a.bob)) != 1 {
+			t.Errorf("sent is %s, bob has %d", got, len(a.Inbox(a.bob)))
+		}
+		if x, err = a.begin(a.ann, "ann@acme.test"); err == nil {
+			err = x.Add(t.Context(), queue.Recipient{Address: address("five@far.test")})
+		}
+		if !fault.Is(err, fault.Limit, fault.Allowance) {
+			t.Errorf("another recipient of the day: %v", err)
+		}
+	})
+}
+
 // TestRecipientsWhoAreGoneMeanwhile come back to the sender, and keep nobody else from the message.
 func TestRecipientsWhoAreGoneMeanwhile(t *testing.T) {
 	onBothAsking(t, func(a *asking) {
@@ -392,6 +418,9 @@ func TestAFunctionThatIsNotThere(t *testing.T) {
 		add(a.World, x, "ann@acme.test")
 		if err := store(t.Context(), x, simple); err == nil || !strings.Contains(err.Error(), "can't wait") {
 			t.Errorf("without a queue: %v", err)
+		}
+		if n := a.FlowStats().Applied[transport.AppliedRule{Direction: flow.Inbound, Action: flow.RunLambda}]; n != 1 {
+			t.Errorf("%d applied rules are counted of one message that was taken", n)
 		}
 	})
 }

@@ -64,6 +64,7 @@ func (x *Transaction) applyRules(ctx context.Context, header []byte) error {
 				x.transport.Log.ErrorContext(ctx, "a refusal is not told", "error", err)
 			}
 		}
+		x.transport.flow.count(x.applied)
 		return fault.New(fault.Denied, fault.Message, "%s", blocked)
 	}
 	if err := x.mayRoute(ctx); err != nil {
@@ -127,8 +128,19 @@ func (x *Transaction) apply(r *recipient, rule *flow.Rule) flow.Action {
 		return flow.Default
 	}
 	r.rules = append(r.rules, rule)
-	x.transport.flow.count(rule)
+	x.applied = append(x.applied, rule)
 	return rule.Effect()
+}
+
+// countRules returns what counts the rules that applied, once the message is stored; nil for none.
+func (x *Transaction) countRules() func(context.Context, *db.Tx) error {
+	if len(x.applied) == 0 {
+		return nil
+	}
+	return func(_ context.Context, tx *db.Tx) error {
+		tx.OnCommit(func() { x.transport.flow.count(x.applied) })
+		return nil
+	}
 }
 
 // mayRoute refuses a message that a rule sends through a gateway for recipients of this server, where it may not leave; and counts these as

@@ -73,6 +73,9 @@ func TestInboundRules(t *testing.T) {
 		if err := a.send(fromFar, evesAddress); !fault.Is(err, fault.Denied, fault.Message) || !strings.Contains(err.Error(), "blocked by the administrator") {
 			t.Errorf("where it bounces for all: %v", err)
 		}
+		if n := a.FlowStats().Applied[transport.AppliedRule{Direction: flow.Inbound, Action: flow.Bounce}]; n != 1 {
+			t.Errorf("%d times a rule is counted that bounced one", n)
+		}
 		a.has(1, 0, 1)
 		a.Must(a.send(strings.Replace(fromFar, "x@", "y@", 1), evesAddress))
 		a.has(1, 0, 2)

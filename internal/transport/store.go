@@ -79,8 +79,12 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 			x.transport.Spam.Delivered(x.opinions)
 		}
 	}
-	if len(x.accepted) == 1 && fault.Is(err, fault.OverQuota, fault.Mailbox) {
-		x.tellFull(ctx, x.accepted[0])
+	if fault.Is(err, fault.OverQuota, fault.Mailbox) {
+		if len(x.accepted) == 1 {
+			x.tellFull(ctx, x.accepted[0])
+		} else {
+			x.transport.cramped.note(ctx, x, int64(len(b)))
+		}
 	}
 	return x.answerFor(err)
 }
@@ -161,7 +165,7 @@ func (x *Transaction) read(ctx context.Context, m *spool.Spool, traceLength int)
 // also returns what else is done in the transaction that stores the message, whose header is given: keeping the reports in it, telling of
 // it, then counting it; nil where there is nothing to do.
 func (x *Transaction) also(header []byte) func(context.Context, *db.Tx) error {
-	return inOne(x.keep, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.judged(), x.delivered(), x.sender.Also)
+	return inOne(x.keep, x.successes(header), x.bounces(header), x.events(header), x.submission(), x.count(), x.countRules(), x.judged(), x.delivered(), x.sender.Also)
 }
 
 // inOne returns what does all that is not nil, one after the other; nil where that is nothing.
@@ -225,14 +229,14 @@ func (x *Transaction) checkRounds(b []byte) error {
 }
 
 // answerFor turns what went wrong with one of several mailboxes into an answer for all recipients: it must be sent again to
-// all, and then the one that is full or closed is refused by itself.
+// all, and then the one that is full (see cramped) or closed is refused by itself.
 func (x *Transaction) answerFor(err error) error {
 	switch f := fault.As(err); {
 	case f == nil:
 		return err
 	case f.Subject != fault.Mailbox && f.Subject != fault.Folder:
 		return err
-	case f.Kind == fault.OverQuota && len(x.targets) == 1:
+	case f.Kind == fault.OverQuota && len(x.accepted) == 1:
 		// How much a mailbox holds is nothing for a stranger.
 		return fault.Wrap(err, fault.OverQuota, fault.Mailbox, "the recipient's mailbox is full")
 	case f.Kind == fault.OverQuota, f.Kind == fault.State, f.Kind == fault.NotFound:

@@ -32,6 +32,8 @@ type Options struct {
 	Mailboxes *mailbox.Store
 	Clock     clock.Clock
 	Log       *slog.Logger
+	// Contents keeps the messages that functions are told of.
+	Contents Contents
 	// Audit takes the events of the mail of organisations that want them told; nil tells nobody.
 	Audit *audit.Log
 	// Hostname is the server's name. Mail for <postmaster> without a domain goes to the postmaster of this name, or else of
@@ -48,8 +50,6 @@ type Options struct {
 	Callout func(ctx context.Context, route string, to message.Address, probe bool) error
 	// Holding takes messages that functions decide on. It is the queue, also where no mail leaves; nil refuses such messages for now.
 	Holding Holding
-	// Contents keeps the messages that functions are told of; nil keeps none, and those that wait have their bytes in Holding.
-	Contents Contents
 	// Reports takes reports on the domains of organisations, at addresses that nobody has; nil refuses them as those of others.
 	Reports *intake.Box
 	// Signer signs what goes into the queue; nil leaves it unsigned.
@@ -170,6 +170,7 @@ type Transport struct {
 	stats    stats
 	flow     flowStats
 	hanging  hanging // synchronous functions
+	cramped  cramped
 }
 
 // New returns a transport.
@@ -239,6 +240,9 @@ type Transaction struct {
 
 	// lists is the List-Id of those that get the message through a group.
 	lists map[mailbox.ID]string
+
+	// applied are the rules that apply, each once for each recipient.
+	applied []*flow.Rule
 }
 
 // recipient is one who was accepted.

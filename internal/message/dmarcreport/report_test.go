@@ -172,6 +172,7 @@ func TestOddReports(t *testing.T) {
 			text:   strings.Replace(good, "<feedback>", `<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><feedback>`, 1),
 			refuse: "document type",
 		},
+		"too many elements":   {text: strings.Replace(good, "<version>", strings.Repeat("<x/>", maxElements)+"<version>", 1), refuse: "elements"},
 		"too deep":            {text: strings.Replace(good, "<version>", strings.Repeat("<x>", maxDepth), 1), refuse: "inside each other"},
 		"too many attributes": {text: strings.Replace(good, "<version>", "<version "+strings.Repeat("a='b' ", maxAttributes+1)+">", 1), refuse: "attributes"},
 		"HTML":                {text: "<html><body>hello</body></html>", refuse: "no report but <html>"},

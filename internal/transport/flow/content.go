@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -34,8 +32,8 @@ const (
 	maxInline = mailbox.DefaultInlineLimit // bytes of a content that is kept in the database
 	// grace is how long bytes in Blobs stay that no row names: the time that writing or reading them may take.
 	grace = time.Hour
-	// atOnce is how many new contents are looked at at the same time: each is in memory.
-	atOnce = 4
+	// maxPuts is how often the content of a message is put: what was there before stays for the time of grace.
+	maxPuts = 10
 	// pruneBatch is how many rows one transaction removes.
 	pruneBatch = 100
 	forever    = math.MaxInt64
@@ -51,7 +49,8 @@ type ContentOptions struct {
 	Objects Objects
 	// MaxMessage is how many bytes a message may have.
 	MaxMessage int64
-	// MaxKept is how many bytes of messages that nobody decides on any more are kept of an organisation: the oldest go. 0 is no limit.
+	// MaxKept is how many bytes of messages that nobody decides on any more are kept of an organisation: the oldest go. Those that wait have
+	// as much room for what is put: as they arrive, package queue counts them. 0 is no limit.
 	MaxKept int64
 }
 
@@ -64,12 +63,12 @@ type Objects interface {
 // Contents keeps the contents of messages that functions were told of. It is safe for concurrent use.
 type Contents struct {
 	ContentOptions
-	turns *semaphore.Weighted
+	turns *turns
 }
 
 // NewContents returns the store.
 func NewContents(o ContentOptions) *Contents {
-	return &Contents{o, semaphore.NewWeighted(atOnce)}
+	return &Contents{o, newTurns()}
 }
 
 // Told is a message that a function is told of.
@@ -138,7 +137,7 @@ const (
 		VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10)`
 	selectOwner   = `SELECT organization, direction FROM flow_content WHERE message_id = $1 AND until > $2`
 	selectContent = `SELECT until, waits, revision, own, size, ref, data FROM flow_content WHERE message_id = $1`
-	lockContent   = `UPDATE flow_content SET revision = revision + 1 WHERE message_id = $1 AND waits = 1 RETURNING ref`
+	lockContent   = `UPDATE flow_content SET revision = revision + 1 WHERE message_id = $1 AND waits = 1 AND revision < $2 RETURNING ref`
 	setContent    = `UPDATE flow_content SET size = $2, ref = $3, data = $4 WHERE message_id = $1`
 	decideContent = `UPDATE flow_content SET waits = 0, until = arrived + $3 WHERE message_id = $1 AND waits = 1 AND revision = $2`
 	freeContent   = `UPDATE flow_content SET waits = 0, until = arrived + $2 WHERE message_id = $1 AND waits = 1`
@@ -147,6 +146,7 @@ const (
 	selectExpired   = `SELECT message_id, ref, size FROM flow_content WHERE until <= $1 ORDER BY until LIMIT $2`
 	selectOldest    = `SELECT message_id, ref, size FROM flow_content WHERE organization = $1 AND waits = 0 ORDER BY until, size LIMIT $2`
 	selectOfOrg     = `SELECT message_id, ref, size FROM flow_content WHERE organization = $1 ORDER BY waits, until LIMIT $2`
+	selectWaiting   = `SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM flow_content WHERE organization = $1 AND waits = 1`
 	selectTooMuch   = `SELECT organization, CAST(SUM(size) AS BIGINT) FROM flow_content WHERE waits = 0 GROUP BY organization HAVING SUM(size) > $1`
 	selectLargeOnes = `SELECT message_id, ref, size FROM flow_content WHERE message_id > $1 AND ref <> '' ORDER BY message_id LIMIT $2`
 
@@ -332,8 +332,8 @@ func (c *Contents) Get(ctx context.Context, p principal.Principal, id string) (f
 type Object struct{ Bucket, Key, Version string }
 
 // Put makes an object the content of a message on which a synchronous function decides: what goes on, for all its recipients. It is on
-// disk when Put returns. Faults: NotFound Message; State Message (no function decides on it, any more); Invalid Location (see Objects);
-// Invalid Message (see check).
+// disk when Put returns. Faults: NotFound Message; State Message (no function decides on it, any more, or it was put maxPuts times);
+// Invalid Location (see Objects); Invalid Message (see check and room).
 func (c *Contents) Put(ctx context.Context, p principal.Principal, id string, from Object) error {
 	if c.Objects == nil {
 		return fault.New(fault.Invalid, fault.Location, "this server reads no buckets")
@@ -346,13 +346,14 @@ func (c *Contents) Put(ctx context.Context, p principal.Principal, id string, fr
 	if err != nil {
 		return err
 	}
-	if !old.Waits {
+	if !old.Waits || old.Revision >= maxPuts {
 		return frozen(id)
 	}
-	if err := c.turns.Acquire(ctx, 1); err != nil {
-		return fault.Wrap(err, fault.Temporary, fault.Message, "other messages are being changed; try again")
+	back, err := c.turns.take(ctx, o.Key)
+	if err != nil {
+		return err
 	}
-	defer c.turns.Release(1)
+	defer back()
 	text, err := c.Objects.Object(ctx, o.ID, from.Bucket, from.Key, from.Version)
 	if fault.Is(err, fault.TooLarge, fault.Location) {
 		return rejected("it has more than %d bytes", c.MaxMessage)
@@ -365,6 +366,9 @@ func (c *Contents) Put(ctx context.Context, p principal.Principal, id string, fr
 		return fmt.Errorf("read the header of message %s: %w", id, err)
 	}
 	if text, err = check(before, old.Own, text, c.MaxMessage); err != nil {
+		return err
+	}
+	if err := c.room(ctx, o, int64(old.Own+len(text))-old.Size); err != nil {
 		return err
 	}
 	body, err := c.Prepare(ctx, string(before[:old.Own]), text)
@@ -380,10 +384,26 @@ func (c *Contents) Put(ctx context.Context, p principal.Principal, id string, fr
 	return err
 }
 
+// room rejects a content that is larger by so many bytes than what is there where messages of the organisation that wait have too many.
+func (c *Contents) room(ctx context.Context, o *directory.Organization, more int64) error {
+	if c.MaxKept <= 0 || more <= 0 {
+		return nil
+	}
+	var wait int64
+	err := c.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error { return tx.QueryRow(ctx, selectWaiting, o.Key).Scan(&wait) })
+	if err != nil {
+		return fmt.Errorf("sum up what waits for functions of organization %s: %w", o.ID, err)
+	}
+	if wait+more > c.MaxKept {
+		return rejected("with it more than %d MB of the organization's mail would wait for functions", c.MaxKept>>20)
+	}
+	return nil
+}
+
 // replaceTx gives a message another content, unless what becomes of it was decided. The first statement locks the row against that.
 func (c *Contents) replaceTx(ctx context.Context, tx *db.Tx, id string, body *Body) error {
 	var before string
-	err := tx.QueryRow(ctx, lockContent, id).Scan(&before)
+	err := tx.QueryRow(ctx, lockContent, id, maxPuts).Scan(&before)
 	if errors.Is(err, sql.ErrNoRows) {
 		return frozen(id)
 	}
@@ -401,5 +421,5 @@ func (c *Contents) replaceTx(ctx context.Context, tx *db.Tx, id string, body *Bo
 }
 
 func frozen(id string) error {
-	return fault.New(fault.State, fault.Message, "the message %s can't be changed: no synchronous function is deciding on it", id)
+	return fault.New(fault.State, fault.Message, "the message %s can't be changed: no synchronous function is deciding on it, or it was changed %d times", id, maxPuts)
 }

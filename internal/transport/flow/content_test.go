@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/mailbox"
@@ -132,6 +133,71 @@ func TestWhatIsNotKeptGoes(t *testing.T) {
 		})
 		if fault.KindOf(err) != fault.Temporary {
 			t.Errorf("kept is what is gone: %v", err)
+		}
+	})
+}
+
+// TestPutsFillNoDisk: a message is changed a few times, as what it was before stays for a while, and grows into its organisation's room alone.
+func TestPutsFillNoDisk(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		put := func(id, key string) error {
+			return w.Contents.Put(w.T.Context(), admin, id, flow.Object{Bucket: "bucket", Key: key})
+		}
+		w.Objects["small"], w.Objects["large"] = ownLines+arrived, ownLines+arrived+lines(larger)
+		waits := keep(w, w.Acme.Key, flow.Inbound, true, arrived)
+		other := keep(w, w.Organization("other").Key, flow.Inbound, true, arrived)
+		w.Contents.MaxKept = int64(2*len(ownLines+arrived)+larger) - 1
+		keep(w, w.Acme.Key, flow.Inbound, true, arrived)
+		if err := put(waits, "large"); !fault.Is(err, fault.Invalid, fault.Message) || !strings.Contains(err.Error(), "would wait for functions") {
+			w.T.Errorf("beyond the room: %v", err)
+		}
+		w.Must(put(other, "large"))
+		w.Contents.MaxKept++
+		w.Must(put(waits, "large"))
+		for range 9 {
+			w.Must(put(waits, "small"))
+		}
+		if err := put(waits, "small"); !fault.Is(err, fault.State, fault.Message) {
+			w.T.Errorf("once more: %v", err)
+		}
+	})
+}
+
+// slowObjects is a bucket that answers some organisation once ready is closed.
+type slowObjects struct {
+	flow.Objects
+	slow  directory.OrgID
+	asked chan struct{}
+	ready chan struct{}
+}
+
+func (o slowObjects) Object(ctx context.Context, org directory.OrgID, bucket, key, version string) ([]byte, error) {
+	if org == o.slow {
+		o.asked <- struct{}{}
+		<-o.ready
+	}
+	return o.Objects.Object(ctx, org, bucket, key, version)
+}
+
+// TestNobodyWaitsForASlowBucketOfOthers, whatever another organisation puts at the same time.
+func TestNobodyWaitsForASlowBucketOfOthers(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		slow := slowObjects{w.Contents.Objects, w.Acme.ID, make(chan struct{}, 10), make(chan struct{})}
+		w.Contents.Objects, w.Objects["new"] = slow, ownLines+arrived
+		other := keep(w, w.Organization("other").Key, flow.Inbound, true, arrived)
+		ended := make(chan error, 10)
+		for range cap(ended) {
+			id := keep(w, w.Acme.Key, flow.Inbound, true, arrived)
+			go func() { ended <- w.Contents.Put(w.T.Context(), admin, id, flow.Object{Bucket: "bucket", Key: "new"}) }()
+		}
+		<-slow.asked
+		w.Must(w.Contents.Put(w.T.Context(), admin, other, flow.Object{Bucket: "bucket", Key: "new"}))
+		if len(slow.asked) > 0 {
+			w.T.Errorf("%d more are read at the same time", len(slow.asked))
+		}
+		close(slow.ready)
+		for range cap(ended) {
+			w.Must(<-ended)
 		}
 	})
 }

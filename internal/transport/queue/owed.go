@@ -28,9 +28,15 @@ func (q *Queue) oweTx(ctx context.Context, tx *db.Tx, e *Event) error {
 	return nil
 }
 
+// owedBatch is how many events one round of upkeep hands to Record, so that the rest of it has its turn.
+const owedBatch = 100
+
 // payOwed hands those events to Record that are due again, each in a transaction of its own, and returns when the next one is.
 func (q *Queue) payOwed(ctx context.Context) (next int64, err error) {
-	for ctx.Err() == nil {
+	for range owedBatch {
+		if ctx.Err() != nil {
+			return never, nil
+		}
 		var key, failures int64
 		var text []byte
 		var at sql.NullInt64
@@ -57,7 +63,7 @@ func (q *Queue) payOwed(ctx context.Context) (next int64, err error) {
 			}
 		}
 	}
-	return never, nil
+	return q.Clock.Now().UnixMicro(), nil
 }
 
 func (q *Queue) pay(ctx context.Context, key int64, text []byte) error {

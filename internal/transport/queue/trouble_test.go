@@ -205,6 +205,27 @@ func TestARecordThatFailsKeepsNoEndFromBeingWritten(t *testing.T) {
 	}
 }
 
+// TestWhatIsOwedLeavesOthersTheirTurn: of many events one round of upkeep records some.
+func TestWhatIsOwedLeavesOthersTheirTurn(t *testing.T) {
+	bubble(t, Limits{}, func(t *testing.T, r *rig) {
+		r.ok(r.DB.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			for i := range int64(owedBatch + 1) {
+				if _, err := tx.Exec(ctx, insertOwed, i+1, 1, []byte("{}")); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		for _, left := range []int{1, 0} {
+			next, err := r.payOwed(t.Context())
+			r.ok(err)
+			if n := r.count("queue_owed"); n != left || (next == never) != (left == 0) {
+				t.Errorf("%d are left, the next is due at %d", n, next)
+			}
+		}
+	})
+}
+
 // lose takes a message of four bytes away, as only a fault can.
 func (r *rig) lose(m ID) {
 	r.exec("UPDATE queue_usage SET messages = messages - 1, bytes = bytes - 4 WHERE part = $1", m.part())
