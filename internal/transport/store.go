@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -91,22 +92,34 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 // prepare makes ready what goes elsewhere than into mailboxes: to other servers, to functions that decide, to the archive, to functions
 // that are told. write is done in the transaction that stores the message; undo tidies up if that never happens.
 func (x *Transaction) prepare(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, undo func(), err error) {
-	var writes []func(context.Context, *db.Tx) error
+	var writes []orgWrite
 	var undone []func()
 	undo = func() {
 		for _, fn := range undone {
 			fn()
 		}
 	}
-	for _, part := range []func(context.Context, []byte, int) (func(context.Context, *db.Tx) error, func(), error){x.enqueue, x.hold, x.journal, x.calls} {
+	for _, part := range []func(context.Context, []byte, int) ([]orgWrite, func(), error){x.enqueue, x.hold, x.journal, x.calls} {
 		w, u, err := part(ctx, b, traceLength)
 		if err != nil {
 			undo()
 			return nil, nil, err
 		}
-		writes, undone = append(writes, w), append(undone, u)
+		writes, undone = append(writes, w...), append(undone, u)
 	}
-	return inOne(writes...), undo, nil
+	// Two messages between organisations that both have rows to lock don't wait for each other.
+	slices.SortStableFunc(writes, func(a, b orgWrite) int { return cmp.Compare(a.organization, b.organization) })
+	var all []func(context.Context, *db.Tx) error
+	for _, w := range writes {
+		all = append(all, w.do)
+	}
+	return inOne(all...), undo, nil
+}
+
+// orgWrite is what is written as an organisation's in the transaction that stores a message.
+type orgWrite struct {
+	organization int64
+	do           func(context.Context, *db.Tx) error
 }
 
 // read returns the message once it is examined and its reports are read, and what gives its room in memory back. One that lies in a

@@ -100,7 +100,7 @@ type Greylist interface {
 
 // Outbound is package queue's queue.
 type Outbound interface {
-	Prepare(ctx context.Context, body []byte) (*queue.Prepared, error)
+	Prepare(ctx context.Context, parts ...[]byte) (*queue.Prepared, error)
 	RoomTx(ctx context.Context, tx *db.Tx, organization, size int64, stranger bool) error
 	EnqueueTx(ctx context.Context, tx *db.Tx, p *queue.Prepared, e queue.Envelope, to []queue.Recipient) (queue.ID, error)
 }
@@ -166,6 +166,7 @@ type Transport struct {
 	checking *sharedRoom // of strangers
 	scanning room        // of users
 	ruling   room        // of what rules of mailboxes edit
+	signing  room        // of journal reports
 	stats    stats
 	flow     flowStats
 	hanging  hanging // synchronous functions
@@ -179,7 +180,7 @@ func New(o Options) *Transport {
 		o.Hostname = "localhost"
 	}
 	l := &o.Limits
-	return &Transport{Options: o, hanging: hanging{of: map[function]*hang{}}, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait), ruling: newRoom(l.Checked, l.Wait)}
+	return &Transport{Options: o, hanging: hanging{of: map[function]*hang{}}, memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait), ruling: newRoom(l.Checked, l.Wait), signing: newRoom(l.Checked, l.Wait)}
 }
 
 // Sender is who sends a message.
