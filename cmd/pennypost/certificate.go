@@ -35,7 +35,7 @@ func certificateCommand(reach reachCertificates) *cobra.Command {
 	cmd := group("certificate", "Certificates by ACME")
 	list := &cobra.Command{
 		Use:   "list",
-		Short: "List the names that have certificates or are to have some: exit 0 if all have one and none failed, 1 if not, 2 if it could not look",
+		Short: "List the names that have certificates or are to have some: exit 0 if all that lead here have one and none failed, 1 if not, 2 if it could not look",
 		Args:  cobra.NoArgs,
 	}
 	asJSON := jsonFlag(list)
@@ -51,7 +51,7 @@ func certificateCommand(reach reachCertificates) *cobra.Command {
 				err = printCertificates(cmd, reports)
 			}
 			for _, r := range reports {
-				if err == nil && (r.NotAfter.IsZero() || r.Attempts > 0) {
+				if err == nil && r.Faulty() {
 					return statusFaulty
 				}
 			}
@@ -86,7 +86,7 @@ func certificateRetryCommand(reach reachCertificates, use, short string, replace
 
 func printCertificates(cmd *cobra.Command, reports []certificate.Report) error {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tVALID UNTIL\tRENEWAL\tNEXT\tFAILURES\tERROR")
+	fmt.Fprintln(w, "NAME\tSTANDING\tVALID UNTIL\tRENEWAL\tNEXT\tFAILURES\tERROR")
 	when := func(t time.Time) string {
 		if t.IsZero() {
 			return "-"
@@ -94,7 +94,7 @@ func printCertificates(cmd *cobra.Command, reports []certificate.Report) error {
 		return t.Format(time.RFC3339)
 	}
 	for _, r := range reports {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", r.Name, when(r.NotAfter), when(r.Renew), when(r.Next), r.Attempts, orNone(r.Error))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", r.Name, r.Standing, when(r.NotAfter), when(r.Renew), when(r.Next), r.Attempts, orNone(r.Error))
 	}
 	return w.Flush()
 }

@@ -39,12 +39,13 @@ func TestCertificateVerbs(t *testing.T) {
 		return out.String(), err
 	}
 	until := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
-	good := certificate.Report{Name: "a.example", NotAfter: until}
-	f.list = []certificate.Report{good}
-	if out, err := run("list"); err != nil || !strings.Contains(out, "a.example  2027-03-01T00:00:00Z") {
+	good := certificate.Report{Name: "a.example", NotAfter: until, Standing: certificate.Wanted}
+	away := certificate.Report{Name: "c.example", Attempts: 3, Standing: certificate.Elsewhere}
+	f.list = []certificate.Report{good, away}
+	if out, err := run("list"); err != nil || !strings.Contains(out, "a.example  wanted     2027-03-01T00:00:00Z") {
 		t.Errorf("%s, %v", out, err)
 	}
-	f.list = []certificate.Report{good, {Name: "b.example", Attempts: 3, Error: "no\x1b[2J"}}
+	f.list = []certificate.Report{good, {Name: "b.example", Standing: certificate.Wanted, Attempts: 3, Error: "no\x1b[2J"}}
 	if out, err := run("list"); !errors.Is(err, statusFaulty) || !strings.Contains(out, "3         no\uFFFD[2J") {
 		t.Errorf("%s, %v", out, err)
 	}

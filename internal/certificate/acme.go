@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/mholt/acmez/v3"
@@ -54,7 +55,8 @@ type ACME struct {
 	answers
 	store store
 	http  *http.Client
-	known *account // what the CA knows us as; nil until it was asked
+	known *account       // what the CA knows us as; nil until it was asked
+	wait  *time.Duration // how long the CA's last refusal asks to wait
 }
 
 const (
@@ -69,10 +71,11 @@ const (
 // NewACME returns a CA. Nothing is sent to it before a certificate is asked for.
 func NewACME(o ACMEOptions) *ACME {
 	dialer := &net.Dialer{Resolver: o.Resolver, Timeout: callTime}
-	return &ACME{ACMEOptions: o, store: store{o.DB, o.Root}, http: &http.Client{Timeout: callTime, Transport: bounded{&http.Transport{
+	wait := new(time.Duration)
+	return &ACME{ACMEOptions: o, store: store{o.DB, o.Root}, wait: wait, http: &http.Client{Timeout: callTime, Transport: bounded{&http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true, IdleConnTimeout: idle,
 		TLSClientConfig: &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
-	}}}}
+	}, o.Clock, wait}}}
 }
 
 // client is a new one each time: it never reads the directory again.
@@ -83,24 +86,49 @@ func (a *ACME) client() *acmez.Client {
 	}
 }
 
-// bounded cuts answers off that are too long.
-type bounded struct{ http.RoundTripper }
+// bounded cuts answers off that are too long, and remembers how long a refusal asks to wait.
+type bounded struct {
+	http.RoundTripper
+	clock clock.Clock
+	wait  *time.Duration
+}
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := b.RoundTripper.RoundTrip(r)
-	if err == nil {
-		answer.Body = http.MaxBytesReader(nil, answer.Body, maxAnswer)
+	if err != nil {
+		return nil, err
 	}
-	return answer, err
+	answer.Body = http.MaxBytesReader(nil, answer.Body, maxAnswer)
+	if answer.StatusCode >= http.StatusBadRequest {
+		after := answer.Header.Get("Retry-After")
+		if seconds, err := strconv.ParseUint(after, 10, 31); err == nil {
+			*b.wait = time.Duration(seconds) * time.Second
+		} else if at, err := http.ParseTime(after); err == nil {
+			*b.wait = at.Sub(b.clock.Now())
+		}
+	}
+	return answer, nil
 }
 
 // Directory is the URL of the CA's directory.
 func (a *ACME) Directory() string { return a.URL }
 
+// Tidy removes the records of orders that were cut off.
+func (a *ACME) Tidy(ctx context.Context) error {
+	if a.TXT == nil {
+		return nil
+	}
+	return byTXT{a.TXT, a.store, a.Clock}.tidy(ctx)
+}
+
 // Obtain orders a certificate, by an account that is made where there is none.
 func (a *ACME) Obtain(ctx context.Context, o Order) ([]byte, error) {
+	*a.wait = 0
 	chain, err := a.obtain(ctx, o)
 	var problem acme.Problem
+	if errors.As(err, &problem) && problem.Type == acme.ProblemTypeRateLimited {
+		err = limited{err, *a.wait}
+	}
 	if errors.As(err, &problem) && problem.Type == acme.ProblemTypeAccountDoesNotExist && a.known != nil {
 		// It knew the account before. The same key gets another.
 		a.known.url = ""
@@ -168,9 +196,14 @@ func (a *ACME) signIn(ctx context.Context, client *acme.Client) (*account, error
 		if a.Email != "" {
 			made.Contact = []string{"mailto:" + a.Email}
 		}
+		var problem acme.Problem
 		if known.url != "" {
 			made, err = client.UpdateAccount(ctx, made)
-		} else {
+			if errors.As(err, &problem) && problem.Type == acme.ProblemTypeAccountDoesNotExist {
+				known.url, made.Location, err = "", "", nil // it knew it before
+			}
+		}
+		if known.url == "" {
 			if a.KeyID != "" {
 				err = made.SetExternalAccountBinding(ctx, client, acme.EAB{KeyID: a.KeyID, MACKey: a.MACKey})
 			}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -104,16 +105,97 @@ func TestReplacedInTime(t *testing.T) {
 		if after, _ := h.pass(); after != 60*day {
 			t.Errorf("it is replaced after %v, where the CA does not say when", after)
 		}
-		// The key stays where an operator publishes it.
+		// The key stays where an operator publishes it, unless others have seen it.
 		h = h.again(func(o *Options) { o.KeepKey = true })
 		before := h.shown("a.example")
+		h.pass()
+		if !h.shown("a.example").PublicKey.(*ecdsa.PublicKey).Equal(before.PublicKey) || h.shown("a.example").NotAfter.Equal(before.NotAfter) {
+			t.Error("the key is another, or the certificate the same")
+		}
 		if n, err := h.Retry(t.Context(), "A.example.", true); n != 1 || err != nil {
 			t.Fatalf("%d, %v", n, err)
 		}
 		h.clock.Advance(time.Second)
 		h.work()
-		if now := h.shown("a.example"); !now.PublicKey.(*ecdsa.PublicKey).Equal(before.PublicKey) || now.NotAfter.Equal(before.NotAfter) && now.SerialNumber.Cmp(before.SerialNumber) == 0 {
-			t.Error("the key is another, or the certificate the same")
+		if h.shown("a.example").PublicKey.(*ecdsa.PublicKey).Equal(before.PublicKey) {
+			t.Error("an operator wanted a certificate replaced, and the key is the same")
+		}
+	})
+}
+
+// TestIssuedCertificatesAreNotLost has a store that takes nothing, before an order and after it.
+func TestIssuedCertificatesAreNotLost(t *testing.T) {
+	d := dbtest.SQLite(t, Migrations())
+	h := newHouse(t, d, "a.example")
+	full := func(trigger string) {
+		t.Helper()
+		err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, trigger)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names, _ := h.work(); len(names) != 1 {
+		t.Fatal(names)
+	}
+	first := h.shown("a.example")
+	h.clock.Advance(61 * day)
+	full("CREATE TRIGGER disk_full BEFORE UPDATE ON acme_certificate BEGIN SELECT RAISE(ABORT, 'full'); END")
+	if _, err := h.round(t.Context()); err == nil || len(h.ca.ordered()) > 0 {
+		t.Errorf("ordered with nowhere to put it: %v", err)
+	}
+	full("DROP TRIGGER disk_full")
+	full("CREATE TRIGGER disk_full BEFORE UPDATE OF chain ON acme_certificate BEGIN SELECT RAISE(ABORT, 'full'); END")
+	for i, want := range []int{1, 0} {
+		if _, err := h.round(t.Context()); err == nil || len(h.ca.ordered()) != want || h.shown("a.example").NotAfter.Equal(first.NotAfter) {
+			t.Errorf("%d: %v", i, err)
+		}
+		h.clock.Advance(time.Minute)
+	}
+	full("DROP TRIGGER disk_full")
+	if names, _ := h.work(); len(names) > 0 || h.again(nil).shown("a.example").NotAfter.Equal(first.NotAfter) {
+		t.Errorf("ordered again: %v", names)
+	}
+}
+
+// TestARetryMeanwhileCounts asks while an order is under way.
+func TestARetryMeanwhileCounts(t *testing.T) {
+	dbtest.Run(t, Migrations(), func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d, "a.example")
+		retry := func(replace bool) {
+			h.ca.forge = func(*x509.Certificate) {
+				h.ca.forge = nil
+				if _, err := h.Retry(t.Context(), "", replace); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		orders := func(what string, want ...int) {
+			t.Helper()
+			for i, n := range want {
+				if names, _ := h.work(); len(names) != n {
+					t.Errorf("%s, round %d: ordered %v", what, i+1, names)
+				}
+			}
+		}
+		retry(false)
+		orders("a success is one", 1, 0)
+		for _, replace := range []bool{false, true} {
+			h.clock.Advance(61 * day)
+			retry(replace)
+			orders(fmt.Sprint("a renewal, replace ", replace), 1, map[bool]int{true: 1}[replace], 0)
+		}
+		h.clock.Advance(61 * day)
+		h.ca.validity = -day // of no use
+		orders("the first failure", 1, 0)
+		h.clock.Advance(time.Minute)
+		retry(false)
+		orders("a failure", 1, 1, 0)
+		h.Authority = nil
+		if _, err := h.Retry(t.Context(), "", true); !fault.Is(err, fault.State, fault.Resource) {
+			t.Errorf("nobody is there to be asked: %v", err)
 		}
 	})
 }
@@ -200,8 +282,79 @@ func TestAdvice(t *testing.T) {
 	if pause, _ := judge(refused(""), 1000); pause != 12*time.Hour {
 		t.Errorf("in the end it is tried every %v", pause)
 	}
+	for wait, want := range map[time.Duration]time.Duration{time.Minute: time.Hour, 30 * time.Hour: 30 * time.Hour, 100 * day: maxWait} {
+		if pause, _ := judge(limited{refused(acme.ProblemTypeRateLimited), wait}, 1); pause != want {
+			t.Errorf("a CA that wants %v is asked after %v", wait, pause)
+		}
+	}
 	if text := shown(errors.New(strings.Repeat("ü\x00", 4000))); len(text) > maxTrouble || strings.Contains(text, "\x00") {
 		t.Errorf("kept: %d bytes", len(text))
+	}
+}
+
+// TestExpiredCertificatesGiveWay shows what is good to who asks for no name, or one of More.
+func TestExpiredCertificatesGiveWay(t *testing.T) {
+	h := newHouse(t, dbtest.SQLite(t, Migrations()), "a.example", "b.example")
+	h.More = func(context.Context) ([]string, error) { return []string{"mta-sts.example"}, nil }
+	h.work()
+	h.clock.Advance(50 * day)
+	if _, err := h.Retry(t.Context(), "b.example", true); err != nil {
+		t.Fatal(err)
+	}
+	h.work()
+	h.clock.Advance(50 * day)
+	for asked, want := range map[string]string{"": "b.example", "mta-sts.example": "b.example", "a.example": "a.example", "b.example": "b.example"} {
+		if got := h.shown(asked); got.Subject.CommonName != want {
+			t.Errorf("who asks for %q gets %s", asked, got.Subject.CommonName)
+		}
+	}
+	h.clock.Advance(50 * day)
+	if got := h.shown("").Subject.CommonName; got != "a.example" {
+		t.Errorf("where all have expired, %s is shown", got)
+	}
+}
+
+// TestForgetfulCA has another address for the CA's notices while the CA has forgotten the account, and is told to wait.
+func TestForgetfulCA(t *testing.T) {
+	d := dbtest.SQLite(t, Migrations())
+	h := newHouse(t, d)
+	mux := http.NewServeMux()
+	s := httptest.NewTLSServer(mux)
+	defer s.Close()
+	problem := func(w http.ResponseWriter, status int, kind string) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, `{"type": %q}`, kind)
+	}
+	mux.HandleFunc("/dir", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"newNonce": "%[1]s/nonce", "newAccount": "%[1]s/new", "newOrder": "%[1]s/order"}`, s.URL)
+	})
+	mux.HandleFunc("/nonce", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Replay-Nonce", "n") })
+	mux.HandleFunc("/old", func(w http.ResponseWriter, _ *http.Request) { problem(w, 400, acme.ProblemTypeAccountDoesNotExist) })
+	mux.HandleFunc("/new", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", s.URL+"/account")
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write([]byte(`{"status": "valid"}`))
+	})
+	mux.HandleFunc("/order", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7200")
+		problem(w, http.StatusTooManyRequests, acme.ProblemTypeRateLimited)
+	})
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	a := NewACME(ACMEOptions{DB: d, Root: h.Root, Clock: h.clock, Resolver: net.DefaultResolver, URL: s.URL + "/dir", Email: "new@a.example", Roots: roots, Challenge: HTTP01})
+	if err := a.store.keepAccount(t.Context(), a.URL, &account{s.URL + "/old", "old@a.example", h.ca.key}, h.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := a.Obtain(t.Context(), Order{Name: "a.example", Key: h.ca.key})
+	if pause, _ := judge(err, 1); pause != 2*time.Hour {
+		t.Errorf("asked again after %v: %v", pause, err)
+	}
+	known, err := a.store.account(t.Context(), a.URL)
+	if err != nil || known.url != s.URL+"/account" || known.email != a.Email {
+		t.Errorf("%+v, %v", known, err)
 	}
 }
 
@@ -252,7 +405,7 @@ func TestNamesOfDomains(t *testing.T) {
 		h.clock.Advance(wait)
 	}
 	reports, err := h.Report(t.Context())
-	if err != nil || reports[0].Name != "away.example" || reports[0].Attempts < 2 || !strings.Contains(reports[0].Error, "another server") {
+	if err != nil || reports[0].Name != "away.example" || reports[0].Standing != Elsewhere || reports[0].Faulty() || reports[0].Attempts < 2 || !strings.Contains(reports[0].Error, "another server") {
 		t.Errorf("%+v, %v", reports[0], err)
 	}
 	if h.shown("mta-sts.d22.example").Subject.CommonName != "mta-sts.d22.example" || h.shown("away.example").Subject.CommonName != "mail.example" {
@@ -266,10 +419,27 @@ func TestNamesOfDomains(t *testing.T) {
 	}
 	// Domains go: what is good stays until its end, what never was goes.
 	more = more[:1]
-	h.work()
-	if reports, err = h.Report(t.Context()); err != nil || len(reports) != burst+3+1 {
-		t.Errorf("%d are left, %v", len(reports), err)
+	standings := func() map[Standing]int {
+		t.Helper()
+		h.work()
+		if reports, err = h.Report(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		n := map[Standing]int{}
+		for _, r := range reports {
+			n[r.Standing]++
+		}
+		return n
 	}
+	if n := standings(); len(n) != 2 || n[Wanted] != 2 || n[Unwanted] != burst+2 {
+		t.Errorf("left: %v", n)
+	}
+	former := more
+	more = append(slices.Clone(more), reports[2].Name)
+	if n := standings(); n[Wanted] != 3 || n[Unwanted] != burst+1 {
+		t.Errorf("one came back: %v", n)
+	}
+	more = former
 	h.clock.Advance(91 * day)
 	h.work()
 	if reports, err = h.Report(t.Context()); err != nil || len(reports) != 2 {
@@ -367,7 +537,13 @@ func TestDamagedKeysAreFoundAndReplaced(t *testing.T) {
 	if h.shown("a.example") != nil {
 		t.Error("a certificate without its key is shown")
 	}
-	if names, _ := h.work(); len(names) != 1 || h.shown("a.example") == nil {
+	h.ca.fail[""] = errors.New("down")
+	h.work()
+	if names, _ := h.work(); len(names) > 0 {
+		t.Error("the failure is not waited out")
+	}
+	h.ca.fail = map[string]error{}
+	if _, names := h.pass(); len(names) != 1 || h.shown("a.example") == nil {
 		t.Errorf("ordered %v", names)
 	}
 }
@@ -412,6 +588,72 @@ func TestNothingIsSentWithoutAnAuthority(t *testing.T) {
 	if err := h.Run(t.Context()); err != nil || len(h.ca.ordered()) > 0 {
 		t.Errorf("%v", err)
 	}
+}
+
+// zones are DNS zones; an alias that is changed between two look-ups leads elsewhere.
+type zones struct {
+	records map[Record]bool
+	moved   bool
+	fail    error
+}
+
+func (z *zones) Place(_ context.Context, name string) (zone, at string, err error) {
+	if z.moved {
+		return "elsewhere.example", name, nil
+	}
+	return "example", name, nil
+}
+
+func (z *zones) Add(_ context.Context, r Record) error {
+	z.records[r] = true
+	return z.fail
+}
+
+func (z *zones) Remove(_ context.Context, r Record) error {
+	if z.fail == nil {
+		delete(z.records, r)
+	}
+	return z.fail
+}
+
+// TestRecordsAreRemovedWhereTheyWereWritten changes an alias meanwhile, and cuts orders off.
+func TestRecordsAreRemovedWhereTheyWereWritten(t *testing.T) {
+	dbtest.Run(t, Migrations(), func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d)
+		z := &zones{records: map[Record]bool{}}
+		a := NewACME(ACMEOptions{DB: d, Root: h.Root, Clock: h.clock, Challenge: DNS01, TXT: z})
+		c := acme.Challenge{Token: "tok", KeyAuthorization: "tok.thumb", Identifier: acme.Identifier{Type: "dns", Value: "a.example"}}
+		present := func(want error) {
+			t.Helper()
+			z.moved, z.fail = false, want
+			if err := a.solver(a.ACMEOptions).Present(t.Context(), c); !errors.Is(err, want) || want != nil && !errors.As(err, new(unwritten)) {
+				t.Fatal(err)
+			}
+			z.moved, z.fail = true, nil
+		}
+		present(nil)
+		ended, end := context.WithCancel(t.Context())
+		end() // the server stops
+		if err := a.solver(a.ACMEOptions).CleanUp(ended, c); err != nil || len(z.records) > 0 {
+			t.Errorf("%v are left, %v", z.records, err)
+		}
+		present(errors.New("it timed out")) // and then it is killed
+		if err := a.Tidy(t.Context()); err != nil || len(z.records) > 0 {
+			t.Errorf("after a restart %v are left, %v", z.records, err)
+		}
+		present(nil)
+		z.fail = errors.New("NOTAUTH")
+		if err := a.Tidy(t.Context()); !errors.Is(err, z.fail) {
+			t.Errorf("it can't be removed: %v", err)
+		}
+		h.clock.Advance(leftAfter)
+		if err := a.Tidy(t.Context()); !errors.Is(err, z.fail) {
+			t.Errorf("it can't be removed for long: %v", err)
+		}
+		if err := a.Tidy(t.Context()); err != nil {
+			t.Errorf("it was given up: %v", err)
+		}
+	})
 }
 
 // TestWhatTheCAFinds asks as a CA does, before, while and after it is to look.

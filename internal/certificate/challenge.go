@@ -3,6 +3,8 @@ package certificate
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,14 +13,21 @@ import (
 
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
+
+	"github.com/pennypost/pennypost/internal/clock"
 )
+
+// Record is a TXT record.
+type Record struct{ Zone, Name, Text string }
 
 // TXT writes DNS records.
 type TXT interface {
-	// Add adds a TXT record, and returns once it can be seen, or ctx ended.
-	Add(ctx context.Context, name, text string) error
+	// Place finds where a record for a name is to be written.
+	Place(ctx context.Context, name string) (zone, at string, err error)
+	// Add adds a record, and returns once it can be seen, or ctx ended.
+	Add(ctx context.Context, r Record) error
 	// Remove removes it. One that is not there is no error.
-	Remove(ctx context.Context, name, text string) error
+	Remove(ctx context.Context, r Record) error
 }
 
 // challengePath is where a CA looks for HTTP01.
@@ -36,7 +45,7 @@ func (a *answers) solver(o ACMEOptions) acmez.Solver {
 	case TLSALPN01:
 		return byHandshake{a}
 	case DNS01:
-		return byTXT{o.TXT}
+		return byTXT{o.TXT, store{o.DB, o.Root}, o.Clock}
 	}
 	return byFile{a}
 }
@@ -115,21 +124,52 @@ func (a *answers) Handshake(hello *tls.ClientHelloInfo) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{acmez.ACMETLS1Protocol}, Certificates: []tls.Certificate{*cert}}
 }
 
-// byTXT solves DNS01.
-type byTXT struct{ TXT }
+// byTXT solves DNS01. What it writes is in the table acme_record until it is removed: by the name alone it might not be found again.
+type byTXT struct {
+	TXT
+	store store
+	clock clock.Clock
+}
 
-// cleanUpTime bounds the removal of a record, which is tried even where the order was given up, as when the server stops.
-const cleanUpTime = 10 * time.Second
+const (
+	// cleanUpTime bounds the removal of records, which is tried even where the order was given up, as when the server stops.
+	cleanUpTime = 10 * time.Second
+	// leftAfter is when a record that can't be removed is given up.
+	leftAfter = 24 * time.Hour
+)
 
 func (b byTXT) Present(ctx context.Context, c acme.Challenge) error {
-	if err := b.Add(ctx, c.DNS01TXTRecordName(), c.DNS01KeyAuthorization()); err != nil {
+	r := Record{Text: c.DNS01KeyAuthorization()}
+	var err error
+	if r.Zone, r.Name, err = b.Place(ctx, c.DNS01TXTRecordName()); err != nil {
+		return unwritten{err}
+	}
+	if err := b.store.addRecord(ctx, r, b.clock.Now()); err != nil {
+		return err
+	}
+	if err := b.Add(ctx, r); err != nil {
 		return unwritten{err}
 	}
 	return nil
 }
 
-func (b byTXT) CleanUp(ctx context.Context, c acme.Challenge) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+// CleanUp removes all records: orders are made one after the other.
+func (b byTXT) CleanUp(ctx context.Context, _ acme.Challenge) error {
+	return b.tidy(context.WithoutCancel(ctx))
+}
+
+func (b byTXT) tidy(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, cleanUpTime)
 	defer cancel()
-	return b.Remove(ctx, c.DNS01TXTRecordName(), c.DNS01KeyAuthorization())
+	records, err := b.store.records(limited)
+	for r, made := range records {
+		failure := b.Remove(limited, r)
+		if failure == nil || b.clock.Now().Sub(made) >= leftAfter {
+			failure = errors.Join(failure, b.store.removeRecord(ctx, r))
+		}
+		if failure != nil {
+			err = errors.Join(err, fmt.Errorf("the record %s of the zone %s is left there: %w", r.Name, r.Zone, failure))
+		}
+	}
+	return err
 }

@@ -41,6 +41,8 @@ type ca struct {
 
 func (c *ca) Directory() string { return c.directory }
 
+func (c *ca) Tidy(context.Context) error { return c.fail["tidy"] }
+
 func (c *ca) Renewal(context.Context, *x509.Certificate) (replace, again time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -54,7 +54,9 @@ func (m *Manager) remember(ctx context.Context, rows map[string]*row) {
 		c, err := m.store.load(ctx, r.Name)
 		if err != nil {
 			m.Log.ErrorContext(ctx, "a certificate can't be read and is ordered anew", "name", r.Name, "error", err)
-			r.renew, r.due = time.Time{}, time.Time{}
+			if r.renew = (time.Time{}); r.attempts == 0 { // else it waits as any that failed
+				r.due = time.Time{}
+			}
 			continue
 		}
 		m.hold(r, c)
@@ -85,19 +87,25 @@ func (m *Manager) putLocked(name string, c *tls.Certificate) {
 	m.held[name].certificate = c
 }
 
-// Certificate returns the certificate for the name that a client asks for, that of the first own name where it asks for none or for
-// one that has none, and nil where there is no certificate at all.
+// Certificate returns the certificate for the name that a client asks for, that of the first own name that has a good one where it asks
+// for none or for one that has none, and nil where there is no certificate at all. One that has expired is still that of an own name, as
+// TLSA records may be of its key.
 func (m *Manager) Certificate(hello *tls.ClientHelloInfo) *tls.Certificate {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	now := m.Clock.Now()
 	m.mu.RLock()
 	h := m.held[name]
+	if h != nil && !h.until.After(now) && !slices.Contains(m.Names, name) {
+		h = nil
+	}
 	var c, first *tls.Certificate
 	if h != nil {
 		c = h.certificate
 	}
+	good := false
 	for _, own := range m.Names {
-		if o := m.held[own]; o != nil && first == nil {
-			first = o.certificate
+		if o := m.held[own]; o != nil && (first == nil || !good && o.until.After(now)) {
+			first, good = o.certificate, o.until.After(now)
 		}
 	}
 	m.mu.RUnlock()

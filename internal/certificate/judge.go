@@ -18,6 +18,17 @@ type unwritten struct{ error }
 
 func (u unwritten) Unwrap() error { return u.error }
 
+// limited is a refusal by a CA that has had enough for a while.
+type limited struct {
+	error
+	wait time.Duration
+}
+
+func (l limited) Unwrap() error { return l.error }
+
+// maxWait is how long a CA may put us off.
+const maxWait = 7 * 24 * time.Hour
+
 // maxTrouble is how much of an error is kept, in bytes.
 const maxTrouble = 1000
 
@@ -70,6 +81,10 @@ func judge(err error, n int) (pause time.Duration, advice string) {
 	pause = last
 	if n <= 16 { // beyond it the product is
 		pause = min(first<<(max(n, 1)-1), last)
+	}
+	var l limited
+	if errors.As(err, &l) {
+		pause = max(pause, min(l.wait, maxWait))
 	}
 	return pause, advice
 }

@@ -36,6 +36,8 @@ type Authority interface {
 	Obtain(ctx context.Context, o Order) ([]byte, error)
 	// Renewal returns when the authority wants a certificate replaced, and when to ask again; zero where it does not say.
 	Renewal(ctx context.Context, leaf *x509.Certificate) (replace, again time.Time, err error)
+	// Tidy removes what orders left that were cut off.
+	Tidy(ctx context.Context) error
 }
 
 // Order is for a certificate.
@@ -66,6 +68,8 @@ type Options struct {
 const (
 	// survey is how often, at least, the names of More are looked at.
 	survey = 10 * time.Minute
+	// claim is how soon a name is due again whose order is cut off.
+	claim = 5 * time.Second
 	// orderTime bounds an order.
 	orderTime = 6 * time.Minute
 	// askEvery and askMost are how often the CA is asked when to replace a certificate, where it does not say itself, and at most.
@@ -86,15 +90,23 @@ type Manager struct {
 	// Of Run alone.
 	tokens   int // orders for More that are left
 	refilled time.Time
+	unkept   map[string]*unkept // what was issued and could not be written yet
 
 	mu     sync.RWMutex
 	held   map[string]*held // names that have a certificate
 	loaded int              // of More, with the certificate in memory
 }
 
+// unkept is a certificate that is in memory alone.
+type unkept struct {
+	row   *row
+	chain []byte
+	key   crypto.Signer
+}
+
 // New returns a Manager.
 func New(o Options) *Manager {
-	return &Manager{Options: o, store: store{o.DB, o.Root}, wake: make(chan struct{}, 1), tokens: burst, held: map[string]*held{}}
+	return &Manager{Options: o, store: store{o.DB, o.Root}, wake: make(chan struct{}, 1), tokens: burst, unkept: map[string]*unkept{}, held: map[string]*held{}}
 }
 
 // Run keeps the certificates until ctx ends.
@@ -140,6 +152,9 @@ func (m *Manager) poke() {
 
 // round does what is due, and returns how long there is nothing to do.
 func (m *Manager) round(ctx context.Context) (time.Duration, error) {
+	if err := m.Authority.Tidy(ctx); err != nil && ctx.Err() == nil {
+		m.Log.WarnContext(ctx, "what an order left could not be removed", "error", err)
+	}
 	wanted := slices.Clone(m.Names)
 	if m.More != nil {
 		more, err := m.More(ctx)
@@ -155,6 +170,17 @@ func (m *Manager) round(ctx context.Context) (time.Duration, error) {
 	rows, err := m.store.sync(ctx, wanted, m.Clock.Now())
 	if err != nil {
 		return 0, err
+	}
+	for name, u := range m.unkept {
+		if rows[name] != nil {
+			if err := m.keep(ctx, u.row); err != nil {
+				return 0, err
+			}
+			if rows, err = m.store.rows(ctx); err != nil {
+				return 0, err
+			}
+		}
+		delete(m.unkept, name)
 	}
 	m.remember(ctx, rows)
 	next, attended := m.Clock.Now().Add(askEvery), 0
@@ -221,6 +247,11 @@ func (m *Manager) attend(ctx context.Context, r *row, own bool) error {
 		}
 	}
 	if err == nil {
+		// A store that takes nothing takes no certificate either. And a server that dies of it does not order again at once.
+		r.due = m.Clock.Now().Add(claim)
+		if err := m.store.schedule(ctx, r); err != nil {
+			return err
+		}
 		if !own {
 			m.tokens--
 		}
@@ -230,10 +261,13 @@ func (m *Manager) attend(ctx context.Context, r *row, own bool) error {
 		return ctx.Err()
 	}
 	if err == nil {
-		return nil
+		return m.keep(ctx, r)
 	}
 	r.attempts++
-	r.failed, r.trouble = m.Clock.Now(), shown(err)
+	r.failed, r.trouble, r.standing = m.Clock.Now(), shown(err), Wanted
+	if errors.As(err, new(elsewhere)) {
+		r.standing = Elsewhere
+	}
 	pause, advice := judge(err, r.attempts)
 	r.due = r.failed.Add(pause + time.Duration(mathrand.Int64N(int64(pause/10)+1)))
 	level := slog.LevelError
@@ -295,7 +329,17 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// order has a certificate issued, keeps it and shows it from then on.
+// keep writes a certificate that was issued. What can't be written is not lost: the next round tries again.
+func (m *Manager) keep(ctx context.Context, r *row) error {
+	u := m.unkept[r.Name]
+	if err := m.store.keep(ctx, r, u.chain, u.key); err != nil {
+		return err
+	}
+	delete(m.unkept, r.Name)
+	return nil
+}
+
+// order has a certificate issued and shows it from then on; it is to be kept.
 func (m *Manager) order(ctx context.Context, r *row) error {
 	o := Order{Name: r.Name}
 	var before *tls.Certificate
@@ -308,7 +352,7 @@ func (m *Manager) order(ctx context.Context, r *row) error {
 	if before != nil && r.Directory == m.Authority.Directory() {
 		o.Replaces = before.Leaf
 	}
-	if before != nil && m.KeepKey {
+	if before != nil && m.KeepKey && !r.renew.IsZero() { // without a time an operator wants another
 		o.Key, _ = before.PrivateKey.(crypto.Signer) // it is one that we made
 	}
 	if o.Key == nil {
@@ -341,9 +385,7 @@ func (m *Manager) order(ctx context.Context, r *row) error {
 		r.due = r.renew
 	}
 	r.attempts, r.failed, r.trouble = 0, time.Time{}, ""
-	if err := m.store.keep(ctx, r, chain, o.Key); err != nil {
-		return err
-	}
+	m.unkept[r.Name] = &unkept{r, chain, o.Key}
 	m.hold(r, c)
 	m.Log.InfoContext(ctx, "a certificate was issued and is shown from now on", "name", r.Name, "valid_until", r.NotAfter)
 	return nil

@@ -4,13 +4,18 @@ import "github.com/pennypost/pennypost/internal/db"
 
 // Migrations returns the package's tables, versions from 5830.
 func Migrations() []db.Migration {
-	return []db.Migration{{Version: 5830, Name: "certificates by ACME", SQL: tables}}
+	return []db.Migration{
+		{Version: 5830, Name: "certificates by ACME", SQL: tables},
+		{Version: 5831, Name: "records of dns-01", SQL: records},
+		{Version: 5832, Name: "standing of names", SQL: standing},
+	}
 }
 
 // acme_account are the accounts with CAs, by the URL of the CA's directory: url is the account's, empty until the CA knows its key.
 //
 // acme_certificate are the names that have certificates or are to have some. directory is the CA that issued chain, PEM; both are empty
-// until there is one. sealed is its key, PKCS #8. renew is when it is to be replaced, due when there is something to do for the name:
+// until there is one. sealed is its key, PKCS #8. renew is when it is to be replaced, 0
+// for now and with another key, due when there is something to do for the name:
 // order, replace, try again, or ask the CA when to replace. attempts counts the failures since the last success, failed and error tell of
 // the last of them. Times are in microseconds, 0 for never.
 const tables = `
@@ -35,3 +40,17 @@ CREATE TABLE acme_certificate (
   error TEXT NOT NULL
 );
 `
+
+// acme_record are the TXT records that were written into zones since made, in microseconds, and not removed yet.
+const records = `
+CREATE TABLE acme_record (
+  zone TEXT NOT NULL,
+  name TEXT NOT NULL,
+  text TEXT NOT NULL,
+  made BIGINT NOT NULL,
+  PRIMARY KEY (zone, name, text)
+);
+`
+
+// standing is the Standing of a name.
+const standing = `ALTER TABLE acme_certificate ADD COLUMN standing TEXT NOT NULL DEFAULT 'wanted';`

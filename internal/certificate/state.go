@@ -23,6 +23,12 @@ type Report struct {
 	Attempts  int       `json:"attempts"`  // failures since the last success
 	Failed    time.Time `json:"failed"`    // the last of them; zero where there is none
 	Error     string    `json:"error"`
+	Standing  Standing  `json:"standing"`
+}
+
+// Faulty reports whether a name that is to have a certificate has none, or the last attempt failed.
+func (r *Report) Faulty() bool {
+	return r.Standing == Wanted && (r.NotAfter.IsZero() || r.Attempts > 0)
 }
 
 // Report tells of every name, in order.
@@ -34,14 +40,18 @@ func (m *Manager) Report(ctx context.Context) ([]Report, error) {
 	reports := make([]Report, 0, len(rows))
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
 		r := rows[name]
-		reports = append(reports, Report{r.Name, r.Directory, r.NotAfter, r.renew, r.due, r.attempts, r.failed, r.trouble})
+		reports = append(reports, Report{r.Name, r.Directory, r.NotAfter, r.renew, r.due, r.attempts, r.failed, r.trouble, r.standing})
 	}
 	return reports, nil
 }
 
 // Retry makes due now what waits after a failure: for one name, or for all where it is empty. With replace it has certificates replaced that are
-// good. It returns how many names that was of. Faults: NotFound (Resource) for a name that is to have no certificate.
+// good, by some with another key. It returns how many names that was of. Faults: NotFound (Resource) for a name that is to have no
+// certificate, State (Resource) where no CA is asked.
 func (m *Manager) Retry(ctx context.Context, name string, replace bool) (int, error) {
+	if m.Authority == nil {
+		return 0, fault.New(fault.State, fault.Resource, "nothing is ordered from a CA: setting acme")
+	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	var n int64
 	err := m.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

@@ -35,6 +35,15 @@ type State struct {
 	NotAfter  time.Time
 }
 
+// Standing says what is to become of a name.
+type Standing string
+
+const (
+	Wanted    Standing = "wanted"    // it is to have a certificate
+	Elsewhere Standing = "elsewhere" // it would, if it led here
+	Unwanted  Standing = "unwanted"  // its certificate is kept until it expires
+)
+
 // row is a State with what is to be done.
 type row struct {
 	State
@@ -42,18 +51,21 @@ type row struct {
 	attempts   int
 	failed     time.Time
 	trouble    string
+	standing   Standing
+	stored     int64 // due as it is in the store: another there is an operator's, who wants something now
 }
 
 func (r *row) has() bool { return !r.NotAfter.IsZero() }
 
-const columns = `name, directory, issued, not_after, renew, due, attempts, failed, error`
+const columns = `name, directory, issued, not_after, renew, due, attempts, failed, error, standing`
 
 func scan(s interface{ Scan(...any) error }) (*row, error) {
 	var r row
 	var issued, until, renew, due, failed int64
-	if err := s.Scan(&r.Name, &r.Directory, &issued, &until, &renew, &due, &r.attempts, &failed, &r.trouble); err != nil {
+	if err := s.Scan(&r.Name, &r.Directory, &issued, &until, &renew, &due, &r.attempts, &failed, &r.trouble, &r.standing); err != nil {
 		return nil, fmt.Errorf("read the certificates: %w", err)
 	}
+	r.stored = due
 	r.Issued, r.NotAfter, r.renew, r.due, r.failed = at(issued), at(until), at(renew), at(due), at(failed)
 	return &r, nil
 }
@@ -107,11 +119,13 @@ func (s store) sync(ctx context.Context, wanted []string, now time.Time) (map[st
 	if err != nil {
 		return nil, err
 	}
-	var add, gone []string
+	var add, gone, back, kept []string
 	for _, name := range wanted {
 		if rows[name] == nil {
 			add = append(add, name)
-			rows[name] = &row{State: State{Name: name}}
+			rows[name] = &row{State: State{Name: name}, standing: Wanted}
+		} else if rows[name].standing == Unwanted {
+			back, rows[name].standing = append(back, name), Wanted
 		}
 	}
 	want := make(map[string]bool, len(wanted))
@@ -119,9 +133,13 @@ func (s store) sync(ctx context.Context, wanted []string, now time.Time) (map[st
 		want[name] = true
 	}
 	for name, r := range rows {
-		if !want[name] && !r.NotAfter.After(now) {
+		switch {
+		case want[name]:
+		case !r.NotAfter.After(now):
 			gone = append(gone, name)
 			delete(rows, name)
+		case r.standing != Unwanted:
+			kept = append(kept, name)
 		}
 	}
 	for names := range slices.Chunk(add, writeSize) {
@@ -130,6 +148,11 @@ func (s store) sync(ctx context.Context, wanted []string, now time.Time) (map[st
 	}
 	for names := range slices.Chunk(gone, writeSize) {
 		err = errors.Join(err, s.each(ctx, names, `DELETE FROM acme_certificate WHERE name = $1`))
+	}
+	for standing, list := range map[Standing][]string{Wanted: back, Unwanted: kept} {
+		for names := range slices.Chunk(list, writeSize) {
+			err = errors.Join(err, s.each(ctx, names, `UPDATE acme_certificate SET standing = $2 WHERE name = $1`, string(standing)))
+		}
 	}
 	return rows, err
 }
@@ -146,12 +169,22 @@ func (s store) each(ctx context.Context, names []string, query string, more ...a
 	})
 }
 
-const scheduleSQL = `UPDATE acme_certificate SET renew = $2, due = $3, attempts = $4, failed = $5, error = $6 WHERE name = $1`
+const scheduleSQL = `UPDATE acme_certificate SET renew = CASE WHEN due = $7 THEN $2 ELSE renew END, due = CASE WHEN due = $7 THEN $3 ELSE due END,
+	attempts = $4, failed = $5, error = $6, standing = $8 WHERE name = $1`
 
 // schedule writes what is to be done for a name.
 func (s store) schedule(ctx context.Context, r *row) error {
-	return s.each(ctx, []string{r.Name}, scheduleSQL, micro(r.renew), micro(r.due), r.attempts, micro(r.failed), r.trouble)
+	err := s.each(ctx, []string{r.Name}, scheduleSQL, micro(r.renew), micro(r.due), r.attempts, micro(r.failed), r.trouble, r.stored, string(r.standing))
+	if err == nil {
+		r.stored = micro(r.due)
+	}
+	return err
 }
+
+// keepSQL leaves it due where an operator wanted a certificate replaced while this one was made.
+const keepSQL = `UPDATE acme_certificate SET directory = $2, chain = $3, sealed = $4, issued = $5, not_after = $6,
+	renew = CASE WHEN due <> $9 AND renew = 0 AND not_after > 0 THEN renew ELSE $7 END,
+	due = CASE WHEN due <> $9 AND renew = 0 AND not_after > 0 THEN due ELSE $8 END, attempts = 0, failed = 0, error = '', standing = 'wanted' WHERE name = $1`
 
 // keep writes a certificate.
 func (s store) keep(ctx context.Context, r *row, chain []byte, key crypto.Signer) error {
@@ -160,9 +193,7 @@ func (s store) keep(ctx context.Context, r *row, chain []byte, key crypto.Signer
 		return err
 	}
 	sealed := s.root.Seal(keyPurpose, r.Name, der)
-	return s.each(ctx, []string{r.Name}, `UPDATE acme_certificate SET directory = $2, chain = $3, sealed = $4, issued = $5, not_after = $6, renew = $7,
-		due = $8, attempts = 0, failed = 0, error = '' WHERE name = $1`,
-		r.Directory, chain, sealed, micro(r.Issued), micro(r.NotAfter), micro(r.renew), micro(r.due))
+	return s.each(ctx, []string{r.Name}, keepSQL, r.Directory, chain, sealed, micro(r.Issued), micro(r.NotAfter), micro(r.renew), micro(r.due), r.stored)
 }
 
 // load reads the certificate of a name.
@@ -239,4 +270,36 @@ func (s store) keepAccount(ctx context.Context, directory string, a *account, no
 	return s.each(ctx, []string{directory}, `INSERT INTO acme_account (directory, url, email, sealed, created) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (directory) DO UPDATE SET url = $2, email = $3, sealed = $4`,
 		a.url, a.email, s.root.Seal(accountPurpose, directory, der), micro(now))
+}
+
+// addRecord writes down a record before it is in its zone, and removeRecord forgets it.
+func (s store) addRecord(ctx context.Context, r Record, now time.Time) error {
+	return s.each(ctx, []string{r.Zone}, `INSERT INTO acme_record (zone, name, text, made) VALUES ($1, $2, $3, $4) ON CONFLICT (zone, name, text) DO NOTHING`,
+		r.Name, r.Text, micro(now))
+}
+
+func (s store) removeRecord(ctx context.Context, r Record) error {
+	return s.each(ctx, []string{r.Zone}, `DELETE FROM acme_record WHERE zone = $1 AND name = $2 AND text = $3`, r.Name, r.Text)
+}
+
+// records are the records that may be in zones, and since when.
+func (s store) records(ctx context.Context) (map[Record]time.Time, error) {
+	records := map[Record]time.Time{}
+	err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT zone, name, text, made FROM acme_record`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close() // Err tells
+		for rows.Next() {
+			var r Record
+			var made int64
+			if err := rows.Scan(&r.Zone, &r.Name, &r.Text, &made); err != nil {
+				return err
+			}
+			records[r] = at(made)
+		}
+		return rows.Err()
+	})
+	return records, err
 }

@@ -32,6 +32,7 @@ func (c *core) openCertificates(settings *config.Config, resolver *dns.Resolver)
 		if err != nil {
 			return err
 		}
+		var records *challengeRecords
 		a := certificate.ACMEOptions{
 			DB: c.db, Root: c.root, Clock: c.clock, Resolver: resolver.Net(), URL: settings.ACMEDirectory, Email: settings.ACMEEmail,
 			KeyID: settings.ACMEKeyID, MACKey: key, Roots: roots, Challenge: settings.ACMEChallenge, Agent: "Pennypost",
@@ -41,12 +42,21 @@ func (c *core) openCertificates(settings *config.Config, resolver *dns.Resolver)
 			if err != nil {
 				return fmt.Errorf("dns_provider.%q: %w", settings.ACMEDNSProvider, err)
 			}
-			a.TXT = &challengeRecords{zones, resolver, c.clock}
+			records = &challengeRecords{zones, resolver, c.clock, settings.ACME}
+			a.TXT = records
 		}
 		c.acme = certificate.NewACME(a)
 		o.Authority = c.acme
 		if settings.ACMEDomains && settings.HTTPS != "" {
 			o.More, o.Leads = c.domains.WebNames, c.domains.LeadsHere
+			if records != nil {
+				o.Leads = func(ctx context.Context, name string) error {
+					if err := c.domains.LeadsHere(ctx, name); err != nil {
+						return err
+					}
+					return records.writable(ctx, name)
+				}
+			}
 		}
 	}
 	c.certificates = certificate.New(o)
@@ -74,6 +84,7 @@ type challengeRecords struct {
 	zones    publish.Zones
 	resolver *dns.Resolver
 	clock    clock.Clock
+	own      []string // the operator's names
 }
 
 const (
@@ -83,11 +94,21 @@ const (
 	maxAliases = 8
 	// seenTime is how long a record may take to be at all name servers, seenEvery how often they are asked. After that the CA is to look.
 	seenTime, seenEvery = 2 * time.Minute, 2 * time.Second
+	// blindTime is how long it is given where the name servers can't be found.
+	blindTime = 30 * time.Second
 )
 
-// place finds where a record is to be written: an alias leads to another zone, for those who let nobody change their own.
-func (r *challengeRecords) place(ctx context.Context, name, text string) (zone string, record publish.Record, err error) {
-	for range maxAliases {
+// challengeLabel is what stands before a name in that of its record (RFC 8555 section 8.4).
+const challengeLabel = "_acme-challenge."
+
+// Place follows aliases of the operator's own names to another zone, for those who let nobody change their own. Who has another name
+// would choose by one which zone of the operator's is written to.
+func (r *challengeRecords) Place(ctx context.Context, name string) (zone, at string, err error) {
+	follow := 0
+	if slices.Contains(r.own, strings.TrimPrefix(name, challengeLabel)) {
+		follow = maxAliases
+	}
+	for range follow {
 		alias, err := r.resolver.LookupCNAME(ctx, name)
 		if err != nil || len(alias.Records) == 0 {
 			break // there is none, or the next look-up says what is wrong
@@ -95,28 +116,36 @@ func (r *challengeRecords) place(ctx context.Context, name, text string) (zone s
 		name = alias.Records[0]
 	}
 	zone, err = r.resolver.FindZone(ctx, name)
-	return zone, publish.Record{Name: name, TTL: challengeTTL, Type: "TXT", Data: text}, err
+	return zone, name, err
+}
+
+// writable returns why the record for a name can't be written.
+func (r *challengeRecords) writable(ctx context.Context, name string) error {
+	zone, _, err := r.Place(ctx, challengeLabel+name)
+	if err == nil {
+		err = r.zones.Change(ctx, zone, nil, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("the zone of %s is none that acme_dns_provider changes: %w", name, err)
+	}
+	return nil
+}
+
+func published(r certificate.Record) []publish.Record {
+	return []publish.Record{{Name: r.Name, TTL: challengeTTL, Type: "TXT", Data: r.Text}}
 }
 
 // Add adds a record and waits until the zone's name servers have it.
-func (r *challengeRecords) Add(ctx context.Context, name, text string) error {
-	zone, record, err := r.place(ctx, name, text)
-	if err != nil {
+func (r *challengeRecords) Add(ctx context.Context, record certificate.Record) error {
+	if err := r.zones.Change(ctx, record.Zone, nil, published(record)); err != nil {
 		return err
 	}
-	if err := r.zones.Change(ctx, zone, nil, []publish.Record{record}); err != nil {
-		return err
-	}
-	return r.await(ctx, r.nameServers(ctx, zone), record)
+	return r.await(ctx, r.nameServers(ctx, record.Zone), record)
 }
 
 // Remove removes a record.
-func (r *challengeRecords) Remove(ctx context.Context, name, text string) error {
-	zone, record, err := r.place(ctx, name, text)
-	if err != nil {
-		return err
-	}
-	return r.zones.Change(ctx, zone, []publish.Record{record}, nil)
+func (r *challengeRecords) Remove(ctx context.Context, record certificate.Record) error {
+	return r.zones.Change(ctx, record.Zone, published(record), nil)
 }
 
 // nameServers are those of a zone, as far as they are found.
@@ -134,15 +163,19 @@ func (r *challengeRecords) nameServers(ctx context.Context, zone string) (server
 	return servers
 }
 
-// await waits until all of the servers have the record. One that does not answer is not waited for: the CA will find out.
-func (r *challengeRecords) await(ctx context.Context, servers []*dns.Resolver, record publish.Record) error {
+// await waits until all of the servers have the record, or for a while where none is known. One that does not answer is not waited for:
+// the CA will find out.
+func (r *challengeRecords) await(ctx context.Context, servers []*dns.Resolver, record certificate.Record) error {
+	if len(servers) == 0 {
+		return r.clock.Sleep(ctx, blindTime)
+	}
 	limited, cancel := context.WithTimeout(ctx, seenTime)
 	defer cancel()
 	for {
 		lacking := false
 		for _, s := range servers {
 			texts, err := s.LookupTXT(limited, record.Name)
-			lacking = lacking || errors.Is(err, dns.ErrNotFound) || err == nil && !slices.Contains(texts, record.Data)
+			lacking = lacking || errors.Is(err, dns.ErrNotFound) || err == nil && !slices.Contains(texts, record.Text)
 		}
 		if !lacking {
 			return ctx.Err()
@@ -182,6 +215,7 @@ func (s *Server) writeCertificates(w io.Writer) {
 	if err != nil {
 		return
 	}
+	reports = slices.DeleteFunc(reports, func(r certificate.Report) bool { return r.Standing != certificate.Wanted }) // nothing to be alarmed of
 	for _, r := range reports {
 		if !r.NotAfter.IsZero() {
 			_, _ = fmt.Fprintf(w, "%s{name=%q} %d\n", expiry, r.Name, r.NotAfter.Unix())

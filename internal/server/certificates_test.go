@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/certificate"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/dns/dnstest"
@@ -19,6 +20,7 @@ import (
 type someZones struct {
 	zone        string
 	remove, add []publish.Record
+	err         error
 }
 
 func (z *someZones) Records(context.Context, string) ([]publish.Record, error) {
@@ -27,7 +29,7 @@ func (z *someZones) Records(context.Context, string) ([]publish.Record, error) {
 
 func (z *someZones) Change(_ context.Context, zone string, remove, add []publish.Record) error {
 	z.zone, z.remove, z.add = zone, remove, add
-	return nil
+	return z.err
 }
 
 // hurried is a clock on which nobody waits; beforeNext is what happens meanwhile.
@@ -45,7 +47,8 @@ func (h *hurried) Sleep(context.Context, time.Duration) error {
 // TestChallengeRecords writes a record where an alias leads to, and waits until all name servers have it that answer.
 func TestChallengeRecords(t *testing.T) {
 	main, slow, down := dnstest.New(t), dnstest.New(t), dnstest.New(t)
-	main.Add("example.com. 60 IN SOA ns. root. 1 1 1 1 1", "challenges.example. 60 IN SOA ns. root. 1 1 1 1 1", "_acme-challenge.a.example.com. 60 IN CNAME a.challenges.example.")
+	main.Add("example.com. 60 IN SOA ns. root. 1 1 1 1 1", "challenges.example. 60 IN SOA ns. root. 1 1 1 1 1", "_acme-challenge.a.example.com. 60 IN CNAME a.challenges.example.",
+		"_acme-challenge.mta-sts.example.com. 60 IN CNAME www.challenges.example.")
 	zones := &someZones{}
 	h := &hurried{beforeNext: func(n int) error {
 		if n == 3 {
@@ -56,24 +59,44 @@ func TestChallengeRecords(t *testing.T) {
 		}
 		return nil
 	}}
-	r := &challengeRecords{zones, dns.New(main.Address), h}
-	for name, want := range map[string]string{"_acme-challenge.a.example.com": "a.challenges.example", "_acme-challenge.b.example.com": "_acme-challenge.b.example.com"} {
-		if err := r.Add(t.Context(), name, "text"); err != nil {
+	r := &challengeRecords{zones, dns.New(main.Address), h, []string{"a.example.com", "b.example.com"}}
+	for name, want := range map[string]string{
+		"_acme-challenge.a.example.com": "a.challenges.example", "_acme-challenge.b.example.com": "_acme-challenge.b.example.com",
+		"_acme-challenge.mta-sts.example.com": "_acme-challenge.mta-sts.example.com", // whose alias is a tenant's
+	} {
+		zone, at, err := r.Place(t.Context(), name)
+		if err != nil || at != want || !strings.HasSuffix(want, zone) {
+			t.Errorf("%s: to be written into %s as %s, %v", name, zone, at, err)
+		}
+		record := certificate.Record{Zone: zone, Name: at, Text: "text"}
+		if err := r.Add(t.Context(), record); err != nil {
 			t.Fatal(err)
 		}
-		if len(zones.add) != 1 || zones.add[0].Name != want || zones.add[0].Data != "text" || !strings.HasSuffix(want, zones.zone) {
+		if len(zones.add) != 1 || zones.zone != zone || zones.add[0].Name != want || zones.add[0].Data != "text" {
 			t.Errorf("%s: written into %s: %+v", name, zones.zone, zones.add)
 		}
-		if err := r.Remove(t.Context(), name, "text"); err != nil || len(zones.remove) != 1 || zones.remove[0].Name != want {
+		if err := r.Remove(t.Context(), record); err != nil || len(zones.remove) != 1 || zones.remove[0].Name != want {
 			t.Errorf("%s: removed %+v, %v", name, zones.remove, err)
 		}
 	}
+	if h.n != 3 {
+		t.Errorf("where the name servers are not known it waited %d times for three records", h.n)
+	}
+	h.n = 0
+	if err := r.writable(t.Context(), "mta-sts.example.com"); err != nil || zones.zone != "example.com" || len(zones.add)+len(zones.remove) > 0 {
+		t.Errorf("changed in %s: %v and %v, %v", zones.zone, zones.add, zones.remove, err)
+	}
+	zones.err = errors.New("NOTAUTH")
+	if err := r.writable(t.Context(), "mta-sts.example.com"); !errors.Is(err, zones.err) {
+		t.Errorf("a zone of somebody else: %v", err)
+	}
 	down.FailAll(2)
-	record := publish.Record{Name: "a.challenges.example", Data: "text"}
+	slow.Remove("a.challenges.example.", 16)
+	record := certificate.Record{Name: "a.challenges.example", Text: "text"}
 	if err := r.await(t.Context(), []*dns.Resolver{dns.New(slow.Address), dns.New(down.Address)}, record); err != nil || h.n != 3 {
 		t.Errorf("asked %d times, %v", h.n, err)
 	}
-	record.Data = "another"
+	record.Text = "another"
 	if err := r.await(t.Context(), []*dns.Resolver{dns.New(slow.Address)}, record); err != nil {
 		t.Errorf("what does not come in time: %v", err)
 	}

@@ -247,7 +247,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		DB: d, Directory: parts.directory, Blobs: bodies{store, parts.spool}, Clock: parts.clock, Objects: parts.exports,
 		MaxMessage: c.MaxMessage(), MaxKept: int64(c.LimitQueueMB) << 20,
 	})
-	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root})
+	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, NoneLeaves: c.Outbound == "off"})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
 		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow, Scripts: parts.scripts, Replies: parts.replies, Contents: parts.contents, Journals: parts.journal,

@@ -51,7 +51,7 @@ type outbound struct {
 
 // openOutbound wires it on the transport.
 func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blobs bodies) error {
-	options := queue.Options{DB: c.db, Blobs: blobs, Clock: c.clock, Log: c.log, Teller: c.transport, Record: c.transport.Record, Local: transport.Functions{}.Local}
+	options := queue.Options{DB: c.db, Blobs: blobs, Clock: c.clock, Log: c.log, Teller: c.transport, Record: c.transport.Record, Local: transport.Local}
 	options.Limits.OrganizationMessages, options.Limits.OrganizationBytes = int64(settings.LimitQueueMessages), int64(settings.LimitQueueMB)<<20
 	if settings.Outbound == "off" {
 		options.Courier = transport.Traced{Transport: c.transport, Next: transport.Functions{Transport: c.transport, Next: transport.JournalCourier{Transport: c.transport, Next: keeper{}}}}

@@ -120,8 +120,8 @@ func (x *Transaction) checkPassed(via string) error {
 }
 
 // enqueue makes the message ready for its recipients on other servers, and returns what writes it into the queue in the
-// transaction that takes it in, and what tidies up if that never happens; nil where it has none.
-func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, discard func(), err error) {
+// transaction that takes it in, and what tidies up if that never happens.
+func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (writes []orgWrite, discard func(), err error) {
 	t, copies := x.transport, x.copies()
 	var prepared []*queue.Prepared
 	discard = func() {
@@ -136,6 +136,7 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (w
 	if err != nil {
 		return nil, nil, err
 	}
+	a := x.about(b[traceLength:])
 	for i := range copies {
 		text, front := b, fields
 		if own := copies[i].body; own != nil {
@@ -148,28 +149,24 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (w
 				return nil, nil, err
 			}
 		}
-		p, err := t.Queue.Prepare(ctx, slices.Concat(copies[i].trace(), front, text))
+		p, err := t.Queue.Prepare(ctx, copies[i].trace(), front, text)
 		if err != nil {
 			discard()
 			return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be kept for other servers; send it again")
 		}
 		prepared = append(prepared, p)
-	}
-	a, e := x.about(b[traceLength:]), x.envelope(0)
-	return func(ctx context.Context, tx *db.Tx) error {
-		for i, c := range copies {
-			e, a := e, a
-			e.Organization, a.Organization = c.organization, c.id
-			var err error
-			if e.About, err = json.Marshal(a); err != nil {
-				return err
-			}
-			if _, err = t.Queue.EnqueueTx(ctx, tx, prepared[i], e, c.to); err != nil {
-				return err
-			}
+		e := x.envelope(copies[i].organization)
+		a.Organization = copies[i].id
+		if e.About, err = json.Marshal(a); err != nil {
+			discard()
+			return nil, nil, err
 		}
-		return nil
-	}, discard, nil
+		writes = append(writes, orgWrite{e.Organization, func(ctx context.Context, tx *db.Tx) error {
+			_, err := t.Queue.EnqueueTx(ctx, tx, p, e, copies[i].to)
+			return err
+		}})
+	}
+	return writes, discard, nil
 }
 
 // sameAuthors reports whether an edited message says that it is from whom the message was: only that was checked.

@@ -119,7 +119,7 @@ const longest = 10 * 365 * 24 * time.Hour
 
 // hold makes the message ready for the functions that decide on it, and returns what writes it into the queue and what tidies up if that
 // never happens, as enqueue does.
-func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, discard func(), err error) {
+func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writes []orgWrite, discard func(), err error) {
 	t := x.transport
 	var rules []*flow.Rule
 	to := map[*flow.Rule][]queue.Recipient{}
@@ -150,7 +150,6 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 	if t.Holding == nil {
 		return nil, nil, fault.New(fault.Temporary, fault.Message, "the rule %q asks a function, and messages can't wait for it here", rules[0].Name)
 	}
-	var writes []func(context.Context, *db.Tx) error
 	for _, rule := range rules {
 		body, err := t.Contents.Prepare(ctx, x.results(), b)
 		if err != nil {
@@ -179,13 +178,13 @@ func (x *Transaction) hold(ctx context.Context, b []byte, traceLength int) (writ
 		first := queue.Recipient{Address: to[rule][0].Address, Notify: queue.Never, Route: functionRoute + rule.Lambda.ARN, Expiry: longest}
 		told := flow.Told{ID: a.Held.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(a.Held.Results) + traceLength, Waits: true}
 		p := t.Holding.Elsewhere(int64(len(b)))
-		writes = append(writes, func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) })
-		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
+		writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) }})
+		writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error {
 			_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{first})
 			return err
-		})
+		}})
 	}
-	return inOne(writes...), discard, nil
+	return writes, discard, nil
 }
 
 func notKept(err error) error {
@@ -556,8 +555,8 @@ type functionCall struct {
 }
 
 // calls returns what keeps the message for asynchronous functions and orders their calls, in the transaction that stores it, and what tidies
-// up if that never happens; nil where there are none.
-func (x *Transaction) calls(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, discard func(), err error) {
+// up if that never happens.
+func (x *Transaction) calls(ctx context.Context, b []byte, traceLength int) (writes []orgWrite, discard func(), err error) {
 	t := x.transport
 	var rules []*flow.Rule
 	to := map[*flow.Rule][]string{}
@@ -579,7 +578,6 @@ func (x *Transaction) calls(ctx context.Context, b []byte, traceLength int) (wri
 	}
 	var all []discarded
 	discard = func() { discardAll(ctx, all) }
-	var writes []func(context.Context, *db.Tx) error
 	for _, rule := range rules {
 		e := flow.NewEvent(rule.Direction, id.UUID(), strings.ReplaceAll(id.UUID(), "-", ""), x.sender.From, b[traceLength:], to[rule])
 		results := x.results()
@@ -590,12 +588,12 @@ func (x *Transaction) calls(ctx context.Context, b []byte, traceLength int) (wri
 		}
 		all = append(all, body)
 		told := flow.Told{ID: e.MessageID, Organization: org[rule], Direction: rule.Direction, Own: len(results) + traceLength}
-		writes = append(writes, func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) })
-		writes = append(writes, func(ctx context.Context, tx *db.Tx) error {
+		writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error { return t.Contents.KeepTx(ctx, tx, told, body) }})
+		writes = append(writes, orgWrite{org[rule], func(ctx context.Context, tx *db.Tx) error {
 			return t.orderTx(ctx, tx, functionCall{org[rule], rule.Lambda.ARN, e, t.Clock.Now()})
-		})
+		}})
 	}
-	return inOne(writes...), discard, nil
+	return writes, discard, nil
 }
 
 // maxCalls is how often an asynchronous function is called that fails.

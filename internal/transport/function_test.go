@@ -104,7 +104,7 @@ func onBothAsking(t *testing.T, fn func(a *asking)) {
 			Functions: map[string]availability.Function{functionARN: endpoint},
 		})
 		q = queue.New(queue.Options{
-			DB: o.DB, Clock: clock.System{}, Log: o.Log, Courier: courierOf{&tr, f}, Teller: teller{&tr}, Limits: queue.Limits{Gather: -1, FirstRetry: time.Millisecond, LastRetry: 2 * time.Millisecond}, Local: transport.Functions{}.Local,
+			DB: o.DB, Clock: clock.System{}, Log: o.Log, Courier: courierOf{&tr, f}, Teller: teller{&tr}, Limits: queue.Limits{Gather: -1, FirstRetry: time.Millisecond, LastRetry: 2 * time.Millisecond}, Local: transport.Local,
 			Record: func(ctx context.Context, tx *db.Tx, e queue.Event) error { return tr.Record(ctx, tx, e) },
 		})
 		o.Queue, o.Holding, o.Rules = q, q, service

@@ -14,6 +14,8 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/mailbox/content"
 	"github.com/pennypost/pennypost/internal/message"
+	"github.com/pennypost/pennypost/internal/message/dsn"
+	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/journal"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -21,17 +23,18 @@ import (
 
 // What is taken in is journaled by the transaction that takes it in, once for each organisation whose mail it is, whatever rules then make
 // of it: of all recipients for the organisation whose user sends it, of its own ones for another. The report is an item of the queue, so
-// that a journaling address that takes nothing keeps no mail back. Reports for a mailbox here have a route of their own.
+// that a journaling address that takes nothing keeps no mail back. Those that this server itself delivers have a route of their own: into a
+// mailbox of the organisation as they are, to another organisation as mail that arrives there.
 
 // Journals is package journal's Service.
 type Journals interface {
 	// Rule returns where an organisation's reports go, nil for nowhere. It must not be called in a transaction.
 	Rule(ctx context.Context, org int64) (*journal.Rule, error)
-	NewID() string
-	IsReturned(m []byte) bool
+	NewID(org int64) string
+	IsReturned(org int64, m []byte) bool
 }
 
-// journalRoute is the route of reports for a mailbox here.
+// journalRoute is the route of reports that this server itself delivers.
 const journalRoute = "journal"
 
 // journalAbout is what is kept of a journal report in the queue.
@@ -41,7 +44,7 @@ func isJournal(e *queue.Envelope) bool { return bytes.Equal(e.About, journalAbou
 
 // journal makes the journal reports of the message, and returns what writes them into the queue and what tidies up if that never happens,
 // as enqueue does.
-func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, discard func(), err error) {
+func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (writes []orgWrite, discard func(), err error) {
 	t := x.transport
 	var all []*queue.Prepared
 	discard = func() {
@@ -57,9 +60,8 @@ func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (w
 		x.trace = id.UUID()
 	}
 	to := x.addressed(b[traceLength:])
-	var writes []func(context.Context, *db.Tx) error
 	for _, j := range rules {
-		e := queue.Envelope{Trace: x.trace, RequireTLS: x.sender.RequireTLS, SMTPUTF8: x.sender.SMTPUTF8}
+		e := queue.Envelope{Trace: x.trace, SMTPUTF8: x.sender.SMTPUTF8, Stranger: !x.sender.Submitted}
 		write, p, err := t.report(ctx, j, e, x.sender.From, x.journaled(j.org, to), b, traceLength)
 		if err != nil {
 			discard()
@@ -68,19 +70,19 @@ func (x *Transaction) journal(ctx context.Context, b []byte, traceLength int) (w
 		all, writes = append(all, p), append(writes, write)
 		x.journals = append(x.journals, j)
 	}
-	return inOne(writes...), discard, nil
+	return writes, discard, nil
 }
 
 // report makes the report on a message from that reverse-path ready for the queue, and returns what writes it there. Faults: Temporary Message.
 func (t *Transport) report(ctx context.Context, j journalOf, e queue.Envelope, from message.Address, to []journal.Recipient, b []byte, traceLength int) (
-	write func(context.Context, *db.Tx) error, p *queue.Prepared, err error,
+	write orgWrite, p *queue.Prepared, err error,
 ) {
 	if t.Holding == nil {
-		return nil, nil, fault.New(fault.Temporary, fault.Message, "the message is to be journaled, and reports can't wait here")
+		return write, nil, fault.New(fault.Temporary, fault.Message, "the message is to be journaled, and reports can't wait here")
 	}
 	about := describe(b[traceLength:])
 	r := journal.Report{
-		ID: t.Journals.NewID(), Rule: j.Rule, Date: t.Clock.Now(), Sender: about.From, Subject: *about.Subject, MessageID: about.MessageID, Recipients: to,
+		ID: t.Journals.NewID(j.org), Rule: j.Rule, Date: t.Clock.Now(), Sender: about.From, Subject: *about.Subject, MessageID: about.MessageID, Recipients: to,
 	}
 	switch {
 	case about.Sender != "":
@@ -90,37 +92,128 @@ func (t *Transport) report(ctx context.Context, j journalOf, e queue.Envelope, f
 			r.Sender = "<>"
 		}
 	}
+	p, who, err := t.prepareReport(ctx, j, r.Wrap(b))
+	if err != nil {
+		return write, nil, err
+	}
 	// Failures are told to the reverse-path, with the report, where it is not too large: it is nowhere else.
 	e.Organization, e.From, e.Return, e.About = j.org, j.Failures, queue.ReturnFull, journalAbout
-	e.SMTPUTF8 = e.SMTPUTF8 || !j.To.IsASCII() || !j.Failures.IsASCII()
-	here := false
+	e.SMTPUTF8 = e.SMTPUTF8 || !who.Address.IsASCII() || !j.Failures.IsASCII()
+	return orgWrite{j.org, func(ctx context.Context, tx *db.Tx) error {
+		_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{who})
+		return err
+	}}, p, nil
+}
+
+// prepareReport makes a report ready for the queue, for who gets it. Faults: Temporary Message.
+func (t *Transport) prepareReport(ctx context.Context, j journalOf, parts [][]byte) (p *queue.Prepared, to queue.Recipient, err error) {
+	var w reportWay
 	err = t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		here, err = t.Directory.IsLocalDomainTx(ctx, tx, message.FoldDomain(j.To.Domain))
+		w, err = t.reportWayTx(ctx, tx, j.org, j.To)
 		return err
 	})
+	if err != nil && fault.As(err) == nil {
+		return nil, to, err
+	}
+	if to = w.recipient(j.To); err != nil { // it may pass, so it is JournalCourier's to say
+		to = queue.Recipient{Address: j.To, Notify: queue.OnFailure, Route: journalRoute}
+	}
+	if to.Route != journalRoute {
+		p, err = t.prepareToLeave(ctx, j.org, j.Failures, parts...)
+	} else if p, err = t.Holding.Prepare(ctx, parts...); err != nil {
+		err = notJournaled(err)
+	}
+	return p, to, err
+}
+
+// prepareToLeave signs a report for other servers and makes it ready for the queue. Faults: Temporary Message.
+func (t *Transport) prepareToLeave(ctx context.Context, org int64, failures message.Address, parts ...[]byte) (*queue.Prepared, error) {
+	text := parts[0]
+	if len(parts) > 1 { // signatures are of one piece
+		size := 0
+		for _, b := range parts {
+			size += len(b)
+		}
+		release, err := t.signing.hold(ctx, int64(size))
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		text = slices.Concat(parts...)
+	}
+	ours, err := t.sign(ctx, 0, []message.Address{{Domain: t.Hostname}}, text)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	text, route := r.Wrap(b), journalRoute
-	if !here {
-		route = t.Route
-		ours, err := t.sign(ctx, 0, []message.Address{{Domain: t.Hostname}}, text)
-		if err != nil {
-			return nil, nil, err
+	theirs, err := t.sign(ctx, org, []message.Address{failures}, text)
+	if err != nil {
+		return nil, err
+	}
+	p, err := t.Holding.Prepare(ctx, theirs, ours, text)
+	if err != nil {
+		return nil, notJournaled(err)
+	}
+	return p, nil
+}
+
+func notJournaled(err error) error {
+	return fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be journaled; send it again")
+}
+
+// reportWay is where an organisation's report goes.
+type reportWay struct {
+	here  *directory.Entity // who has the address; nil where that is nobody here
+	other bool              // it is of another organisation of this server
+	away  message.Address   // on another server; zero where it stays here
+	route string            // by which it gets there
+}
+
+// recipient is who it is for in the queue.
+func (w *reportWay) recipient(asked message.Address) queue.Recipient {
+	switch {
+	case w.away.IsZero():
+		return queue.Recipient{Address: asked, Notify: queue.OnFailure, Route: journalRoute}
+	case w.away == asked:
+		return queue.Recipient{Address: asked, Notify: queue.OnFailure, Route: w.route}
+	}
+	return queue.Recipient{Address: w.away, Original: dsn.EncodeOriginal(asked), Notify: queue.OnFailure, Route: w.route}
+}
+
+// reportWayTx finds where a report of an organisation for an address goes. Faults: NotFound Address, Unsupported Address (it leads to another server
+// whose domain is served here).
+func (t *Transport) reportWayTx(ctx context.Context, tx *db.Tx, org int64, to message.Address) (w reportWay, err error) {
+	found, _, err := t.recipientTx(ctx, tx, to)
+	if fault.Is(err, fault.NotFound, fault.Domain) {
+		return reportWay{away: to, route: t.Route}, nil
+	}
+	if err == nil && found.Entity.State != directory.Enabled {
+		err = fault.New(fault.NotFound, fault.Address, "nobody has the address")
+	}
+	if err != nil {
+		if !fault.Is(err, fault.NotFound, fault.Address) {
+			return w, err
 		}
-		theirs, err := t.sign(ctx, j.org, []message.Address{j.Failures}, text)
-		if err != nil {
-			return nil, nil, err
+		o, failed := t.Directory.DomainOrganizationTx(ctx, tx, message.FoldDomain(to.Domain))
+		switch {
+		case failed != nil:
+			return w, failed
+		case o.Key != org: // where nobody may be one who takes reports
+			return reportWay{other: true}, nil
+		case t.relay(to) != "":
+			return reportWay{away: to, route: t.relay(to)}, nil
 		}
-		text = slices.Concat(theirs, ours, text)
+		return w, err
 	}
-	if p, err = t.Holding.Prepare(ctx, text); err != nil {
-		return nil, nil, fault.Wrap(err, fault.Temporary, fault.Message, "the message could not be journaled; send it again")
+	e := &found.Entity
+	w = reportWay{here: e, other: e.OrgKey != org}
+	if !w.other && e.Role == directory.RoleRemote {
+		var r reach
+		if err := t.awayTx(ctx, tx, to, e, &r); err != nil {
+			return w, err
+		}
+		w.away, w.route = r.away[0], t.Route
 	}
-	return func(ctx context.Context, tx *db.Tx) error {
-		_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{{Address: j.To, Notify: queue.OnFailure, Route: route}})
-		return err
-	}, p, nil
+	return w, nil
 }
 
 // journalReply makes the journal reports of an automatic reply, as journal does: for the user's organisation, and for that of who gets it here.
@@ -149,15 +242,17 @@ func (t *Transport) journalReply(ctx context.Context, r *automaticReply) (write 
 	if err != nil {
 		return nil, discard, err
 	}
+	slices.Sort(orgs) // see prepare
 	var writes []func(context.Context, *db.Tx) error
 	for _, org := range orgs {
 		rule, err := t.Journals.Rule(ctx, org)
 		if err == nil && rule != nil {
 			var p *queue.Prepared
-			e := queue.Envelope{Trace: r.Trace, RequireTLS: r.RequireTLS}
+			e := queue.Envelope{Trace: r.Trace}
 			to := []journal.Recipient{{Kind: journal.To, Address: r.To.String()}}
-			if write, p, err = t.report(ctx, journalOf{org, rule}, e, r.From, to, r.Text, 0); err == nil {
-				all, writes = append(all, p), append(writes, write)
+			var one orgWrite
+			if one, p, err = t.report(ctx, journalOf{org, rule}, e, r.From, to, r.Text, 0); err == nil {
+				all, writes = append(all, p), append(writes, one.do)
 			}
 		}
 		if err != nil {
@@ -199,12 +294,9 @@ func (x *Transaction) journaling(ctx context.Context, b []byte) (rules []journal
 		if err != nil {
 			return nil, err
 		}
-		if rule != nil && !x.isForFailures(org, rule.Failures) {
+		if rule != nil && !x.isForFailures(org, rule.Failures) && (x.sender.Submitted || !t.Journals.IsReturned(org, b)) {
 			rules = append(rules, journalOf{org, rule})
 		}
-	}
-	if len(rules) > 0 && !x.sender.Submitted && t.Journals.IsReturned(b) {
-		return nil, nil
 	}
 	return rules, nil
 }
@@ -284,6 +376,7 @@ func (x *Transaction) journaled(org int64, kind func(message.Address) string) (l
 			}
 			for _, a := range r.reach.away {
 				switch {
+				case r.reach.route != "": // the address itself, at the old side
 				case r.reach.group == "":
 					list = append(list, journal.Recipient{Kind: one.Kind, Address: a.String(), Forwarded: r.address})
 				case !elsewhere[a]:
@@ -336,109 +429,143 @@ func (x *Transaction) journalEvents(org int64) (events []any) {
 	return events
 }
 
-// JournalCourier is a queue.Courier that puts journal reports into mailboxes here, and hands all else to Next.
+// JournalCourier is a queue.Courier that delivers journal reports here, and hands all else to Next.
 type JournalCourier struct {
 	Transport *Transport
 	Next      queue.Courier
 }
+
+// Local is queue.Options.Local.
+func Local(to queue.Destination) bool { return to.Route == journalRoute || Functions{}.Local(to) }
 
 // Deliver implements queue.Courier.
 func (c JournalCourier) Deliver(ctx context.Context, to queue.Destination, m *queue.Message) []queue.Outcome {
 	if to.Route != journalRoute {
 		return c.Next.Deliver(ctx, to, m)
 	}
-	outcomes := make([]queue.Outcome, len(m.Recipients))
-	for i := range m.Recipients {
-		outcomes[i] = queue.Outcome{Status: "4.3.0", Reply: "this server could not deliver the report", Ours: true}
-	}
+	o := queue.Outcome{Status: "4.3.0", Reply: "this server could not deliver the report", Ours: true}
 	if len(m.Recipients) != 1 { // each is queued alone
-		return outcomes
+		return slices.Repeat([]queue.Outcome{o}, len(m.Recipients))
 	}
-	o, away, err := c.Transport.deliverReport(ctx, m)
+	got, err := c.Transport.deliverReport(ctx, m)
 	switch {
-	case err != nil:
-		if ctx.Err() == nil {
-			c.Transport.Log.ErrorContext(ctx, "a journal report could not be delivered", "to", m.Recipients[0].Address.String(), "trace", m.Trace, "error", err)
-		}
-		return outcomes
-	case away.IsZero():
-		return []queue.Outcome{o}
+	case err == nil:
+		o = got
+	case ctx.Err() == nil:
+		c.Transport.Log.ErrorContext(ctx, "a journal report could not be delivered", "to", m.Recipients[0].Address.String(), "trace", m.Trace, "error", err)
 	}
-	there := *m
-	there.Recipients = slices.Clone(m.Recipients)
-	there.Recipients[0].Address, there.Recipients[0].Route = away, c.Transport.Route
-	d := queue.Destination{Route: c.Transport.Route}
-	if d.Route == "" {
-		d.Domain = message.FoldDomain(away.Domain)
-	}
-	outcomes = c.Next.Deliver(ctx, d, &there)
-	for i := range outcomes {
-		outcomes[i].Down = false // that is about another destination
-	}
-	return outcomes
+	return []queue.Outcome{o}
 }
 
-// deliverReport puts a journal report into its mailbox, in one transaction with taking it off the queue, or returns the address on another server
-// that it is to go to.
-func (t *Transport) deliverReport(ctx context.Context, m *queue.Message) (o queue.Outcome, away message.Address, err error) {
+func reportFails(status, reply string) (queue.Outcome, error) {
+	return queue.Outcome{Result: queue.Failed, Status: status, Reply: reply}, nil
+}
+
+// deliverReport brings a journal report where it goes, in one transaction with taking it off the queue.
+func (t *Transport) deliverReport(ctx context.Context, m *queue.Message) (queue.Outcome, error) {
 	to := m.Recipients[0].Address
-	var e *directory.Entity
-	err = t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		e = nil
-		r, _, err := t.recipientTx(ctx, tx, to)
-		if err != nil {
-			return err
-		}
-		e = &r.Entity
-		return nil
+	var w reportWay
+	err := t.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		w, err = t.reportWayTx(ctx, tx, m.Organization, to)
+		return err
 	})
-	failed := func(status, reply string) (queue.Outcome, message.Address, error) {
-		return queue.Outcome{Result: queue.Failed, Status: status, Reply: reply}, message.Address{}, nil
-	}
 	switch {
-	case fault.Is(err, fault.NotFound, fault.Domain): // it is somebody else's by now
-		return o, to, nil
 	case err != nil && fault.KindOf(err) == fault.NotFound:
-		return failed("5.1.1", "nobody has the address")
+		return reportFails("5.1.1", "nobody has the address")
+	case fault.Is(err, fault.Unsupported, fault.Address):
+		return reportFails("5.4.4", sayable(err))
 	case err != nil:
-		return o, away, err
-	case e.State != directory.Enabled:
-		return failed("5.1.1", "nobody has the address")
-	case e.Kind == directory.KindGroup:
-		return failed("5.1.3", "journal reports go to one mailbox, and this is a group")
-	case e.Role == directory.RoleRemote:
-		if away, err = message.ParseAddress(e.Email); err != nil {
-			return o, away, err
-		}
-		return o, away, nil
-	case e.Mailbox == 0:
-		return failed("5.1.1", "it has no mailbox")
+		return queue.Outcome{}, err
+	case !w.other && w.away.IsZero() && w.here.Kind == directory.KindGroup:
+		return reportFails("5.1.3", "journal reports go to one mailbox, and this is a group")
+	case !w.other && w.away.IsZero() && w.here.Mailbox == 0:
+		return reportFails("5.1.1", "it has no mailbox")
 	}
 	release, err := t.memory.hold(ctx, m.Size)
 	if err != nil {
-		return o, away, err
+		return queue.Outcome{}, err
 	}
 	defer release()
 	b, err := io.ReadAll(io.NewSectionReader(m.Body, 0, m.Size))
-	if err != nil {
-		return o, away, err
+	switch {
+	case err != nil:
+		return queue.Outcome{}, err
+	case w.other:
+		return t.reportArrives(ctx, m, b)
+	case !w.away.IsZero():
+		return t.passReportOn(ctx, m, w.recipient(to), b)
 	}
-	o = queue.Outcome{Result: queue.Delivered, Status: "2.1.5", Reply: "in the mailbox"}
+	o := queue.Outcome{Result: queue.Delivered, Status: "2.1.5", Reply: "in the mailbox"}
 	target := mailbox.Target{
-		Mailbox: mailbox.ID(e.Mailbox), Prefix: []byte("Return-Path: <" + m.From.String() + ">\r\nDelivered-To: " + to.String() + "\r\n"),
+		Mailbox: mailbox.ID(w.here.Mailbox), Prefix: []byte("Return-Path: <" + m.From.String() + ">\r\nDelivered-To: " + to.String() + "\r\n"),
 	}
 	_, err = t.Mailboxes.DeliverWith(ctx, content.Message(b, mailbox.Source{Bytes: b}), func(ctx context.Context, tx *db.Tx) error {
 		return m.End(ctx, tx, []queue.Outcome{o})
 	}, target)
 	switch {
 	case fault.Is(err, fault.OverQuota, fault.Mailbox):
-		return queue.Outcome{Status: "4.2.2", Reply: "the mailbox is full"}, away, nil
+		return queue.Outcome{Status: "4.2.2", Reply: "the mailbox is full"}, nil
 	case fault.Is(err, fault.TooLarge, fault.Message):
-		return failed("5.3.4", "the report is too large for a mailbox")
+		return reportFails("5.3.4", "the report is too large for a mailbox")
 	case fault.Is(err, fault.State, fault.Mailbox), fault.Is(err, fault.NotFound, fault.Mailbox):
-		return failed("5.2.1", "the mailbox is closed")
+		return reportFails("5.2.1", "the mailbox is closed")
 	}
-	return o, away, err
+	return o, err
+}
+
+// passReportOn queues a report anew whose address leads to another server since it was made: there it waits with all that goes there, and counts as another.
+func (t *Transport) passReportOn(ctx context.Context, m *queue.Message, to queue.Recipient, b []byte) (queue.Outcome, error) {
+	o := queue.Outcome{Result: queue.Delivered, Status: "2.0.0", Reply: "queued for another server"}
+	p, err := t.prepareToLeave(ctx, m.Organization, m.From, b)
+	if err != nil {
+		return o, err
+	}
+	e := m.Envelope
+	e.SMTPUTF8 = e.SMTPUTF8 || !to.Address.IsASCII()
+	err = t.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		if err := m.End(ctx, tx, []queue.Outcome{o}); err != nil {
+			return err
+		}
+		_, err := t.Holding.EnqueueTx(ctx, tx, p, e, []queue.Recipient{to})
+		return err
+	})
+	if err != nil {
+		p.Discard(context.WithoutCancel(ctx))
+	}
+	return o, err
+}
+
+// reportArrives takes a report in for another organisation of this server, as any mail that arrives there: its rules hold for it, and those of its
+// mailboxes.
+func (t *Transport) reportArrives(ctx context.Context, m *queue.Message, b []byte) (queue.Outcome, error) {
+	o := queue.Outcome{Result: queue.Delivered, Status: "2.1.5", Reply: "taken in by another organization of this server"}
+	x, err := t.Begin(ctx, Sender{Principal: principal.TheSystem("journal"), From: m.From, Size: m.Size, Return: m.Return, SMTPUTF8: m.SMTPUTF8})
+	if err != nil {
+		return o, err
+	}
+	x.trace = m.Trace
+	x.greylist = func(context.Context, message.Address) error { return nil } // this server will be back
+	if err = x.Add(ctx, queue.Recipient{Address: m.Recipients[0].Address}); err == nil {
+		err = x.checkRounds(b)
+	}
+	if err == nil {
+		err = x.applyRules(ctx, b)
+	}
+	if err == nil {
+		err = x.finish(ctx, b, 0, func(ctx context.Context, tx *db.Tx) error { return m.End(ctx, tx, []queue.Outcome{o}) })
+	}
+	if err == nil || fault.As(err) == nil {
+		return o, err
+	}
+	switch fault.KindOf(err) {
+	case fault.NotFound, fault.State:
+		return reportFails("5.1.1", sayable(err))
+	case fault.Denied, fault.Unsupported, fault.Invalid:
+		return reportFails("5.7.1", sayable(err))
+	case fault.TooLarge:
+		return reportFails("5.3.4", sayable(err))
+	}
+	return queue.Outcome{Status: "4.3.0", Reply: sayable(err)}, nil
 }
 
 // countReport counts what became of a journal report, once that is durable.

@@ -2,7 +2,10 @@ package transport_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/mail"
@@ -10,9 +13,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/policy"
+	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/autoreply"
 	"github.com/pennypost/pennypost/internal/transport/flow"
@@ -292,11 +297,150 @@ func TestJournalReportsThatFail(t *testing.T) {
 			}
 		}
 		arrives("it comes back", returned, false, "bob@acme.test")
+		arrives("another organisation's does", "X-MS-Journal-Report:\r\nMessage-ID: <"+a.Journal.NewID(a.other.Key)+">\r\n\r\n", true, "bob@acme.test")
 		arrives("it is said to", "X-MS-Journal-Report:\r\n\r\n", true, "bob@acme.test")
 		arrives("an answer to the report address", simple, false, "it@acme.awsapps.com")
 		arrives("the report address and somebody", simple, true, "it@acme.awsapps.com", "bob@acme.test")
-		if s := a.Transport.Stats(); s.Journaled != 7 || s.JournalsSent != 4 || s.JournalsFailed != 3 {
+		if s := a.Transport.Stats(); s.Journaled != 8 || s.JournalsSent != 5 || s.JournalsFailed != 3 {
 			t.Errorf("counted is %+v", s)
+		}
+	})
+}
+
+// TestJournalReportsOfAnArchiveElsewhere wait with what goes there: a mailbox elsewhere, or at the old side of a domain that moves here, also one
+// that is moved there while the report waits. So no archive that is slow holds up those here.
+func TestJournalReportsOfAnArchiveElsewhere(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.Relays = map[string]string{"acme.test": "old"}
+		a.Remote("away", "away@old.example", "away@acme.awsapps.com")
+		bob := "bob@acme.test"
+		a.SetQuota(a.bob, 1)
+		for _, to := range []string{"away@acme.awsapps.com", "archive@acme.test", bob, "x@far.test"} {
+			journaling(a.World, a.Acme, to, "it@acme.awsapps.com")
+			a.Must(a.send(a.ann, "ann@acme.test", external))
+		}
+		list, _, err := a.queue.List(t.Context(), queue.Filter{}, queue.Cursor{}, 10)
+		a.Must(err)
+		got := map[string]string{}
+		for _, e := range list {
+			got[e.Recipient] = e.Destination.Route + "/" + e.Destination.Domain
+		}
+		want := map[string]string{"away@old.example": "/old.example", "archive@acme.test": "old/", bob: "journal/", "x@far.test": "/far.test"}
+		if !maps.Equal(got, want) {
+			t.Errorf("queued is %v, want %v", got, want)
+		}
+		if !transport.Local(queue.Destination{Route: "journal"}) {
+			t.Error("reports for mailboxes here are another server's")
+		}
+		defer a.run(t)()
+		a.takings(3)
+		a.until("it was tried", func() bool {
+			list, _, err := a.queue.List(t.Context(), queue.Filter{}, queue.Cursor{}, 10)
+			a.Must(err)
+			return len(list) == 1 && list[0].Status == "4.2.2"
+		})
+		a.Disable(a.bob)
+		if got := a.takings(1)[0]; !strings.HasPrefix(got, "<it@acme.awsapps.com> <bob@acme.test> From: ") {
+			t.Errorf("passed on is %s", got)
+		}
+		a.until("none waits", func() bool { return a.waits(0) })
+	})
+}
+
+// TestJournalReportsForAnotherOrganization arrive there as any mail does: by its rules, and journaled there, without end.
+func TestJournalReportsForAnotherOrganization(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		it, theirs := a.User("it"), a.UserOf(a.other, "archive")
+		journaling(a.World, a.Acme, external, "it@acme.awsapps.com")
+		journaling(a.World, a.other, "archive@other.awsapps.com", "it@other.awsapps.com")
+		defer a.run(t)()
+		has := func(what string, eve, archive, back int) {
+			t.Helper()
+			a.Must(a.send(a.ann, "ann@acme.test", "bob@acme.test"))
+			a.until(what, func() bool {
+				return a.waits(0) && len(a.Inbox(it)) >= back && len(a.InboxOf(a.other, theirs)) >= archive
+			})
+			if i, j, k := len(a.InboxOf(a.other, a.eve)), len(a.InboxOf(a.other, theirs)), len(a.Inbox(it)); i != eve || j != archive || k != back {
+				t.Errorf("%s: eve has %d reports, her archive %d, and %d came back; want %d, %d and %d", what, i, j, k, eve, archive, back)
+			}
+		}
+		rule := func(action flow.Action) {
+			r := flow.Rule{Direction: flow.Inbound, Name: string(action), Action: action, Senders: []string{"*"}, Recipients: []string{external}}
+			a.Must(a.Flow.CreateRule(t.Context(), transporttest.Admin, a.other.ID, r))
+		}
+		has("without rules", 1, 1, 0)
+		rule(flow.Drop)
+		has("dropped", 1, 2, 0)
+		a.Must(a.Flow.DeleteRule(t.Context(), transporttest.Admin, a.other.ID, flow.Inbound, "DROP"))
+		rule(flow.Bounce)
+		has("bounced", 1, 2, 1)
+		a.Must(a.Flow.DeleteRule(t.Context(), transporttest.Admin, a.other.ID, flow.Inbound, "BOUNCE"))
+		journaling(a.World, a.other, "it@acme.awsapps.com", "it@other.awsapps.com")
+		journaling(a.World, a.Acme, "archive@other.awsapps.com", "failures@acme.awsapps.com")
+		has("each has the other's", 1, 3, 2)
+		if s := a.Transport.Stats(); s.Journaled != 7 || s.JournalsSent != 6 || s.JournalsFailed != 1 {
+			t.Errorf("counted is %+v", s)
+		}
+	})
+}
+
+// courierFunc is a queue.Courier.
+type courierFunc func(m *queue.Message) []queue.Outcome
+
+func (f courierFunc) Deliver(_ context.Context, _ queue.Destination, m *queue.Message) []queue.Outcome {
+	return f(m)
+}
+
+// TestJournalReportsOfStrangersMail leave the users of the organisation room in the queue, don't ask of the archive what the sender asked of the
+// recipients' servers, and name an address at the old side once.
+func TestJournalReportsOfStrangersMail(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.queue.Limits.OrganizationMessages = 4
+		a.Relays = map[string]string{"acme.test": "old"}
+		journaling(a.World, a.Acme, "archive@far.test", "it@acme.awsapps.com")
+		x, err := a.Begin(t.Context(), transport.Sender{Principal: principal.TheSystem("SMTP"), From: address("sender@other.test"), RequireTLS: true})
+		a.Must(err)
+		add(a.World, x, "old@acme.test")
+		a.Must(store(t.Context(), x, simple))
+		y := outside(a.World, 0)
+		add(a.World, y, "bob@acme.test")
+		if err := store(t.Context(), y, simple); !fault.Is(err, fault.Limit, fault.Organization) {
+			t.Errorf("a stranger's message past half of the room: %v", err)
+		}
+		a.Must(a.send(a.ann, "ann@acme.test", "bob@acme.test"))
+		asks := make(chan string, 3)
+		a.queue.Courier = courierFunc(func(m *queue.Message) []queue.Outcome {
+			b, err := io.ReadAll(io.NewSectionReader(m.Body, 0, m.Size))
+			a.Must(err)
+			if strings.Contains(string(b), "Subject: hello") {
+				asks <- fmt.Sprint(m.Recipients[0].Address, " ", m.RequireTLS, " ", strings.Contains(string(b), "\r\nRecipient: old@acme.test\r\n\r\n"))
+			}
+			return []queue.Outcome{{Result: queue.Delivered}}
+		})
+		defer a.run(t)()
+		got := []string{<-asks, <-asks}
+		slices.Sort(got)
+		equal(t, "asked", got, "archive@far.test false true", "old@acme.test true false")
+	})
+}
+
+// TestWritesAreInOrderOfOrganizations, so that no two messages between organisations wait for each other's rows in the queue.
+func TestWritesAreInOrderOfOrganizations(t *testing.T) {
+	onBothAsking(t, func(a *asking) {
+		a.Remote("away", "away@old.example", "away@acme.test")
+		journaling(a.World, a.Acme, "archive@far.test", "it@acme.awsapps.com")
+		journaling(a.World, a.other, "archive@far.test", "it@other.awsapps.com")
+		var orgs []int64
+		a.queue.Record = func(_ context.Context, _ *db.Tx, e queue.Event) error {
+			orgs = append(orgs, e.Envelope.Organization)
+			return nil
+		}
+		x := outside(a.World, 0)
+		add(a.World, x, external)
+		add(a.World, x, "away@acme.test")
+		a.Must(store(t.Context(), x, simple))
+		if len(orgs) < 3 || !slices.IsSorted(orgs[len(orgs)-3:]) { // of the last run
+			t.Errorf("written is as %v", orgs)
 		}
 	})
 }

@@ -49,13 +49,13 @@ func (x *Transaction) nameLists(header []byte) {
 	}
 }
 
-// mayNameList reports whether a message with the header has no List-Id, and no signature (DKIM) that says so.
+// mayNameList reports whether a message with the header has no List-Id, and no signature (DKIM, or that of an ARC set) that says so.
 func mayNameList(header []byte) bool {
 	for f := range message.Fields(header) {
 		switch {
 		case f.Is("list-id"):
 			return false
-		case f.Is("dkim-signature"):
+		case f.Is("dkim-signature"), f.Is("arc-message-signature"):
 			for tag := range strings.SplitSeq(f.Value(), ";") {
 				name, value, _ := strings.Cut(tag, "=")
 				if strings.TrimSpace(name) != "h" {

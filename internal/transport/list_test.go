@@ -63,6 +63,7 @@ func TestListID(t *testing.T) {
 		for text, want := range map[string]string{
 			"List-Id: <other.far.example>\r\n" + simple:                                     "<other.far.example>",
 			"DKIM-Signature: v=1; h=from:list-unsubscribe; b=x\r\n" + simple:                id,
+			"ARC-Message-Signature: i=1; h=from:list-id; b=x\r\n" + simple:                  "",
 			"DKIM-Signature: v=1; h=From:\r\n\tfrom : List-Id:to; b=x\r\n" + simple:         "",
 			"DKIM-Signature: v=1; d=list-id; z=h=list-id\r\nDKIM-Signature: x\r\n" + simple: id,
 		} {

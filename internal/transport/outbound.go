@@ -176,7 +176,7 @@ func (t *Transport) queueNotice(ctx context.Context, n *notice, to []message.Add
 	if err != nil {
 		return err
 	}
-	prepared, err := t.Queue.Prepare(ctx, slices.Concat(fields, n.text))
+	prepared, err := t.Queue.Prepare(ctx, fields, n.text)
 	if err != nil {
 		return err
 	}

@@ -47,9 +47,6 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	if err != nil {
 		return err
 	}
-	if err := x.callOut(ctx, &r, to); err != nil {
-		return err
-	}
 	switch {
 	case remote:
 		r.away = []message.Address{to}
@@ -80,6 +77,9 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	if err := x.pass(ctx, to); err != nil {
 		return err
 	}
+	if err := x.callOut(ctx, &r, to); err != nil {
+		return err
+	}
 	for _, target := range fresh {
 		x.reached[target.mailbox] = true
 	}
@@ -101,7 +101,7 @@ func (x *Transaction) checkRoom(ctx context.Context, to message.Address, targets
 	for _, target := range targets {
 		err, known := x.room[target.mailbox]
 		if !known {
-			size := max(x.sender.Size, 1)
+			size := x.transport.cramped.size(x, target.mailbox)
 			if x.resumed != nil { // all is known, so who has no room is found here, and keeps nobody else from the message
 				size += int64(len(x.prefix(target, x.results())))
 			}

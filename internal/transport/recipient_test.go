@@ -269,6 +269,37 @@ func TestAllOrNobody(t *testing.T) {
 	})
 }
 
+// TestTooLargeForOne: what is too large for one of its recipients, which is only seen once it is read, reaches the others when it comes again.
+func TestTooLargeForOne(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
+		ann := w.User("ann")
+		w.SetQuota(w.User("tight"), 1000)
+		large := simple + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 300) + "\r\n"
+		x := outside(w, 0)
+		add(w, x, "ann@acme.awsapps.com")
+		add(w, x, "tight@acme.awsapps.com")
+		if err := store(t.Context(), x, large); fault.KindOf(err) != fault.Temporary {
+			t.Error(err)
+		}
+		x = outside(w, 100) // another message, whose size is announced
+		add(w, x, "tight@acme.awsapps.com")
+		y, err := w.Begin(t.Context(), transport.Sender{Principal: principal.TheSystem("SMTP"), From: address("other@other.test")})
+		w.Must(err)
+		add(w, y, "tight@acme.awsapps.com") // of another sender
+
+		x = outside(w, 0)
+		add(w, x, "ann@acme.awsapps.com")
+		refused(w, x, "tight@acme.awsapps.com", fault.OverQuota, fault.Mailbox)
+		w.Must(store(t.Context(), x, large))
+		if n := len(w.Inbox(ann)); n != 1 {
+			t.Errorf("ann has %d messages", n)
+		}
+		x = outside(w, 0)
+		add(w, x, "tight@acme.awsapps.com")
+		w.Must(store(t.Context(), x, simple))
+	})
+}
+
 func TestMailBetweenOrganizations(t *testing.T) {
 	transporttest.OnBoth(t, nil, func(w *transporttest.World) {
 		ann := w.User("ann")

@@ -12,6 +12,7 @@ import (
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/mailauth"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 )
 
@@ -74,7 +75,20 @@ func TestWhoIsNotHereYet(t *testing.T) {
 			t.Errorf("asked was %q", asked)
 		}
 		s.until("the queue is empty", func() bool { return len(s.queued()) == 0 })
+
+		// Who is put off asks nobody.
+		s.Greylist = puttingOff{}
+		n := len(asked)
+		if err := outside(s.World, 0).Add(t.Context(), queue.Recipient{Address: address("old@acme.test")}); !fault.Is(err, fault.Temporary, fault.Client) || len(asked) > n {
+			t.Errorf("who is put off hears %v, and %q was asked", err, asked[n:])
+		}
 	})
+}
+
+type puttingOff struct{ *greylist }
+
+func (puttingOff) Pass(mailauth.Client) func(context.Context, message.Address) error {
+	return func(context.Context, message.Address) error { return fault.New(fault.Temporary, fault.Client, "later") }
 }
 
 // TestTakenByAnotherServer shows a message that can't be refused any more: who can't get it is lost to them alone, and their sender hears of

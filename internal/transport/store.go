@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -78,8 +79,12 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 			x.transport.Spam.Delivered(x.opinions)
 		}
 	}
-	if len(x.accepted) == 1 && fault.Is(err, fault.OverQuota, fault.Mailbox) {
-		x.tellFull(ctx, x.accepted[0])
+	if fault.Is(err, fault.OverQuota, fault.Mailbox) {
+		if len(x.accepted) == 1 {
+			x.tellFull(ctx, x.accepted[0])
+		} else {
+			x.transport.cramped.note(ctx, x, int64(len(b)))
+		}
 	}
 	return x.answerFor(err)
 }
@@ -87,22 +92,34 @@ func (x *Transaction) finish(ctx context.Context, b []byte, traceLength int, don
 // prepare makes ready what goes elsewhere than into mailboxes: to other servers, to functions that decide, to the archive, to functions
 // that are told. write is done in the transaction that stores the message; undo tidies up if that never happens.
 func (x *Transaction) prepare(ctx context.Context, b []byte, traceLength int) (write func(context.Context, *db.Tx) error, undo func(), err error) {
-	var writes []func(context.Context, *db.Tx) error
+	var writes []orgWrite
 	var undone []func()
 	undo = func() {
 		for _, fn := range undone {
 			fn()
 		}
 	}
-	for _, part := range []func(context.Context, []byte, int) (func(context.Context, *db.Tx) error, func(), error){x.enqueue, x.hold, x.journal, x.calls} {
+	for _, part := range []func(context.Context, []byte, int) ([]orgWrite, func(), error){x.enqueue, x.hold, x.journal, x.calls} {
 		w, u, err := part(ctx, b, traceLength)
 		if err != nil {
 			undo()
 			return nil, nil, err
 		}
-		writes, undone = append(writes, w), append(undone, u)
+		writes, undone = append(writes, w...), append(undone, u)
 	}
-	return inOne(writes...), undo, nil
+	// Two messages between organisations that both have rows to lock don't wait for each other.
+	slices.SortStableFunc(writes, func(a, b orgWrite) int { return cmp.Compare(a.organization, b.organization) })
+	var all []func(context.Context, *db.Tx) error
+	for _, w := range writes {
+		all = append(all, w.do)
+	}
+	return inOne(all...), undo, nil
+}
+
+// orgWrite is what is written as an organisation's in the transaction that stores a message.
+type orgWrite struct {
+	organization int64
+	do           func(context.Context, *db.Tx) error
 }
 
 // read returns the message once it is examined and its reports are read, and what gives its room in memory back. One that lies in a
@@ -212,14 +229,14 @@ func (x *Transaction) checkRounds(b []byte) error {
 }
 
 // answerFor turns what went wrong with one of several mailboxes into an answer for all recipients: it must be sent again to
-// all, and then the one that is full or closed is refused by itself.
+// all, and then the one that is full (see cramped) or closed is refused by itself.
 func (x *Transaction) answerFor(err error) error {
 	switch f := fault.As(err); {
 	case f == nil:
 		return err
 	case f.Subject != fault.Mailbox && f.Subject != fault.Folder:
 		return err
-	case f.Kind == fault.OverQuota && len(x.targets) == 1:
+	case f.Kind == fault.OverQuota && len(x.accepted) == 1:
 		// How much a mailbox holds is nothing for a stranger.
 		return fault.Wrap(err, fault.OverQuota, fault.Mailbox, "the recipient's mailbox is full")
 	case f.Kind == fault.OverQuota, f.Kind == fault.State, f.Kind == fault.NotFound:

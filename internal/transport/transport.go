@@ -100,7 +100,7 @@ type Greylist interface {
 
 // Outbound is package queue's queue.
 type Outbound interface {
-	Prepare(ctx context.Context, body []byte) (*queue.Prepared, error)
+	Prepare(ctx context.Context, parts ...[]byte) (*queue.Prepared, error)
 	RoomTx(ctx context.Context, tx *db.Tx, organization, size int64, stranger bool) error
 	EnqueueTx(ctx context.Context, tx *db.Tx, p *queue.Prepared, e queue.Envelope, to []queue.Recipient) (queue.ID, error)
 }
@@ -166,10 +166,12 @@ type Transport struct {
 	checking *sharedRoom // of strangers
 	scanning room        // of users
 	ruling   room        // of what rules of mailboxes edit
+	signing  room        // of journal reports
 	stats    stats
 	flow     flowStats
 	hanging  hanging // synchronous functions
 	knowing  knowing
+	cramped  cramped
 }
 
 // New returns a transport.
@@ -180,7 +182,7 @@ func New(o Options) *Transport {
 	}
 	l := &o.Limits
 	return &Transport{Options: o, hanging: hanging{of: map[function]*hang{}}, knowing: knowing{busy: make(chan struct{}, maxKnowing), strangers: map[stranger]mailbox.UID{}},
-		memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait), ruling: newRoom(l.Checked, l.Wait)}
+		memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait), ruling: newRoom(l.Checked, l.Wait), signing: newRoom(l.Checked, l.Wait)}
 }
 
 // Sender is who sends a message.
@@ -241,7 +243,6 @@ type Transaction struct {
 	// lists is the List-Id of those that get the message through a group.
 	lists map[mailbox.ID]string
 
-	// room says whether mailboxes have room for what is resumed, of those that were asked.
 	// applied are the rules that apply, each once for each recipient.
 	applied []*flow.Rule
 }

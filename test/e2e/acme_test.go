@@ -76,6 +76,17 @@ func (s certified) verb(status int, words string, args ...string) string {
 	return r.Stdout
 }
 
+// shop proves a mail domain.
+func (s certified) shop() string {
+	s.t.Helper()
+	org, domain := office(s.t, s.Server, "certified", "ann"), "shop.example.com"
+	if _, err := s.WorkMail().RegisterMailDomain(s.t.Context(), &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: aws.String(domain)}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.verb(0, "", "domain", "verify", domain, "--organization", org)
+	return domain
+}
+
 func port(address string) string {
 	_, port, _ := net.SplitHostPort(address) // the harness made it
 	return port
@@ -95,12 +106,7 @@ func TestCertificatesByHTTP(t *testing.T) {
 		"--acme", "mail.pennypost.example,imap.pennypost.example", "--acme-accept-terms", "true", "--acme-directory", pebble.Directory, "--acme-ca-file", pebble.CAFile,
 		"--acme-email", "admin@pennypost.example", "--acme-http", http01, "--dns-resolver", bind.Addr, "--metrics", metrics,
 	}}), t}
-	org := office(t, s.Server, "certified", "ann")
-	const domain = "shop.example.com"
-	if _, err := s.WorkMail().RegisterMailDomain(t.Context(), &workmail.RegisterMailDomainInput{OrganizationId: &org, DomainName: aws.String(domain)}); err != nil {
-		t.Fatal(err)
-	}
-	s.verb(0, "", "domain", "verify", domain, "--organization", org)
+	domain := s.shop()
 
 	// Until there is a CA the development certificate answers.
 	if s.show("imaps", "localhost", s.TLS().RootCAs) == nil {
@@ -134,7 +140,7 @@ func TestCertificatesByHTTP(t *testing.T) {
 		}
 	}
 	harness.Eventually(t, "it is known that a name leads elsewhere", func() bool {
-		return strings.Contains(s.verb(1, names[0], "certificate", "list"), "leads to another server")
+		return strings.Contains(s.verb(0, names[0], "certificate", "list"), "leads to another server")
 	})
 	if s.show("imaps", "localhost", s.TLS().RootCAs) == nil {
 		t.Error("who asks for localhost gets no development certificate any more")
@@ -240,11 +246,13 @@ func TestCertificatesByHandshake(t *testing.T) {
 }
 
 // TestCertificatesByDNS has certificates by dns-01, with the store in PostgreSQL: the records are written where they belong, or where an alias
-// there leads to, and removed again.
+// there leads to, and removed again; of a mail domain too, if its zone is one that may be changed.
 func TestCertificatesByDNS(t *testing.T) {
 	t.Parallel()
 	bind := harness.StartBIND(t, map[string][]string{
-		"pennypost.example": {"_acme-challenge.imap CNAME imap.challenges.pennypost.example."},
+		"pennypost.example": {"mail A 127.0.0.1", "_acme-challenge.imap CNAME imap.challenges.pennypost.example."},
+		"example.com":       {"autoconfig.shop A 127.0.0.1"},
+		"test":              {"ns A 127.9.9.9"}, // where none is asked in vain
 	})
 	pebble := harness.NewPebble(t, harness.PebbleOptions{Resolver: bind.Addr})
 	pebble.Start()
@@ -267,10 +275,12 @@ secret_file = %q
 	}
 	s := certified{harness.Start(t, harness.Options{DatabaseURL: harness.Database(t), Flags: []string{"--config", file}}), t}
 	roots := pebble.Roots()
-	for _, name := range []string{"mail.pennypost.example", "imap.pennypost.example"} {
+	s.shop()
+	s.verb(0, "due now", "certificate", "retry") // a look at the domains
+	for _, name := range []string{"mail.pennypost.example", "imap.pennypost.example", "autoconfig.shop.example.com"} {
 		harness.Eventually(t, "there is a certificate for "+name, func() bool { return s.show("imaps", name, roots) != nil })
 	}
-	for _, name := range []string{"_acme-challenge.mail.pennypost.example.", "imap.challenges.pennypost.example."} {
+	for _, name := range []string{"_acme-challenge.mail.pennypost.example.", "imap.challenges.pennypost.example.", "_acme-challenge.autoconfig.shop.example.com."} {
 		answer, err := dns.Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), bind.Addr)
 		if err != nil || answer.Rcode != dns.RcodeNameError {
 			t.Errorf("%s is still there: %v, %v", name, answer, err)

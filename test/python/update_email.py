@@ -62,7 +62,7 @@ def refusals(event):
     lies = {"s3Reference": {"bucket": os.environ["BUCKET"], "key": "nothing"}}
     refused("InvalidContentLocation", "is not there", lambda: flow.put_raw_message_content(messageId=message_id, content=lies))
     lies["s3Reference"]["bucket"] = "elsewhere"
-    refused("InvalidContentLocation", "is none that this server uses", lambda: flow.put_raw_message_content(messageId=message_id, content=lies))
+    refused("InvalidContentLocation", "is none that this server reads", lambda: flow.put_raw_message_content(messageId=message_id, content=lies))
     refused("ResourceNotFoundException", "there is no message", read, "12345678-0123-0123-0123-0123456789ab")
 
 

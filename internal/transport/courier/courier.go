@@ -70,7 +70,7 @@ func New(o Options) (*Courier, error) {
 			return nil, fmt.Errorf("gateway %s: %w", name, err)
 		}
 	}
-	c := &Courier{o: o, asked: answers{known: map[question]answer{}, open: map[question]chan struct{}{}}}
+	c := &Courier{o: o, asked: answers{known: map[question]answer{}, open: map[question]chan struct{}{}, slots: map[string]chan struct{}{}}}
 	c.pool.open(o.Clock)
 	return c, nil
 }

@@ -5,8 +5,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"mime/quotedprintable"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -50,8 +52,8 @@ const (
 // MaxAdded is about how much larger than its message a report can be: a line for each of 500 recipients and 2,000 members of groups.
 const MaxAdded = 2 << 20
 
-// Wrap returns the report with the message as its second part, byte for byte.
-func (r *Report) Wrap(original []byte) []byte {
+// Wrap returns the report with the message as its second part, byte for byte: what is before it, the message, and what is behind it.
+func (r *Report) Wrap(original []byte) [][]byte {
 	encoding := encodingOf(original)
 	boundary := "=_" + id.UUID()
 	messageID := strings.Map(printable, r.MessageID)
@@ -87,7 +89,7 @@ func (r *Report) Wrap(original []byte) []byte {
 		_ = q.Close()
 	}
 	b.WriteString("\r\n--" + boundary + "\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: " + encoding + "\r\n\r\n")
-	return slices.Concat(b.Bytes(), original, []byte("\r\n--"+boundary+"--\r\n"))
+	return [][]byte{b.Bytes(), original, []byte("\r\n--" + boundary + "--\r\n")}
 }
 
 // text is the first part. [MS-XJRNL] section 2.1 has the fields in this order, one a line.
@@ -160,27 +162,32 @@ const idDomain = "@journal.report.generator"
 
 const (
 	uuidLength = 36
+	dateLength = 8
 	markLength = 20
+	idLength   = uuidLength + 1 + dateLength + 1 + markLength
 	// maxLook is how much of a message is looked at for the Message-ID of a report of this server: its own, or that of one which is journaled
 	// there, in its second part's first lines.
 	maxLook = 64 << 10
+	// returnsFor is for how long a report is known again: longer than it and what answers it can be on their way.
+	returnsFor = 30 * 24 * time.Hour
 )
 
-// NewID makes a report's Message-ID, by which this server knows it again.
-func (s *Service) NewID() string {
-	unique := id.UUID()
-	return unique + "." + s.mark(unique) + idDomain
+// NewID makes the Message-ID of an organisation's report, by which this server knows it again.
+func (s *Service) NewID(org int64) string {
+	said := fmt.Sprintf("%s.%0*x", id.UUID(), dateLength, s.Clock.Now().Unix())
+	return said + "." + s.mark(org, said) + idDomain
 }
 
-func (s *Service) mark(unique string) string {
+func (s *Service) mark(org int64, said string) string {
 	h := hmac.New(sha256.New, s.key)
-	h.Write([]byte(unique))
+	fmt.Fprintf(h, "%d %s", org, said)
 	return hex.EncodeToString(h.Sum(nil))[:markLength]
 }
 
-// IsReturned reports whether a message from another server is a journal report of this one that came back, or another server's of such
-// a one: to journal it would never end. The mark can't be made up, so that nobody escapes journaling by saying so.
-func (s *Service) IsReturned(m []byte) bool {
+// IsReturned reports whether a message from another server is a journal report of the organisation that came back, or another's of such
+// a one: for it to journal that would never end. The mark can't be made up and is worth nothing for other organisations, so that nobody escapes
+// journaling by saying so.
+func (s *Service) IsReturned(org int64, m []byte) bool {
 	isReport := false
 	for f := range message.Fields(m[:message.HeaderEnd(m)]) {
 		isReport = isReport || f.Is("x-ms-journal-report")
@@ -188,18 +195,20 @@ func (s *Service) IsReturned(m []byte) bool {
 	if !isReport {
 		return false
 	}
-	const length = uuidLength + 1 + markLength
 	for rest := m[:min(len(m), maxLook)]; ; {
 		at := bytes.Index(rest, []byte(idDomain))
 		if at < 0 {
 			return false
 		}
-		if at >= length {
-			unique, mark, _ := strings.Cut(string(rest[at-length:at]), ".")
-			if hmac.Equal([]byte(mark), []byte(s.mark(unique))) {
-				return true
-			}
+		if at >= idLength && s.isOwn(org, string(rest[at-idLength:at])) {
+			return true
 		}
 		rest = rest[at+len(idDomain):]
 	}
+}
+
+func (s *Service) isOwn(org int64, id string) bool {
+	said, mark := id[:idLength-markLength-1], id[idLength-markLength:]
+	made, err := strconv.ParseInt(said[uuidLength+1:], 16, 64)
+	return err == nil && s.Clock.Now().Sub(time.Unix(made, 0)) < returnsFor && hmac.Equal([]byte(mark), []byte(s.mark(org, said)))
 }

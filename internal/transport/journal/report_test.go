@@ -6,10 +6,12 @@ import (
 	"mime/multipart"
 	"net/mail"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/secret"
 )
@@ -25,6 +27,8 @@ func address(s string) message.Address {
 var rule = &Rule{To: address("archive@far.example"), Failures: address("it@acme.example"), From: address("amazonjournaling@acme.awsapps.com")}
 
 var date = time.Date(2026, 11, 26, 4, 0, 0, 0, time.UTC)
+
+func wrap(r *Report, original string) []byte { return slices.Concat(r.Wrap([]byte(original))...) }
 
 // TestReportIsExchanges is the form that archives read, byte for byte.
 func TestReportIsExchanges(t *testing.T) {
@@ -73,7 +77,7 @@ body
 
 --B--
 `
-	got := regexp.MustCompile(`=_[-0-9a-f]{36}`).ReplaceAll(r.Wrap([]byte("Subject: Offer\r\n\r\nbody\r\n")), []byte("B"))
+	got := regexp.MustCompile(`=_[-0-9a-f]{36}`).ReplaceAll(wrap(&r, "Subject: Offer\r\n\r\nbody\r\n"), []byte("B"))
 	if string(got) != strings.ReplaceAll(want, "\n", "\r\n") {
 		t.Errorf("the report is\n%s", got)
 	}
@@ -105,7 +109,7 @@ func TestReportHoldsAnything(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := Report{ID: "u@journal.report.generator", Rule: rule, Date: date, Sender: "ann@x.example", Subject: c.subject, MessageID: c.id, Recipients: []Recipient{{Kind: To, Address: "bob@x.example"}}}
-			whole := r.Wrap([]byte(c.original))
+			whole := wrap(&r, c.original)
 			m, err := mail.ReadMessage(bytes.NewReader(whole))
 			if err != nil {
 				t.Fatal(err)
@@ -148,12 +152,15 @@ func TestReportHoldsAnything(t *testing.T) {
 	}
 }
 
-// TestReturnedReportsAreKnown: one's own, also in another server's report, and no others.
+// TestReturnedReportsAreKnown: an organisation's own, for a while, also in another server's report, and no others.
 func TestReturnedReportsAreKnown(t *testing.T) {
-	s, other := New(Options{Root: secret.Ephemeral()}), New(Options{Root: secret.Ephemeral()})
-	id := s.NewID()
-	report := (&Report{ID: id, Rule: rule, Date: date}).Wrap([]byte("a: b\r\n\r\nc\r\n"))
-	nested := (&Report{ID: other.NewID(), Rule: rule, Date: date, MessageID: "<" + id + ">"}).Wrap(report)
+	const org = 7
+	now := clock.NewFake(date)
+	service := func() *Service { return New(Options{Root: secret.Ephemeral(), Clock: now}) }
+	s, other := service(), service()
+	id := s.NewID(org)
+	report := wrap(&Report{ID: id, Rule: rule, Date: date}, "a: b\r\n\r\nc\r\n")
+	nested := wrap(&Report{ID: other.NewID(org), Rule: rule, Date: date, MessageID: "<" + id + ">"}, string(report))
 	for name, c := range map[string]struct {
 		m    []byte
 		want bool
@@ -161,14 +168,19 @@ func TestReturnedReportsAreKnown(t *testing.T) {
 		"its own":                {report, true},
 		"passed on":              {append([]byte("Received: x\r\n"), report...), true},
 		"in another's":           {nested, true},
-		"another's":              {(&Report{ID: other.NewID(), Rule: rule, Date: date}).Wrap([]byte("a: b\r\n\r\nc\r\n")), false},
-		"made up":                {[]byte("X-MS-Journal-Report:\r\nMessage-ID: <" + strings.Repeat("0", 36) + "." + strings.Repeat("0", 20) + "@journal.report.generator>\r\n\r\n"), false},
+		"another's":              {wrap(&Report{ID: other.NewID(org), Rule: rule, Date: date}, "a: b\r\n\r\nc\r\n"), false},
+		"another organisation's": {wrap(&Report{ID: s.NewID(org + 1), Rule: rule, Date: date}, "a: b\r\n\r\nc\r\n"), false},
+		"made up":                {[]byte("X-MS-Journal-Report:\r\nMessage-ID: <" + strings.Repeat("0", 36) + ".00000000." + strings.Repeat("0", 20) + "@journal.report.generator>\r\n\r\n"), false},
 		"short":                  {[]byte("X-MS-Journal-Report:\r\n@journal.report.generator@journal.report.generator"), false},
 		"an answer to it":        {[]byte("In-Reply-To: <" + id + ">\r\n\r\n"), false},
 		"forwarded as a message": {append([]byte("Content-Type: message/rfc822\r\n\r\n"), report...), false},
 	} {
-		if got := s.IsReturned(c.m); got != c.want {
+		if got := s.IsReturned(org, c.m); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+	now.Advance(returnsFor)
+	if s.IsReturned(org, report) {
+		t.Error("an old one is known")
 	}
 }

@@ -35,12 +35,14 @@ type Rule struct {
 	From     message.Address
 }
 
-// Options is what a Service stands on. All are required.
+// Options is what a Service stands on. All but NoneLeaves are required.
 type Options struct {
 	DB        *db.DB
 	Directory *directory.Service
 	Clock     clock.Clock
 	Root      *secret.Key // by which reports of this server are known
+	// NoneLeaves says that this server sends no mail to others, and so no reports.
+	NoneLeaves bool
 }
 
 // Service keeps the journaling rules of all organisations. It is safe for concurrent use.
@@ -74,6 +76,9 @@ func (s *Service) SetRules(ctx context.Context, p principal.Principal, org direc
 		var enabled int64
 		if n.Enabled {
 			enabled = 1
+			if err := s.checkWayTx(ctx, tx, n.Address); err != nil {
+				return "", err
+			}
 		}
 		sender := SenderName + "@" + s.Directory.TestDomain(o.Alias)
 		_, err := tx.Exec(ctx, upsertSettings, o.Key, enabled, n.Address, n.ReportAddress, sender, s.Clock.Now().UnixMicro())
@@ -83,6 +88,19 @@ func (s *Service) SetRules(ctx context.Context, p principal.Principal, org direc
 		s.forgetTx(tx)
 		return n.Address, nil
 	})
+}
+
+// checkWayTx refuses a journaling address that no report would reach.
+func (s *Service) checkWayTx(ctx context.Context, tx *db.Tx, to string) error {
+	a, err := message.ParseAddress(to)
+	if err != nil || !s.NoneLeaves {
+		return err
+	}
+	here, err := s.Directory.IsLocalDomainTx(ctx, tx, message.FoldDomain(a.Domain))
+	if err == nil && !here {
+		err = fault.New(fault.Invalid, fault.Address, "%s is on another server; this one is set not to send mail to others (setting outbound)", to)
+	}
+	return err
 }
 
 func (n *Settings) check() error {

@@ -44,6 +44,14 @@ func TestRules(t *testing.T) {
 				t.Errorf("%+v: %v", bad, err)
 			}
 		}
+		w.Journal.NoneLeaves = true
+		if err := set(journal.Settings{Enabled: true, Address: "a@far.example", ReportAddress: "b@acme.awsapps.com"}); !fault.Is(err, fault.Invalid, fault.Address) {
+			t.Errorf("where no mail leaves: %v", err)
+		}
+		w.Must(set(journal.Settings{Address: "a@far.example"}))
+		w.Must(set(journal.Settings{Enabled: true, Address: "a@acme.awsapps.com", ReportAddress: "b@acme.awsapps.com"}))
+		is("a@acme.awsapps.com b@acme.awsapps.com amazonjournaling@acme.awsapps.com")
+		w.Journal.NoneLeaves = false
 		w.Must(set(journal.Settings{Enabled: true, Address: "a@far.example", ReportAddress: "b@acme.awsapps.com"}))
 		is("a@far.example b@acme.awsapps.com amazonjournaling@acme.awsapps.com")
 		w.Must(set(journal.Settings{Address: "a@far.example"}))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -26,13 +27,22 @@ type Prepared struct {
 // Size is how many bytes the message has.
 func (p *Prepared) Size() int64 { return p.size }
 
-// Prepare makes a message ready. It keeps body, which must not change until EnqueueTx's transaction is over; a large one is on disk
-// when it returns. Faults: Temporary Message.
-func (q *Queue) Prepare(ctx context.Context, body []byte) (*Prepared, error) {
-	if int64(len(body)) <= q.Limits.Inline {
-		return &Prepared{queue: q, data: body, size: int64(len(body))}, nil
+// Prepare makes a message ready, which is given in parts. It keeps what is small, which must not change until EnqueueTx's transaction is over; what
+// is large is on disk when it returns, and was not copied in memory. Faults: Temporary Message.
+func (q *Queue) Prepare(ctx context.Context, parts ...[]byte) (*Prepared, error) {
+	size := int64(0)
+	readers := make([]io.Reader, len(parts))
+	for i, b := range parts {
+		size += int64(len(b))
+		readers[i] = bytes.NewReader(b)
 	}
-	return q.upload(ctx, bytes.NewReader(body), int64(len(body)))
+	switch {
+	case size > q.Limits.Inline:
+		return q.upload(ctx, io.MultiReader(readers...), size)
+	case len(parts) == 1:
+		return &Prepared{queue: q, data: parts[0], size: size}, nil
+	}
+	return &Prepared{queue: q, data: slices.Concat(parts...), size: size}, nil
 }
 
 // elsewhere stands in place of the key in Blobs for messages whose bytes who enqueued them keeps.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -313,6 +314,29 @@ func TestHoldReleaseAndDrop(t *testing.T) {
 			t.Errorf("counts %+v", got)
 		}
 		r.empty()
+	})
+}
+
+// TestPartsAreOneMessage, whether it is small or large.
+func TestPartsAreOneMessage(t *testing.T) {
+	bubble(t, Limits{Inline: 9}, func(t *testing.T, r *rig) {
+		for _, parts := range [][]string{{"", "in", "line"}, {"in ", "", "a file", "."}} {
+			var pieces [][]byte
+			for _, part := range parts {
+				pieces = append(pieces, []byte(part))
+			}
+			p, err := r.Prepare(t.Context(), pieces...)
+			r.ok(err)
+			want := strings.Join(parts, "")
+			body, err := r.open(t.Context(), &stock{ref: p.ref, data: p.data})
+			r.ok(err)
+			got, err := io.ReadAll(io.NewSectionReader(body, 0, p.Size()+1))
+			if err != nil || string(got) != want || (p.ref == "") != (len(want) < 9) {
+				t.Errorf("%q is %q, %v, in %q", parts, got, err, p.ref)
+			}
+			r.ok(body.Close())
+			p.Discard(t.Context())
+		}
 	})
 }
 

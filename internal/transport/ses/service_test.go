@@ -395,13 +395,13 @@ func TestQueue(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- o.s.Run(ctx) }()
-		o.until("all is read", func() bool { s := o.s.Stats(); return s.Notified+s.Ignored == 8 })
+		o.until("all is read", func() bool { s := o.s.Stats(); return s.Notified == 7 && s.Ignored > 0 })
 		cancel()
 		o.Must(<-ended)
 		o.run()
 		o.want("messages", fmt.Sprint(len(o.Inbox(o.ann)), len(o.Inbox(o.bob))), "1 1")
 		o.want("objects", o.keys(), "[delivered/1 delivered/2]")
-		o.want("counted", fmt.Sprint(o.s.Stats().Ignored, o.s.Stats().QueueFailures), "1 0")
+		o.want("failures", o.s.Stats().QueueFailures, 0)
 
 		// It is told once more.
 		say(bySES)

@@ -23,7 +23,7 @@ type Zones interface {
 	// Records reads a zone.
 	Records(ctx context.Context, zone string) ([]Record, error)
 	// Change removes records, those that Records returned or some like them, and adds others: all of it, or none. A record to remove that is
-	// gone is no error.
+	// gone is no error. With neither it fails where the zone is none of the account's.
 	Change(ctx context.Context, zone string, remove, add []Record) error
 }
 
