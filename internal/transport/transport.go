@@ -181,8 +181,10 @@ func New(o Options) *Transport {
 		o.Hostname = "localhost"
 	}
 	l := &o.Limits
-	return &Transport{Options: o, hanging: hanging{of: map[function]*hang{}}, knowing: knowing{busy: make(chan struct{}, maxKnowing), strangers: map[stranger]mailbox.UID{}},
-		memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait), ruling: newRoom(l.Checked, l.Wait), signing: newRoom(l.Checked, l.Wait)}
+	return &Transport{
+		Options: o, hanging: hanging{of: map[function]*hang{}}, knowing: knowing{busy: make(chan struct{}, maxKnowing), strangers: map[stranger]mailbox.UID{}},
+		memory: newRoom(l.Memory, l.Wait), checking: newSharedRoom(l.Checked, l.Wait), scanning: newRoom(l.Checked, l.Wait), ruling: newRoom(l.Checked, l.Wait), signing: newRoom(l.Checked, l.Wait),
+	}
 }
 
 // Sender is who sends a message.
