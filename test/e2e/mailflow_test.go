@@ -141,9 +141,9 @@ func TestRunLambda(t *testing.T) {
 		if got := s.IMAP(ann, password).Subjects("INBOX", "ALL"); len(got) != 0 {
 			t.Errorf("ann has %q before the function decided", got)
 		}
-		if list := s.Verb("queue", "list"); !strings.Contains(list.Stdout, "the function answered HTTP 503") {
-			t.Errorf("what waits is %s", list)
-		}
+		harness.Eventually(t, "what waits says why", func() bool {
+			return strings.Contains(s.Verb("queue", "list").Stdout, "the function answered HTTP 503")
+		})
 		f.says(`{"actions":[{"action":{"type":"MOVE_TO_JUNK"},"recipients":["bob@asks.awsapps.com"]},{"action":{"type":"DEFAULT"},"allRecipients":true}]}`)
 		if r := s.Verb("queue", "retry", "--all"); r.Status != 0 {
 			t.Fatal(r)
