@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,10 +35,15 @@ import (
 )
 
 // checker says of every message that SPF passes, but for those of forged.example, and of dmarc.example, whose owner has them refused.
-type checker struct{ asked []mailauth.Client }
+type checker struct {
+	mu    sync.Mutex
+	asked []mailauth.Client
+}
 
 func (c *checker) Check(_ context.Context, client mailauth.Client, _ []byte) *mailauth.Verdict {
+	c.mu.Lock()
 	c.asked = append(c.asked, client)
+	c.mu.Unlock()
 	v := &mailauth.Verdict{Client: client, SPF: mailauth.Outcome{Result: dkim.Pass, Domain: client.From.Domain}}
 	switch client.From.Domain {
 	case "dmarc.example":
