@@ -171,7 +171,7 @@ func greeted(t *testing.T, use func(*tls.ClientHelloInfo), name string, protocol
 		_ = server.HandshakeContext(context.WithoutCancel(t.Context())) // it fails as said
 		left.Close()
 	}()
-	_ = tls.Client(right, &tls.Config{InsecureSkipVerify: true, ServerName: name, NextProtos: protocols}).Handshake()
+	_ = tls.Client(right, &tls.Config{InsecureSkipVerify: true, ServerName: name, NextProtos: protocols}).Handshake() // which certificate is shown is the caller's to judge
 	right.Close()
 	<-ended
 }

@@ -2,11 +2,9 @@ package managesieve
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/pennypost/pennypost/internal/netblock"
 )
@@ -26,38 +24,22 @@ func New(c Config) *Server {
 	return &Server{Config: c, addresses: map[netip.Prefix]int{}}
 }
 
-// The first and the longest wait after a connection could not be accepted.
-const (
-	minAcceptWait = 5 * time.Millisecond
-	maxAcceptWait = time.Second
-)
-
 // Serve accepts connections of l until ctx ends, and returns when all of them have ended: idle ones at once with BYE, the others after
-// their command, or after Config.Grace. It closes l. A listener that can't accept for a while is tried again; the error is that of one
-// that was closed by somebody else.
+// their command, or after Config.Grace. It closes l. What keeps l from accepting for a while l waits out itself; the error is one that doesn't pass.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	wait := minAcceptWait
 	for {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			wait = minAcceptWait
 			sessions.Go(func() { s.handle(ctx, nc) })
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
 		default:
-			s.Log.ErrorContext(ctx, "ManageSieve can't accept a connection", "error", err, "again_in", wait)
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-			}
-			wait = min(2*wait, maxAcceptWait)
+			return err
 		}
 	}
 }
