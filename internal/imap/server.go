@@ -3,12 +3,10 @@ package imap
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/pennypost/pennypost/internal/imap/wire"
 	"github.com/pennypost/pennypost/internal/netblock"
@@ -43,40 +41,25 @@ func (s *Server) Connections() int { return int(s.open.Load()) }
 
 // Serve accepts connections of l until ctx ends, and returns when all of them have ended: idle ones at once with BYE, the
 // others after their command, or after Config.Grace. It closes l. A connection that l hands out as a *tls.Conn is
-// protected from its first byte; the others may use STARTTLS. A listener that can't accept for a while, for want of file
-// descriptors say, is tried again; the error is that of one that was closed by somebody else.
+// protected from its first byte; the others may use STARTTLS. What keeps l from accepting for a while l waits out itself;
+// the error is one that doesn't pass.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	wait := minAcceptWait
 	for {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			wait = minAcceptWait
 			sessions.Go(func() { s.handle(ctx, nc) })
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
 		default:
-			s.Log.ErrorContext(ctx, "IMAP can't accept a connection", "error", err, "again_in", wait)
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-			}
-			wait = min(2*wait, maxAcceptWait)
+			return err
 		}
 	}
 }
-
-// The first and the longest wait after a connection could not be accepted.
-const (
-	minAcceptWait = 5 * time.Millisecond
-	maxAcceptWait = time.Second
-)
 
 // handle serves one connection, if there is room for it.
 func (s *Server) handle(ctx context.Context, nc net.Conn) {
