@@ -389,6 +389,30 @@ func TestConnectRefusesWhatIsNoDataDirectory(t *testing.T) {
 	}
 }
 
+// TestConnectToWhatWasPutBack: a backup is of the files that hold something, and so has no lock.
+func TestConnectToWhatWasPutBack(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := start(t, settings(t, dir), Options{})
+	stop()
+	if err := os.Remove(filepath.Join(dir, "lock")); err != nil {
+		t.Fatal(err)
+	}
+	o, err := Connect(t.Context(), settings(t, dir), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	database := filepath.Join(dir, "pennypost.db")
+	if err := os.Remove(database); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Connect(t.Context(), settings(t, dir), quiet); err == nil || !strings.Contains(err.Error(), database) {
+		t.Errorf("without its database: %v", err)
+	}
+}
+
 func TestSocketIsTheOwnersAlone(t *testing.T) {
 	// A path longer than a socket's may be must work too.
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long/", 40))
