@@ -357,7 +357,7 @@ func TestManyKeysAreListedInPages(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := start(t, settings(t, dir), Options{Memory: true})
 	for range keyPageSize + 1 {
-		if _, err := s.core.keys.Create(t.Context(), operator, "", FullAccess); err != nil {
+		if _, err := s.core.keys.Create(t.Context(), operator, "", DefaultPolicy); err != nil {
 			t.Fatal(err)
 		}
 	}
