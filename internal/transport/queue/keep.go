@@ -57,7 +57,7 @@ func (q *Queue) alarms(ctx context.Context) (next int64, err error) {
 		now := q.Clock.Now().UnixMicro()
 		err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 			page = page[:0]
-			err := forRows(ctx, tx, func(row scanner) error {
+			err := tx.Each(ctx, func(row db.Row) error {
 				var a alarm
 				err := row.Scan(&a.delivery, &a.m, &a.lane, &a.at)
 				page = append(page, a)

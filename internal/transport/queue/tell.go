@@ -163,7 +163,7 @@ func (q *Queue) news(ctx context.Context, m ID) (*news, error) {
 			return err
 		}
 		n = &news{stock: *s}
-		err = forRows(ctx, tx, func(row scanner) error {
+		err = tx.Each(ctx, func(row db.Row) error {
 			var r Report
 			var delivery, attempts, tried, until int64
 			var to string
