@@ -142,7 +142,7 @@ func (r *rig) connect() *client {
 	conn, err := net.Dial("tcp", r.address)
 	r.must(err)
 	r.t.Cleanup(func() { _ = conn.Close() })
-	r.must(conn.SetDeadline(time.Now().Add(20 * time.Second)))
+	r.must(conn.SetDeadline(time.Now().Add(time.Minute)))
 	c := &client{r.t, conn, bufio.NewReader(conn)}
 	c.until(`OK "Pennypost ready"`)
 	return c

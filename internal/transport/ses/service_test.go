@@ -383,7 +383,7 @@ func TestPrefixes(t *testing.T) {
 func TestQueue(t *testing.T) {
 	var queueURL string
 	onBoth(t, func(s *Source) {
-		queueURL = blobtest.MotoQueue(t)
+		queueURL = blobtest.MotoQueue(t, 60)
 		s.QueueURL, s.QueueEndpoint = queueURL, blobtest.Moto(t)
 	}, func(o *office) {
 		say := func(text string) {
@@ -482,6 +482,10 @@ func TestQueueThatFails(t *testing.T) {
 			say(text)
 			o.until("it can't be read", later(func() bool { return !drained() && (text == failing || o.s.Stats().Ignored > 0) }))
 			o.Clock.Advance(2 * lateAfter)
+			if text != failing { // until it was read since then
+				read := o.s.Stats().Ignored + 2
+				o.until("it is read again", func() bool { return o.s.Stats().Ignored >= read })
+			}
 			o.run()
 			o.want("ann's messages", len(o.Inbox(o.ann)), 0)
 		}
