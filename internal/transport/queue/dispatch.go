@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 )
 
@@ -31,7 +32,7 @@ func (q *Queue) dispatch(ctx context.Context) {
 		}
 		dirty, next := q.schedule.wanting(q.Clock.Now())
 		if !dirty {
-			if q.rest(ctx, q.schedule.bell, q.until(next)) {
+			if clock.Rest(ctx, q.Clock, q.schedule.bell, q.until(next)) {
 				q.schedule.poke()
 			}
 			continue

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 )
 
@@ -36,7 +37,7 @@ func (q *Queue) keep(ctx context.Context) {
 			q.Log.ErrorContext(ctx, "the queue's upkeep failed; trying again", "error", err)
 			next = q.Clock.Now().Add(pause).UnixMicro()
 		}
-		q.rest(ctx, q.bells.keep, q.until(next))
+		clock.Rest(ctx, q.Clock, q.bells.keep, q.until(next))
 	}
 }
 

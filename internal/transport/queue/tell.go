@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 )
@@ -43,7 +44,7 @@ func (q *Queue) tell(ctx context.Context) {
 			_ = q.Clock.Sleep(ctx, pause) // whatever ended it, the loop looks
 			continue
 		case m == 0:
-			q.rest(ctx, q.bells.tell, q.until(next))
+			clock.Rest(ctx, q.Clock, q.bells.tell, q.until(next))
 			continue
 		}
 		select {
