@@ -70,7 +70,7 @@ func newWorld(t *testing.T, d *db.DB, c availability.Config) *world {
 	w.audit = audit.New(d, fake, audit.Config{Groups: map[string]audit.Group{
 		"arn": {Sink: w.told, AuditLogs: []audit.Stream{audit.AvailabilityLogs}},
 	}})
-	w.directory = directory.New(directory.Config{DB: d, Audit: w.audit, Clock: fake, Feed: feed.New()})
+	w.directory = directory.New(directory.Config{HashCost: directory.TestHashCost, DB: d, Audit: w.audit, Clock: fake, Feed: feed.New()})
 	if c.Dialer == nil {
 		c.Dialer = loopback()
 	}

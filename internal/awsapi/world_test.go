@@ -130,6 +130,7 @@ func newWorld(t *testing.T, d *db.DB) *world {
 	w.audit = records
 	w.directory = directory.New(directory.Config{
 		DB: d, Audit: records, Clock: clock.System{}, Feed: notices, Log: log, Resolver: w.zone,
+		HashCost: directory.TestHashCost,
 		Limits:   directory.Limits{Aliases: 3, Domains: 4, Tags: 50, Organizations: 6},
 		External: map[string]directory.Directory{externalID: w.external, exchangeID: &externalDirectory{}},
 		Registered: func(ctx context.Context, tx *db.Tx, org int64, name string) error {

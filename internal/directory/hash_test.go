@@ -28,6 +28,10 @@ func TestHash(t *testing.T) {
 	if err := h.Waste(t.Context(), "x"); err != nil {
 		t.Error(err)
 	}
+	// What settings make of the numbers of tests is the floor: they name no lanes.
+	if cost := NewHasher(HashCost{MemoryKiB: TestHashCost.MemoryKiB, Passes: TestHashCost.Passes}).cost; cost != DefaultHashCost {
+		t.Errorf("the floor was not kept: %+v", cost)
+	}
 }
 
 func TestParsePHC(t *testing.T) {

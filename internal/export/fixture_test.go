@@ -95,7 +95,7 @@ func newWorld(t testing.TB, d *db.DB) *world {
 	notices := feed.New()
 	w.feed = notices
 	w.audit = audit.New(d, clock.System{}, audit.Config{})
-	w.directory = directory.New(directory.Config{DB: d, Audit: w.audit, Clock: clock.System{}, Feed: notices, Log: w.log})
+	w.directory = directory.New(directory.Config{HashCost: directory.TestHashCost, DB: d, Audit: w.audit, Clock: clock.System{}, Feed: notices, Log: w.log})
 	w.policy = policy.New(w.directory, clock.System{})
 	w.mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: w.blobs, Feed: notices, Clock: clock.System{}, Log: w.log})
 	w.restart()

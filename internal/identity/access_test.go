@@ -163,7 +163,7 @@ func BenchmarkSignIn(b *testing.B) {
 			}
 			b.Cleanup(func() { _ = d.Close() })
 			h := &benchHouse{B: b, db: d}
-			h.directory = directory.New(directory.Config{DB: d, Audit: audit.New(d, now, audit.Config{}), Clock: now, Feed: f})
+			h.directory = directory.New(directory.Config{HashCost: directory.TestHashCost, DB: d, Audit: audit.New(d, now, audit.Config{}), Clock: now, Feed: f})
 			h.policy = policy.New(h.directory, now)
 			var config audit.Config
 			if c.told {

@@ -52,7 +52,7 @@ func onBoth(t *testing.T, limits identity.Limits, fn func(h *house)) {
 		f := feed.New()
 		h := &house{t: t, db: d, feed: f, clock: clock.NewFake(newYear), sink: make(auditSink, 1000)}
 		h.audit = audit.New(d, h.clock, audit.Config{Groups: map[string]audit.Group{"arn": {Sink: h.sink, AuditLogs: audit.AuditStreams()}}})
-		h.directory = directory.New(directory.Config{DB: d, Audit: h.audit, Clock: h.clock, Feed: f})
+		h.directory = directory.New(directory.Config{HashCost: directory.TestHashCost, DB: d, Audit: h.audit, Clock: h.clock, Feed: f})
 		h.policy = policy.New(h.directory, h.clock)
 		h.center = identity.NewCenter(identity.CenterConfig{
 			DB: d, Directory: h.directory, Audit: h.audit, Feed: f, Clock: h.clock, Root: secret.Ephemeral(), Account: "000000000000",

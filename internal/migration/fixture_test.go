@@ -73,7 +73,7 @@ func newHarbour(t testing.TB, d *db.DB) *harbour {
 	w := &harbour{t: t, ctx: t.Context(), db: d}
 	clk, words, root := clock.NewFake(soon), feed.New(), secret.Ephemeral()
 	w.audit = audit.New(d, clk, audit.Config{Groups: map[string]audit.Group{logGroup: {Sink: noSink{}}}})
-	w.directory = directory.New(directory.Config{DB: d, Audit: w.audit, Clock: clk, Feed: words, Log: log})
+	w.directory = directory.New(directory.Config{HashCost: directory.TestHashCost, DB: d, Audit: w.audit, Clock: clk, Feed: words, Log: log})
 	w.policy = policy.New(w.directory, clk)
 	center := identity.NewCenter(identity.CenterConfig{
 		DB: d, Directory: w.directory, Audit: w.audit, Feed: words, Clock: clk, Root: root, Account: "000000000000",

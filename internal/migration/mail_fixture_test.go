@@ -61,7 +61,7 @@ func inBoth(t *testing.T, fn func(w *world)) {
 		w := &world{t: t, ctx: t.Context(), db: d}
 		log, notices := slog.New(slog.NewTextHandler(t.Output(), nil)), feed.New()
 		w.audit = audit.New(d, clock.System{}, audit.Config{})
-		w.directory = directory.New(directory.Config{DB: d, Audit: w.audit, Clock: clock.System{}, Feed: notices, Log: log})
+		w.directory = directory.New(directory.Config{HashCost: directory.TestHashCost, DB: d, Audit: w.audit, Clock: clock.System{}, Feed: notices, Log: log})
 		w.mailboxes = mailbox.New(mailbox.Options{
 			DB: d, Blobs: &blobs{m: map[string][]byte{}}, Feed: notices, Clock: clock.System{}, Log: log,
 			Forget: func(ctx context.Context, tx *db.Tx, id mailbox.ID, limit int) (int, error) {

@@ -40,7 +40,7 @@ func onBoth(t *testing.T, fn func(h *house)) {
 	dbtest.Run(t, migrations, func(t *testing.T, d *db.DB) {
 		h, notices, now := &house{t: t, db: d}, feed.New(), clock.NewFake(newYear)
 		h.log = audit.New(d, now, audit.Config{})
-		h.Directory = directory.New(directory.Config{DB: d, Audit: h.log, Clock: now, Feed: notices})
+		h.Directory = directory.New(directory.Config{HashCost: directory.TestHashCost, DB: d, Audit: h.log, Clock: now, Feed: notices})
 		rules := policy.New(h.Directory, now)
 		h.Center = identity.NewCenter(identity.CenterConfig{
 			DB: d, Directory: h.Directory, Audit: h.log, Feed: notices, Clock: now, Root: secret.Ephemeral(), Mapped: func(string) bool { return true },

@@ -38,7 +38,7 @@ func onBoth(t *testing.T, fn func(f *fixture)) {
 	dbtest.Run(t, migrations, func(t *testing.T, d *db.DB) {
 		now := clock.NewFake(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 		f := &fixture{t: t, ctx: t.Context(), db: d, now: now}
-		f.directory = directory.New(directory.Config{DB: d, Audit: audit.New(d, now, audit.Config{}), Clock: now, Feed: feed.New()})
+		f.directory = directory.New(directory.Config{HashCost: directory.TestHashCost, DB: d, Audit: audit.New(d, now, audit.Config{}), Clock: now, Feed: feed.New()})
 		f.Service = New(f.directory, now)
 		f.write(func(ctx context.Context, tx *db.Tx) (err error) {
 			f.org, err = f.directory.InsertOrganizationTx(ctx, tx, directory.NewOrganization{Alias: "acme"})

@@ -74,7 +74,7 @@ func newHouse(t *testing.T, d *db.DB, allowed []netip.Prefix) *house {
 	h := &house{t: t, clock: clock.NewFake(newYear)}
 	notices, root := feed.New(), secret.Ephemeral()
 	h.audit = audit.New(d, h.clock, audit.Config{})
-	h.directory = directory.New(directory.Config{DB: d, Audit: h.audit, Clock: h.clock, Feed: notices})
+	h.directory = directory.New(directory.Config{HashCost: directory.TestHashCost, DB: d, Audit: h.audit, Clock: h.clock, Feed: notices})
 	h.policy = policy.New(h.directory, h.clock)
 	h.center = identity.NewCenter(identity.CenterConfig{
 		DB: d, Directory: h.directory, Audit: h.audit, Feed: notices, Clock: h.clock, Root: root, Account: "000000000000",

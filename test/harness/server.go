@@ -20,7 +20,7 @@ import (
 const patience = 60 * time.Second
 
 // runTime is how long a program may run.
-const runTime = 3 * time.Minute
+const runTime = 10 * time.Minute
 
 // Options say how to start a server. The zero value is SQLite on free ports in a directory of the test's own.
 type Options struct {

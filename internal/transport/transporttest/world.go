@@ -163,7 +163,7 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 	w := &World{T: t, DB: d, Clock: clock.NewFake(Start), Feed: feed.New()}
 	w.Sink = &Sink{make(chan audit.LogRecord, 10_000)}
 	w.Audit = audit.New(d, w.Clock, audit.Config{Groups: map[string]audit.Group{LogGroup: {Sink: w.Sink}}})
-	w.Directory = directory.New(directory.Config{DB: d, Audit: w.Audit, Clock: w.Clock, Feed: w.Feed, Log: log})
+	w.Directory = directory.New(directory.Config{HashCost: directory.TestHashCost, DB: d, Audit: w.Audit, Clock: w.Clock, Feed: w.Feed, Log: log})
 	w.Policy = policy.New(w.Directory, w.Clock)
 	w.blobs = &memoryBlobs{m: map[string][]byte{}}
 	w.Mailboxes = mailbox.New(mailbox.Options{DB: d, Blobs: w.blobs, Feed: w.Feed, Clock: w.Clock, Log: log, Filed: func(ctx context.Context, tx *db.Tx, f mailbox.Filed) error {
