@@ -357,7 +357,7 @@ func TestManyKeysAreListedInPages(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := start(t, settings(t, dir), Options{Memory: true})
 	for range keyPageSize + 1 {
-		if _, err := s.core.keys.Create(t.Context(), operator, "", FullAccess); err != nil {
+		if _, err := s.core.keys.Create(t.Context(), operator, "", DefaultPolicy); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -386,6 +386,30 @@ func TestConnectRefusesWhatIsNoDataDirectory(t *testing.T) {
 	stop()
 	if _, err := Connect(t.Context(), settings(t, dir), quiet); err == nil || !strings.Contains(err.Error(), "no store") {
 		t.Errorf("what a server that kept nothing left: %v", err)
+	}
+}
+
+// TestConnectToWhatWasPutBack: a backup is of the files that hold something, and so has no lock.
+func TestConnectToWhatWasPutBack(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := start(t, settings(t, dir), Options{})
+	stop()
+	if err := os.Remove(filepath.Join(dir, "lock")); err != nil {
+		t.Fatal(err)
+	}
+	o, err := Connect(t.Context(), settings(t, dir), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	database := filepath.Join(dir, "pennypost.db")
+	if err := os.Remove(database); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Connect(t.Context(), settings(t, dir), quiet); err == nil || !strings.Contains(err.Error(), database) {
+		t.Errorf("without its database: %v", err)
 	}
 }
 

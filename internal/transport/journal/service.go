@@ -109,6 +109,9 @@ func (n *Settings) check() error {
 		if text == "" && !n.Enabled {
 			continue
 		}
+		if text == "" {
+			return fault.New(fault.Invalid, fault.Address, "the journaling address and the report address are both needed")
+		}
 		a, err := message.ParseAddress(text)
 		if err != nil || a.Domain == "" {
 			return fault.New(fault.Invalid, fault.Address, "%.100q is not an address", text)
