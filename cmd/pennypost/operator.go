@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +61,9 @@ func keyCommand(load loader) *cobra.Command {
 			text, err := readBounded(*file, maxPolicyFile)
 			if err != nil {
 				return err
+			}
+			if !json.Valid([]byte(text)) { // it would be taken for the name of a managed policy
+				return fmt.Errorf("--policy-file %s: it is not JSON", *file)
 			}
 			request.Policy = text
 		}

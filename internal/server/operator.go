@@ -139,14 +139,18 @@ func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*Operator
 	if err != nil {
 		return nil, err
 	}
-	needed := []string{c.SecretKeyPath()}
-	if c.DatabaseURL == "" {
-		needed = append(needed, filepath.Join(c.Data, "pennypost.db")) // it would be made, and found consistent
-	}
-	for _, path := range needed {
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			return nil, errors.Join(fmt.Errorf("%s holds no store that a server kept: %s is missing", c.Data, path), held.release())
+	missing := func(path, hint string) error {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			return nil
 		}
+		return fmt.Errorf("%s holds no store that a server kept: %s is missing%s", c.Data, path, hint)
+	}
+	err = missing(c.SecretKeyPath(), "")
+	if err == nil && c.DatabaseURL == "" { // it would be made, and found consistent
+		err = missing(filepath.Join(c.Data, "pennypost.db"), "; one on PostgreSQL is named by --database-url")
+	}
+	if err != nil {
+		return nil, errors.Join(err, held.release())
 	}
 	parts, err := openCore(ctx, c, c.Data, true, log)
 	if err != nil {
