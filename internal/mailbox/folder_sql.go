@@ -63,6 +63,22 @@ func (t *tally) mark(n int64, flags Flags) {
 	}
 }
 
+// updateCounts is updateFolder for what neither came nor left.
+const updateCounts = `UPDATE folder SET highest = $3, counts_changed = $3, unseen = unseen + $4, deleted = deleted + $5
+WHERE mailbox = $1 AND id = $2 AND NOT gone`
+
+// recount is apply for items whose flags alone changed.
+func recount(ctx context.Context, tx *db.Tx, id ID, f FolderID, t *tally) error {
+	n, err := tx.Exec(ctx, updateCounts, int64(id), int64(f), int64(t.highest), t.unseen, t.deleted)
+	switch {
+	case err != nil:
+		return fmt.Errorf("update the counts of folder %d of mailbox %s: %w", f, id, err)
+	case n == 0:
+		return noFolder(f)
+	}
+	return nil
+}
+
 const updateFolder = `UPDATE folder SET uidnext = uidnext + $3, highest = $4, counts_changed = $4, messages = messages + $5,
 unseen = unseen + $6, deleted = deleted + $7, bytes = bytes + $8, departures = departures + $9
 WHERE mailbox = $1 AND id = $2 AND NOT gone RETURNING uidnext, uidvalidity, kind, departures`

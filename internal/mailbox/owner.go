@@ -35,7 +35,7 @@ type Details struct {
 	PurgeTime time.Time // when a closed mailbox may be purged; zero while open
 	Quota     int64     // bytes
 	Bytes     int64     // sum of the sizes of the items, each copy counted
-	Change    ModSeq    // the change counter
+	Change    ModSeq    // the change counter: no number above it was given out, but flags may yet be changed with lower ones (see spares)
 }
 
 // The folders a mailbox is made with have the same ids everywhere.
