@@ -244,13 +244,17 @@ func (s *session) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	since, err := s.Mailboxes.Change(ctx, s.row.mailbox)
+	if err != nil {
+		return err
+	}
 	list, err := s.Mailboxes.Folders(ctx, s.row.mailbox)
 	if err != nil {
 		return err
 	}
 	s.folders = list.Folders
 	s.work = work{
-		PartSize: s.PartSize, Since: m.Change, Expected: m.Bytes,
+		PartSize: s.PartSize, Since: since, Expected: m.Bytes,
 		Restarts: s.work.Restarts, Failures: s.work.Failures, FailingSince: s.work.FailingSince,
 	}
 	// S3 takes 10,000 parts; the manifest and what arrives meanwhile need some.

@@ -35,7 +35,6 @@ type Details struct {
 	PurgeTime time.Time // when a closed mailbox may be purged; zero while open
 	Quota     int64     // bytes
 	Bytes     int64     // sum of the sizes of the items, each copy counted
-	Change    ModSeq    // the change counter: no number above it was given out, but flags may yet be changed with lower ones (see spares)
 }
 
 // The folders a mailbox is made with have the same ids everywhere.
@@ -147,12 +146,12 @@ func noMailboxOf(o Owner) error {
 	return fault.New(fault.NotFound, fault.Mailbox, "entity %s has no mailbox", o.Entity)
 }
 
-const detailColumns = `SELECT id, org, owner, state, purge_at, quota, bytes, change FROM mailbox `
+const detailColumns = `SELECT id, org, owner, state, purge_at, quota, bytes FROM mailbox `
 
 func scanDetails(row db.Row) (Details, error) {
 	var d Details
 	var purge int64
-	err := row.Scan(&d.ID, &d.Owner.Org, &d.Owner.Entity, &d.State, &purge, &d.Quota, &d.Bytes, &d.Change)
+	err := row.Scan(&d.ID, &d.Owner.Org, &d.Owner.Entity, &d.State, &purge, &d.Quota, &d.Bytes)
 	d.PurgeTime = fromMicros(purge)
 	return d, err
 }
@@ -197,4 +196,25 @@ func (s *Store) DetailsTx(ctx context.Context, tx *db.Tx, id ID) (Details, error
 		return d, fmt.Errorf("read mailbox %s: %w", id, err)
 	}
 	return d, nil
+}
+
+// The counter itself may stand higher, where numbers were taken ahead (see spares).
+const readChange = `SELECT MAX(number) FROM (SELECT tree_change AS number FROM mailbox WHERE id = $1
+UNION ALL SELECT highest FROM folder WHERE mailbox = $1 UNION ALL SELECT properties_changed FROM folder WHERE mailbox = $1) AS given`
+
+// Change returns the number of the last change to a mailbox's folders and what is in them: whatever changes later gets a higher one.
+// Faults: NotFound Mailbox.
+func (s *Store) Change(ctx context.Context, id ID) (last ModSeq, err error) {
+	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		var n sql.Null[ModSeq]
+		if err := tx.QueryRow(ctx, readChange, int64(id)).Scan(&n); err != nil {
+			return fmt.Errorf("read the last change to mailbox %s: %w", id, err)
+		}
+		if !n.Valid {
+			return noMailbox(id)
+		}
+		last = n.V
+		return nil
+	})
+	return last, err
 }

@@ -20,6 +20,8 @@ type marker struct {
 // mark changes a flag of a message and wants a higher number for it than any before.
 func (m *marker) mark(s *Store, uid UID) {
 	m.t.Helper()
+	state, err := m.Change(m.t.Context(), m.id)
+	m.ok(err)
 	flags := m.items(m.id, InboxID, WantFlags)[uid-1].Flags
 	res, err := s.StoreFlags(m.t.Context(), m.id, InboxID, UIDs(uid), FlagChange{Add: ^flags & Flagged, Remove: flags & Flagged}, Always)
 	m.ok(err)
@@ -27,12 +29,19 @@ func (m *marker) mark(s *Store, uid UID) {
 		m.t.Fatalf("marking UID %d after number %d did %+v; the folder's highest is %d", uid, m.last, res.Changed, m.get(m.id, InboxID).Highest)
 	}
 	m.last = res.Changed[0].ModSeq
+	if state >= m.last { // who has that state would not hear of it
+		m.t.Fatalf("the mailbox's last change was %d, and then came %d", state, m.last)
+	}
+	if state, err = m.Change(m.t.Context(), m.id); err != nil || state != m.last {
+		m.t.Fatalf("the mailbox's last change is %d, %v, and not %d", state, err, m.last)
+	}
 }
 
-func (m *marker) counter() ModSeq {
-	d, err := m.Details(m.t.Context(), m.id)
-	m.ok(err)
-	return d.Change
+func (m *marker) counter() (n ModSeq) {
+	m.ok(m.db.Read(m.t.Context(), func(ctx context.Context, tx *db.Tx) error {
+		return tx.QueryRow(ctx, `SELECT change FROM mailbox WHERE id = $1`, int64(m.id)).Scan(&n)
+	}))
+	return n
 }
 
 func newMarker(t *testing.T, r *rig) *marker {

@@ -18,11 +18,10 @@ func TestTouchedFindsWhatMoved(t *testing.T) {
 			}
 			items = append(items, stored[0].ID)
 		}
-		d, err := r.Details(ctx, id)
+		since, err := r.Change(ctx, id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		since := d.Change
 		if _, err := r.Move(ctx, id, InboxID, UIDs(1, 3), SentID); err != nil {
 			t.Fatal(err)
 		}
