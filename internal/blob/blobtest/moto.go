@@ -76,10 +76,10 @@ func Moto(t testing.TB) string {
 	return m.url
 }
 
-// MotoQueue makes an SQS queue of that server's, which gives messages again after two seconds, and returns its URL.
-func MotoQueue(t testing.TB) string {
+// MotoQueue makes an SQS queue of that server's, which gives messages again after so many seconds, and returns its URL.
+func MotoQueue(t testing.TB, again int) string {
 	t.Helper()
-	body := fmt.Sprintf(`{"QueueName": "queue%d", "Attributes": {"VisibilityTimeout": "2"}}`, buckets.Add(1))
+	body := fmt.Sprintf(`{"QueueName": "queue%d", "Attributes": {"VisibilityTimeout": "%d"}}`, buckets.Add(1), again)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, Moto(t), strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
