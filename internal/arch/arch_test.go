@@ -96,7 +96,7 @@ var house = []layer{
 	{
 		name: "tests",
 		packages: []string{
-			"test", "bench", "internal/arch", "internal/leash", "internal/awsapi/contract/contracttest", "internal/db/dbtest", "internal/blob/blobtest",
+			"test", "bench", "internal/arch", "internal/leash", "internal/audit/audittest", "internal/awsapi/contract/contracttest", "internal/db/dbtest", "internal/blob/blobtest",
 			"internal/dns/dnstest", "internal/directory/ldap/ldaptest", "internal/smtpclient/smtptest", "internal/transport/transporttest",
 			"internal/transport/queue/queuetest", "internal/transport/scan/scantest",
 		},

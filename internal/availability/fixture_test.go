@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/audit/audittest"
 	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
@@ -102,6 +103,7 @@ func (w *world) tells(n int) (lines []string) {
 	for len(lines) < n {
 		select {
 		case r := <-w.told:
+			audittest.Record(w.t, r.Stream, r.JSON)
 			lines = append(lines, string(r.JSON))
 		case <-ctx.Done():
 			w.t.Fatalf("told %q, want %d records", lines, n)

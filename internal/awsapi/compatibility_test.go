@@ -125,7 +125,7 @@ var standings = map[string]standing{
 	"DeleteMobileDeviceAccessOverride": {effect: "the rules decide again", tests: []string{mobileTest + "TestMobileOverrides"}, waits: activeSync},
 	"ListMobileDeviceAccessOverrides":  {},
 
-	"PutEmailMonitoringConfiguration":      {effect: "the events of mail reach the log group", tests: []string{"internal/transport/events_test.go#TestEvents", "test/e2e/log_groups_test.go#TestLogGroups"}},
+	"PutEmailMonitoringConfiguration":      {effect: "the events of mail reach the log group", tests: []string{"internal/transport/events_test.go#TestEvents", "test/e2e/log_groups_test.go#TestLogGroups", "test/e2e/log_records_test.go#TestEveryStepOfMailIsTold"}},
 	"DescribeEmailMonitoringConfiguration": {},
 	"DeleteEmailMonitoringConfiguration":   {effect: "no events any more", tests: []string{"internal/transport/events_test.go#TestEvents"}},
 

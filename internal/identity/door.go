@@ -171,7 +171,7 @@ func (d *Door) enter(ctx context.Context, who directory.SignIn, c Credentials, h
 	}
 	r := audit.Of(s.Principal, s.Principal.Organization, signInOperation, s.Principal.ID)
 	r.Detail = detail
-	r.Told = d.told(ctx, r, how, p)
+	r.Told = d.told(ctx, r, c.Username, how, p)
 	if err := d.audit.Record(ctx, r); err != nil {
 		s.Close()
 		return nil, err
@@ -297,7 +297,7 @@ func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, 
 			return errRefused
 		}
 	}
-	r.Told = d.told(ctx, r, how, p)
+	r.Told = d.told(ctx, r, c.Username, how, p)
 	if err := d.audit.Record(ctx, r); err != nil {
 		// The refusal stands even where it can't be recorded.
 		d.log.ErrorContext(ctx, "a refused sign-in was not recorded", "error", err, "protocol", how.Protocol, "address", how.Address)

@@ -57,7 +57,8 @@ type accessEvent struct {
 type tokenEvent struct {
 	Time      int64    `json:"event_timestamp"`
 	RequestID string   `json:"request_id,omitempty"`
-	UserID    string   `json:"user_id"` // whose token it is
+	UserID    string   `json:"user_id"`        // whose token it is
+	User      string   `json:"user,omitempty"` // the name of the user who did it; absent where it was an administrator
 	Protocol  string   `json:"protocol"`
 	SourceIP  string   `json:"source_ip,omitempty"`
 	UserAgent string   `json:"user_agent,omitempty"`
@@ -75,7 +76,7 @@ func (c *Center) tellTokenTx(ctx context.Context, tx *db.Tx, p principal.Princip
 		SourceIP: addressText(p.Address), UserAgent: p.UserAgent, Action: action, ID: t.ID, Name: t.Name, Scopes: t.Scopes,
 	}
 	if p.Kind == principal.User {
-		e.Protocol = "webapp"
+		e.Protocol, e.User = "webapp", p.Name
 	}
 	if !t.Expires.IsZero() {
 		e.Expires = audit.Millis(t.Expires)
@@ -89,13 +90,13 @@ func byRule(reason string) bool {
 }
 
 // authentication returns what the authentication log is told of a sign-in that r records; since is when it was, or the first
-// of so many. Detail is the reason of a refusal. WorkMail leaves the web client's sign-ins out.
-func (d *Door) authentication(r audit.Record, how Circumstances, p proof, since time.Time, times int64) []audit.Told {
+// of so many, username what it was tried with. Detail is the reason of a refusal. WorkMail leaves the web client's sign-ins out.
+func (d *Door) authentication(r audit.Record, username string, how Circumstances, p proof, since time.Time, times int64) []audit.Told {
 	if how.Protocol == "WebMail" || !d.audit.WantsAudit(audit.AuthenticationLogs, r.Organization) {
 		return nil
 	}
 	e := authenticationEvent{
-		Time: since.UnixMilli(), RequestID: how.RequestID, User: r.Actor.Name, UserID: r.Actor.ID, Protocol: how.Protocol,
+		Time: since.UnixMilli(), RequestID: how.RequestID, User: username, UserID: r.Actor.ID, Protocol: how.Protocol,
 		SourceIP: addressText(how.Address), UserAgent: how.UserAgent, Method: "basic", Successful: r.Outcome == audit.Done || byRule(r.Detail),
 	}
 	if !e.Successful {
@@ -112,9 +113,9 @@ func (d *Door) authentication(r audit.Record, how Circumstances, p proof, since 
 
 // told returns what the audit logs are told of a sign-in that r records: how it ended, and, where the access rules decided,
 // which of them did.
-func (d *Door) told(ctx context.Context, r audit.Record, how Circumstances, p proof) []audit.Told {
+func (d *Door) told(ctx context.Context, r audit.Record, username string, how Circumstances, p proof) []audit.Told {
 	now := d.clock.Now()
-	told := d.authentication(r, how, p, now, 1)
+	told := d.authentication(r, username, how, p, now, 1)
 	if r.Outcome != audit.Done && !byRule(r.Detail) || !d.audit.WantsAudit(audit.AccessControlLogs, r.Organization) {
 		return told
 	}

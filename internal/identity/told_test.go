@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/audit/audittest"
 	"github.com/pennypost/pennypost/internal/identity"
 	"github.com/pennypost/pennypost/internal/policy"
 )
@@ -40,6 +41,7 @@ func (h *house) told(n int) (lines []string) {
 			if !at.Match(r.JSON) {
 				h.t.Errorf("%s is not of the new year", r.JSON)
 			}
+			audittest.Record(h.t, r.Stream, r.JSON)
 			lines = append(lines, string(r.Stream)+" "+at.ReplaceAllString(string(r.JSON), ""))
 		case <-ctx.Done():
 			h.t.Fatalf("told %q, want %d records", lines, n)
@@ -80,12 +82,11 @@ func TestSignInsAreTold(t *testing.T) {
 		}
 		h.tally()
 		h.tally() // nothing more
-		who := `"request_id":"r1","user":"ann","user_id":"` + ann + `"`
-		asked := strings.Replace(who, `"ann"`, `"ann@acme.awsapps.com"`, 1)
+		asked := `"request_id":"r1","user":"ann@acme.awsapps.com","user_id":"` + ann + `"`
 		from := `,"source_ip":"192.0.2.7","user_agent":"x"`
 		rules := `ACCESS_CONTROL_LOGS {"request_id":"r1","user_id":"` + ann + `"`
 		want := []string{
-			`AUTHENTICATION_LOGS {` + who + `,"protocol":"IMAP"` + from + `,"method":"basic","auth_successful":true}`,
+			`AUTHENTICATION_LOGS {` + strings.Replace(asked, "ann@", "Ann@", 1) + `,"protocol":"IMAP"` + from + `,"method":"basic","auth_successful":true}`,
 			rules + `,"protocol":"IMAP"` + from + `,"scope":"AccessControl","rule_id":"default","access_granted":true}`,
 			`AUTHENTICATION_LOGS {` + asked + `,"protocol":"SMTP"` + from + `,"method":"basic","auth_successful":true}`,
 			rules + `,"protocol":"SMTP"` + from + `,"scope":"AccessControl","rule_id":"no-smtp","access_granted":false}`,
@@ -139,12 +140,12 @@ func TestTokensAreTold(t *testing.T) {
 		signIn := `AUTHENTICATION_LOGS {"user":%s,"user_id":"` + ann + `","protocol":%s,"method":"basic","auth_successful":%s,"personal_access_token_id":"` + one.ID + `"}`
 		want := []string{
 			`ACCESS_CONTROL_LOGS {"request_id":"r1","user_id":"` + ann + `","protocol":"WebMail"` + at + from + `,"scope":"AccessControl","rule_id":"default","access_granted":true}`,
-			tokens("r1", `"protocol":"webapp"`+at+from+`,"action":"create"`+first),
-			tokens("r1", `"protocol":"webapp"`+at+from+`,"action":"create"`+second),
-			fmt.Sprintf(signIn, `"ann"`, `"IMAP"`+at, `true`),
+			tokens("r1", `"user":"ann","protocol":"webapp"`+at+from+`,"action":"create"`+first),
+			tokens("r1", `"user":"ann","protocol":"webapp"`+at+from+`,"action":"create"`+second),
+			fmt.Sprintf(signIn, `"ann@acme.awsapps.com"`, `"IMAP"`+at, `true`),
 			`ACCESS_CONTROL_LOGS {"user_id":"` + ann + `","protocol":"IMAP"` + at + `,"scope":"AccessControl","rule_id":"default","access_granted":true}`,
 			fmt.Sprintf(signIn, `"ann@acme.awsapps.com"`, `"EWS"`, `false,"auth_failed_reason":"the personal access token is not for EWS: `+one.ID+`"`),
-			tokens("r1", `"protocol":"webapp"`+at+from+`,"action":"delete"`+first),
+			tokens("r1", `"user":"ann","protocol":"webapp"`+at+from+`,"action":"delete"`+first),
 			tokens("r2", `"protocol":"API","action":"delete"`+second),
 		}
 		if got := h.told(len(want)); !slices.Equal(got, want) {

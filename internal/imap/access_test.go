@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/audit/audittest"
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/db/dbtest"
@@ -102,6 +103,7 @@ func TestAccessIsTold(t *testing.T) {
 				}
 				select {
 				case record := <-sink:
+					audittest.Record(t, record.Stream, record.JSON)
 					var e audit.MailboxAccess
 					if err := json.Unmarshal(record.JSON, &e); err != nil {
 						t.Fatal(err)

@@ -50,7 +50,7 @@ func (c *session) auth(args string) {
 
 // enter asks the door.
 func (c *session) enter(username, password string) {
-	signIn, err := c.cfg.Authenticate(c.srv.ctx, username, password, c.remote)
+	signIn, err := c.cfg.Authenticate(c.srv.ctx, username, password, c.remote, c.id)
 	switch {
 	case err == nil:
 	case fault.KindOf(err) == fault.Unauthenticated:

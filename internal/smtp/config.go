@@ -21,9 +21,9 @@ type Config struct {
 	Hostname string
 	// Begin starts a message: MAIL FROM. See Over.
 	Begin func(ctx context.Context, s Sender) (Transaction, error)
-	// Authenticate lets a user in. Where it is nil the server is for mail from other servers and offers no AUTH; where it is
-	// set nothing is taken before AUTH, and no secret before TLS. See Through.
-	Authenticate func(ctx context.Context, username, password string, from netip.Addr) (*SignIn, error)
+	// Authenticate lets a user in, in the session with this id. Where it is nil the server is for mail from other servers and
+	// offers no AUTH; where it is set nothing is taken before AUTH, and no secret before TLS. See Through.
+	Authenticate func(ctx context.Context, username, password string, from netip.Addr, session string) (*SignIn, error)
 	// Admit lets a client in before it is greeted, or says why not; nil lets everybody in. See Past.
 	Admit func(ctx context.Context, from netip.Addr) (Visit, error)
 	// TLS is for STARTTLS and implicit TLS. Where it is nil neither is offered.

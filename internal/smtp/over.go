@@ -20,9 +20,10 @@ func Over(t *transport.Transport) func(context.Context, Sender) (Transaction, er
 }
 
 // Through makes Config.Authenticate of the door.
-func Through(d *identity.Door) func(ctx context.Context, username, password string, from netip.Addr) (*SignIn, error) {
-	return func(ctx context.Context, username, password string, from netip.Addr) (*SignIn, error) {
-		s, err := d.Authenticate(ctx, identity.Credentials{Username: username, Password: password}, identity.Circumstances{Protocol: "SMTP", Address: from})
+func Through(d *identity.Door) func(ctx context.Context, username, password string, from netip.Addr, session string) (*SignIn, error) {
+	return func(ctx context.Context, username, password string, from netip.Addr, session string) (*SignIn, error) {
+		s, err := d.Authenticate(ctx, identity.Credentials{Username: username, Password: password},
+			identity.Circumstances{Protocol: "SMTP", Address: from, RequestID: session})
 		if err != nil {
 			return nil, err
 		}

@@ -214,7 +214,7 @@ func (k *core) bodies() []string {
 // door lets ann in with the password "secret".
 type door struct{ ended chan struct{} }
 
-func (d *door) authenticate(_ context.Context, username, password string, _ netip.Addr) (*SignIn, error) {
+func (d *door) authenticate(_ context.Context, username, password string, _ netip.Addr, _ string) (*SignIn, error) {
 	switch {
 	case username == "broken":
 		return nil, errors.New("the database is on fire")

@@ -43,6 +43,9 @@ type mailEvent struct {
 	Folder      string   `json:"folder,omitempty"`
 	Policy      string   `json:"policy,omitempty"`
 	Bounced     *bounced `json:"bouncedRecipient,omitempty"`
+	// Destination and Reason say of OUTGOING_EMAIL_BOUNCED what Bounced does: WorkMail's documented queries ask for either.
+	Destination string `json:"destination,omitempty"`
+	Reason      string `json:"reason,omitempty"`
 	// JournalingAddress is where the journal report of the message goes.
 	JournalingAddress string `json:"journalingAddress,omitempty"`
 	RuleName          string `json:"ruleName,omitempty"`
@@ -65,6 +68,15 @@ type bounced struct {
 	Status  string `json:"status"`
 }
 
+// bouncedEvent tells that a recipient got nothing.
+func bouncedEvent(name, address, reason, status string) mailEvent {
+	e := mailEvent{Name: name, Bounced: &bounced{Address: address, Reason: reason, Status: status}}
+	if name == outgoingBounced {
+		e.Destination, e.Reason = address, reason
+	}
+	return e
+}
+
 // addAction adds a recipient of an action.
 func (e *mailEvent) addAction(action, recipient string) {
 	i := slices.IndexFunc(e.RuleActions, func(a ruleAction) bool { return a.Action == action })
@@ -73,6 +85,11 @@ func (e *mailEvent) addAction(action, recipient string) {
 	}
 	e.RuleActions[i].Recipients = append(e.RuleActions[i].Recipients, recipient)
 }
+
+const (
+	incomingBounced = "INCOMING_EMAIL_BOUNCED"
+	outgoingBounced = "OUTGOING_EMAIL_BOUNCED"
+)
 
 // inboxName is where arriving mail goes.
 const inboxName = "INBOX"
@@ -242,7 +259,7 @@ func (x *Transaction) tellFull(ctx context.Context, r recipient) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, toldTimeout)
 	defer cancel()
-	e := mailEvent{Name: "INCOMING_EMAIL_BOUNCED", Bounced: &bounced{Address: r.address, Reason: "The mailbox is full.", Status: "5.2.2"}}
+	e := bouncedEvent(incomingBounced, r.address, "The mailbox is full.", "5.2.2")
 	err := x.transport.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		return x.transport.Audit.EmitTx(ctx, tx, w.group, audit.EmailEvents, string(w.id), mailRecord{e, x.trace})
 	})

@@ -3,13 +3,13 @@ package transport_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/audit/audittest"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -38,59 +38,13 @@ func untraced(t *testing.T, lines []string) (events []string) {
 			t.Fatalf("%s: %v", line, err)
 		}
 		traces[r.TraceID] = true
-		asDocumented(t, r.Event)
+		audittest.Event(t, r.Event)
 		events = append(events, string(r.Event))
 	}
 	if len(traces) != 1 || traces[""] {
 		t.Errorf("the traces are %v, want one", traces)
 	}
 	return events
-}
-
-// documented are the fields of WorkMail's events: those that each must have, and behind a bar those that it may have.
-var documented = map[string]string{
-	"ORGANIZATION_EMAIL_RECEIVED": "recipients from subject messageTimestamp | sender messageId spamVerdict dkimVerdict dmarcVerdict dmarcPolicy spfVerdict",
-	"MAILBOX_EMAIL_DELIVERED":     "recipient folder |",
-	"RULE_APPLIED":                "ruleName ruleType ruleActions | targetFolder targetRecipient",
-	"JOURNALING_INITIATED":        "journalingAddress |",
-	"INCOMING_EMAIL_BOUNCED":      "bouncedRecipient |",
-	"OUTGOING_EMAIL_SUBMITTED":    "recipients from subject | sender",
-	"OUTGOING_EMAIL_SENT":         "recipient from | sender messageId",
-	"OUTGOING_EMAIL_BOUNCED":      "bouncedRecipient |",
-	"DMARC_POLICY_APPLIED":        "from recipients policy |",
-}
-
-// asDocumented holds an event to the fields and words that WorkMail documents.
-func asDocumented(t *testing.T, event []byte) {
-	t.Helper()
-	var e map[string]any
-	if err := json.Unmarshal(event, &e); err != nil {
-		t.Fatal(err)
-	}
-	must, may, known := strings.Cut(documented[fmt.Sprint(e["eventName"])], "|")
-	if !known {
-		t.Errorf("there is no event %s", event)
-	}
-	for _, field := range strings.Fields(must) {
-		if e[field] == nil {
-			t.Errorf("no %s in %s", field, event)
-		}
-	}
-	words := map[string][]string{
-		"spamVerdict": {"PASS", "FAIL", "GRAY", "PROCESSING_FAILED"}, "policy": {"NONE", "QUARANTINE", "REJECT"}, "ruleType": {"INBOUND_RULE", "OUTBOUND_RULE", "MAILBOX_RULE"},
-	}
-	words["dkimVerdict"], words["spfVerdict"], words["dmarcVerdict"], words["dmarcPolicy"] = words["spamVerdict"], words["spamVerdict"], words["spamVerdict"], words["policy"]
-	for field, value := range e {
-		if field != "eventName" && !slices.Contains(strings.Fields(must+may), field) {
-			t.Errorf("%s in %s", field, event)
-		}
-		if allowed, ok := words[field]; ok && !slices.Contains(allowed, fmt.Sprint(value)) {
-			t.Errorf("%s is %v in %s", field, value, event)
-		}
-	}
-	if (e["dmarcPolicy"] != nil) != (e["dmarcVerdict"] == "FAIL") {
-		t.Errorf("dmarcPolicy is of failures alone: %s", event)
-	}
 }
 
 // TestEvents shows what PutEmailMonitoringConfiguration and DeleteEmailMonitoringConfiguration do.

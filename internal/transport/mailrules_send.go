@@ -303,7 +303,7 @@ func (x *Transaction) rejects(a *recipient) bool {
 func (n *ruling) bounce(t target, reason string) {
 	n.filings, n.rejects, n.answers = nil, true, true // there is no other answer
 	n.act(t, "REJECT", mailEvent{})
-	n.events = append(n.events, mailEvent{Name: "INCOMING_EMAIL_BOUNCED", Bounced: &bounced{Address: t.address, Reason: reason, Status: blockedStatus}})
+	n.events = append(n.events, bouncedEvent(incomingBounced, t.address, reason, blockedStatus))
 }
 
 // tellNow tells events of a message that is not stored. The refusal stands even where it can't be told.

@@ -170,7 +170,7 @@ func (t *Transport) Record(ctx context.Context, tx *db.Tx, e queue.Event) error 
 	case queue.Sent:
 		told = mailEvent{Name: "OUTGOING_EMAIL_SENT", Recipient: recipient, Sender: a.Sender, From: a.From, MessageID: a.MessageID}
 	case queue.Bounced, queue.Expired:
-		told = mailEvent{Name: "OUTGOING_EMAIL_BOUNCED", Bounced: &bounced{Address: recipient, Reason: e.Outcome.Reply, Status: e.Outcome.Status}}
+		told = bouncedEvent(outgoingBounced, recipient, e.Outcome.Reply, e.Outcome.Status)
 	default:
 		return nil
 	}

@@ -330,7 +330,7 @@ func TestEventsOfMailForOthers(t *testing.T) {
 		got := untraced(t, s.Told(3))
 		want := []string{
 			`{"eventName":"OUTGOING_EMAIL_SUBMITTED","recipients":["nobody@far.test","one@far.test"],"from":"ann@acme.test","subject":"out"}`,
-			`{"eventName":"OUTGOING_EMAIL_BOUNCED","bouncedRecipient":{"emailAddress":"nobody@far.test","reason":"550 5.1.1 who?","status":"5.1.1"}}`,
+			`{"eventName":"OUTGOING_EMAIL_BOUNCED","bouncedRecipient":{"emailAddress":"nobody@far.test","reason":"550 5.1.1 who?","status":"5.1.1"},"destination":"nobody@far.test","reason":"550 5.1.1 who?"}`,
 			`{"eventName":"OUTGOING_EMAIL_SENT","recipient":"one@far.test","from":"ann@acme.test","messageId":"<3@acme>"}`,
 		}
 		slices.Sort(got)

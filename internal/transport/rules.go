@@ -273,15 +273,15 @@ func (x *Transaction) ruleEvents(org int64, _ mailEvent) (events []any) {
 		if r.acted() != flow.Bounce && !r.lost {
 			continue
 		}
-		name := "OUTGOING_EMAIL_BOUNCED"
+		name := outgoingBounced
 		if r.rules[len(r.rules)-1].Direction == flow.Inbound {
-			if name = "INCOMING_EMAIL_BOUNCED"; r.organization != org {
+			if name = incomingBounced; r.organization != org {
 				continue
 			}
 		} else if x.organization != org {
 			continue
 		}
-		events = append(events, mailRecord{mailEvent{Name: name, Bounced: &bounced{Address: r.address, Reason: cmp.Or(r.failure, blocked), Status: cmp.Or(r.status, blockedStatus)}}, x.trace})
+		events = append(events, mailRecord{bouncedEvent(name, r.address, cmp.Or(r.failure, blocked), cmp.Or(r.status, blockedStatus)), x.trace})
 	}
 	return events
 }

@@ -175,7 +175,7 @@ func TestOutboundRules(t *testing.T) {
 			`{"eventName":"RULE_APPLIED","ruleName":"ROUTE_TO_SMTP_GATEWAY","ruleType":"OUTBOUND_RULE","ruleActions":[{"action":"ROUTE_TO_SMTP_GATEWAY","recipients":["cyd@acme.awsapps.com","one@far.test"]}]}`,
 			`{"eventName":"RULE_APPLIED","ruleName":"DROP","ruleType":"OUTBOUND_RULE","ruleActions":[{"action":"DROP","recipients":["dropped@far.test"]}]}`,
 			`{"eventName":"RULE_APPLIED","ruleName":"BOUNCE","ruleType":"OUTBOUND_RULE","ruleActions":[{"action":"BOUNCE","recipients":["bounced@far.test"]}]}`,
-			`{"eventName":"OUTGOING_EMAIL_BOUNCED","bouncedRecipient":{"emailAddress":"bounced@far.test","reason":"the message was blocked by the administrator","status":"5.7.1"}}`,
+			`{"eventName":"OUTGOING_EMAIL_BOUNCED","bouncedRecipient":{"emailAddress":"bounced@far.test","reason":"the message was blocked by the administrator","status":"5.7.1"},"destination":"bounced@far.test","reason":"the message was blocked by the administrator"}`,
 		}
 		if !slices.Equal(events, want) {
 			t.Errorf("told is %s", strings.Join(events, "\n"))

@@ -58,9 +58,7 @@ func statusOf(why *fault.Error) string {
 func (x *Transaction) unableEvents(org int64) (events []any) {
 	for _, u := range x.unable {
 		if u.organization == org && !u.told {
-			events = append(events, mailRecord{mailEvent{
-				Name: "INCOMING_EMAIL_BOUNCED", Bounced: &bounced{Address: u.asked.Address.String(), Reason: u.reason, Status: u.status},
-			}, x.trace})
+			events = append(events, mailRecord{bouncedEvent(incomingBounced, u.asked.Address.String(), u.reason, u.status), x.trace})
 		}
 	}
 	return events

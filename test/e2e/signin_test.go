@@ -38,7 +38,7 @@ func identityProvider(t *testing.T, s *harness.Server, org string) {
 	_, err = api.PutIdentityProviderConfiguration(t.Context(), &workmail.PutIdentityProviderConfigurationInput{
 		OrganizationId: &org, AuthenticationMode: types.IdentityProviderAuthenticationModeIdentityProviderOnly,
 		IdentityCenterConfiguration:      &types.IdentityCenterConfiguration{InstanceArn: aws.String(instance), ApplicationArn: made.ApplicationArn},
-		PersonalAccessTokenConfiguration: &types.PersonalAccessTokenConfiguration{Status: types.PersonalAccessTokenConfigurationStatusActive},
+		PersonalAccessTokenConfiguration: &types.PersonalAccessTokenConfiguration{Status: types.PersonalAccessTokenConfigurationStatusActive, LifetimeInDays: aws.Int32(30)},
 	})
 	if err != nil {
 		t.Fatal(err)
