@@ -241,7 +241,7 @@ func (s *Server) at(name string) (records []dns.RR, exists bool) {
 		for _, rr := range s.records {
 			owner := dns.CanonicalName(rr.Header().Name)
 			s.index[owner] = append(s.index[owner], rr)
-			for _, at := range dns.Split(owner)[1:] {
+			for _, at := range dns.Split(owner) {
 				if above := owner[at:]; s.index[above] == nil {
 					s.index[above] = nil // it exists
 				}
