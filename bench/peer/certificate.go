@@ -7,11 +7,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/pennypost/pennypost/internal/leash"
 )
 
 // Certificate is what all servers show, so that none has the cheaper handshake.
@@ -61,9 +64,6 @@ func (c *Certificate) write(dir string) (cert, key string, err error) {
 
 // freeAddress finds a port of loopback that nobody listens on now.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
+	port, err := leash.FreePort()
+	return fmt.Sprint("127.0.0.1:", port), err
 }

@@ -197,7 +197,7 @@ func (c *client) readSlowly() {
 	}
 }
 
-func (c *client) wait() { _ = c.nc.SetDeadline(time.Now().Add(20 * time.Second)) }
+func (c *client) wait() { _ = c.nc.SetDeadline(time.Now().Add(time.Minute)) }
 
 func (c *client) send(raw string) {
 	c.t.Helper()

@@ -4,7 +4,10 @@ package leash
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"os/exec"
 	"strings"
 )
@@ -50,4 +53,24 @@ func (l *Leash) Close() error {
 		return nil // as asked
 	}
 	return err
+}
+
+// FreePort is a port of loopback on which nobody listens, for a server that must be told one. It is none of those that a system gives to who
+// asks for any, which another test's server or connection could get first.
+func FreePort() (port int, err error) {
+	for range 100 {
+		port = 10_000 + rand.IntN(20_000)
+		var tcp net.Listener
+		if tcp, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err != nil {
+			continue
+		}
+		var udp net.PacketConn
+		if udp, err = net.ListenPacket("udp", tcp.Addr().String()); err == nil {
+			err = udp.Close()
+		}
+		if err = errors.Join(err, tcp.Close()); err == nil {
+			return port, nil
+		}
+	}
+	return 0, err
 }

@@ -15,7 +15,7 @@ const folderColumns = `f.id, f.parent, f.name, f.kind, f.special, f.is_default, 
 f.highest, f.floor, f.properties_changed, f.counts_changed, f.messages, f.unseen, f.deleted, f.bytes`
 
 // scanFolder reads folderColumns; Path and HasChildren are the tree's to fill.
-func scanFolder(row scanner, f *Folder, more ...any) error {
+func scanFolder(row db.Row, f *Folder, more ...any) error {
 	dest := []any{
 		&f.ID, &f.Parent, &f.Name, &f.Kind, &f.Use, &f.Default, &f.Subscribed, &f.UIDValidity, &f.UIDNext,
 		&f.Highest, &f.Floor, &f.PropertiesChanged, &f.CountsChanged, &f.Messages, &f.Unseen, &f.DeletedMarked, &f.Bytes,

@@ -149,7 +149,7 @@ func noMailboxOf(o Owner) error {
 
 const detailColumns = `SELECT id, org, owner, state, purge_at, quota, bytes, change FROM mailbox `
 
-func scanDetails(row scanner) (Details, error) {
+func scanDetails(row db.Row) (Details, error) {
 	var d Details
 	var purge int64
 	err := row.Scan(&d.ID, &d.Owner.Org, &d.Owner.Entity, &d.State, &purge, &d.Quota, &d.Bytes, &d.Change)

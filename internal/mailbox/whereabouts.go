@@ -26,7 +26,7 @@ func (s *Store) Touched(ctx context.Context, id ID, since ModSeq, known func(Ite
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		places = nil
 		var folders []int64
-		err := forRows(ctx, tx, func(r scanner) error {
+		err := tx.Each(ctx, func(r db.Row) error {
 			var f int64
 			err := r.Scan(&f)
 			folders = append(folders, f)
@@ -36,7 +36,7 @@ func (s *Store) Touched(ctx context.Context, id ID, since ModSeq, known func(Ite
 			return fmt.Errorf("read the changed folders of mailbox %s: %w", id, err)
 		}
 		for _, f := range folders {
-			err := forRows(ctx, tx, func(r scanner) error {
+			err := tx.Each(ctx, func(r db.Row) error {
 				p := Place{Folder: FolderID(f)}
 				err := r.Scan(&p.UID, &p.Item)
 				if err == nil && len(places) < limit && !known(p.Item) {

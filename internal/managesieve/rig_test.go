@@ -93,8 +93,8 @@ func newRig(t *testing.T, at *store, change ...func(*Config)) *rig {
 	r.stop = sync.OnceFunc(func() {
 		stop()
 		served.Wait()
-		if r.open != 0 || len(r.addresses) != 0 {
-			t.Errorf("%d connections are left behind Serve", r.open)
+		if n := r.places.Taken(); n != 0 {
+			t.Errorf("%d connections are left behind Serve", n)
 		}
 	})
 	t.Cleanup(r.stop)
@@ -142,7 +142,7 @@ func (r *rig) connect() *client {
 	conn, err := net.Dial("tcp", r.address)
 	r.must(err)
 	r.t.Cleanup(func() { _ = conn.Close() })
-	r.must(conn.SetDeadline(time.Now().Add(20 * time.Second)))
+	r.must(conn.SetDeadline(time.Now().Add(time.Minute)))
 	c := &client{r.t, conn, bufio.NewReader(conn)}
 	c.until(`OK "Pennypost ready"`)
 	return c

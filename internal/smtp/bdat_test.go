@@ -105,39 +105,42 @@ func TestBDATTooLarge(t *testing.T) {
 }
 
 func TestBDATTimesOut(t *testing.T) {
-	ts := serve(t, func(c *Config) { c.Timeouts.Data = 50 * time.Millisecond })
-	ts.play(begun + `
-		C> "BDAT 10 LAST\r\nabc"
-		S: 421 4.4.2
-		END`)
-	ts.wantBodies()
+	timed(t, func(t *testing.T, start func(func(*Config)) *testServer) {
+		ts := start(func(c *Config) { c.Timeouts.Data = time.Second })
+		ts.play(begun + `
+			C> "BDAT 10 LAST\r\nabc"
+			S: 421 4.4.2
+			END`)
+		ts.wantBodies()
+	})
 }
 
 func TestBDATIsNoWayToStayWithoutSigningIn(t *testing.T) {
-	ts := submission(t, func(c *Config) { c.Timeouts.SignIn = 80 * time.Millisecond })
-	ts.play(`
-		S: 220
-		C: EHLO a
-		S* 250
-		C> "BDAT 1000\r\nx"
-		S: 421 4.4.2
-		END`)
+	timed(t, func(t *testing.T, start func(func(*Config)) *testServer) {
+		ts := start((&door{}).guard(func(c *Config) { c.Timeouts.SignIn = time.Second }))
+		ts.play(`
+			S: 220
+			C: EHLO a
+			S* 250
+			C> "BDAT 1000\r\nx"
+			S: 421 4.4.2
+			END`)
+	})
 }
 
 func TestChunksTogetherTimeOut(t *testing.T) {
-	ts := serve(t, func(c *Config) { c.Timeouts.Message = 150 * time.Millisecond })
-	c := ts.play(begun)
-	tick := time.NewTicker(30 * time.Millisecond)
-	defer tick.Stop()
-	for ts.t.Context().Err() == nil { // each chunk is in time
-		<-tick.C
-		c.play(`C> "BDAT 1\r\n"`)
-		<-tick.C
-		c.play("C> \"x\"")
-		if line := c.line(); strings.HasPrefix(line, "421 4.4.2") {
-			return
+	timed(t, func(t *testing.T, start func(func(*Config)) *testServer) {
+		c := start(func(c *Config) { c.Timeouts.Message = time.Minute }).play(begun)
+		for range 5 { // each chunk is in time
+			<-time.After(5 * time.Second)
+			c.play(`C> "BDAT 1\r\n"`)
+			<-time.After(5 * time.Second)
+			c.play("C> \"x\"\nS: 250")
 		}
-	}
+		c.play(`C> "BDAT 1\r\n"`)
+		<-time.After(11 * time.Second)
+		c.play("S: 421 4.4.2\nEND")
+	})
 }
 
 func TestEmptyChunksAreCounted(t *testing.T) {

@@ -193,7 +193,7 @@ func TestShutdownEndsWhatTheGateHoldsUp(t *testing.T) {
 					ts.mu.Unlock()
 				}
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			if err := ts.Shutdown(ctx); err != nil {
 				t.Fatal(err)

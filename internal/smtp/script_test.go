@@ -247,10 +247,21 @@ type testServer struct {
 	core *core
 	door *door
 	addr string
+	// connect makes a connection; nil dials addr.
+	connect func() (net.Conn, error)
 }
 
 // serve starts a server; change may change its configuration.
 func serve(t testing.TB, change func(*Config)) *testServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveOn(t, l, change)
+}
+
+func serveOn(t testing.TB, l net.Listener, change func(*Config)) *testServer {
 	t.Helper()
 	k := &core{refuse: map[string]error{}}
 	ts := &testServer{t: t, core: k, door: &door{ended: make(chan struct{})}}
@@ -263,15 +274,11 @@ func serve(t testing.TB, change func(*Config)) *testServer {
 		change(&cfg)
 	}
 	ts.Server = New(cfg)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	ts.addr = l.Addr().String()
 	served := make(chan error, 1)
 	go func() { served <- ts.Serve(l, false) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := ts.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -287,24 +294,33 @@ func serve(t testing.TB, change func(*Config)) *testServer {
 func submission(t testing.TB, change func(*Config)) *testServer {
 	t.Helper()
 	d := &door{ended: make(chan struct{})}
-	ts := serve(t, func(c *Config) {
+	ts := serve(t, d.guard(change))
+	ts.door = d
+	return ts
+}
+
+// guard makes a server one for users, and changes what change does.
+func (d *door) guard(change func(*Config)) func(*Config) {
+	return func(c *Config) {
 		c.Authenticate = d.authenticate
 		if change != nil {
 			change(c)
 		}
-	})
-	ts.door = d
-	return ts
+	}
 }
 
 // dial opens a session.
 func (ts *testServer) dial() *client {
 	ts.t.Helper()
-	conn, err := net.Dial("tcp", ts.addr)
+	connect, patience := ts.connect, time.Hour // of a bubble
+	if connect == nil {
+		connect, patience = func() (net.Conn, error) { return net.Dial("tcp", ts.addr) }, time.Minute
+	}
+	conn, err := connect()
 	if err != nil {
 		ts.t.Fatal(err)
 	}
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		ts.t.Fatal(err)
 	}
 	ts.t.Cleanup(func() { _ = conn.Close() })

@@ -161,7 +161,7 @@ func (t *Tracer) Run(ctx context.Context) error {
 		if pause > 0 {
 			_ = t.o.Clock.Sleep(ctx, pause) // spans that come meanwhile change nothing
 		} else {
-			t.rest(ctx)
+			clock.Rest(ctx, t.o.Clock, t.bell, linger)
 		}
 		err := t.flush(grace)
 		pause = after(pause, err)
@@ -176,22 +176,6 @@ func (t *Tracer) Run(ctx context.Context) error {
 		t.o.Log.WarnContext(grace, "the last traces can't be sent", "error", err)
 	}
 	return nil
-}
-
-// rest waits for enough spans, for some time to pass or for ctx to end.
-func (t *Tracer) rest(ctx context.Context) {
-	nap, end := context.WithCancel(ctx)
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		_ = t.o.Clock.Sleep(nap, linger) // whatever ended it, the caller looks
-	}()
-	select {
-	case <-t.bell:
-	case <-over:
-	}
-	end()
-	<-over
 }
 
 // flush sends all that waits. What the collector may take later stays.

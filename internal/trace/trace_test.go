@@ -69,6 +69,7 @@ func (k *taker) taken() []*spans.Span {
 func newTracer(k *taker, c clock.Clock) *Tracer {
 	return New(Options{
 		URL: k.URL, Headers: http.Header{"K": {"v"}}, Client: k.Client(), Clock: c, Log: slog.New(slog.DiscardHandler), Service: "pennypost", Version: "1", Host: "mail.example",
+		Farewell: time.Minute, // a test's patience
 	})
 }
 

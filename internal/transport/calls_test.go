@@ -83,7 +83,7 @@ func TestAFunctionThatHangs(t *testing.T) {
 		for range messages {
 			a.arrive("", "ann@acme.test")
 		}
-		defer a.run(t)()
+		stop := a.run(t)
 		hung := fault.Wrap(context.DeadlineExceeded, fault.Temporary, fault.Resource, "no answer")
 		a.until("ten calls", func() bool { n, _ := h.runs(); return n == 10 })
 		for range 10 { // not the eleventh, which begins as soon as the first is answered
@@ -116,6 +116,7 @@ func TestAFunctionThatHangs(t *testing.T) {
 		a.arrive("", "ann@acme.test") // the one that asks whether it answers again
 		h.answers <- nil
 		a.until("it decides again", func() bool { return len(a.Inbox(a.ann)) == 1 })
+		stop() // what was committed is counted
 		s := a.FlowStats()
 		if s.Calls[transport.Synchronous] != [3]uint64{1, 0, 11} || s.Messages != [4]uint64{1, messages, 0, 0} {
 			t.Errorf("counted are the calls %v and the messages %v", s.Calls, s.Messages)

@@ -3,7 +3,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -61,14 +60,7 @@ writable = true
 	if err := errors.Join(os.WriteFile(secret, []byte(slapd.Password+"\n"), 0o600), os.WriteFile(file, []byte(text), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics := free.Addr().String() // env does not tell it
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	metrics := harness.FreeAddress(t) // env does not tell it
 	s := harness.Start(t, harness.Options{DatabaseURL: databaseURL, Flags: []string{"--config", file, "--metrics", metrics}})
 	api, ctx := s.WorkMail(), t.Context()
 	for _, refused := range []string{noneID, strangerID, "d-0000000000"} {

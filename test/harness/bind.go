@@ -29,7 +29,7 @@ func StartBIND(t testing.TB, zones map[string][]string) *BIND {
 		t.Fatal("BIND is missing: run scripts/setup-test (make test does)")
 	}
 	dir := t.TempDir()
-	b := &BIND{Addr: freeAddress(t), KeyName: "pennypost", KeyFile: filepath.Join(dir, "secret")}
+	b := &BIND{Addr: FreeAddress(t), KeyName: "pennypost", KeyFile: filepath.Join(dir, "secret")}
 	_, port, _ := net.SplitHostPort(b.Addr) // we made it
 	secret := base64.StdEncoding.EncodeToString([]byte("a secret of the tests, of 32 byte"))
 	files := map[string]string{"secret": secret + "\n"}

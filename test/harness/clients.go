@@ -215,5 +215,18 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("waited %v in vain until %s", patience, what)
 		}
+		<-time.After(2 * time.Millisecond) // who is waited for needs the processor
 	}
+}
+
+// Answers waits until a server takes connections.
+func Answers(t testing.TB, who, address string) {
+	t.Helper()
+	Eventually(t, who+" answers", func() bool {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
 }

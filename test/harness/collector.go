@@ -2,10 +2,10 @@ package harness
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/pennypost/pennypost/internal/leash"
@@ -21,17 +21,14 @@ type Collector struct {
 	log    buffer
 }
 
-// FreeAddress is an address on this machine that nobody listened on a moment ago, for who must know it before it is used.
+// FreeAddress is an address on this machine that nobody listens on, for who must know it before it is used.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := leash.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().String()
+	return fmt.Sprint("127.0.0.1:", port)
 }
 
 // NewCollector sets up a collector on a free port; it is to be started.
@@ -66,6 +63,7 @@ func (c *Collector) Start() {
 			c.t.Logf("the collector ended with %v:\n%s", err, c.log.String())
 		}
 	})
+	Answers(c.t, "the collector", strings.TrimPrefix(c.Base, "http://"))
 }
 
 // Printed is what the collector printed so far.

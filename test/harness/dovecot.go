@@ -44,7 +44,7 @@ func StartDovecot(t testing.TB, capability, password string, users ...string) *D
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	d := &Dovecot{IMAPS: freeAddress(t), IMAP: freeAddress(t), CAFile: filepath.Join(dir, "cert.pem"), Home: filepath.Join(dir, "mail")}
+	d := &Dovecot{IMAPS: FreeAddress(t), IMAP: FreeAddress(t), CAFile: filepath.Join(dir, "cert.pem"), Home: filepath.Join(dir, "mail")}
 	d.pool = certify(t, dir)
 	who := account(t)
 	var lines strings.Builder
@@ -114,16 +114,6 @@ func account(t testing.TB) *user.User {
 		t.Fatal(err)
 	}
 	return who
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // Certificate makes a certificate for 127.0.0.1 and the names that vouches for itself, and returns the files of it and its key.

@@ -34,7 +34,7 @@ func StartPostfix(t testing.TB, domain, relay string, users ...string) *Postfix 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	p := &Postfix{SMTP: freeAddress(t), Host: "mx." + domain, CAFile: filepath.Join(dir, "cert.pem"), Mail: filepath.Join(dir, "mail"), dir: dir}
+	p := &Postfix{SMTP: FreeAddress(t), Host: "mx." + domain, CAFile: filepath.Join(dir, "cert.pem"), Mail: filepath.Join(dir, "mail"), dir: dir}
 	certify(t, dir, p.Host)
 	who := account(t)
 	var boxes strings.Builder
@@ -80,13 +80,7 @@ func StartPostfix(t testing.TB, domain, relay string, users ...string) *Postfix 
 	if err := run(postfixProgram, "-c", dir, "start"); err != nil {
 		t.Fatalf("postfix start: %v\n%s", err, p.Log())
 	}
-	Eventually(t, "Postfix answers", func() bool {
-		c, err := net.Dial("tcp", p.SMTP)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
+	Answers(t, "Postfix", p.SMTP)
 	return p
 }
 

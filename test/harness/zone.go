@@ -38,7 +38,7 @@ func StartZone(t testing.TB) *Zone {
 	if _, err := os.Stat(dnsmasqProgram); err != nil {
 		t.Fatal("dnsmasq is missing: run scripts/setup-test (make test does)")
 	}
-	z := &Zone{t: t, Address: freeAddress(t), key: &dns.DNSKEY{
+	z := &Zone{t: t, Address: FreeAddress(t), key: &dns.DNSKEY{
 		Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 60}, Flags: dns.ZONE | dns.SEP, Protocol: 3, Algorithm: dns.ECDSAP256SHA256,
 	}}
 	private, err := z.key.Generate(256)

@@ -1,7 +1,9 @@
 """Plays Amazon SES for test/e2e/ses_test.go by boto3, on a server of S3 and SQS: each argument is a JSON text of what is received."""
 
 import json
+import os
 import sys
+import time
 
 import boto3
 
@@ -17,9 +19,11 @@ def service(name, at):
 
 
 def receive(at):
-    """Receives messages as a receipt rule with an S3 action does; with a queue its notifications reach it through SNS."""
+    """Receives messages as a receipt rule with an S3 action does; with a queue its notifications reach it through SNS. The last waits for the file "last"."""
     s3, sqs = service("s3", at), service("sqs", at)
     for n in range(at["count"]):
+        while "last" in at and n == at["count"] - 1 and not os.path.exists(at["last"]):
+            time.sleep(0.01)
         key = f"{at['prefix']}m{n:04}"
         clause = "" if at.get("queue") else f"\r\n for {at['to']}"
         body = f"From: x@far.example\r\nTo: undisclosed-recipients:;\r\nSubject: number {n}\r\n\r\nhello\r\n"

@@ -24,7 +24,11 @@ func Run(t *testing.T, migrations []db.Migration, fn func(t *testing.T, d *db.DB
 // SQLite opens an empty SQLite database that lives as long as the test. It does not sync: tests about durability open their own.
 func SQLite(t testing.TB, migrations []db.Migration) *db.DB {
 	t.Helper()
-	return open(t, db.Options{Path: filepath.Join(t.TempDir(), "test.db"), NoSync: true, Migrations: migrations})
+	path := filepath.Join(t.TempDir(), "test.db")
+	if err := migrated(path, migrations); err != nil {
+		t.Fatalf("make a test database: %v", err)
+	}
+	return open(t, db.Options{Path: path, NoSync: true, Migrations: migrations})
 }
 
 // Postgres opens an empty PostgreSQL database that lives as long as the test.

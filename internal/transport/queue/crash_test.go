@@ -254,7 +254,7 @@ func autopsy(t *testing.T, dir, url string, recorded map[string]int) {
 	}
 	taken := takings(t, dir)
 	r.ok(q.DB.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
-		return forRows(ctx, tx, func(row scanner) error {
+		return tx.Each(ctx, func(row db.Row) error {
 			var trace, to string
 			err := row.Scan(&trace, &to)
 			if name := trace + " " + address(to).Local; recorded[name] == 0 {
@@ -299,7 +299,7 @@ func finish(t *testing.T, dir, url string, queued map[string]bool, recorded map[
 	taken, told := takings(t, dir), map[string]int{}
 	names := map[string]bool{}
 	r.ok(q.DB.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
-		return forRows(ctx, tx, func(row scanner) error {
+		return tx.Each(ctx, func(row db.Row) error {
 			var name, recipient string
 			err := row.Scan(&name, &recipient)
 			told[name+" "+recipient]++

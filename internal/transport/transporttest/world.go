@@ -112,7 +112,7 @@ func (s *Sink) Send(_ context.Context, records []audit.LogRecord) error {
 // Told runs the log groups until the sink got n records, and returns them.
 func (w *World) Told(n int) (lines []string) {
 	w.T.Helper()
-	ctx, cancel := context.WithTimeout(w.T.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.T.Context(), time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- w.Audit.Run(ctx) }()

@@ -3,7 +3,6 @@
 package ldaptest
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -124,16 +123,6 @@ func temporary() (dir string, who *syscall.SysProcAttr, err error) {
 	}
 	who = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	return dir, who, os.Chown(dir, int(uid), int(gid))
-}
-
-// freePort is a port of loopback on which nobody listens now.
-func freePort() (int, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 // certify writes ca.pem, cert.pem and key.pem for an address into dir, readable to all.

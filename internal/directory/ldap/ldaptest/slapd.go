@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/pennypost/pennypost/internal/leash"
 )
 
 const howToInstallSlapd = "the tests of external directories need OpenLDAP's server: apt-get install slapd"
@@ -46,11 +48,11 @@ func startSlapd(plain bool) (*Server, error) {
 	if err := certify(dir, "127.0.0.1"); err != nil {
 		return nil, err
 	}
-	tlsPort, err := freePort()
+	tlsPort, err := leash.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	startPort, err := freePort()
+	startPort, err := leash.FreePort()
 	if err != nil {
 		return nil, err
 	}
