@@ -139,7 +139,12 @@ func (r *Resolver) LookupAddresses(ctx context.Context, name string) (Answer[net
 func lookup[RR mdns.RR, R any](ctx context.Context, r *Resolver, name string, kind uint16, convert func(RR) (R, bool)) (a Answer[R], err error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	m, trusted, err := r.exchange(ctx, name, kind)
+	name, err = written(name)
+	var m *mdns.Msg
+	trusted := false
+	if err == nil {
+		m, trusted, err = r.exchange(ctx, name, kind)
+	}
 	if err == nil {
 		a.Secure = trusted && m.AuthenticatedData
 		var records []mdns.RR
@@ -192,9 +197,6 @@ func follow(m *mdns.Msg, name string, kind uint16) (string, []mdns.RR, error) {
 
 // exchange asks the servers in turn until one knows: that the records are these, or that there are none.
 func (r *Resolver) exchange(ctx context.Context, name string, kind uint16) (m *mdns.Msg, trusted bool, err error) {
-	if _, ok := mdns.IsDomainName(name); !ok {
-		return nil, false, ErrNoName // no zone can have it
-	}
 	servers, trusted, err := r.servers()
 	if err != nil {
 		return nil, false, err
@@ -286,6 +288,17 @@ func isBogus(m *mdns.Msg) bool {
 		}
 	}
 	return false
+}
+
+// written is a name as answers have it: with escapes for what is no letter of a host's name.
+func written(name string) (string, error) {
+	var wire [256]byte
+	n, err := mdns.PackDomainName(mdns.Fqdn(name), wire[:], 0, nil, false)
+	if err != nil {
+		return name, ErrNoName // no zone can have it
+	}
+	name, _, err = mdns.UnpackDomainName(wire[:n], 0)
+	return name, err
 }
 
 // fold makes names comparable, and ends them without their final dot.

@@ -89,6 +89,11 @@ func TestLookups(t *testing.T) {
 	if _, err := r.LookupMX(ctx, "no..name"); !errors.Is(err, ErrNoName) {
 		t.Errorf("what is no name: %v", err)
 	}
+	for _, name := range []string{"a b.example", "a@b.example", `a"b.example`, "\xc3\xa4.example", "%.example"} {
+		if _, err := r.LookupIPv4(ctx, name); !errors.Is(err, ErrNoName) {
+			t.Errorf("%q, which no host has: %v", name, err)
+		}
+	}
 	if _, err := r.LookupAddresses(ctx, "loop.example"); err == nil || errors.Is(err, ErrNotFound) {
 		t.Errorf("an alias of itself: %v", err)
 	}

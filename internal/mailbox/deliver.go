@@ -274,7 +274,7 @@ func (d *delivery) insert(ctx context.Context, tx *db.Tx, l locked, k, at int) (
 		return Stored{}, fmt.Errorf("store the envelope of an item of mailbox %s: %w", l.id, err)
 	}
 	if t.ByUser {
-		if err := d.store.appended(ctx, tx, l, folder, t.Flags, FiledItem{EmailID(item), uid}); err != nil {
+		if err := d.store.appended(ctx, tx, l, folder, t.Flags, FiledItem{Email: EmailID(item), UID: uid}); err != nil {
 			return Stored{}, err
 		}
 	}

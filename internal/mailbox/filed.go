@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
 )
@@ -18,6 +19,8 @@ type Filed struct {
 	Root FolderID
 	// Junk and NotJunk say what the items were marked with; neither where they were moved or copied.
 	Junk, NotJunk bool
+	// Brought says that this was done where the items were brought from.
+	Brought bool
 	// Since is a number before which nothing happened to the items after this: Touched finds where they are now.
 	Since ModSeq
 	Items []FiledItem
@@ -27,6 +30,8 @@ type Filed struct {
 type FiledItem struct {
 	Email EmailID
 	UID   UID // in To
+	// Received is INTERNALDATE of what was brought.
+	Received time.Time
 }
 
 // filed tells that rows went from a folder to another, where they have the UIDs to.
@@ -36,7 +41,7 @@ func (s *Store) filed(ctx context.Context, tx *db.Tx, l locked, from, to FolderI
 	}
 	f := Filed{Mailbox: l.id, Org: l.org, From: from, To: to, Since: l.change, Items: make([]FiledItem, len(rows))}
 	for i, w := range rows {
-		f.Items[i] = FiledItem{w.email, uids[i]}
+		f.Items[i] = FiledItem{Email: w.email, UID: uids[i]}
 	}
 	f.Root = to
 	for parent := FolderID(0); from == JunkID; f.Root = parent {
@@ -61,6 +66,35 @@ func (s *Store) appended(ctx context.Context, tx *db.Tx, l locked, to FolderID, 
 		return nil
 	}
 	return s.limits.Filed(ctx, tx, Filed{Mailbox: l.id, Org: l.org, To: to, Since: l.change, Items: []FiledItem{item}})
+}
+
+// brought tells what users said elsewhere of items that were brought here.
+func (s *Store) brought(ctx context.Context, tx *db.Tx, l locked, folder FolderID, deliveries []delivery, stored []Stored) error {
+	if s.limits.Filed == nil {
+		return nil
+	}
+	said := [...]Filed{{Junk: true}, {NotJunk: true}, {}}
+	for i := range stored {
+		f := &said[2]
+		switch flags := deliveries[i].targets[0].Flags; {
+		case flags.Has(Junk) && !flags.Has(NotJunk):
+			f = &said[0]
+		case flags.Has(NotJunk) && !flags.Has(Junk):
+			f = &said[1]
+		case folder != JunkID:
+			continue
+		}
+		f.Items = append(f.Items, FiledItem{stored[i].Email, stored[i].UID, deliveries[i].targets[0].Received})
+	}
+	for _, f := range said {
+		f.Mailbox, f.Org, f.To, f.Since, f.Brought = l.id, l.org, folder, l.change, true
+		if len(f.Items) > 0 {
+			if err := s.limits.Filed(ctx, tx, f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // tellMarked tells that items of a folder were marked.

@@ -37,12 +37,12 @@ func TestFiledTellsWhatUsersSayOfItems(t *testing.T) {
 				t.Fatalf("%s: %v", what, err)
 			}
 			if !slices.EqualFunc(told, want, func(a, b Filed) bool {
-				return a.Mailbox == box && a.Org == 7 && a.From == b.From && a.To == b.To && a.Junk == b.Junk && a.NotJunk == b.NotJunk && slices.EqualFunc(a.Items, b.Items, func(a, b FiledItem) bool { return a == b || b.Email == 0 && a.Email != 0 })
+				return a.Mailbox == box && a.Org == 7 && a.From == b.From && a.To == b.To && a.Junk == b.Junk && a.NotJunk == b.NotJunk && a.Brought == b.Brought && slices.EqualFunc(a.Items, b.Items, func(a, b FiledItem) bool { return a == b || b.Email == 0 && a.Email != 0 })
 			}) {
 				t.Errorf("%s: told %+v, want %+v", what, told, want)
 			}
 		}
-		one := func(s Stored, uid UID) []FiledItem { return []FiledItem{{s.Email, uid}} }
+		one := func(s Stored, uid UID) []FiledItem { return []FiledItem{{Email: s.Email, UID: uid}} }
 
 		m := put(0, 0, false)
 		move := func(from FolderID, uid UID, to FolderID) func() error {
@@ -71,5 +71,18 @@ func TestFiledTellsWhatUsersSayOfItems(t *testing.T) {
 		says("put into the inbox", nil, func() error { put(InboxID, Seen, true); return nil })
 		says("put into junk", []Filed{{To: JunkID, Items: []FiledItem{{}}}}, func() error { put(JunkID, Seen, true); return nil })
 		says("put somewhere with a mark", []Filed{{To: SentID, NotJunk: true, Items: []FiledItem{{}}}}, func() error { put(SentID, NotJunk, true); return nil })
+		bring := func(f FolderID, flags ...Flags) func() error {
+			return func() error {
+				var all []Arrival
+				for _, f := range flags {
+					all = append(all, Arrival{Message: text("y"), Flags: f})
+				}
+				_, err := r.DeliverAll(ctx, box, f, all, func(context.Context, *db.Tx, []Stored) error { return nil })
+				return err
+			}
+		}
+		says("brought to the inbox", nil, bring(InboxID, 0, Seen, Junk|NotJunk))
+		says("brought with marks", []Filed{{To: InboxID, Junk: true, Brought: true, Items: []FiledItem{{}, {}}}, {To: InboxID, NotJunk: true, Brought: true, Items: []FiledItem{{}}}}, bring(InboxID, Junk, 0, NotJunk, Junk))
+		says("brought to junk", []Filed{{To: JunkID, NotJunk: true, Brought: true, Items: []FiledItem{{}}}, {To: JunkID, Brought: true, Items: []FiledItem{{}, {}}}}, bring(JunkID, 0, NotJunk, Seen))
 	}, hook)
 }

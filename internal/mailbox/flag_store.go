@@ -79,7 +79,7 @@ func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, se
 			t.mark(1, flags)
 			r.Changed = append(r.Changed, FlagUpdate{w.uid, flags, t.highest})
 			r.Items = append(r.Items, w.item)
-			marked.add(c.Add, w.flags, FiledItem{w.email, w.uid})
+			marked.add(c.Add, w.flags, FiledItem{Email: w.email, UID: w.uid})
 		}
 	}
 	if len(r.Changed) == 0 {

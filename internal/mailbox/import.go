@@ -20,7 +20,8 @@ type Arrival struct {
 }
 
 // DeliverAll stores up to BatchRows messages in a folder, in their order and in one transaction, in which also runs behind all
-// else: where it fails nothing is stored. It is for those who bring many messages at once; faults as Deliver's.
+// else: where it fails nothing is stored. It is for those who bring many messages at once, which users filed elsewhere (Filed.Brought);
+// faults as Deliver's.
 func (s *Store) DeliverAll(ctx context.Context, mailbox ID, folder FolderID, arrivals []Arrival, also func(context.Context, *db.Tx, []Stored) error) ([]Stored, error) {
 	if len(arrivals) == 0 || len(arrivals) > s.batch {
 		return nil, fault.New(fault.Limit, fault.Message, "1 to %d messages are stored at a time, not %d", s.batch, len(arrivals))
@@ -56,6 +57,9 @@ func (s *Store) DeliverAll(ctx context.Context, mailbox ID, folder FolderID, arr
 			if err := insertBody(ctx, tx, l.org, d.bodies[l.org], 1); err != nil {
 				return err
 			}
+		}
+		if err := s.brought(ctx, tx, l, folder, deliveries, out); err != nil {
+			return err
 		}
 		return also(ctx, tx, out)
 	})

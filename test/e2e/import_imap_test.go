@@ -404,3 +404,45 @@ func BenchmarkImport(b *testing.B) {
 		b.ReportMetric(n/time.Since(begun).Seconds(), "messages/s")
 	}
 }
+
+// TestImportedJunkTrains imports the mailboxes of a user who marked ham at the source, and of one who marked nothing. The first gets new spam in
+// Junk E-mail; the other, of whom nobody knows what ham is, in INBOX.
+func TestImportedJunkTrains(t *testing.T) {
+	harness.Engines(t, func(t *testing.T, database string) {
+		t.Parallel()
+		const n = 25
+		d := harness.StartDovecot(t, "", sourcePassword, "ann@old", "bob@old")
+		s := harness.Start(t, harness.Options{DatabaseURL: database})
+		org := office(t, s, "junk", "ann", "bob")
+		many := func(name string, flags ...imap.Flag) (all []letter) {
+			for i := range n {
+				all = append(all, letter{fmt.Sprintf("%s %d", name, i), 6, flags, time.Now().Add(-time.Hour)})
+			}
+			return all
+		}
+		const spam, ham = "cheap watches luxury replica discount today", "minutes project meeting agenda week"
+		for user, mark := range map[string]imap.Flag{"ann@old": "$NotJunk", "bob@old": imap.FlagSeen} {
+			source := openBox(t, d.IMAPS, d.TLS(), user, sourcePassword)
+			source.ok(source.Create("Spam", nil).Wait())
+			source.put("Spam", many(spam)...)
+			source.put("INBOX", many(ham, mark)...)
+		}
+		newImporter(t, s, org, d.IMAPS, d.CAFile, "ann@junk.awsapps.com,ann@old,"+quotedPassword, "bob@junk.awsapps.com,bob@old,"+quotedPassword).run(0)
+		count := func(user string) int { return len(s.IMAP(user, password).Subjects("Junk E-mail", "ALL")) }
+		texts := func(subject string) []string {
+			return []string{string(letter{subject + " new", 6, nil, time.Time{}}.text())}
+		}
+		harness.Eventually(t, "spam is sorted out", func() bool {
+			before := count("ann")
+			arrive(t, s, "ann@junk.awsapps.com", texts(spam)...)
+			return count("ann") > before
+		})
+		before := count("ann")
+		arrive(t, s, "ann@junk.awsapps.com", texts(ham)...)
+		arrive(t, s, "bob@junk.awsapps.com", texts(spam)...)
+		arrive(t, s, "bob@junk.awsapps.com", texts(ham)...)
+		if a, b := count("ann"), count("bob"); a != before || b != n {
+			t.Errorf("%d messages of ham came to ann's Junk E-mail, %d new ones to bob's", a-before, b-n)
+		}
+	})
+}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
@@ -10,10 +9,13 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/dns"
+	"github.com/pennypost/pennypost/internal/dns/dnstest"
 	"github.com/pennypost/pennypost/internal/message/arc"
 	"github.com/pennypost/pennypost/internal/message/dkim"
 	"github.com/pennypost/pennypost/test/harness"
@@ -37,22 +39,11 @@ func TestSignaturesElsewhere(t *testing.T) {
 	rsaKey, edKey := dkim.Key{Domain: "example.com", Selector: "r", Private: private}, dkim.Key{Domain: "example.com", Selector: "e", Private: seed}
 	rsaPEM := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)}))
 	edPEM := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	records := map[string][]string{
-		"TXT " + rsaKey.Name(): {rsaKey.Record().String()}, "TXT " + edKey.Name(): {edKey.Record().String()},
-		"TXT example.com": {"v=spf1 ip4:192.0.2.1 -all"}, "TXT _dmarc.example.com": {"v=DMARC1; p=reject"},
-	}
-	errNoName := errors.New("no such name")
+	names := dnstest.New(t)
+	names.Add(keyRecord(rsaKey), keyRecord(edKey), `example.com. 60 IN TXT "v=spf1 ip4:192.0.2.1 -all"`, `_dmarc.example.com. 60 IN TXT "v=DMARC1; p=reject"`)
 	v := &dkim.Verifier{
-		Resolver: dkim.Resolver{
-			TXT: func(_ context.Context, name string) ([]string, error) {
-				if found := records["TXT "+name]; found != nil {
-					return found, nil
-				}
-				return nil, errNoName
-			},
-			IsNotFound: func(err error) bool { return errors.Is(err, errNoName) },
-		},
-		Now: time.Now,
+		Resolver: dkim.Resolver{TXT: dns.New(names.Address).LookupTXT, IsNotFound: func(err error) bool { return errors.Is(err, dns.ErrNotFound) }},
+		Now:      time.Now,
 	}
 	now := time.Now()
 	seal := func(b []byte, hop int) []byte {
@@ -64,14 +55,6 @@ func TestSignaturesElsewhere(t *testing.T) {
 		return append(fields, b...)
 	}
 
-	messages := map[string]string{
-		"plain":        "From: Ann <ann@example.com>\r\nTo: bob@example.net\r\nSubject: Lunch?\r\nDate: Thu, 26 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@example.com>\r\n\r\nAt noon.\r\n",
-		"white space":  "From:  Ann\t<ann@example.com> \r\nSubject: a\r\n  b \r\n\t c\r\nTO:bob@example.net\r\nList-Id: <x>\r\n\r\n  A  line\t \r\n\r\n \t\r\nand more\r\n\r\n \r\n\r\n",
-		"no body":      "From: ann@example.com\r\nSubject: nothing\r\n\r\n",
-		"8 bit":        "From: \xc3\x84nn <ann@example.com>\r\nSubject: Gr\xc3\xbc\xc3\x9fe\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xe2\x82\xac \xff\r\n",
-		"fields twice": "Received: from a\r\nReceived: from b\r\nFrom: ann@example.com\r\nTo: x@example.net\r\nTo: y@example.net\r\nReferences: <a@b>\r\n <c@d>\r\n\r\nx\r\n",
-		"long":         "From: ann@example.com\r\n\r\n" + strings.Repeat("A line of a long text, with  spaces.\r\n", 2_000),
-	}
 	for _, judge := range harness.Judges() {
 		t.Run(judge, func(t *testing.T) {
 			type question struct {
@@ -80,7 +63,7 @@ func TestSignaturesElsewhere(t *testing.T) {
 			}
 			var questions []question
 			ask := func(name string, c harness.Case) { questions = append(questions, question{name, c}) }
-			for name, text := range messages {
+			for name, text := range signedMessages() {
 				b := []byte(text)
 				fields, err := dkim.Sign(b, dkim.SignOptions{Time: now, Lifetime: time.Hour}, rsaKey, edKey)
 				if err != nil {
@@ -105,7 +88,7 @@ func TestSignaturesElsewhere(t *testing.T) {
 			for i, q := range questions {
 				cases[i] = q.Case
 			}
-			for i, j := range harness.Judge(t, judge, records, cases...) {
+			for i, j := range harness.Judge(t, judge, names.Address, cases...) {
 				q := questions[i]
 				if q.Do != "verify" {
 					got := v.Verify(t.Context(), j.Message)
@@ -127,11 +110,65 @@ func TestSignaturesElsewhere(t *testing.T) {
 				if len(j.DKIM) != 2 || !judged(dkimWant, j.DKIM[0]) || !judged(dkimWant, j.DKIM[1]) || j.ARC.Result != arcWant {
 					t.Errorf("%s: %+v\n%.3000s", q.name, j, q.Message)
 				}
-				if judge == "mailauth" && q.Address != "" && (j.SPF.Result != "pass" || j.DMARC.Result != "pass") {
+				if q.Address != "" && (j.SPF.Result != "pass" || judge == "mailauth" && j.DMARC.Result != "pass") {
 					t.Errorf("%s: SPF %+v, DMARC %+v", q.name, j.SPF, j.DMARC)
 				}
 			}
 		})
+	}
+}
+
+// signedMessages are messages of many shapes, by name.
+func signedMessages() map[string]string {
+	return map[string]string{
+		"plain":        "From: Ann <ann@example.com>\r\nTo: bob@example.net\r\nSubject: Lunch?\r\nDate: Thu, 26 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@example.com>\r\n\r\nAt noon.\r\n",
+		"white space":  "From:  Ann\t<ann@example.com> \r\nSubject: a\r\n  b \r\n\t c\r\nTO:bob@example.net\r\nList-Id: <x>\r\n\r\n  A  line\t \r\n\r\n \t\r\nand more\r\n\r\n \r\n\r\n",
+		"no body":      "From: ann@example.com\r\nSubject: nothing\r\n\r\n",
+		"8 bit":        "From: \xc3\x84nn <ann@example.com>\r\nSubject: Gr\xc3\xbc\xc3\x9fe\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xe2\x82\xac \xff\r\n",
+		"fields twice": "Received: from a\r\nReceived: from b\r\nFrom: ann@example.com\r\nTo: x@example.net\r\nTo: y@example.net\r\nReferences: <a@b>\r\n <c@d>\r\n\r\nx\r\n",
+		"long":         "From: ann@example.com\r\n\r\n" + strings.Repeat("A line of a long text, with  spaces.\r\n", 2_000),
+	}
+}
+
+// keyRecord is the record of a key, in strings of a length that DNS has.
+func keyRecord(k dkim.Key) string {
+	record := k.Name() + ". 60 IN TXT"
+	for part := range slices.Chunk([]byte(k.Record().String()), 200) {
+		record += ` "` + string(part) + `"`
+	}
+	return record
+}
+
+// TestOpenDKIMVerifies holds that OpenDKIM verifies what we sign, by both keys.
+func TestOpenDKIMVerifies(t *testing.T) {
+	t.Parallel()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, seed, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaKey, edKey := dkim.Key{Domain: "example.com", Selector: "r", Private: private}, dkim.Key{Domain: "example.com", Selector: "e", Private: seed}
+	names := dnstest.New(t)
+	names.Add(keyRecord(rsaKey), keyRecord(edKey))
+	judge := harness.StartOpenDKIM(t, names.Address)
+	for name, text := range signedMessages() {
+		fields, err := dkim.Sign([]byte(text), dkim.SignOptions{Time: time.Now(), Lifetime: time.Hour}, rsaKey, edKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := harness.Case{Message: append(fields, text...), Address: "192.0.2.1", Hello: "mx.example.com", Sender: "ann@example.com"}
+		for _, want := range []string{"pass", "fail"} {
+			if want == "fail" {
+				c.Message = append(c.Message, "more\r\n"...)
+			}
+			found, err := judge.Results(c)
+			if err != nil || strings.Count(strings.Join(found, " "), "dkim="+want) != 2 {
+				t.Errorf("%s, to %s: %v, %q", name, want, err, found)
+			}
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ type Case struct {
 	Do      string `json:"do"`
 	Message []byte `json:"message"`
 
-	// For verify, and mailauth alone: who hands the message in, for SPF and with it DMARC.
+	// For verify: who hands the message in, for SPF and with it DMARC.
 	Address string `json:"address,omitempty"`
 	Hello   string `json:"hello,omitempty"`
 	Sender  string `json:"sender,omitempty"`
@@ -31,7 +31,7 @@ type Case struct {
 type Judgement struct {
 	DKIM  []Opinion `json:"dkim"` // from top to bottom
 	ARC   Opinion   `json:"arc"`
-	SPF   Opinion   `json:"spf"`   // of mailauth
+	SPF   Opinion   `json:"spf"`
 	DMARC Opinion   `json:"dmarc"` // of mailauth
 	// Message is what was signed or sealed.
 	Message []byte `json:"message"`
@@ -43,20 +43,21 @@ type Opinion struct {
 	Reason   string `json:"reason"`
 	Domain   string `json:"domain"`
 	Selector string `json:"selector"`
+	Policy   string `json:"policy"` // of DMARC: what is asked for
 }
 
-// Judges are the programs in other languages that sign, seal and verify messages: dkimpy (DKIM, ARC) and mailauth (these, SPF and DMARC).
+// Judges are the programs in other languages that sign, seal and verify messages: dkimpy with pyspf (DKIM, ARC, SPF) and mailauth (these and
+// DMARC).
 func Judges() []string { return []string{"dkimpy", "mailauth"} }
 
-// Judge lets one of Judges decide cases, all in one process of a second or less. There is no network: DNS has what records says, each as
-// "TXT example.com" (or A, AAAA, MX as "10 mx.example.com"), with names in lower case. dkimpy believes the first record of a name.
-func Judge(t testing.TB, judge string, records map[string][]string, cases ...Case) []Judgement {
+// Judge lets one of Judges decide cases, all in one process of a second or a few. It asks the DNS server at dns (host:port).
+func Judge(t testing.TB, judge, dns string, cases ...Case) []Judgement {
 	t.Helper()
 	c := map[string]Command{
 		"dkimpy":   {Name: "python", Args: []string{"signatures.py"}, Dir: "python", Env: []string{"PYTHONDONTWRITEBYTECODE=1"}},
 		"mailauth": {Name: "node", Args: []string{"signatures.js"}, Dir: "js"},
 	}[judge]
-	stdin, err := json.Marshal(map[string]any{"records": records, "cases": cases})
+	stdin, err := json.Marshal(map[string]any{"dns": dns, "cases": cases})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,29 +1,23 @@
-// mailauth as a judge of signatures, SPF and DMARC, for test/harness (Judge): reads one JSON of records and cases, and prints the answers.
+// mailauth as a judge of signatures, SPF and DMARC, for test/harness (Judge): reads one JSON of cases, and prints the answers.
+import { Resolver } from "node:dns/promises";
 import { text } from "node:stream/consumers";
 import { authenticate, dkimSign, sealMessage } from "mailauth";
 
-const { records, cases } = JSON.parse(await text(process.stdin));
+const { dns, cases } = JSON.parse(await text(process.stdin));
 
-const resolver = async (name, kind) => {
-  const found = records[`${kind} ${name.toLowerCase().replace(/\.$/, "")}`];
-  if (!found) throw Object.assign(new Error(`no ${kind} of ${name}`), { code: "ENOTFOUND" });
-  switch (kind) {
-    case "TXT":
-      return found.map((text) => [text]);
-    case "MX":
-      return found.map((text) => ({ priority: Number(text.split(" ")[0]), exchange: text.split(" ")[1] }));
-    default:
-      return found;
-  }
-};
+const server = new Resolver({ tries: 2 });
+server.setServers([dns]);
+const resolver = (name, kind) => server.resolve(name, kind);
 
-const outcome = (found) => (found ? { result: found.status.result, reason: found.status.comment || "", domain: found.domain || "" } : null);
+const outcome = (found) =>
+  found ? { result: found.status.result, reason: found.status.comment || "", domain: found.domain || "", policy: found.policy || "" } : null;
 
 const prepended = (fields, message) => ({ message: Buffer.concat([Buffer.from(fields), message]).toString("base64") });
 
 const actions = {
   async verify(c, message) {
-    const found = await authenticate(message, { ip: c.address, helo: c.hello, sender: c.sender, mta: "mx.example.com", disableBimi: true, resolver });
+    const asked = { ip: c.address, helo: c.hello, sender: c.sender || "", mta: "mx.example.com", disableBimi: true, resolver };
+    const found = await authenticate(message, { ...asked, strict: true });
     return {
       dkim: found.dkim.results
         .filter((r) => r.signingDomain)

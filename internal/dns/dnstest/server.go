@@ -20,6 +20,7 @@ type Server struct {
 	t       testing.TB
 	mu      sync.Mutex
 	records []dns.RR
+	index   map[string][]dns.RR // records by name, also of the names above them; nil once records changed
 	signed  []string
 	broken  map[string]func(m *dns.Msg)
 	asked   map[string]int
@@ -75,6 +76,7 @@ func (s *Server) Add(records ...string) {
 		}
 		s.records = append(s.records, rr)
 	}
+	s.index = nil
 }
 
 // Remove removes all records of the name and type.
@@ -87,7 +89,7 @@ func (s *Server) Remove(name string, kind uint16) {
 			kept = append(kept, rr)
 		}
 	}
-	s.records = kept
+	s.records, s.index = kept, nil
 }
 
 // Sign makes the names at and below zone secure.
@@ -135,7 +137,7 @@ type Snapshot struct {
 func (s *Server) Restore(to Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.records, s.broken = slices.Clone(to.records), maps.Clone(to.broken)
+	s.records, s.broken, s.index = slices.Clone(to.records), maps.Clone(to.broken), nil
 }
 
 // Silence lets questions for the name and type go without an answer. asked is closed when the first comes.
@@ -211,13 +213,12 @@ func (s *Server) answer(q *dns.Msg) *dns.Msg {
 	m.AuthenticatedData = q.AuthenticatedData || opt != nil && opt.Do()
 	for range 20 {
 		m.AuthenticatedData = m.AuthenticatedData && s.secure(name)
-		exists, alias := false, ""
-		for _, rr := range s.records {
-			owner := dns.CanonicalName(rr.Header().Name)
-			exists = exists || dns.IsSubDomain(name, owner)
-			if is(rr, name, kind) {
+		records, exists := s.at(name)
+		alias := ""
+		for _, rr := range records {
+			if rr.Header().Rrtype == kind {
 				m.Answer = append(m.Answer, rr)
-			} else if c, ok := rr.(*dns.CNAME); ok && owner == name {
+			} else if c, ok := rr.(*dns.CNAME); ok {
 				m.Answer = append(m.Answer, rr)
 				alias = dns.CanonicalName(c.Target)
 			}
@@ -231,6 +232,24 @@ func (s *Server) answer(q *dns.Msg) *dns.Msg {
 		name = alias
 	}
 	return m
+}
+
+// at returns the records of a name, and whether it exists: it has some, or one below it does.
+func (s *Server) at(name string) (records []dns.RR, exists bool) {
+	if s.index == nil {
+		s.index = map[string][]dns.RR{}
+		for _, rr := range s.records {
+			owner := dns.CanonicalName(rr.Header().Name)
+			s.index[owner] = append(s.index[owner], rr)
+			for _, at := range dns.Split(owner) {
+				if above := owner[at:]; s.index[above] == nil {
+					s.index[above] = nil // it exists
+				}
+			}
+		}
+	}
+	records, exists = s.index[name]
+	return records, exists
 }
 
 func (s *Server) secure(name string) bool {

@@ -45,7 +45,7 @@ func ParseRecord(txt string) (Record, error) {
 	if len(txt) > maxRecord {
 		return Record{}, errors.New("the record is too long")
 	}
-	tags, err := parseTags(txt, true)
+	tags, err := ParseTags(txt)
 	if err != nil {
 		return Record{}, err
 	}
@@ -65,7 +65,8 @@ func ParseRecord(txt string) (Record, error) {
 	if err != nil || len(b) == 0 {
 		return r, err
 	}
-	switch k, ok := tags.Get("k"); {
+	k, ok := tags.Get("k")
+	switch k = strings.ToLower(k); {
 	case !ok || k == keyRSA:
 		r.Key, err = parseRSA(b)
 	case k != keyEd25519:

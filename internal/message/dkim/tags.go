@@ -18,10 +18,7 @@ type Tag struct{ Name, Value string }
 
 // ParseTags reads a tag list. Bytes above 127 are let pass (RFC 8616); control characters are not, so that what is shown of a tag can't break
 // a line.
-func ParseTags(s string) (Tags, error) { return parseTags(s, false) }
-
-// parseTags is ParseTags, which passes over empty places between semicolons, if it is told to, as key records have them.
-func parseTags(s string, gaps bool) (Tags, error) {
+func ParseTags(s string) (Tags, error) {
 	var tags Tags
 	for rest, more := s, true; more; {
 		var spec string
@@ -29,7 +26,7 @@ func parseTags(s string, gaps bool) (Tags, error) {
 		name, value, ok := strings.Cut(spec, "=")
 		name, value = trim(name), trim(value)
 		switch {
-		case !ok && name == "" && (gaps || !more):
+		case !ok && name == "" && !more:
 			continue
 		case !ok || !isTagName(name):
 			return nil, errors.New("a tag has no name")

@@ -138,12 +138,15 @@ func worse(a, b *DMARC) bool {
 	return a.Result == dkim.Fail && stricter(a.asked(), b.asked())
 }
 
-// asked is the policy that is to be applied to a message that fails.
+// asked is the policy that is to be applied to a message that fails: one level below that which is tested (RFC 9989 section 4.7, t).
 func (d *DMARC) asked() Policy {
-	if d.Tested {
-		return PolicyNone
+	switch {
+	case !d.Tested:
+		return d.Policy
+	case d.Policy == PolicyReject:
+		return PolicyQuarantine
 	}
-	return d.Policy
+	return PolicyNone
 }
 
 func stricter(a, b Policy) bool {
@@ -159,7 +162,7 @@ func (v *Verdict) Asked() (Policy, Disposition) {
 	case v.Vouched != "":
 		return PolicyNone, Disposition{PolicyNone, OverrideLocal, v.arcComment()}
 	case d.Tested:
-		return PolicyNone, Disposition{Applied: PolicyNone, Override: OverrideTest}
+		return d.asked(), Disposition{Applied: d.asked(), Override: OverrideTest}
 	default:
 		return d.Policy, Disposition{Applied: d.Policy}
 	}

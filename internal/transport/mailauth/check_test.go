@@ -234,7 +234,7 @@ func TestWhatIsAsked(t *testing.T) {
 		want Disposition
 	}{
 		"a failure":         {Verdict{DMARC: reject}, Disposition{Applied: PolicyReject}},
-		"one that is tried": {Verdict{DMARC: tested}, Disposition{Applied: PolicyNone, Override: OverrideTest}},
+		"one that is tried": {Verdict{DMARC: tested}, Disposition{Applied: PolicyQuarantine, Override: OverrideTest}},
 		"p=none":            {Verdict{DMARC: DMARC{Result: dkim.Fail, Policy: PolicyNone}}, Disposition{Applied: PolicyNone}},
 		"a pass":            {Verdict{DMARC: DMARC{Result: dkim.Pass, Policy: PolicyReject}}, Disposition{Applied: PolicyNone}},
 		"a temporary error": {Verdict{DMARC: DMARC{Result: dkim.TempError, Policy: PolicyReject}}, Disposition{Applied: PolicyNone}},

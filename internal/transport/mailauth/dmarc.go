@@ -18,7 +18,9 @@ type step struct {
 	domain string
 	record *Record // nil where there is none
 	err    error   // why it is not known whether there is one
-	absent bool    // the domain that the walk begins at does not exist, and that matters
+	// Where it matters of the domain that the walk begins at: whether it does not exist, and why that is not known.
+	absent bool
+	hidden error
 }
 
 // walkFrom is walk for a domain that From names: where its policy hangs on that, it also finds out whether the domain exists. That is asked
@@ -27,7 +29,8 @@ func (l *lookups) walkFrom(ctx context.Context, domain string) []step {
 	steps := l.walk(ctx, domain)
 	_, policy, _ := organizational(steps)
 	if policy != nil && policy != &steps[0] && policy.record.NonExistent != policy.record.Subdomains {
-		steps[0].absent = !l.exists(ctx, domain)
+		exists, err := l.exists(ctx, domain)
+		steps[0].absent, steps[0].hidden = !exists && err == nil, err
 	}
 	return steps
 }
@@ -152,6 +155,8 @@ func (l *lookups) checkDMARC(ctx context.Context, from string, steps []step, spf
 		d.Result = dkim.Pass
 	case open:
 		d.Result, d.Reason = dkim.TempError, "what would prove it could not be looked up"
+	case steps[0].hidden != nil: // what is asked for hangs on it
+		d.Result, d.Reason = dkim.TempError, reasonOf(ctx, steps[0].hidden)
 	default:
 		d.Result = dkim.Fail
 	}

@@ -3,6 +3,7 @@ package mailauth
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -109,6 +110,8 @@ func TestAlignment(t *testing.T) {
 		"sp":                              {[]string{"a.test v=DMARC1;p=none;sp=quarantine", "+x.a.test"}, "x.a.test", "none ", nil, "fail", "quarantine", false, false},
 		"np of one that is not there":     {[]string{"a.test v=DMARC1;p=none;sp=quarantine;np=reject"}, "x.a.test", "none ", nil, "fail", "reject", false, false},
 		"np does not count for one":       {[]string{"a.test v=DMARC1;p=none;np=reject", "+x.a.test"}, "x.a.test", "none ", nil, "fail", "none", false, false},
+		"np does not count for a parent":  {[]string{"a.test v=DMARC1;p=none;np=reject", "+y.x.a.test"}, "x.a.test", "none ", nil, "fail", "none", false, false},
+		"np does not count for an alias":  {[]string{"a.test v=DMARC1;p=none;np=reject", "=x.a.test"}, "x.a.test", "none ", nil, "fail", "none", false, false},
 		"p, not sp, of its own record":    {[]string{"a.test v=DMARC1;p=none;sp=reject", "x.a.test v=DMARC1;p=quarantine;sp=reject"}, "x.a.test", "none ", nil, "fail", "quarantine", false, false},
 		"sp of a public suffix":           {[]string{"co.test v=DMARC1;p=none;sp=reject;psd=y", "+a.co.test"}, "a.co.test", "none ", nil, "fail", "reject", false, false},
 		"a record that only asks to know": {[]string{"a.test v=DMARC1;rua=mailto:x@a.test"}, "a.test", "none ", nil, "fail", "none", false, false},
@@ -118,6 +121,8 @@ func TestAlignment(t *testing.T) {
 			for _, r := range c.records {
 				if name, exists := strings.CutPrefix(r, "+"); exists {
 					w.Add(name + ". 60 IN A 192.0.2.9")
+				} else if name, alias := strings.CutPrefix(r, "="); alias {
+					w.Add(name + ". 60 IN CNAME absent.test.")
 				} else {
 					w.publish(r)
 				}
@@ -170,6 +175,20 @@ func TestDMARCWithoutDNS(t *testing.T) {
 	}
 }
 
+// TestDMARCWithoutKnowingWhetherTheDomainExists: what is asked for hangs on it, so that a failure is none.
+func TestDMARCWithoutKnowingWhetherTheDomainExists(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.test v=DMARC1;p=none;np=reject", "b.test v=DMARC1;p=reject")
+	w.Fail("x.a.test.", mdns.TypeA, mdns.RcodeServerFailure)
+	w.Fail("x.b.test.", mdns.TypeA, mdns.RcodeServerFailure)
+	for from, want := range map[string]dkim.Result{"x.a.test": dkim.TempError, "x.b.test": dkim.Fail} {
+		l := newLookups(w.Resolver, client("192.0.2.1", "").Address)
+		if d := l.checkDMARC(t.Context(), from, l.walkFrom(t.Context(), from), Outcome{}, nil); d.Result != want {
+			t.Errorf("%s: %+v, want %s", from, d, want)
+		}
+	}
+}
+
 // patient does not answer for the sender's domain before it is asked whether the author's exists.
 type patient struct {
 	Resolver
@@ -190,9 +209,11 @@ func (p *patient) LookupTXT(ctx context.Context, name string) ([]string, error) 
 	}
 }
 
-func (p *patient) LookupMX(ctx context.Context, name string) (dns.Answer[dns.MX], error) {
-	p.asked.Done()
-	return p.Resolver.LookupMX(ctx, name)
+func (p *patient) LookupIPv4(ctx context.Context, name string) (dns.Answer[netip.Addr], error) {
+	if name == "absent.a.test" {
+		p.asked.Done()
+	}
+	return p.Resolver.LookupIPv4(ctx, name)
 }
 
 // TestSlowSPFDoesNotSaveAForger: whether the author's domain exists is asked while the sender's has its time.

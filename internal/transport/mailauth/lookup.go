@@ -19,6 +19,7 @@ type Resolver interface {
 	LookupIPv4(ctx context.Context, name string) (dns.Answer[netip.Addr], error)
 	LookupIPv6(ctx context.Context, name string) (dns.Answer[netip.Addr], error)
 	LookupPTR(ctx context.Context, addr netip.Addr) (dns.Answer[string], error)
+	LookupCNAME(ctx context.Context, name string) (dns.Answer[string], error)
 }
 
 // maxNames is how many names of an address are looked at (RFC 7208 section 4.6.4, RFC 8601 section 3).
@@ -115,30 +116,82 @@ func (l *lookups) ofFamily(ctx context.Context, name string) ([]netip.Addr, erro
 	return a.Records, err
 }
 
-// exists reports whether a domain has what a domain for mail has (the successor of RFC 7489, "non-existent domains"). One of which it
-// can't be found out is taken to exist.
-func (l *lookups) exists(ctx context.Context, domain string) bool {
-	var errs [3]error
-	var wait sync.WaitGroup
-	wait.Go(func() { _, errs[0] = l.LookupMX(ctx, domain) })
-	wait.Go(func() { _, errs[1] = l.LookupIPv4(ctx, domain) })
-	wait.Go(func() { _, errs[2] = l.LookupIPv6(ctx, domain) })
-	wait.Wait()
-	return slices.ContainsFunc(errs[:], func(err error) bool { return !errors.Is(err, dns.ErrNotFound) })
+// exists reports whether a domain has records of any kind, or domains below it (RFC 9989 section 3.2.13: only NXDOMAIN says that it has
+// not). An alias does, wherever it leads.
+func (l *lookups) exists(ctx context.Context, domain string) (bool, error) {
+	_, err := l.LookupIPv4(ctx, domain)
+	if errors.Is(err, dns.ErrNoName) {
+		_, err = l.LookupCNAME(ctx, domain)
+	}
+	switch {
+	case errors.Is(err, dns.ErrNoName):
+		return false, nil
+	case errors.Is(err, dns.ErrNotFound):
+		return true, nil
+	}
+	return err == nil, err
 }
 
 // forSPF are the look-ups as package spf wants them.
 type forSPF struct{ *lookups }
 
-// LookupTXT looks up TXT records.
+var errMalformed = errors.New("the record is malformed")
+
+// LookupTXT looks up TXT records. A record of SPF with an error anywhere is one as a whole (RFC 7208 section 4.6), which package spf,
+// that reads a record as far as it needs, does not see.
 func (l forSPF) LookupTXT(ctx context.Context, name string) ([]string, error) {
-	records, err := l.text(ctx, name)
+	records, err := l.text(ctx, inDNS(name))
+	records = slices.Clone(records)
+	for i, r := range records {
+		switch {
+		case !isSPF(r):
+		case !isWellFormedSPF(r):
+			return nil, errMalformed
+		default:
+			records[i] = spfNameMacro.ReplaceAllStringFunc(r, func(macro string) string { return expandName(macro, l.name(ctx, name)) })
+		}
+	}
 	return records, netError(name, err)
 }
 
+// name returns the client's name for the macro p in a record of domain (RFC 7208 section 7.3), which package spf has none for.
+func (l *lookups) name(ctx context.Context, domain string) string {
+	names, err := l.confirmed(ctx)
+	if err != nil {
+		return "unknown"
+	}
+	for _, name := range names {
+		if name == domain {
+			return name
+		}
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, "."+domain) {
+			return name
+		}
+	}
+	return names[0]
+}
+
+// inDNS is a name that macros made, as look-ups want it: without its final dot, with any backslash escaped, and without the labels on
+// the left that are too much (RFC 7208 section 7.3).
+func inDNS(name string) string {
+	name = strings.ReplaceAll(strings.TrimSuffix(name, "."), `\`, `\\`)
+	for len(name) > maxName {
+		_, rest, found := strings.Cut(name, ".")
+		if !found {
+			break
+		}
+		name = rest
+	}
+	return name
+}
+
+const maxName = 253
+
 // LookupMX looks up hosts for mail.
 func (l forSPF) LookupMX(ctx context.Context, name string) (list []*net.MX, err error) {
-	a, err := l.lookups.LookupMX(ctx, strings.TrimSuffix(name, "."))
+	a, err := l.lookups.LookupMX(ctx, inDNS(name))
 	for _, mx := range a.Records {
 		if mx.Host != "" { // the null MX
 			list = append(list, &net.MX{Host: mx.Host, Pref: mx.Preference})
@@ -149,7 +202,7 @@ func (l forSPF) LookupMX(ctx context.Context, name string) (list []*net.MX, err 
 
 // LookupIPAddr looks up addresses.
 func (l forSPF) LookupIPAddr(ctx context.Context, name string) (list []net.IPAddr, err error) {
-	found, err := l.addresses(ctx, strings.TrimSuffix(name, "."))
+	found, err := l.addresses(ctx, inDNS(name))
 	for _, a := range found {
 		list = append(list, net.IPAddr{IP: a.AsSlice()})
 	}

@@ -47,7 +47,7 @@ type DMARC struct {
 	Policy Policy
 	// SPFAligned and DKIMAligned say by what it passes.
 	SPFAligned, DKIMAligned bool
-	// Tested says that the owner is only trying the policy out, and nothing is to be done: t=y, or pct=0 of RFC 7489.
+	// Tested says that the owner is only trying the policy out, and one level less is to be done: t=y, or pct=0 of RFC 7489.
 	Tested bool
 	Reason string // why there is no better result, in a few words
 }

@@ -32,6 +32,9 @@
 // have said the opposite of those that were read and left outside of Junk E-mail and Deleted Items for a day: as many as there are of
 // spam. Moved into Junk E-mail later, they are counted anew.
 //
+// What import brings is learned like what users say here, if it is at most 90 days old and until 200 messages of its kind are known: a hoard
+// of old spam would outweigh what is taken for ham.
+//
 // Counts are bounded: 50,000 tokens of a user, of which rare and old ones go first; messages are remembered for half a year, after which
 // their effect can't be taken back. What a delivery costs: nothing for a user without enough training, whose mailbox is looked up in
 // memory; else hashing the message once and about one query for 128 tokens.

@@ -21,7 +21,7 @@ func notThere(err error) error {
 }
 
 // presume counts messages as ham that a user who calls messages spam has read and left where they are, so that there are as many as of
-// spam. Where there are not enough yet it looks again in a day.
+// spam, some at a time. Where there are not enough yet it looks again in a day.
 func (s *Service) presume(ctx context.Context, box mailbox.ID) error {
 	var c counts
 	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
@@ -37,7 +37,8 @@ func (s *Service) presume(ctx context.Context, box mailbox.ID) error {
 	if c.spam == 0 {
 		return nil
 	}
-	want := int(min(max(c.spam, MinTrained)-c.ham, presumeBatch))
+	missing := int(max(c.spam, MinTrained) - c.ham)
+	want := min(missing, presumeBatch)
 	if want <= 0 {
 		return nil
 	}
@@ -75,12 +76,17 @@ func (s *Service) presume(ctx context.Context, box mailbox.ID) error {
 		}
 		want -= n
 	}
-	if want > 0 && c.spam >= MinTrained/2 { // it is worth waiting for
-		return s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-			return job.EnqueueTx(ctx, tx, trainKind, box.String(), nil, s.Clock.Now().Add(presumeAfter))
-		})
+	due := s.Clock.Now()
+	switch {
+	case want == 0 && missing > presumeBatch: // the rest of them
+	case want > 0 && c.spam >= MinTrained/2: // it is worth waiting for
+		due = due.Add(presumeAfter)
+	default:
+		return nil
 	}
-	return nil
+	return s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		return job.EnqueueTx(ctx, tx, trainKind, box.String(), nil, due)
+	})
 }
 
 // presumeIn counts up to want messages of a folder as ham, the newest first, and returns how many.

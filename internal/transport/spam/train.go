@@ -38,9 +38,11 @@ const (
 	remembered    = 180 // days that what a message was counted as is known
 	pruneBatch    = 500
 	presumeAfter  = 24 * time.Hour
-	presumeBatch  = 50  // messages of ham that one job presumes
-	presumeLook   = 500 // the newest messages of a folder that it looks at
-	presumeFrom   = 20  // folders that it looks into
+	presumeBatch  = 50                  // messages of ham that one job presumes
+	presumeLook   = 500                 // the newest messages of a folder that it looks at
+	presumeFrom   = 20                  // folders that it looks into
+	broughtAtMost = 200                 // messages of either kind that are known, beyond which import adds none
+	broughtFor    = 90 * 24 * time.Hour // how old what import brings can be to say something of today's mail
 )
 
 // FiledTx takes note of what a user did with messages. It is mailbox.Options.Filed.
@@ -58,6 +60,12 @@ func (s *Service) FiledTx(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
 	}
 	if c == none {
 		return nil
+	}
+	if f.Brought {
+		var err error
+		if f.Items, err = s.ofBrought(ctx, tx, f, c); err != nil || len(f.Items) == 0 {
+			return err
+		}
 	}
 	var items []int64
 	named := make(map[mailbox.EmailID]bool, len(f.Items))
@@ -79,6 +87,24 @@ stamp = excluded.stamp, day = excluded.day, counted = FALSE`,
 		return fmt.Errorf("note what a user says of messages: %w", err)
 	}
 	return job.EnqueueTx(ctx, tx, trainKind, f.Mailbox.String(), nil, s.Clock.Now())
+}
+
+// ofBrought returns the items that are learned of those that import brings: recent ones, and no more than make a filter good. A
+// hoard of old spam would outweigh for long what is known of ham.
+func (s *Service) ofBrought(ctx context.Context, tx *db.Tx, f mailbox.Filed, c class) ([]mailbox.FiledItem, error) {
+	column := "spam"
+	if c.isHam() {
+		column = "ham"
+	}
+	var known int
+	err := tx.QueryRow(ctx, `SELECT COALESCE((SELECT `+column+` FROM spam_corpus WHERE mailbox = $1), 0) + (SELECT COUNT(*) FROM spam_pending WHERE mailbox = $1 AND class = $2)`,
+		int64(f.Mailbox), int64(c)).Scan(&known)
+	if err != nil {
+		return nil, fmt.Errorf("count what mailbox %s learns: %w", f.Mailbox, err)
+	}
+	since := s.Clock.Now().Add(-broughtFor)
+	recent := slices.DeleteFunc(slices.Clone(f.Items), func(i mailbox.FiledItem) bool { return i.Received.Before(since) })
+	return recent[max(0, len(recent)-max(0, broughtAtMost-known)):], nil
 }
 
 // Handle makes runner learn what users say of messages.

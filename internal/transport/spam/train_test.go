@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -232,6 +233,67 @@ func TestHamIsPresumed(t *testing.T) {
 		w.move(box, mailbox.InboxID, mailbox.JunkID)
 		if s, h := w.trained(box); s != spam.MinTrained+31 || h != 0 {
 			t.Errorf("after all were called spam they are %d and %d", s, h)
+		}
+	})
+}
+
+// TestImportedJunkIsLearned brings mailboxes as import does: of Junk E-mail, and of what is marked, the recent is learned, and not more of
+// it than of what is taken for ham, which is found a day later. Until there is ham nothing is spam.
+func TestImportedJunkIsLearned(t *testing.T) {
+	const junk = 30 + 210 + 20
+	onBoth(t, nil, func(w *world) {
+		w.client = netip.MustParseAddr("127.0.0.1") // no reputation
+		ann, c := w.User("ann"), newCorpus(9)
+		box := w.box(ann)
+		bring := func(f mailbox.FolderID, n int, asSpam bool, flags mailbox.Flags, age time.Duration) {
+			for ; n > 0; n -= 50 {
+				var all []mailbox.Arrival
+				for range min(n, 50) {
+					all = append(all, mailbox.Arrival{Message: asMessage(c.message(asSpam)), Flags: flags, Received: w.Clock.Now().Add(-age)})
+				}
+				_, err := w.Mailboxes.DeliverAll(t.Context(), box, f, all, func(context.Context, *db.Tx, []mailbox.Stored) error { return nil })
+				w.Must(err)
+			}
+		}
+		counted := func(wantSpam, wantHam int) {
+			t.Helper()
+			w.learn(box)
+			if s, h := w.trained(box); s != wantSpam || h != wantHam {
+				t.Errorf("counted as %d of spam and %d of ham, want %d and %d", s, h, wantSpam, wantHam)
+			}
+		}
+		bring(mailbox.JunkID, 30, true, 0, 100*24*time.Hour)
+		counted(0, 0)
+		bring(mailbox.InboxID, 210, false, mailbox.Seen, 10*24*time.Hour)
+		bring(mailbox.JunkID, 210, true, 0, 10*24*time.Hour)
+		counted(200, 0)
+		bring(mailbox.JunkID, 20, true, 0, 10*24*time.Hour)
+		counted(200, 0)
+		for range 10 {
+			w.deliver(c.message(false), "ann")
+			w.deliver(c.message(true), "ann")
+		}
+		if n := len(w.Junk(ann)); n != junk {
+			t.Errorf("with spam alone %d messages are taken for it", n-junk)
+		}
+		w.Clock.Advance(25 * time.Hour)
+		for want := 50; want <= 200; want += 50 {
+			counted(200, want)
+		}
+		counted(200, 200)
+		for range 10 {
+			w.deliver(c.message(false), "ann")
+			w.deliver(c.message(true), "ann")
+		}
+		if n := len(w.Junk(ann)); n < junk+9 || n > junk+10 {
+			t.Errorf("of 10 messages of spam %d are in Junk E-mail", n-junk)
+		}
+		bring(mailbox.InboxID, 10, false, mailbox.NotJunk, 0)
+		counted(200, 200)
+		// What the user says is counted as ever.
+		w.move(box, mailbox.JunkID, mailbox.InboxID)
+		if s, h := w.trained(box); s != 0 || h <= 400 {
+			t.Errorf("after all of it was called ham it is %d and %d", s, h)
 		}
 	})
 }
