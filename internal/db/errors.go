@@ -20,6 +20,8 @@ const (
 	pgUniqueViolation      = "23505"
 	pgSerializationFailure = "40001"
 	pgDeadlockDetected     = "40P01"
+	pgFeatureNotSupported  = "0A000" // also: a prepared statement's result has other columns now
+	pgInvalidStatement     = "26000" // no such prepared statement
 )
 
 // IsUnique reports whether err is a violation of a unique index or a primary key. It looks at codes, never at texts.

@@ -26,6 +26,8 @@ type Migration struct {
 	//	{{.CollateC}}      behind TEXT that is sorted or searched by prefix: bytewise order
 	//	{{.WithoutRowID}}  behind a table whose rows lie in the order of its primary key, whatever that is
 	SQL string
+	// PostgreSQL holds what is done there alone, behind SQL: how rows are laid down.
+	PostgreSQL string
 }
 
 // historyTable remembers the steps that were applied, in the columns of the library that once wrote it.
@@ -46,7 +48,11 @@ var wordsOf = map[Engine][]string{
 
 // statements renders the step for the engine and cuts it at each ";" that ends a line.
 func (m Migration) statements(e Engine) ([]string, error) {
-	text := strings.NewReplacer(wordsOf[e]...).Replace(m.SQL)
+	text := m.SQL
+	if e == PostgreSQL {
+		text += "\n" + m.PostgreSQL
+	}
+	text = strings.NewReplacer(wordsOf[e]...).Replace(text)
 	if _, odd, found := strings.Cut(text, "{{"); found {
 		return nil, fmt.Errorf("migration %d %s: unknown word {{%.20s", m.Version, m.Name, odd)
 	}
@@ -140,7 +146,7 @@ func applySteps(ctx context.Context, d *sql.DB, e Engine, steps []Migration, upg
 func alone(ctx context.Context, conn *sql.Conn, e Engine, fn func() error) error {
 	begin := []string{"BEGIN IMMEDIATE"}
 	if e == PostgreSQL {
-		begin = []string{"BEGIN", "SELECT pg_advisory_xact_lock(" + strconv.Itoa(migrationLock) + ")"}
+		begin = []string{beginWrite, "SELECT pg_advisory_xact_lock(" + strconv.Itoa(migrationLock) + ")"}
 	}
 	err := func() error {
 		for _, statement := range begin {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 const (
@@ -23,6 +22,9 @@ const (
 	// pgIdle is how long a connection is kept that nobody uses.
 	pgIdle = 5 * time.Minute
 )
+
+// beginWrite begins a transaction that writes. One that reads is what a session begins by itself, see openPostgres.
+const beginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 // postgresStore is the PostgreSQL engine: each write is a transaction, and the server groups their syncs.
 //
@@ -54,7 +56,9 @@ func openPostgres(ctx context.Context, o Options, h *hub) (*postgresStore, error
 		config.RuntimeParams["application_name"] = "pennypost"
 	}
 	config.RuntimeParams["timezone"] = "UTC"
-	pool := stdlib.OpenDB(*config)
+	config.RuntimeParams["default_transaction_isolation"] = "repeatable read"
+	config.RuntimeParams["default_transaction_read_only"] = "on"
+	pool := sql.OpenDB(postgresConnector{&config.Config})
 	size := max(16, 4*runtime.GOMAXPROCS(0))
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
@@ -121,12 +125,15 @@ func (s *postgresStore) write(ctx context.Context, fn Func) error {
 
 // undone runs fn and undoes it, whatever it returned.
 func (s *postgresStore) undone(ctx context.Context, fn Func) {
-	tx, err := s.pool.BeginTx(ctx, nil)
+	conn, err := s.pool.Conn(ctx)
 	if err != nil {
 		return // the attempt that follows meets it too
 	}
-	_ = (&Tx{q: tx, engine: PostgreSQL, ctx: ctx, hub: s.hub}).run(ctx, s.log, fn)
-	_ = tx.Rollback() // the connection is dropped if this fails
+	defer conn.Close() // back to the pool, or dropped
+	raw := postgresOf(conn)
+	raw.write(ctx)
+	_ = (&Tx{q: postgresTx{s.pool, conn, raw}, engine: PostgreSQL, ctx: ctx, hub: s.hub}).run(ctx, s.log, fn)
+	raw.rollback()
 }
 
 // attempt runs fn once.
@@ -134,21 +141,24 @@ func (s *postgresStore) attempt(ctx context.Context, fn Func) error {
 	if err := s.hold.check(); err != nil {
 		return err
 	}
-	tx, err := s.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	conn, err := s.pool.Conn(ctx)
 	if err != nil {
 		return unavailable(err)
 	}
-	t := &Tx{q: tx, engine: PostgreSQL, ctx: ctx, hub: s.hub}
+	defer conn.Close() // back to the pool, or dropped
+	raw := postgresOf(conn)
+	raw.write(ctx)
+	t := &Tx{q: postgresTx{s.pool, conn, raw}, engine: PostgreSQL, ctx: ctx, hub: s.hub}
 	err = t.run(ctx, s.log, fn)
 	if err != nil {
-		_ = tx.Rollback() // the connection is dropped if this fails
+		raw.rollback()
 		if again(err) {
 			return err
 		}
 		s.refused.Add(1)
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	if err := raw.commit(); err != nil {
 		if again(err) {
 			return err
 		}
@@ -158,6 +168,7 @@ func (s *postgresStore) attempt(ctx context.Context, fn Func) error {
 		s.abandoned.Add(1)
 		return unavailable(fmt.Errorf("commit: %w", err))
 	}
+	_ = conn.Close()
 	s.commits.Add(1)
 	s.functions.Add(1)
 	committed(s.log, t.hooks)
@@ -174,17 +185,20 @@ func (s *postgresStore) read(ctx context.Context, fn Func) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
-	tx, err := s.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	conn, err := s.pool.Conn(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		return unavailable(err)
 	}
+	defer conn.Close() // back to the pool, or dropped
 	s.reads.Add(1)
-	t := &Tx{q: tx, engine: PostgreSQL}
+	raw := postgresOf(conn)
+	raw.read(ctx)
+	t := &Tx{q: postgresTx{s.pool, conn, raw}, engine: PostgreSQL}
 	err = t.run(ctx, s.log, fn)
-	_ = tx.Rollback() // nothing to keep; the connection is dropped if this fails
+	raw.leave()
 	return err
 }
 

@@ -65,6 +65,24 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	return n, nil
 }
 
+// Send runs a statement whose outcome the function doesn't need. On PostgreSQL it is said together with the next one, or with COMMIT, and
+// if it fails that is what fails: it must not be one that may violate a unique index which the function asks about.
+func (t *Tx) Send(ctx context.Context, query string, args ...any) error {
+	p, ok := t.q.(postgresTx)
+	if !ok {
+		_, err := t.Exec(ctx, query, args...)
+		return err
+	}
+	if t.failed != nil {
+		return t.failed
+	}
+	t.wrote = true
+	if err := p.raw.send(query, args); err != nil {
+		return t.fail(err)
+	}
+	return nil
+}
+
 // Query runs a statement that returns rows, for who needs more than Each or All. The caller must close them before the function returns,
 // and look at rows.Err.
 func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {

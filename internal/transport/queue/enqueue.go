@@ -44,7 +44,7 @@ func (q *Queue) EnqueueTx(ctx context.Context, tx *db.Tx, p *Prepared, e Envelop
 		if q.Limits.Delay > 0 && now.Add(q.Limits.Delay).Before(expires) && e.owed(r.Notify, OnDelay) {
 			alarm = now.Add(q.Limits.Delay)
 		}
-		_, err := tx.Exec(ctx, insertDelivery, id.Key(), int64(m), lanes[r.destination()], now.UnixMicro(), alarm.UnixMicro(), expires.UnixMicro(),
+		err := tx.Send(ctx, insertDelivery, id.Key(), int64(m), lanes[r.destination()], now.UnixMicro(), alarm.UnixMicro(), expires.UnixMicro(),
 			stored(r.Address), clean(r.Original, 0), int64(r.Notify))
 		if err != nil {
 			return 0, fmt.Errorf("enqueue a message: %w", err)
@@ -53,7 +53,7 @@ func (q *Queue) EnqueueTx(ctx context.Context, tx *db.Tx, p *Prepared, e Envelop
 			return 0, err
 		}
 	}
-	if _, err := tx.Exec(ctx, addUsage, e.Organization, m.part(), p.size); err != nil { // last, as others may wait for this row
+	if err := tx.Send(ctx, addUsage, e.Organization, m.part(), p.size); err != nil { // last, as others may wait for this row
 		return 0, fmt.Errorf("count a message: %w", err)
 	}
 	tx.OnCommit(func() {
@@ -65,7 +65,7 @@ func (q *Queue) EnqueueTx(ctx context.Context, tx *db.Tx, p *Prepared, e Envelop
 }
 
 func (q *Queue) insertMessageTx(ctx context.Context, tx *db.Tx, m ID, p *Prepared, e *Envelope, recipients int, now time.Time) error {
-	_, err := tx.Exec(ctx, insertMessage, int64(m), e.Organization, clean(e.Trace, 0), stored(e.From), clean(e.ID, 0), int64(e.Return), e.needs(),
+	err := tx.Send(ctx, insertMessage, int64(m), e.Organization, clean(e.Trace, 0), stored(e.From), clean(e.ID, 0), int64(e.Return), e.needs(),
 		append([]byte{}, e.About...), now.UnixMicro(), p.size, p.ref, int64(recipients))
 	if err != nil {
 		return err
@@ -78,8 +78,7 @@ func (q *Queue) insertMessageTx(ctx context.Context, tx *db.Tx, m ID, p *Prepare
 		if data == nil {
 			data = []byte{} // NULL is no body
 		}
-		_, err = tx.Exec(ctx, insertBody, int64(m), data)
-		return err
+		return tx.Send(ctx, insertBody, int64(m), data)
 	}
 	tx.OnCommit(func() { p.taken.Store(true) })
 	n, err := tx.Exec(ctx, deleteUpload, q.life, p.ref)
@@ -143,10 +142,10 @@ func (q *Queue) closeTx(ctx context.Context, tx *db.Tx, m ID, n int64) error {
 	if pending > 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, deleteMessage, int64(m)); err != nil {
+	if err := tx.Send(ctx, deleteMessage, int64(m)); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, takeUsage, org, m.part(), size); err != nil {
+	if err := tx.Send(ctx, takeUsage, org, m.part(), size); err != nil {
 		return err
 	}
 	tx.OnCommit(func() { q.usage.add(org, -1, -size) })
@@ -154,12 +153,10 @@ func (q *Queue) closeTx(ctx context.Context, tx *db.Tx, m ID, n int64) error {
 	case elsewhere:
 		return nil
 	case "":
-		_, err := tx.Exec(ctx, deleteBody, int64(m))
-		return err
+		return tx.Send(ctx, deleteBody, int64(m))
 	}
 	tx.OnCommit(func() { ring(q.bells.keep) })
-	_, err = tx.Exec(ctx, insertUpload, 0, ref)
-	return err
+	return tx.Send(ctx, insertUpload, 0, ref)
 }
 
 // lockLanesTx locks destinations' rows against others that enqueue for or settle them, before anything is read of them. It returns
@@ -167,7 +164,7 @@ func (q *Queue) closeTx(ctx context.Context, tx *db.Tx, m ID, n int64) error {
 func lockLanesTx(ctx context.Context, tx *db.Tx, lanes []int64) ([]int64, error) {
 	lanes = slices.Compact(slices.Sorted(slices.Values(lanes)))
 	for _, lane := range lanes {
-		if _, err := tx.Exec(ctx, lockLane, lane); err != nil {
+		if err := tx.Send(ctx, lockLane, lane); err != nil {
 			return nil, err
 		}
 	}

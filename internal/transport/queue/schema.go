@@ -8,6 +8,7 @@ func Migrations() []db.Migration {
 		{Version: 5100, Name: "queue: outgoing mail", SQL: tables},
 		{Version: 5101, Name: "queue: lists by whose and where to, what organisations have, crashes", SQL: more},
 		{Version: 5102, Name: "queue: events that were not recorded", SQL: owed},
+		{Version: 5103, Name: "queue: bodies are kept as they are", PostgreSQL: uncompressed},
 	}
 }
 
@@ -166,6 +167,13 @@ CREATE TABLE queue_attempt (
   crashes BIGINT NOT NULL,
   PRIMARY KEY (message, destination)
 ) {{.WithoutRowID}};
+`
+
+// uncompressed saves PostgreSQL the compression of what is read once and removed, which took as long as all else that is written of a
+// message; and what fits on a page is no longer cut up.
+const uncompressed = `
+ALTER TABLE queue_body ALTER COLUMN data SET STORAGE EXTERNAL;
+ALTER TABLE queue_body SET (toast_tuple_target = 8160);
 `
 
 const owed = `

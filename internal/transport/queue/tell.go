@@ -22,7 +22,7 @@ const (
 // reportTx writes what the sender of a message is to be told of a recipient. The caller counts it.
 func (q *Queue) reportTx(ctx context.Context, tx *db.Tx, m ID, delivery int64, r *Report, attempts int64, now time.Time) error {
 	o := r.Outcome.clean()
-	_, err := tx.Exec(ctx, insertReport, int64(m), delivery, int64(r.Action), now.Add(q.Limits.Gather).UnixMicro(), attempts, micros(r.Tried),
+	err := tx.Send(ctx, insertReport, int64(m), delivery, int64(r.Action), now.Add(q.Limits.Gather).UnixMicro(), attempts, micros(r.Tried),
 		micros(r.Until), stored(r.Recipient.Address), clean(r.Recipient.Original, 0), int64(r.Recipient.Notify), clean(r.Recipient.Route, 0), int64(o.Result),
 		o.Status, o.Reply, o.Host, o.TLS)
 	if err == nil {
