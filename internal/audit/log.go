@@ -64,7 +64,10 @@ func New(d *db.DB, c clock.Clock, config Config) *Log {
 	}
 	l := &Log{
 		db: d, clock: c, retention: config.Retention, log: config.Log, linger: config.Linger, organizationARN: config.OrganizationARN,
-		groups: map[string]*group{}, accesses: make(chan accessRecord, accessBuffer),
+		groups: map[string]*group{},
+	}
+	if len(config.Groups) > 0 { // without any nothing is sent
+		l.accesses = make(chan accessRecord, accessBuffer)
 	}
 	for name, g := range config.Groups {
 		l.groups[name] = &group{Group: g, name: name, wake: make(chan struct{}, 1)}

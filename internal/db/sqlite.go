@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -83,14 +84,36 @@ func openSQLite(ctx context.Context, o Options, h *hub) (*sqliteStore, error) {
 	pool := sql.OpenDB(connector)
 	pool.SetMaxOpenConns(maxReaders + 1)
 	pool.SetMaxIdleConns(1)
-	if err := migrate(ctx, pool, SQLite, o.Migrations, o.Log); err != nil {
-		return nil, errors.Join(err, pool.Close())
-	}
 	s := &sqliteStore{log: o.Log, pool: pool, idle: make(chan *sqliteReader, maxReaders), open: make(chan struct{}, maxReaders)}
-	if s.writer, err = startWriter(ctx, pool, o, &s.counters, h, s.moveLog); err != nil {
-		return nil, errors.Join(err, pool.Close())
+	ready := s.firstReader(ctx, o.Path)
+	err = migrate(ctx, pool, SQLite, o.Migrations, o.Log)
+	<-ready
+	if err == nil {
+		s.writer, err = startWriter(ctx, pool, o, &s.counters, h, s.moveLog)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.closeReaders(), pool.Close())
 	}
 	return s, nil
+}
+
+// firstReader begins to open a reader of a file that there is, until ready: it parses the schema while the writer's connection does.
+// Where it can't, the first read tells.
+func (s *sqliteStore) firstReader(ctx context.Context, path string) (ready <-chan struct{}) {
+	done := make(chan struct{})
+	info, err := os.Stat(path)
+	if err != nil || info.Size() == 0 { // the first connection is to make it
+		close(done)
+		return done
+	}
+	go func() {
+		defer close(done)
+		if r, err := s.openReader(ctx); err == nil {
+			s.open <- struct{}{}
+			s.idle <- r
+		}
+	}()
+	return done
 }
 
 func (s *sqliteStore) write(ctx context.Context, fn Func) error { return s.writer.write(ctx, fn) }
@@ -104,11 +127,15 @@ func (s *sqliteStore) close() error {
 		return nil
 	}
 	s.closed = true
+	return errors.Join(s.closeReaders(), s.pool.Close()) // closing is held, so nobody else takes any
+}
+
+func (s *sqliteStore) closeReaders() error {
 	var errs []error
-	for len(s.idle) > 0 { // closing is held, so nobody else takes any
+	for len(s.idle) > 0 {
 		errs = append(errs, (<-s.idle).conn.Close())
 	}
-	return errors.Join(append(errs, s.pool.Close())...)
+	return errors.Join(errs...)
 }
 
 // sqliteReader is a connection that may only read.

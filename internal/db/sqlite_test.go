@@ -27,6 +27,30 @@ func TestReadsInTurnShareAReader(t *testing.T) {
 	}
 }
 
+// A server's start reads soon: the reader opens beside the writer, and sees what an upgrade adds meanwhile.
+func TestAReaderOpensBesideTheWriterOfAFileThatIsThere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	for i, steps := range [][]db.Migration{notes, append(notes[:len(notes):len(notes)], db.Migration{Version: 99, Name: "more", SQL: "CREATE TABLE more (id BIGINT NOT NULL PRIMARY KEY);"})} {
+		d, err := db.Open(t.Context(), db.Options{Path: path, NoSync: true, Migrations: steps})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := d.OpenConnections(); n != 1+i {
+			t.Errorf("opened %d times: %d connections", 1+i, n)
+		}
+		if i == 1 {
+			if err := d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+				return tx.QueryRow(ctx, "SELECT count(*) FROM more").Scan(new(int))
+			}); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // The pragma stood in the source and had no effect, since the driver sets the journal mode before it unless told otherwise.
 func TestPageSizeIsSetBeforeTheFileIsMade(t *testing.T) {
 	d, err := db.Open(t.Context(), db.Options{Path: filepath.Join(t.TempDir(), "x.db"), NoSync: true})

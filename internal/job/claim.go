@@ -11,74 +11,102 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 )
 
-// next returns when the next job of the handled kinds may start that does not run here, and which kinds have one that may start now.
-func (r *Runner) next(ctx context.Context) (next time.Time, found bool, due []string, err error) {
-	if len(r.handlers) == 0 {
-		return next, false, nil, nil
-	}
-	full, now := r.full(), r.clock.Now()
+// look finds the kinds of the runners that have a job that may start now, and when the next one may otherwise; zero for never. Jobs
+// that run here are left out, and runners that have no room.
+func (r *Runner) look(ctx context.Context, runners []*Runner) (due map[*Runner][]string, next time.Time, err error) {
+	now := r.clock.Now()
 	err = r.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		found, due = false, nil
-		return tx.Each(ctx, func(row db.Row) error {
-			var kind string
-			var id, start int64
-			if err := row.Scan(&kind, &id, &start); err != nil {
+		due, next = map[*Runner][]string{}, time.Time{}
+		var same []*Runner // those without full shares are looked for together
+		for _, one := range runners {
+			full := one.full()
+			if len(full) == 0 {
+				same = append(same, one)
+				continue
+			}
+			if err := lookTx(ctx, tx, []*Runner{one}, full, now, due, &next); err != nil {
 				return err
 			}
-			if r.runs(id) {
-				return nil
-			}
-			at := time.UnixMicro(start).UTC()
-			if !found || at.Before(next) {
-				next, found = at, true
-			}
-			if !at.After(now) && !slices.Contains(due, kind) {
-				due = append(due, kind)
-			}
-			return nil
-		}, nextSQL(len(r.handlers), len(full)), r.kinds(full, r.Workers+1)...)
+		}
+		return lookTx(ctx, tx, same, nil, now, due, &next)
 	})
-	return next, found, due, err
+	return due, next, err
 }
 
-// claim takes up to n jobs that may start now.
-func (r *Runner) claim(ctx context.Context, n int) ([]claimed, error) {
-	if n == 0 {
-		return nil, nil
+func lookTx(ctx context.Context, tx *db.Tx, runners []*Runner, full []string, now time.Time, due map[*Runner][]string, next *time.Time) error {
+	if len(runners) == 0 {
+		return nil
 	}
-	// Most looks find nothing, and need not trouble the writer.
-	_, _, kinds, err := r.next(ctx)
-	if err != nil || len(kinds) == 0 {
-		return nil, err
-	}
-	var jobs []claimed
-	err = r.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		jobs = nil
-		now := r.clock.Now()
-		ids, err := r.due(ctx, tx, kinds, now, n)
-		if err != nil {
+	args := kinds(runners, full)
+	return tx.Each(ctx, func(row db.Row) error {
+		var kind string
+		var id, start int64
+		if err := row.Scan(&kind, &id, &start); err != nil {
 			return err
 		}
-		for _, id := range ids {
-			j := claimed{Job: Job{ID: id, token: rand.Int64N(1<<62) + 1}}
-			var due int64
-			err := tx.QueryRow(ctx, claimSQL, id, now.Add(lease).UnixMicro(), j.token).
-				Scan(&j.Kind, &j.Key, &j.Payload, &j.progress, &due, &j.Attempts, &j.generation)
-			if err != nil {
-				return fmt.Errorf("claim job %d: %w", id, err)
+		by := runners[slices.IndexFunc(runners, func(r *Runner) bool { return r.handlers[kind] != nil })]
+		if by.room() == 0 || by.runs(id) {
+			return nil
+		}
+		at := time.UnixMicro(start).UTC()
+		if next.IsZero() || at.Before(*next) {
+			*next = at
+		}
+		if !at.After(now) && !slices.Contains(due[by], kind) {
+			due[by] = append(due[by], kind)
+		}
+		return nil
+	}, nextSQL(len(args)-len(full), len(full)), args...)
+}
+
+// claim takes jobs that may start now, as many as each of the runners has room for. Where there are none, next says when to look again.
+func (r *Runner) claim(ctx context.Context, runners []*Runner) (jobs []claimed, next time.Time, err error) {
+	// Most looks find nothing, and need not trouble the writer.
+	due, next, err := r.look(ctx, runners)
+	if err != nil || len(due) == 0 {
+		return nil, next, err
+	}
+	err = r.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
+		jobs = nil
+		for _, by := range runners {
+			if len(due[by]) == 0 {
+				continue
 			}
-			j.Due = time.UnixMicro(due).UTC()
-			jobs = append(jobs, j)
+			more, err := by.claimTx(ctx, tx, due[by], by.room())
+			if err != nil {
+				return err
+			}
+			jobs = append(jobs, more...)
 		}
 		return nil
 	})
 	if err != nil {
+		return nil, next, err
+	}
+	for _, j := range jobs {
+		j.by.mu.Lock()
+		j.by.running[j.ID] = share(j.Key)
+		j.by.mu.Unlock()
+	}
+	return jobs, next, nil
+}
+
+func (r *Runner) claimTx(ctx context.Context, tx *db.Tx, kinds []string, n int) (jobs []claimed, err error) {
+	now := r.clock.Now()
+	ids, err := r.due(ctx, tx, kinds, now, n)
+	if err != nil {
 		return nil, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, j := range jobs {
-		r.running[j.ID] = share(j.Key)
+	for _, id := range ids {
+		j := claimed{Job: Job{ID: id, token: rand.Int64N(1<<62) + 1}, by: r}
+		var due int64
+		err := tx.QueryRow(ctx, claimSQL, id, now.Add(lease).UnixMicro(), j.token).
+			Scan(&j.Kind, &j.Key, &j.Payload, &j.progress, &due, &j.Attempts, &j.generation)
+		if err != nil {
+			return nil, fmt.Errorf("claim job %d: %w", id, err)
+		}
+		j.Due = time.UnixMicro(due).UTC()
+		jobs = append(jobs, j)
 	}
 	return jobs, nil
 }

@@ -25,17 +25,15 @@ func dueSQL(e db.Engine, expired bool, shares int) string {
 	return "SELECT id, share, " + order + " FROM job WHERE kind = $1 AND " + where + without(shares, 4) + " ORDER BY " + order + " LIMIT $3" + lock
 }
 
-// nextSQL selects the jobs of each of the kinds that may start next: $1 is how many that are leased to look at. Shares that follow the
-// kinds are left out.
+// nextSQL selects the job of each of the kinds that may start next, and those that are leased, which are no more than run. Shares that
+// follow the kinds are left out.
 func nextSQL(kinds, shares int) string {
-	var parts []string
-	for i := range kinds {
-		where := fmt.Sprintf(" FROM job WHERE kind = $%d%s AND ", 2+i, without(shares, 2+kinds))
-		parts = append(parts,
-			fmt.Sprintf("SELECT * FROM (SELECT kind, id, due AS start%slease = 0 ORDER BY due LIMIT 1) AS waiting%d", where, i),
-			fmt.Sprintf("SELECT * FROM (SELECT kind, id, lease AS start%slease > 0 ORDER BY lease LIMIT $1) AS leased%d", where, i))
-	}
-	return strings.Join(parts, " UNION ALL ")
+	values := strings.ReplaceAll(list(kinds, 1), ", ", "), (")
+	but := without(shares, 1+kinds)
+	return "WITH handled (kind) AS (VALUES (" + values + ")) " +
+		"SELECT handled.kind, job.id, job.due FROM handled JOIN job ON job.id = " +
+		"(SELECT id FROM job WHERE kind = handled.kind AND lease = 0" + but + " ORDER BY due LIMIT 1) " +
+		"UNION ALL SELECT kind, id, lease FROM job WHERE kind IN (" + list(kinds, 1) + ") AND lease > 0" + but
 }
 
 // without is the condition that jobs are not of shares.
@@ -69,22 +67,22 @@ func freeAgainSQL(kinds int) string {
 			due = CASE WHEN due > $1 THEN due ELSE $1 END WHERE kind IN (` + list(kinds, 2) + `) AND lease > 0`
 }
 
-// freeAbandoned frees at once what a killed server held of this runner's kinds; another runner of the server may be at work on
+// freeAbandoned frees at once what a killed server held of these runners' kinds; another runner of the server may be at work on
 // others. Where one server alone works on a database, what is held when it begins is held by nobody; elsewhere another server may
 // hold it, and the lease has to run out.
 //
 // It counts as a failure, and from the second on it waits like one: the job itself may be what kills the server.
-func (r *Runner) freeAbandoned(ctx context.Context) error {
-	kinds := len(r.handlers)
-	if !r.db.Alone() || kinds == 0 {
+func (r *Runner) freeAbandoned(ctx context.Context, runners []*Runner) error {
+	names := kinds(runners, nil)
+	if !r.db.Alone() || len(names) == 0 {
 		return nil
 	}
 	return r.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
 		now := r.clock.Now()
-		if _, err := tx.Exec(ctx, freeOnceSQL(kinds), r.kinds(nil)...); err != nil {
+		if _, err := tx.Exec(ctx, freeOnceSQL(len(names)), names...); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, freeAgainSQL(kinds), r.kinds(nil, now.Add(retryAfter(3)).UnixMicro())...)
+		_, err := tx.Exec(ctx, freeAgainSQL(len(names)), kinds(runners, nil, now.Add(retryAfter(3)).UnixMicro())...)
 		return err
 	})
 }

@@ -78,6 +78,49 @@ func TestRunnersOfOtherKindsLeaveAJobAlone(t *testing.T) {
 	})
 }
 
+// TestWhatARunnerBesideWaitsForHoldsUpNobody: its workers are its own, and one Run serves both.
+func TestWhatARunnerBesideWaitsForHoldsUpNobody(t *testing.T) {
+	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {
+		r := job.NewRunner(d, clock.System{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		ran, goOn := make(chan string, 10), make(chan struct{})
+		r.Handle("quick", func(_ context.Context, j job.Job) error { ran <- j.Key; return nil })
+		slow := r.Beside()
+		slow.Workers, slow.PerShare = 3, 2
+		slow.Handle("slow", func(_ context.Context, j job.Job) error {
+			ran <- j.Key
+			<-goOn
+			return nil
+		})
+		for _, key := range []string{"a 1", "a 2", "a 3", "b 1", "b 2"} {
+			enqueue(t, d, "slow", key, nil, time.Now())
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(ctx) }()
+		defer func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		}()
+		begun := map[string]int{}
+		for range 3 {
+			begun[(<-ran)[:1]]++
+		}
+		if begun["a"] != 2 || begun["b"] != 1 {
+			t.Errorf("of each share were begun %v, want two and one", begun)
+		}
+		synctest.Wait()
+		began := time.Now()
+		enqueue(t, d, "quick", "q", nil, began)
+		if key := <-ran; key != "q" || time.Since(began) > time.Second {
+			t.Errorf("%s ran after %v", key, time.Since(began))
+		}
+		close(goOn)
+		eventually(t, "all are done", gone(t, d))
+	})
+}
+
 func enqueue(t *testing.T, d *db.DB, kind, key string, payload any, due time.Time) {
 	t.Helper()
 	err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {

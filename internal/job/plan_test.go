@@ -18,7 +18,7 @@ func TestJobsOfOtherKindsAreNotRead(t *testing.T) {
 		args int
 		want []string
 	}{
-		"next":     {nextSQL(2, 1), 4, []string{"COVERING INDEX job_kind_start (kind=? AND lease=?)", "COVERING INDEX job_kind_start (kind=? AND lease>?)"}},
+		"next":     {nextSQL(2, 1), 3, []string{"COVERING INDEX job_kind_start (kind=? AND lease=?)", "COVERING INDEX job_kind_start (kind=? AND lease>?)", "job USING PRIMARY KEY (id=?)"}},
 		"due":      {dueSQL(db.SQLite, false, 1), 4, []string{"COVERING INDEX job_kind_start (kind=? AND lease=? AND due<?)"}},
 		"expired":  {dueSQL(db.SQLite, true, 0), 3, []string{"COVERING INDEX job_kind_start (kind=? AND lease>? AND lease<?)"}},
 		"of share": {ofShareSQL, 3, []string{"COVERING INDEX job_share (kind=? AND share=?)"}},

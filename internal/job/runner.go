@@ -32,8 +32,8 @@ const (
 // then returns ctx's error has not failed.
 type Handler func(ctx context.Context, j Job) error
 
-// Runner claims jobs of the kinds that it has handlers for and runs them, a few at a time. A server may have several: kinds that
-// wait for something outside of it, such as DNS, belong to a runner of their own, so that they hold nobody up.
+// Runner claims jobs of the kinds that it has handlers for and runs them, a few at a time. Kinds that wait for something outside of
+// the server, such as DNS, belong to a runner of their own Beside it, so that they hold nobody up.
 type Runner struct {
 	// Workers is how many handlers run at once; 4 where nobody sets it before Run.
 	Workers int
@@ -46,6 +46,7 @@ type Runner struct {
 	log      *slog.Logger
 	handlers map[string]Handler
 	wake     chan struct{} // holds one notice
+	beside   []*Runner
 
 	mu      sync.Mutex
 	running map[int64]string // the shares of jobs
@@ -64,32 +65,40 @@ func (r *Runner) Handle(kind string, h Handler) {
 	r.handlers[kind] = h
 }
 
+// Beside makes a runner whose jobs r runs too, by workers of their own: what it waits for holds up none of r's. It is not Run itself.
+// All of them look for what is due in one query, and at rest they cost no more than one.
+func (r *Runner) Beside() *Runner {
+	b := NewRunner(r.db, r.clock, r.log)
+	b.wake = r.wake
+	r.beside = append(r.beside, b)
+	return b
+}
+
 // Run runs jobs until ctx ends, then waits for the handlers that run and frees their jobs. It returns nil then.
 func (r *Runner) Run(ctx context.Context) error {
 	defer r.db.OnNotify(channel, r.poke)()
-	if err := r.freeAbandoned(ctx); err != nil && ctx.Err() == nil {
+	all := append([]*Runner{r}, r.beside...)
+	all = slices.DeleteFunc(all, func(r *Runner) bool { return len(r.handlers) == 0 })
+	if err := r.freeAbandoned(ctx, all); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("free the jobs of the last run: %w", err)
 	}
 	var group sync.WaitGroup
 	defer group.Wait()
-	slots := make(chan struct{}, r.Workers)
 	for ctx.Err() == nil {
-		jobs, err := r.claim(ctx, cap(slots)-len(slots))
+		jobs, next, err := r.claim(ctx, all)
 		if err != nil && ctx.Err() == nil {
 			r.log.ErrorContext(ctx, "jobs could not be claimed; trying again", "error", err)
 			_ = r.clock.Sleep(ctx, look) // whatever ended it, the loop looks
 			continue
 		}
 		for _, j := range jobs {
-			slots <- struct{}{} // there is room: only this goroutine fills it
 			group.Go(func() {
-				r.do(ctx, j)
-				<-slots
+				j.by.do(ctx, j)
 				r.poke()
 			})
 		}
 		if len(jobs) == 0 {
-			r.rest(ctx, len(slots) == cap(slots))
+			r.rest(ctx, next)
 		}
 	}
 	return nil
@@ -103,26 +112,28 @@ func (r *Runner) poke() {
 	}
 }
 
-// rest waits for a notice, for the next due time, or for the time to look anyway. A full runner waits for a notice alone.
-func (r *Runner) rest(ctx context.Context, full bool) {
-	if full {
-		select {
-		case <-r.wake:
-		case <-ctx.Done():
-		}
-		return
-	}
+// rest waits for a notice, for the next due time, or for the time to look anyway.
+func (r *Runner) rest(ctx context.Context, next time.Time) {
 	wait := look
-	if next, ok, _, err := r.next(ctx); err == nil && ok {
+	if !next.IsZero() {
 		wait = min(wait, max(next.Sub(r.clock.Now()), 0))
 	}
 	clock.Rest(ctx, r.clock, r.wake, wait)
 }
 
-// kinds returns the arguments of a statement that chooses jobs of the handled kinds, but not of the shares.
-func (r *Runner) kinds(shares []string, first ...any) []any {
-	for _, kind := range slices.Sorted(maps.Keys(r.handlers)) {
-		first = append(first, kind)
+// room is how many more handlers may run.
+func (r *Runner) room() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(r.Workers-len(r.running), 0)
+}
+
+// kinds returns the arguments of a statement that chooses jobs of the kinds that the runners handle, but not of the shares.
+func kinds(runners []*Runner, shares []string, first ...any) []any {
+	for _, r := range runners {
+		for _, kind := range slices.Sorted(maps.Keys(r.handlers)) {
+			first = append(first, kind)
+		}
 	}
 	for _, s := range shares {
 		first = append(first, s)
@@ -168,6 +179,7 @@ func (r *Runner) busy() map[string]int {
 type claimed struct {
 	Job
 	generation int64
+	by         *Runner
 }
 
 // do runs one job and records what came of it.

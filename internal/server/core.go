@@ -71,7 +71,6 @@ type core struct {
 	mailboxes     *mailbox.Store
 	exports       *export.Service
 	mailImport    *migration.Mail
-	exportJobs    *job.Runner // waits for buckets
 	organizations *organization.Service
 	migration     *migration.Service
 	transport     *transport.Transport
@@ -94,20 +93,13 @@ type core struct {
 	filters       bool // spam judges and learns
 	scanner       *scan.Scanner
 	scripts       *script.Service
-	spamJobs      *job.Runner   // may have many messages to read, and waits for rspamd
 	traces        *trace.Tracer // nil where nobody is told
 	ses           *ses.Service
-	sesJobs       *job.Runner // waits for buckets
-	spool         string      // directory of large messages on their way in
+	spool         string // directory of large messages on their way in
 	door          *identity.Door
 	impersonation *identity.Impersonation
 	jobs          *job.Runner
-	functionJobs  *job.Runner // waits for functions
-	domainChecks  *job.Runner // waits for DNS, which may not answer: nobody else's work waits behind it
-	keyJobs       *job.Runner // waits for DNS, and makes DKIM keys
-	retention     *job.Runner // may have many mailboxes to go through
 	ldap          map[string]*ldap.Directory
-	mirrors       *job.Runner // waits for external directories
 }
 
 // spoolName is the directory of large messages on their way in, in every directory that a kept server works in.
@@ -136,6 +128,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		}
 	}()
 	parts := &core{log: log, db: d, clock: clock.System{}, feed: feed.New(), root: secret.Ephemeral()}
+	parts.jobs = job.NewRunner(d, parts.clock, log)
 	if kept {
 		if parts.root, err = rootKey(ctx, d, c); err != nil {
 			return nil, err
@@ -274,27 +267,22 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := parts.openSES(c); err != nil {
 		return nil, err
 	}
-	parts.jobs = job.NewRunner(d, parts.clock, log)
 	parts.audit.Handle(parts.jobs)
 	parts.organizations.Handle(parts.jobs)
 	parts.transport.Handle(parts.jobs)
 	parts.greylist.Handle(parts.jobs)
 	parts.scripts.Handle(parts.jobs)
 	parts.replies.Handle(parts.jobs)
-	parts.functionJobs = job.NewRunner(d, parts.clock, log)
-	parts.functionJobs.Workers = transport.ParallelCalls * (len(functions) + 1) // one more for those that are not configured, which fail at once
-	parts.transport.HandleFunctions(parts.functionJobs)
+	// Those that wait for functions, buckets, external directories, or DNS, which may not answer, or have much to go through, hold up nobody else.
+	functionJobs := parts.jobs.Beside()
+	functionJobs.Workers = transport.ParallelCalls * (len(functions) + 1) // one more for those that are not configured, which fail at once
+	parts.transport.HandleFunctions(functionJobs)
 	parts.reports.Handle(parts.jobs)
-	parts.domainChecks = job.NewRunner(d, parts.clock, log)
-	parts.directory.Handle(parts.domainChecks)
-	parts.keyJobs = job.NewRunner(d, parts.clock, log)
-	parts.signing.Handle(parts.keyJobs)
-	parts.retention = job.NewRunner(d, parts.clock, log)
-	parts.organizations.HandleRetention(parts.retention)
-	parts.exportJobs = job.NewRunner(d, parts.clock, log)
-	parts.exports.Handle(parts.exportJobs)
-	parts.mirrors = job.NewRunner(d, parts.clock, log)
-	parts.organizations.HandleMirrors(parts.mirrors)
+	parts.directory.Handle(parts.jobs.Beside())
+	parts.signing.Handle(parts.jobs.Beside())
+	parts.organizations.HandleRetention(parts.jobs.Beside())
+	parts.exports.Handle(parts.jobs.Beside())
+	parts.organizations.HandleMirrors(parts.jobs.Beside())
 	return parts, nil
 }
 
@@ -366,7 +354,7 @@ func (c *core) run(ctx context.Context) (err error) {
 	go func() { traces <- c.traces.Run(told) }()
 	defer func() { last(); err = errors.Join(err, <-traces) }()
 	g, inner := errgroup.WithContext(ctx)
-	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.functionJobs.Run, c.domainChecks.Run, c.keyJobs.Run, c.retention.Run, c.exportJobs.Run, c.mirrors.Run, c.spamJobs.Run, c.spam.Run, c.ses.Start, c.ses.Run, c.sesJobs.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
+	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.spam.Run, c.ses.Start, c.ses.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
 		g.Go(func() error { return part(inner) })
 	}
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/db"
-	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/transport/scan"
 	"github.com/pennypost/pennypost/internal/transport/spam"
@@ -31,8 +30,7 @@ func (c *core) openHygiene(settings *config.Config) error {
 	}
 	c.spam = spam.New(spam.Options{DB: c.db, Directory: c.directory, Mailboxes: c.mailboxes, Clock: c.clock, Log: c.log, Key: c.root.Derive("spam tokens"), Rspamd: rspamd})
 	c.filters = settings.SpamFilter
-	c.spamJobs = job.NewRunner(c.db, c.clock, c.log)
-	c.spam.Handle(c.spamJobs)
+	c.spam.Handle(c.jobs.Beside())
 	return nil
 }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/pennypost/pennypost/internal/dial"
 	"github.com/pennypost/pennypost/internal/dns"
 	"github.com/pennypost/pennypost/internal/fault"
-	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/transport"
 	"github.com/pennypost/pennypost/internal/transport/courier"
 	"github.com/pennypost/pennypost/internal/transport/dmarcrpt"
@@ -46,7 +45,6 @@ type outbound struct {
 	router  *route.Router
 	reports *tlsrpt.Reporter
 	dmarc   *dmarcrpt.Reporter
-	jobs    *job.Runner // of reports, which wait for others' servers
 }
 
 // openOutbound wires it on the transport.
@@ -65,17 +63,18 @@ func (c *core) openOutbound(settings *config.Config, resolver *dns.Resolver, blo
 	}
 	dialer := dial.New(resolver.Net(), settings.OutboundNetworks) // strangers name the addresses
 	postmaster := "postmaster@" + settings.Hostname
-	o := &outbound{jobs: job.NewRunner(c.db, c.clock, c.log)}
+	o := &outbound{}
 	o.reports = tlsrpt.New(tlsrpt.Options{
 		DB: c.db, Clock: c.clock, Log: c.log, Resolver: resolver, Dialer: dialer, Mailer: c.transport,
 		Organization: settings.Hostname, Contact: postmaster, From: postmaster, Random: rand.Int64N,
 	})
-	o.reports.Handle(o.jobs)
+	jobs := c.jobs.Beside()
+	o.reports.Handle(jobs)
 	o.dmarc = dmarcrpt.New(dmarcrpt.Options{
 		DB: c.db, Clock: c.clock, Log: c.log, Resolver: resolver, Mailer: c.transport, Organizational: c.mailauth.Organizational,
 		Organization: settings.Hostname, From: postmaster, Generator: "Pennypost", Random: rand.Int64N,
 	})
-	o.dmarc.Handle(o.jobs)
+	o.dmarc.Handle(jobs)
 	if settings.DMARCReports {
 		c.transport.Judged = o.dmarc.Judged
 	}
@@ -126,7 +125,7 @@ func (c *core) runOutbound(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
 		c.outbound.queue.Run, c.outbound.router.Run, c.outbound.reports.Start, c.outbound.reports.Run, c.outbound.dmarc.Start,
-		c.outbound.dmarc.Run, c.outbound.jobs.Run,
+		c.outbound.dmarc.Run,
 	} {
 		g.Go(func() error { return part(ctx) })
 	}

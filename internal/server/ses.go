@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/config"
-	"github.com/pennypost/pennypost/internal/job"
 	"github.com/pennypost/pennypost/internal/transport/ses"
 )
 
@@ -24,7 +23,6 @@ func (c *core) openSES(settings *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	c.sesJobs = job.NewRunner(c.db, c.clock, c.log)
-	c.ses.Handle(c.sesJobs)
+	c.ses.Handle(c.jobs.Beside())
 	return nil
 }
