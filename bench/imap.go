@@ -57,9 +57,13 @@ func imapLoads() []load {
 	})
 	list = append(list, searchLoads()...)
 	for suffix, n := range concurrency {
+		flag := `\Flagged`
+		if n > 1 {
+			flag = `\Draft` // which the messages don't have yet: nothing is to be written for one that has the flag
+		}
 		add("store-one"+suffix, func(ctx context.Context, b *bench, t *target, round int, name string) error {
 			return commands(ctx, b, t, round, name, n, b.scale.single, func(i int) string {
-				return fmt.Sprintf(`STORE %d %cFLAGS (\Flagged)`, scattered(i, b.scale.mailbox), "+-"[round%2])
+				return fmt.Sprintf(`STORE %d %cFLAGS (%s)`, scattered(i, b.scale.mailbox), "+-"[round%2], flag)
 			})
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,11 +55,11 @@ func importIMAPCommand(load loader) *cobra.Command {
 		}
 	}
 	return operate(cmd, load, func(ctx context.Context, o *server.Operator, out io.Writer, _ []string) error {
-		return f.run(ctx, o, out)
+		return f.run(ctx, o, out, cmd.ErrOrStderr())
 	})
 }
 
-func (f *imapImport) run(ctx context.Context, o *server.Operator, out io.Writer) error {
+func (f *imapImport) run(ctx context.Context, o *server.Operator, out, complaints io.Writer) error {
 	accounts, err := imapsource.ReadAccounts(f.accounts)
 	if err != nil {
 		return err
@@ -84,7 +85,10 @@ func (f *imapImport) run(ctx context.Context, o *server.Operator, out io.Writer)
 			Address: f.server, StartTLS: f.startTLS, TLS: &tls.Config{ServerName: host, RootCAs: trust, MinVersion: tls.VersionTLS12},
 		},
 		Name: strings.ToLower(host), Accounts: accounts, Parallel: f.parallel, DryRun: f.dryRun, Spool: spool,
-		Done:  func(m *imapsource.MailboxReport) error { return m.Write(out) },
+		Done: func(m *imapsource.MailboxReport) error { return m.Write(out) },
+		Lost: func(a imapsource.Account, err error, pause time.Duration) {
+			fmt.Fprintf(complaints, "pennypost: %s: %v; tried again in %s\n", a.Address, err, pause)
+		},
 		Sleep: clock.System{}.Sleep,
 	})
 	err = errors.Join(err, os.RemoveAll(spool))

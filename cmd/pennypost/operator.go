@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +52,7 @@ func keyCommand(load loader) *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	label := create.Flags().String("label", "", "what to call the key")
-	policy := create.Flags().String("policy", server.FullAccess, "name of a managed policy: "+strings.Join(server.ManagedPolicies(), " or "))
+	policy := create.Flags().String("policy", server.DefaultPolicy, "name of a managed policy: "+strings.Join(server.ManagedPolicies(), " or "))
 	file := create.Flags().String("policy-file", "", "file of an IAM-style policy, instead of --policy")
 	create.MarkFlagsMutuallyExclusive("policy", "policy-file")
 	operate(create, load, func(ctx context.Context, o *server.Operator, out io.Writer, _ []string) error {
@@ -60,6 +61,9 @@ func keyCommand(load loader) *cobra.Command {
 			text, err := readBounded(*file, maxPolicyFile)
 			if err != nil {
 				return err
+			}
+			if !json.Valid([]byte(text)) { // it would be taken for the name of a managed policy
+				return fmt.Errorf("--policy-file %s: it is not JSON", *file)
 			}
 			request.Policy = text
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -118,7 +119,7 @@ func queueTraceCommand(reach reachQueue) *cobra.Command {
 				return q.TraceQueue(cmd.Context(), *organization, args[0], after)
 			})
 			if err == nil && n == 0 {
-				return nothingThere(cmd, "nothing is known of a message with the trace %q", args[0])
+				return nothingThere(cmd, "nothing is known of a message with the trace %q: queue show and the log tell a message's", args[0])
 			}
 			return err
 		})
@@ -136,8 +137,11 @@ func queueChangeCommand(reach reachQueue, change, short, done string) *cobra.Com
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r.QueueFilter = filter()
+		if r.All != (r.QueueFilter == server.QueueFilter{Organization: r.Organization}) {
+			return errors.New("say which messages are meant: by --message, --trace, --from, --recipient, --domain or --held, or else by --all")
+		}
 		return reach(cmd.Context(), func(q mailQueue) error {
-			r.QueueFilter = filter()
 			n, err := q.ChangeQueue(cmd.Context(), change, r)
 			if err != nil {
 				return err

@@ -144,13 +144,15 @@ func TestQueueVerbs(t *testing.T) {
 			[]string{`{"time":"2026-11-25T22:00:00Z","event":"QUEUED","message":"7","from":"","recipient":"x@there.example"`},
 			"",
 		},
-		"trace of none": {[]string{"trace", "t-8"}, &scripted{}, 1, []string{"trace  t-8 "}, nil, `"t-8"`},
-		"hold":          {[]string{"hold", "--domain", "there.example"}, full(), 0, []string{"hold [ 0    there.example -] all=false bounce=false"}, []string{"3 held"}, ""},
-		"release":       {[]string{"release", "--all", "--organization", "m-1"}, full(), 0, []string{"release [m-1 0     -] all=true bounce=false"}, []string{"3 released"}, ""},
-		"retry":         {[]string{"retry", "--held=false", "--json"}, full(), 0, []string{"retry [ 0     false] all=false bounce=false"}, []string{`{"count":3}`}, ""},
-		"drop":          {[]string{"drop", "--message", "7", "--bounce"}, full(), 0, []string{"drop [ 7     -] all=false bounce=true"}, []string{"3 dropped"}, ""},
-		"drop none":     {[]string{"drop", "--message", "7"}, &scripted{}, 1, []string{"drop [ 7     -] all=false bounce=false"}, []string{"0 dropped"}, ""},
-		"hold bounces":  {[]string{"hold", "--bounce"}, full(), 2, nil, nil, "unknown flag"},
+		"trace of none":    {[]string{"trace", "t-8"}, &scripted{}, 1, []string{"trace  t-8 "}, nil, `"t-8"`},
+		"hold":             {[]string{"hold", "--domain", "there.example"}, full(), 0, []string{"hold [ 0    there.example -] all=false bounce=false"}, []string{"3 held"}, ""},
+		"release":          {[]string{"release", "--all", "--organization", "m-1"}, full(), 0, []string{"release [m-1 0     -] all=true bounce=false"}, []string{"3 released"}, ""},
+		"retry":            {[]string{"retry", "--held=false", "--json"}, full(), 0, []string{"retry [ 0     false] all=false bounce=false"}, []string{`{"count":3}`}, ""},
+		"drop":             {[]string{"drop", "--message", "7", "--bounce"}, full(), 0, []string{"drop [ 7     -] all=false bounce=true"}, []string{"3 dropped"}, ""},
+		"drop none":        {[]string{"drop", "--message", "7"}, &scripted{}, 1, []string{"drop [ 7     -] all=false bounce=false"}, []string{"0 dropped"}, ""},
+		"drop what":        {[]string{"drop", "--organization", "m-1"}, full(), 2, nil, nil, "--all"},
+		"drop all of some": {[]string{"drop", "--all", "--held"}, full(), 2, nil, nil, "--all"},
+		"hold bounces":     {[]string{"hold", "--bounce"}, full(), 2, nil, nil, "unknown flag"},
 	} {
 		cmd := queueCommand(func(_ context.Context, fn func(mailQueue) error) error { return errors.Join(fn(c.queue), nil) })
 		cmd.SilenceUsage, cmd.SilenceErrors = true, true

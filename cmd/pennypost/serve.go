@@ -37,8 +37,8 @@ func serveCommand(load loader) *cobra.Command {
 		}
 		var said error
 		err = s.Run(cmd.Context(), sync.OnceFunc(func() {
-			if s.FirstStart() && !*memory {
-				fmt.Fprint(os.Stderr, whatNext(os.Args[0], c.Data))
+			if s.FirstStart() {
+				fmt.Fprint(os.Stderr, whatNext(os.Args[0], c.Data, *memory))
 			}
 			_, said = fmt.Fprintln(cmd.OutOrStdout(), "ready")
 		}))
@@ -48,13 +48,17 @@ func serveCommand(load loader) *cobra.Command {
 }
 
 // whatNext tells a newcomer how to go on, ready to paste.
-func whatNext(program, data string) string {
+func whatNext(program, data string, memory bool) string {
+	what := "This is the first start on " + data + "."
+	if memory {
+		what = "This server keeps nothing."
+	}
 	return fmt.Sprintf(`
-This is the first start on %s. An administrator's access key and a certificate for this machine were made.
+%s An administrator's access key and a certificate for this machine were made.
 In another terminal:
 
     eval "$(%s env --data %s)"
     aws workmail create-organization --alias example
 
-`, data, quote(program), quote(data))
+`, what, quote(program), quote(data))
 }

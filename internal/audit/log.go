@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -144,19 +143,14 @@ func (l *Log) Read(ctx context.Context, q Query) ([]Record, error) {
 	var records []Record
 	err := l.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		records = nil
-		rows, err := tx.Query(ctx, readRecords, q.Organization, time, key, q.Limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			r, err := scan(rows)
+		return tx.Each(ctx, func(row db.Row) error {
+			r, err := scan(row)
 			if err != nil {
 				return err
 			}
 			records = append(records, r)
-		}
-		return rows.Err()
+			return nil
+		}, readRecords, q.Organization, time, key, q.Limit)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read audit records: %w", err)
@@ -171,7 +165,7 @@ const (
 		WHERE organization = $1 AND (time, key) > ($2, $3) ORDER BY time, key LIMIT $4`
 )
 
-func scan(rows *sql.Rows) (Record, error) {
+func scan(rows db.Row) (Record, error) {
 	var (
 		r       Record
 		at      int64

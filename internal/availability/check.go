@@ -55,18 +55,9 @@ func (s *Service) wrong(org directory.OrgID, r *row) string {
 }
 
 func organizationsTx(ctx context.Context, tx *db.Tx) ([]int64, error) {
-	rows, err := tx.Query(ctx, `SELECT DISTINCT organization FROM availability_configuration`)
+	keys, err := db.All(ctx, tx, db.Value[int64], `SELECT DISTINCT organization FROM availability_configuration`)
 	if err != nil {
 		return nil, fmt.Errorf("check availability configurations: %w", err)
 	}
-	defer rows.Close()
-	var keys []int64
-	for rows.Next() {
-		var key int64
-		if err := rows.Scan(&key); err != nil {
-			return nil, fmt.Errorf("check availability configurations: %w", err)
-		}
-		keys = append(keys, key)
-	}
-	return keys, rows.Err()
+	return keys, nil
 }

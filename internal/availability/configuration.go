@@ -307,23 +307,22 @@ func rowTx(ctx context.Context, tx *db.Tx, org int64, domain string) (*row, erro
 }
 
 func rowsTx(ctx context.Context, tx *db.Tx, query string, args ...any) ([]row, error) {
-	rows, err := tx.Query(ctx, query, args...)
+	var all []row
+	err := tx.Each(ctx, func(row db.Row) error {
+		r, err := scan(row)
+		if err != nil {
+			return err
+		}
+		all = append(all, *r)
+		return nil
+	}, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list availability configurations: %w", err)
 	}
-	defer rows.Close()
-	var all []row
-	for rows.Next() {
-		r, err := scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list availability configurations: %w", err)
-		}
-		all = append(all, *r)
-	}
-	return all, rows.Err()
+	return all, nil
 }
 
-func scan(from interface{ Scan(...any) error }) (*row, error) {
+func scan(from db.Row) (*row, error) {
 	var r row
 	err := from.Scan(&r.domain, &r.endpoint, &r.username, &r.password, &r.function, &r.created, &r.modified)
 	return &r, err

@@ -183,7 +183,7 @@ test fails when this page says otherwise.
 
 **Built**: the operation answers as the API describes, with every output member and every exception that can exist here. One
 scenario (` + "`test/sdk`" + `) plays each of them against the real binary through boto3, the AWS CLI and the SDKs for Go, JavaScript and
-Java, but for the two of message flow, which functions in Python call by boto3; ` + "`internal/awsapi/story_*_test.go`" + ` plays them on both database engines; TestForeignIdsAreUnknown hands each the ids of another
+Java; ` + "`internal/awsapi/story_*_test.go`" + ` plays them on both database engines; TestForeignIdsAreUnknown hands each the ids of another
 organisation. **Effect** is what changes for somebody other than the caller, with the test that shows it. **Waits for** is
 what is stored and decided here and has no face yet that could show it; where there is no effect beside it, the test is that of
 what is decided.

@@ -12,12 +12,15 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/mholt/acmez/v3/acme"
 
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
@@ -174,4 +177,21 @@ func greeted(t *testing.T, use func(*tls.ClientHelloInfo), name string, protocol
 	_ = tls.Client(right, &tls.Config{InsecureSkipVerify: true, ServerName: name, NextProtos: protocols}).Handshake() // which certificate is shown is the caller's to judge
 	right.Close()
 	<-ended
+}
+
+func refused(kind string) error {
+	return fmt.Errorf("no: %w", acme.Problem{Type: kind, Detail: "said so"})
+}
+
+// check fails for every inconsistency of the store.
+func (h *house) check() (faults []string) {
+	h.t.Helper()
+	err := h.DB.Read(h.t.Context(), func(ctx context.Context, tx *db.Tx) (err error) {
+		faults, err = h.Check(ctx, tx)
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return faults
 }

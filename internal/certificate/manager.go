@@ -120,26 +120,9 @@ func (m *Manager) Run(ctx context.Context) error {
 			m.Log.ErrorContext(ctx, "the certificates could not be looked after; trying again", "error", err)
 			wait = refill
 		}
-		m.rest(ctx, wait)
+		clock.Rest(ctx, m.Clock, m.wake, wait)
 	}
 	return nil
-}
-
-// rest waits for a notice, or as long as there is nothing to do.
-func (m *Manager) rest(ctx context.Context, wait time.Duration) {
-	nap, end := context.WithCancel(ctx)
-	defer end()
-	slept := make(chan struct{})
-	go func() {
-		defer close(slept)
-		_ = m.Clock.Sleep(nap, wait) // whatever ended it, there is another round
-	}()
-	select {
-	case <-m.wake:
-	case <-slept:
-	}
-	end()
-	<-slept
 }
 
 // poke begins another round.

@@ -71,40 +71,35 @@ func (m *Manager) Retry(ctx context.Context, name string, replace bool) (int, er
 
 // Check looks for keys that can't be opened and certificates that are not of them, and returns a line per find.
 func (m *Manager) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	rows, err := tx.Query(ctx, `SELECT name, chain, sealed FROM acme_certificate WHERE not_after > 0 ORDER BY name`)
-	if err != nil {
-		return nil, fmt.Errorf("read the certificates: %w", err)
-	}
-	defer rows.Close() // rows.Err tells
-	for rows.Next() {
+	err = tx.Each(ctx, func(row db.Row) error {
 		var name string
 		var chain, sealed []byte
-		if err := rows.Scan(&name, &chain, &sealed); err != nil {
-			return nil, fmt.Errorf("read the certificates: %w", err)
+		if err := row.Scan(&name, &chain, &sealed); err != nil {
+			return err
 		}
 		if _, err := m.store.open(name, chain, sealed); err != nil {
 			faults = append(faults, "certificates: "+err.Error())
 		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	accounts, err := tx.Query(ctx, `SELECT directory, sealed FROM acme_account ORDER BY directory`)
+		return nil
+	}, `SELECT name, chain, sealed FROM acme_certificate WHERE not_after > 0 ORDER BY name`)
 	if err != nil {
-		return nil, fmt.Errorf("read the accounts with CAs: %w", err)
+		return nil, fmt.Errorf("read the certificates: %w", err)
 	}
-	defer accounts.Close() // Err tells
-	for accounts.Next() {
+	err = tx.Each(ctx, func(row db.Row) error {
 		var directory string
 		var sealed []byte
-		if err := accounts.Scan(&directory, &sealed); err != nil {
-			return nil, fmt.Errorf("read the accounts with CAs: %w", err)
+		if err := row.Scan(&directory, &sealed); err != nil {
+			return err
 		}
 		if _, err := m.store.openKey(accountPurpose, directory, sealed); err != nil {
 			faults = append(faults, fmt.Sprintf("certificates: the key of the account with %s: %v", directory, err))
 		}
+		return nil
+	}, `SELECT directory, sealed FROM acme_account ORDER BY directory`)
+	if err != nil {
+		return nil, fmt.Errorf("read the accounts with CAs: %w", err)
 	}
-	return faults, accounts.Err()
+	return faults, nil
 }
 
 // Challenge returns the settings for a handshake in which the CA looks whether a name is ours; nil for any other.

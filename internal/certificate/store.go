@@ -59,7 +59,7 @@ func (r *row) has() bool { return !r.NotAfter.IsZero() }
 
 const columns = `name, directory, issued, not_after, renew, due, attempts, failed, error, standing`
 
-func scan(s interface{ Scan(...any) error }) (*row, error) {
+func scan(s db.Row) (*row, error) {
 	var r row
 	var issued, until, renew, due, failed int64
 	if err := s.Scan(&r.Name, &r.Directory, &issued, &until, &renew, &due, &r.attempts, &failed, &r.trouble, &r.standing); err != nil {
@@ -86,20 +86,19 @@ func micro(t time.Time) int64 {
 }
 
 func rowsTx(ctx context.Context, tx *db.Tx) (map[string]*row, error) {
-	found, err := tx.Query(ctx, `SELECT `+columns+` FROM acme_certificate`)
+	rows := map[string]*row{}
+	err := tx.Each(ctx, func(row db.Row) error {
+		r, err := scan(row)
+		if err != nil {
+			return err
+		}
+		rows[r.Name] = r
+		return nil
+	}, `SELECT `+columns+` FROM acme_certificate`)
 	if err != nil {
 		return nil, fmt.Errorf("read the certificates: %w", err)
 	}
-	defer found.Close() // Err tells
-	rows := map[string]*row{}
-	for found.Next() {
-		r, err := scan(found)
-		if err != nil {
-			return nil, err
-		}
-		rows[r.Name] = r
-	}
-	return rows, found.Err()
+	return rows, nil
 }
 
 func (s store) rows(ctx context.Context) (rows map[string]*row, err error) {
@@ -286,20 +285,15 @@ func (s store) removeRecord(ctx context.Context, r Record) error {
 func (s store) records(ctx context.Context) (map[Record]time.Time, error) {
 	records := map[Record]time.Time{}
 	err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT zone, name, text, made FROM acme_record`)
-		if err != nil {
-			return err
-		}
-		defer rows.Close() // Err tells
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			var r Record
 			var made int64
-			if err := rows.Scan(&r.Zone, &r.Name, &r.Text, &made); err != nil {
+			if err := row.Scan(&r.Zone, &r.Name, &r.Text, &made); err != nil {
 				return err
 			}
 			records[r] = at(made)
-		}
-		return rows.Err()
+			return nil
+		}, `SELECT zone, name, text, made FROM acme_record`)
 	})
 	return records, err
 }

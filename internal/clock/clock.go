@@ -34,6 +34,29 @@ func (System) Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// Rest waits for the bell, for d to pass by c or for ctx to end, and reports whether it was not the bell.
+func Rest(ctx context.Context, c Clock, bell <-chan struct{}, d time.Duration) (slept bool) {
+	select {
+	case <-bell:
+		return false
+	default:
+	}
+	nap, end := context.WithCancel(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_ = c.Sleep(nap, d) // whatever ended it, the caller looks
+	}()
+	select {
+	case <-bell:
+	case <-over:
+		slept = true
+	}
+	end()
+	<-over
+	return slept
+}
+
 // Fake is a clock that stands until it is moved. It is safe for concurrent use.
 type Fake struct {
 	mu       sync.Mutex

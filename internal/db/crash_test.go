@@ -1,7 +1,6 @@
 package db_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -23,6 +22,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
+	"github.com/pennypost/pennypost/internal/leash"
 )
 
 // Some faults can only be suffered by a process of its own: this test program starts itself again in a role.
@@ -108,23 +108,14 @@ func TestKilledInTheMiddleNothingAcknowledgedIsLost(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	var acknowledged []int64
 	for range 6 {
-		cmd, out := child(t, "writers", path)
-		lines := bufio.NewScanner(out)
-		for n := 20 + rand.IntN(200); lines.Scan(); {
-			key, err := strconv.ParseInt(lines.Text(), 10, 64)
-			if err != nil {
-				break // cut off by the kill
+		n := 20 + rand.IntN(200)
+		leash.Kill(t, func(line string) bool {
+			if key, err := strconv.ParseInt(line, 10, 64); err == nil { // else cut off by the kill
+				acknowledged = append(acknowledged, key)
+				n--
 			}
-			acknowledged = append(acknowledged, key)
-			if n--; n == 0 {
-				_ = cmd.Process.Kill()
-			}
-		}
-		_ = cmd.Wait()
-		if cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Fatalf("the child ended by itself: %v", cmd.ProcessState)
-		}
-
+			return n == 0
+		}, roleVariable+"=writers", pathVariable+"="+path)
 		d, err := db.Open(t.Context(), db.Options{Path: path, Migrations: notes})
 		if err != nil {
 			t.Fatalf("after the kill: %v", err)
@@ -134,22 +125,15 @@ func TestKilledInTheMiddleNothingAcknowledgedIsLost(t *testing.T) {
 		}
 		there := map[int64]bool{}
 		err = d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
-			rows, err := tx.Query(ctx, "SELECT note.id, reply.id IS NOT NULL FROM note LEFT JOIN reply ON reply.id = note.id WHERE author = 'ann'")
-			if err != nil {
-				return err
-			}
-			defer rows.Close() // rows.Err tells
-			for rows.Next() {
+			return tx.Each(ctx, func(row db.Row) error {
 				var key int64
 				var whole bool
-				if err := rows.Scan(&key, &whole); err != nil {
-					return err
-				}
+				err := row.Scan(&key, &whole)
 				if there[key] = true; !whole {
 					t.Errorf("%d is there by half", key)
 				}
-			}
-			return rows.Err()
+				return err
+			}, "SELECT note.id, reply.id IS NOT NULL FROM note LEFT JOIN reply ON reply.id = note.id WHERE author = 'ann'")
 		})
 		if err != nil {
 			t.Fatal(err)

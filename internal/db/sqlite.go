@@ -22,8 +22,8 @@ const (
 	// the writer changed stays in its cache until the commit, or until it is full: then it goes to the log early.
 	readerCacheKiB = 1 << 10
 	writerCacheKiB = 4 << 10
-	// checkpointPages is when the writer moves the log into the file: 16 MiB.
-	checkpointPages = 16 << 20 / pageSize
+	// movedPages is after how many pages the log is moved into the file: 16 MiB.
+	movedPages = 16 << 20 / pageSize
 	// logLimit is the size of the log at which the writer waits for readers so that it may begin the log anew.
 	logLimit = 128 << 20
 	// keptLog is how much of the log file is kept once it was moved.
@@ -48,6 +48,7 @@ type sqliteStore struct {
 	// closing keeps close from pulling the connections from under running reads.
 	closing sync.RWMutex
 	closed  bool
+	moving  sync.WaitGroup // of the log
 }
 
 func sqliteSource(o Options) string {
@@ -63,7 +64,7 @@ func sqliteSource(o Options) string {
 		"synchronous(" + sync + ")",
 		"foreign_keys(1)",
 		"cache_size(-" + strconv.Itoa(readerCacheKiB) + ")",
-		"wal_autocheckpoint(" + strconv.Itoa(checkpointPages) + ")",
+		"wal_autocheckpoint(" + strconv.Itoa(movedPages) + ")",
 		"journal_size_limit(" + strconv.Itoa(keptLog) + ")",
 		"temp_store(MEMORY)",
 	}}
@@ -86,7 +87,7 @@ func openSQLite(ctx context.Context, o Options, h *hub) (*sqliteStore, error) {
 		return nil, errors.Join(err, pool.Close())
 	}
 	s := &sqliteStore{log: o.Log, pool: pool, idle: make(chan *sqliteReader, maxReaders), open: make(chan struct{}, maxReaders)}
-	if s.writer, err = startWriter(ctx, pool, o, &s.counters, h); err != nil {
+	if s.writer, err = startWriter(ctx, pool, o, &s.counters, h, s.moveLog); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
 	return s, nil
@@ -96,6 +97,7 @@ func (s *sqliteStore) write(ctx context.Context, fn Func) error { return s.write
 
 func (s *sqliteStore) close() error {
 	s.writer.close()
+	s.moving.Wait()
 	s.closing.Lock()
 	defer s.closing.Unlock()
 	if s.closed {
@@ -188,6 +190,22 @@ func (s *sqliteStore) read(ctx context.Context, fn Func) error {
 	}
 	s.idle <- r
 	return err
+}
+
+// moveLog moves the log into the database in a goroutine of its own. When it fails the writer, who does the rest, tells.
+func (s *sqliteStore) moveLog(done func()) {
+	s.moving.Go(func() {
+		defer done()
+		r, err := s.takeReader(context.Background())
+		if err != nil {
+			return
+		}
+		if err := r.raw.exec(moveLog); err != nil {
+			s.dropReader(r)
+			return
+		}
+		s.idle <- r
+	})
 }
 
 // drop closes a connection that can't be trusted any more.

@@ -40,6 +40,7 @@ type driverConn interface {
 	driver.ConnPrepareContext
 	driver.SessionResetter
 	driver.Validator
+	sqlite.DBStatus
 	RegisterRollbackHook(sqlite.RollbackHookFn)
 }
 

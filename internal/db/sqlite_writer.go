@@ -56,12 +56,12 @@ type writer struct {
 	wal  writeAheadLog
 }
 
-func startWriter(ctx context.Context, pool *sql.DB, o Options, c *counters, h *hub) (*writer, error) {
+func startWriter(ctx context.Context, pool *sql.DB, o Options, c *counters, h *hub, moveLog func(done func())) (*writer, error) {
 	w := &writer{
 		pool: pool, log: o.Log, counters: c, hub: h, rehearse: o.Rehearse,
 		queue: make(chan *request, maxGroup), work: make(chan struct{}, 1), ended: make(chan struct{}),
-		wal: writeAheadLog{path: o.Path + "-wal", limit: logLimit, step: logLimit / 4},
 	}
+	w.wal.path, w.wal.every, w.wal.limit, w.wal.step, w.wal.begin = o.Path+"-wal", movedPages, logLimit, logLimit/4, moveLog
 	if err := w.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -74,9 +74,11 @@ func (w *writer) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the writer's connection: %w", err)
 	}
-	if _, err := conn.ExecContext(ctx, "PRAGMA cache_size = -"+strconv.Itoa(writerCacheKiB)); err != nil {
-		drop(conn)
-		return fmt.Errorf("set up the writer's connection: %w", err)
+	for _, pragma := range []string{"cache_size = -" + strconv.Itoa(writerCacheKiB), "wal_autocheckpoint = 0"} { // tendLog moves the log
+		if _, err := conn.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
+			drop(conn)
+			return fmt.Errorf("set up the writer's connection: %w", err)
+		}
 	}
 	w.conn, w.raw = conn, rawOf(conn)
 	return nil
@@ -130,7 +132,7 @@ func (w *writer) send(ctx context.Context, r *request) error {
 func (w *writer) take(r *request) {
 	if r.state.CompareAndSwap(waiting, begun) {
 		w.serve(r)
-		w.boundLog()
+		w.tendLog()
 	}
 }
 

@@ -65,7 +65,8 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	return n, nil
 }
 
-// Query runs a statement that returns rows. The caller must close them before the function returns, and look at rows.Err.
+// Query runs a statement that returns rows, for who needs more than Each or All. The caller must close them before the function returns,
+// and look at rows.Err.
 func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if t.failed != nil {
 		return nil, t.failed
@@ -77,6 +78,42 @@ func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 	}
 	t.rows = append(t.rows, rows)
 	return rows, nil
+}
+
+// Row is what a query found, one row of it: *sql.Row or *sql.Rows.
+type Row = interface{ Scan(dest ...any) error }
+
+// Each runs a statement that returns rows and hands each to scan, whose error ends it. scan must not use the transaction.
+func (t *Tx) Each(ctx context.Context, scan func(Row) error, query string, args ...any) error {
+	rows, err := t.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() // rows.Err tells
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// All runs a statement that returns rows and returns what scan makes of each.
+func All[T any](ctx context.Context, tx *Tx, scan func(Row) (T, error), query string, args ...any) (all []T, err error) {
+	err = tx.Each(ctx, func(row Row) error {
+		one, err := scan(row)
+		if err == nil {
+			all = append(all, one)
+		}
+		return err
+	}, query, args...)
+	return all, err
+}
+
+// Value is the value of a row with one column, for All.
+func Value[T any](row Row) (value T, err error) {
+	err = row.Scan(&value)
+	return value, err
 }
 
 // QueryRow runs a statement that returns at most one row. A missing row shows as sql.ErrNoRows in Scan and is no failure of

@@ -195,20 +195,14 @@ func (s *Service) ListAliases(ctx context.Context, p principal.Principal, org Or
 type heldAddress struct{ text, key string }
 
 func addressesTx(ctx context.Context, tx *db.Tx, entity int64, after string, limit int) ([]heldAddress, error) {
-	rows, err := tx.Query(ctx, listAddresses, entity, after, limit)
+	held, err := db.All(ctx, tx, func(row db.Row) (h heldAddress, err error) {
+		err = row.Scan(&h.text, &h.key)
+		return h, err
+	}, listAddresses, entity, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
-	defer rows.Close()
-	var held []heldAddress
-	for rows.Next() {
-		var h heldAddress
-		if err := rows.Scan(&h.text, &h.key); err != nil {
-			return nil, fmt.Errorf("list addresses: %w", err)
-		}
-		held = append(held, h)
-	}
-	return held, rows.Err()
+	return held, nil
 }
 
 // SetPrimaryAddress makes an address, new or an alias of the same entity, the primary one; the old one becomes an alias.

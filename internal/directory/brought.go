@@ -302,40 +302,35 @@ func (s *Service) WholesAfterTx(ctx context.Context, tx *db.Tx, o *Organization,
 }
 
 func wholesTx(ctx context.Context, tx *db.Tx, o *Organization, after EntityID, limit int) ([]Whole, error) {
-	rows, err := tx.Query(ctx, wholeAfter, o.Key, string(after), limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var all []Whole
-	for rows.Next() {
+	err := tx.Each(ctx, func(row db.Row) error {
 		var (
 			w    Whole
 			r    Resource
 			scan entityScan
 		)
-		if err := rows.Scan(scan.targets(append(w.Profile.targets(), r.targets()...)...)...); err != nil {
-			return nil, err
+		if err := row.Scan(scan.targets(append(w.Profile.targets(), r.targets()...)...)...); err != nil {
+			return err
 		}
 		w.Entity, w.Type, w.Description, w.Booking = scan.entity(), r.Type, r.Description, r.Booking
 		all = append(all, w)
-	}
-	return all, rows.Err()
+		return nil
+	}, wholeAfter, o.Key, string(after), limit)
+	return all, err
 }
 
 // DomainsTx reads all domains of an organisation, by name, without their records.
 func (s *Service) DomainsTx(ctx context.Context, tx *db.Tx, o *Organization) (domains []Domain, err error) {
-	rows, err := tx.Query(ctx, listDomains, o.Key, "", int64(1)<<30)
+	err = tx.Each(ctx, func(row db.Row) error {
+		d, err := scanDomain(row)
+		if err != nil {
+			return err
+		}
+		domains = append(domains, Domain{Name: d.name, Status: d.status, Test: d.test, Default: d.name == o.DefaultDomain})
+		return nil
+	}, listDomains, o.Key, "", int64(1)<<30)
 	if err != nil {
 		return nil, fmt.Errorf("list domains: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		d, err := scanDomain(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list domains: %w", err)
-		}
-		domains = append(domains, Domain{Name: d.name, Status: d.status, Test: d.test, Default: d.name == o.DefaultDomain})
-	}
-	return domains, rows.Err()
+	return domains, nil
 }

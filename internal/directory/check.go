@@ -74,24 +74,17 @@ func (s *Service) checkFolding(ctx context.Context, tx *db.Tx) (faults []string,
 		`SELECT address, address_key FROM address`,
 		`SELECT alias, alias_key FROM organization WHERE alias_key IS NOT NULL`,
 	} {
-		rows, err := tx.Query(ctx, query)
-		if err != nil {
-			return nil, fmt.Errorf("check folded names: %w", err)
-		}
-		for rows.Next() {
+		err := tx.Each(ctx, func(row db.Row) error {
 			var text, key string
-			if err := rows.Scan(&text, &key); err != nil {
-				rows.Close()
-				return nil, fmt.Errorf("check folded names: %w", err)
+			if err := row.Scan(&text, &key); err != nil {
+				return err
 			}
 			if Fold(text) != key {
 				faults = append(faults, fmt.Sprintf("directory: %q is stored under %q", text, key))
 			}
-		}
-		if err := rows.Close(); err != nil {
-			return nil, fmt.Errorf("check folded names: %w", err)
-		}
-		if err := rows.Err(); err != nil {
+			return nil
+		}, query)
+		if err != nil {
 			return nil, fmt.Errorf("check folded names: %w", err)
 		}
 	}

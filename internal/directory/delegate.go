@@ -111,23 +111,22 @@ func (s *Service) ListDelegates(ctx context.Context, p principal.Principal, org 
 		if err := r.living(); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, listDelegates, r.Key, after, page.limit()+1)
-		if err != nil {
-			return fmt.Errorf("list delegates of %s: %w", r.ID, err)
-		}
-		defer rows.Close()
 		delegates, keys = nil, nil
-		for rows.Next() {
+		err = tx.Each(ctx, func(row db.Row) error {
 			var (
 				key int64
 				d   Delegate
 			)
-			if err := rows.Scan(&key, &d.ID, &d.Kind); err != nil {
-				return fmt.Errorf("list delegates of %s: %w", r.ID, err)
+			if err := row.Scan(&key, &d.ID, &d.Kind); err != nil {
+				return err
 			}
 			delegates, keys = append(delegates, d), append(keys, key)
+			return nil
+		}, listDelegates, r.Key, after, page.limit()+1)
+		if err != nil {
+			return fmt.Errorf("list delegates of %s: %w", r.ID, err)
 		}
-		return rows.Err()
+		return nil
 	})
 	if len(delegates) > page.limit() {
 		delegates, next = delegates[:page.limit()], keyCursorOf(keys[page.limit()-1])

@@ -40,7 +40,7 @@ const (
 	setDefaultDomain = `UPDATE organization SET default_domain = $2 WHERE key = $1`
 )
 
-func scanDomain(row scanner) (*domainRow, error) {
+func scanDomain(row db.Row) (*domainRow, error) {
 	var d domainRow
 	err := row.Scan(&d.organization, &d.name, &d.status, &d.test, &d.token, &d.vouched, &d.created, &d.checked, &d.proof)
 	if err != nil {
@@ -279,20 +279,19 @@ func (s *Service) ListDomains(ctx context.Context, p principal.Principal, org Or
 		return nil, "", s.GateFirst(ctx, org, err)
 	}
 	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {
-		rows, err := tx.Query(ctx, listDomains, o.Key, after.text, page.limit()+1)
+		domains = nil
+		err := tx.Each(ctx, func(row db.Row) error {
+			d, err := scanDomain(row)
+			if err != nil {
+				return err
+			}
+			domains = append(domains, d.describe(o))
+			return nil
+		}, listDomains, o.Key, after.text, page.limit()+1)
 		if err != nil {
 			return fmt.Errorf("list domains: %w", err)
 		}
-		defer rows.Close()
-		domains = nil
-		for rows.Next() {
-			d, err := scanDomain(rows)
-			if err != nil {
-				return fmt.Errorf("list domains: %w", err)
-			}
-			domains = append(domains, d.describe(o))
-		}
-		return rows.Err()
+		return nil
 	})
 	domains, next = cutPage(domains, page, func(d *Domain) string { return position{text: d.Name}.String() })
 	return domains, next, err

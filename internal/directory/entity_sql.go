@@ -42,7 +42,7 @@ func (s *entityScan) entity() Entity {
 	return e
 }
 
-func scanEntity(row scanner) (*Entity, error) {
+func scanEntity(row db.Row) (*Entity, error) {
 	var s entityScan
 	if err := row.Scan(s.targets()...); err != nil {
 		return nil, err

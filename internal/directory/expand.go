@@ -41,18 +41,9 @@ const groupsAbove = `WITH RECURSIVE above(key) AS (
 // GroupsAboveTx returns the keys of the groups that contain an entity, directly and through others, in no order. No more
 // than 10,000 are looked at.
 func (s *Service) GroupsAboveTx(ctx context.Context, tx *db.Tx, entity int64) ([]int64, error) {
-	rows, err := tx.Query(ctx, groupsAbove, entity, aboveLimit)
+	keys, err := db.All(ctx, tx, db.Value[int64], groupsAbove, entity, aboveLimit)
 	if err != nil {
 		return nil, fmt.Errorf("find groups of an entity: %w", err)
 	}
-	defer rows.Close()
-	var keys []int64
-	for rows.Next() {
-		var key int64
-		if err := rows.Scan(&key); err != nil {
-			return nil, fmt.Errorf("find groups of an entity: %w", err)
-		}
-		keys = append(keys, key)
-	}
-	return keys, rows.Err()
+	return keys, nil
 }

@@ -221,18 +221,5 @@ func (s *Service) RemoveTx(ctx context.Context, tx *db.Tx, e *Entity) error {
 }
 
 func queryTexts(ctx context.Context, tx *db.Tx, query string, args ...any) ([]string, error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var texts []string
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		texts = append(texts, text)
-	}
-	return texts, rows.Err()
+	return db.All(ctx, tx, db.Value[string], query, args...)
 }

@@ -2,7 +2,6 @@ package directory
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -127,7 +126,7 @@ func listStatementsOf(columns string) listStatements {
 
 // listTx runs a list and cuts the page.
 func listTx[T any](ctx context.Context, s *Service, p principal.Principal, org OrgID, kind Kind, q *listQuery,
-	scan func(*sql.Rows) (T, position, error),
+	scan func(db.Row) (T, position, error),
 ) (items []T, next string, err error) {
 	var positions []position
 	err = s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) error {
@@ -136,20 +135,19 @@ func listTx[T any](ctx context.Context, s *Service, p principal.Principal, org O
 				return err
 			}
 		}
-		rows, err := tx.Query(ctx, q.statement, append([]any{o.Key, int64(kind)}, q.args...)...)
+		items, positions = nil, nil
+		err := tx.Each(ctx, func(row db.Row) error {
+			item, at, err := scan(row)
+			if err != nil {
+				return err
+			}
+			items, positions = append(items, item), append(positions, at)
+			return nil
+		}, q.statement, append([]any{o.Key, int64(kind)}, q.args...)...)
 		if err != nil {
 			return fmt.Errorf("list entities: %w", err)
 		}
-		defer rows.Close()
-		items, positions = nil, nil
-		for rows.Next() {
-			item, at, err := scan(rows)
-			if err != nil {
-				return fmt.Errorf("list entities: %w", err)
-			}
-			items, positions = append(items, item), append(positions, at)
-		}
-		return rows.Err()
+		return nil
 	})
 	if err != nil {
 		return nil, "", err
@@ -160,7 +158,7 @@ func listTx[T any](ctx context.Context, s *Service, p principal.Principal, org O
 	return items, next, nil
 }
 
-func scanEntityAt(rows *sql.Rows) (e Entity, at position, err error) {
+func scanEntityAt(rows db.Row) (e Entity, at position, err error) {
 	var scan entityScan
 	if err := rows.Scan(append([]any{&at.text}, scan.targets()...)...); err != nil {
 		return e, at, err
@@ -170,7 +168,7 @@ func scanEntityAt(rows *sql.Rows) (e Entity, at position, err error) {
 	return e, at, nil
 }
 
-func scanResourceAt(rows *sql.Rows) (r Resource, at position, err error) {
+func scanResourceAt(rows db.Row) (r Resource, at position, err error) {
 	var scan entityScan
 	if err := rows.Scan(append([]any{&at.text}, scan.targets(r.targets()...)...)...); err != nil {
 		return r, at, err

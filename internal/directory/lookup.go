@@ -141,37 +141,24 @@ type OwnDomain struct {
 
 // OwnDomainsTx returns the domains that organisations registered, so no test domains. It reads all there are.
 func (s *Service) OwnDomainsTx(ctx context.Context, tx *db.Tx) (all []OwnDomain, err error) {
-	rows, err := tx.Query(ctx, `SELECT organization, name FROM domain WHERE NOT is_test`)
+	all, err = db.All(ctx, tx, func(row db.Row) (d OwnDomain, err error) {
+		err = row.Scan(&d.Organization, &d.Name)
+		return d, err
+	}, `SELECT organization, name FROM domain WHERE NOT is_test`)
 	if err != nil {
 		return nil, fmt.Errorf("read all domains: %w", err)
 	}
-	defer rows.Close() // rows.Err tells
-	for rows.Next() {
-		var d OwnDomain
-		if err := rows.Scan(&d.Organization, &d.Name); err != nil {
-			return nil, fmt.Errorf("read all domains: %w", err)
-		}
-		all = append(all, d)
-	}
-	return all, rows.Err()
+	return all, nil
 }
 
 // ProvenDomainsTx returns the domains, but for test domains, that active organisations have proven, in order. It reads all there are.
 func (s *Service) ProvenDomainsTx(ctx context.Context, tx *db.Tx) (names []string, err error) {
-	rows, err := tx.Query(ctx, `SELECT d.name FROM domain d JOIN organization o ON o.key = d.organization
+	names, err = db.All(ctx, tx, db.Value[string], `SELECT d.name FROM domain d JOIN organization o ON o.key = d.organization
 		WHERE d.status = 1 AND NOT d.is_test AND o.state = 'Active' ORDER BY d.name`)
 	if err != nil {
 		return nil, fmt.Errorf("read all proven domains: %w", err)
 	}
-	defer rows.Close() // rows.Err tells
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, fmt.Errorf("read all proven domains: %w", err)
-		}
-		names = append(names, name)
-	}
-	return names, rows.Err()
+	return names, nil
 }
 
 func ignoreNoRows(err error) error {

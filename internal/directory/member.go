@@ -199,23 +199,22 @@ func (s *Service) ListGroupsOf(ctx context.Context, p principal.Principal, org O
 			from, to := prefixRange(prefix)
 			query, args = listGroupsOfPrefix, append(args, from, to)
 		}
-		rows, err := tx.Query(ctx, query, args...)
-		if err != nil {
-			return fmt.Errorf("list groups of %s: %w", e.ID, err)
-		}
-		defer rows.Close()
 		groups, cursors = nil, nil
-		for rows.Next() {
+		err = tx.Each(ctx, func(row db.Row) error {
 			var (
 				g  GroupRef
 				at position
 			)
-			if err := rows.Scan(&g.ID, &g.Name, &at.text, &at.key); err != nil {
-				return fmt.Errorf("list groups of %s: %w", e.ID, err)
+			if err := row.Scan(&g.ID, &g.Name, &at.text, &at.key); err != nil {
+				return err
 			}
 			groups, cursors = append(groups, g), append(cursors, at.String())
+			return nil
+		}, query, args...)
+		if err != nil {
+			return fmt.Errorf("list groups of %s: %w", e.ID, err)
 		}
-		return rows.Err()
+		return nil
 	})
 	if len(groups) > page.limit() {
 		groups, next = groups[:page.limit()], cursors[page.limit()-1]

@@ -237,20 +237,19 @@ func (s *Service) ListOrganizations(ctx context.Context, p principal.Principal, 
 		return nil, "", err
 	}
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		rows, err := tx.Query(ctx, listOrgsLimit, after.text, page.limit()+1)
+		organizations = nil
+		err := tx.Each(ctx, func(row db.Row) error {
+			o, err := scanOrganization(row)
+			if err != nil {
+				return err
+			}
+			organizations = append(organizations, *o)
+			return nil
+		}, listOrgsLimit, after.text, page.limit()+1)
 		if err != nil {
 			return fmt.Errorf("list organizations: %w", err)
 		}
-		defer rows.Close()
-		organizations = nil
-		for rows.Next() {
-			o, err := scanOrganization(rows)
-			if err != nil {
-				return fmt.Errorf("list organizations: %w", err)
-			}
-			organizations = append(organizations, *o)
-		}
-		return rows.Err()
+		return nil
 	})
 	organizations, next = cutPage(organizations, page, func(o *Organization) string { return position{text: Fold(o.Alias)}.String() })
 	return organizations, next, err

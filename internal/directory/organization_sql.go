@@ -19,10 +19,7 @@ const (
 	organizationByAlias = `SELECT ` + organizationColumns + ` FROM organization WHERE alias_key = $1`
 )
 
-// scanner is a row or the current row of several.
-type scanner interface{ Scan(dest ...any) error }
-
-func scanOrganization(row scanner) (*Organization, error) {
+func scanOrganization(row db.Row) (*Organization, error) {
 	var (
 		o                           Organization
 		created, completed, deleted int64

@@ -61,18 +61,17 @@ func cutPage[T any](items []T, page Page, cursor func(*T) string) (cut []T, next
 
 // queryEntities runs a query of the entity columns.
 func queryEntities(ctx context.Context, tx *db.Tx, query string, args ...any) ([]Entity, error) {
-	rows, err := tx.Query(ctx, query, args...)
+	var entities []Entity
+	err := tx.Each(ctx, func(row db.Row) error {
+		e, err := scanEntity(row)
+		if err != nil {
+			return err
+		}
+		entities = append(entities, *e)
+		return nil
+	}, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list entities: %w", err)
 	}
-	defer rows.Close()
-	var entities []Entity
-	for rows.Next() {
-		e, err := scanEntity(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list entities: %w", err)
-		}
-		entities = append(entities, *e)
-	}
-	return entities, rows.Err()
+	return entities, nil
 }

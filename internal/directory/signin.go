@@ -138,7 +138,7 @@ func (s *Service) SignInByIDTx(ctx context.Context, tx *db.Tx, org OrgID, id Ent
 	return scanSignIn(tx.QueryRow(ctx, signInByID, string(org), string(id)))
 }
 
-func scanSignIn(row scanner) (w SignIn, err error) {
+func scanSignIn(row db.Row) (w SignIn, err error) {
 	var directoryType string
 	err = row.Scan(&w.Organization, &w.OrgKey, &w.orgState, &w.ID, &w.Key, &w.Name, &w.Email, &w.Mailbox, &w.state, &w.role,
 		&w.secret, &w.PasswordVersion, &w.ProviderUser, &directoryType)

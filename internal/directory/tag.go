@@ -127,19 +127,14 @@ func (s *Service) Tags(ctx context.Context, p principal.Principal, arn string) (
 
 // TagsTx reads the tags of an organisation by key.
 func (s *Service) TagsTx(ctx context.Context, tx *db.Tx, o *Organization) (tags []Tag, err error) {
-	rows, err := tx.Query(ctx, listTags, o.Key, s.limits.Tags)
+	tags, err = db.All(ctx, tx, func(row db.Row) (t Tag, err error) {
+		err = row.Scan(&t.Key, &t.Value)
+		return t, err
+	}, listTags, o.Key, s.limits.Tags)
 	if err != nil {
 		return nil, fmt.Errorf("list tags: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var t Tag
-		if err := rows.Scan(&t.Key, &t.Value); err != nil {
-			return nil, fmt.Errorf("list tags: %w", err)
-		}
-		tags = append(tags, t)
-	}
-	return tags, rows.Err()
+	return tags, nil
 }
 
 // tagged returns the organisation that a resource name is of, NotFound (Resource) for anything else.

@@ -81,21 +81,12 @@ func (s *Service) EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organizat
 
 // Check looks for jobs of organisations that are gone, and returns a line per find.
 func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	rows, err := tx.Query(ctx, `SELECT organization, COUNT(*), SUM(CASE WHEN state = 1 THEN 1 ELSE 0 END) FROM export_job GROUP BY organization`)
-	if err != nil {
-		return nil, fmt.Errorf("check exports: %w", err)
-	}
-	defer rows.Close()
 	type found struct{ org, all, running int64 }
-	var organizations []found
-	for rows.Next() {
-		var f found
-		if err := rows.Scan(&f.org, &f.all, &f.running); err != nil {
-			return nil, fmt.Errorf("check exports: %w", err)
-		}
-		organizations = append(organizations, f)
-	}
-	if err := rows.Err(); err != nil {
+	organizations, err := db.All(ctx, tx, func(row db.Row) (f found, err error) {
+		err = row.Scan(&f.org, &f.all, &f.running)
+		return f, err
+	}, `SELECT organization, COUNT(*), SUM(CASE WHEN state = 1 THEN 1 ELSE 0 END) FROM export_job GROUP BY organization`)
+	if err != nil {
 		return nil, fmt.Errorf("check exports: %w", err)
 	}
 	for _, f := range organizations {

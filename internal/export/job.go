@@ -266,23 +266,14 @@ func jobTx(ctx context.Context, tx *db.Tx, o *directory.Organization, jobID stri
 }
 
 func jobsTx(ctx context.Context, tx *db.Tx, query string, args ...any) ([]Job, error) {
-	rows, err := tx.Query(ctx, query, args...)
+	jobs, err := db.All(ctx, tx, scanJob, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list exports: %w", err)
 	}
-	defer rows.Close()
-	var jobs []Job
-	for rows.Next() {
-		j, err := scanJob(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list exports: %w", err)
-		}
-		jobs = append(jobs, j)
-	}
-	return jobs, rows.Err()
+	return jobs, nil
 }
 
-func scanJob(row interface{ Scan(...any) error }) (j Job, err error) {
+func scanJob(row db.Row) (j Job, err error) {
 	var start, end int64
 	err = row.Scan(&j.key, &j.ID, &j.entity, &j.EntityID, &j.mailbox, &j.Description, &j.RoleARN, &j.KMSKeyARN, &j.Bucket, &j.Prefix, &j.Path,
 		&j.State, &j.Progress, &j.Error, &start, &end, &j.upload)

@@ -481,21 +481,9 @@ func (c *chunks) Read(p []byte) (int, error) {
 // complete makes the object appear and the job completed. again says that an attempt before may have done the first.
 func (s *session) complete(ctx context.Context, again bool) error {
 	var etags []string
-	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		etags = nil
-		rows, err := tx.Query(ctx, readParts, s.row.key, (s.work.Size+s.work.PartSize-1)/s.work.PartSize)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var etag string
-			if err := rows.Scan(&etag); err != nil {
-				return err
-			}
-			etags = append(etags, etag)
-		}
-		return rows.Err()
+	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		etags, err = db.All(ctx, tx, db.Value[string], readParts, s.row.key, (s.work.Size+s.work.PartSize-1)/s.work.PartSize)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read the parts of export %s: %w", s.row.ID, err)

@@ -49,46 +49,38 @@ func (c *Center) Check(ctx context.Context, tx *db.Tx) (faults []string, err err
 const checkPage = 500
 
 func allTokensTx(ctx context.Context, tx *db.Tx, after string) ([]tokenRow, error) {
-	rows, err := tx.Query(ctx, tokenColumns+` WHERE id > $1 ORDER BY id LIMIT $2`, after, checkPage)
+	var page []tokenRow
+	err := tx.Each(ctx, func(row db.Row) error {
+		t, err := scanToken(row)
+		if err != nil {
+			return err
+		}
+		page = append(page, *t)
+		return nil
+	}, tokenColumns+` WHERE id > $1 ORDER BY id LIMIT $2`, after, checkPage)
 	if err != nil {
 		return nil, fmt.Errorf("check tokens: %w", err)
 	}
-	defer rows.Close()
-	var page []tokenRow
-	for rows.Next() {
-		t, err := scanToken(rows)
-		if err != nil {
-			return nil, err
-		}
-		page = append(page, *t)
-	}
-	return page, rows.Err()
+	return page, nil
 }
 
 func (c *Center) checkProviders(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	rows, err := tx.Query(ctx, `SELECT p.organization, p.application, p.instance, a.instance FROM identity_provider p
-		LEFT JOIN identity_application a ON a.arn = p.application ORDER BY p.organization`)
-	if err != nil {
-		return nil, fmt.Errorf("check identity providers: %w", err)
-	}
-	defer rows.Close()
 	var organizations []int64
-	for rows.Next() {
+	err = tx.Each(ctx, func(row db.Row) error {
 		var org int64
 		var application, instance string
 		var other sql.NullString
-		if err := rows.Scan(&org, &application, &instance, &other); err != nil {
-			return nil, fmt.Errorf("check identity providers: %w", err)
+		if err := row.Scan(&org, &application, &instance, &other); err != nil {
+			return err
 		}
 		if other.String != instance {
 			faults = append(faults, fmt.Sprintf("identity: organization %d signs in by application %s, which instance %s does not have", org, application, instance))
 		}
 		organizations = append(organizations, org)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("check identity providers: %w", err)
-	}
-	if err := rows.Close(); err != nil {
+		return nil
+	}, `SELECT p.organization, p.application, p.instance, a.instance FROM identity_provider p
+		LEFT JOIN identity_application a ON a.arn = p.application ORDER BY p.organization`)
+	if err != nil {
 		return nil, fmt.Errorf("check identity providers: %w", err)
 	}
 	for _, org := range organizations {
@@ -133,17 +125,12 @@ func (c *Center) checkLinks(ctx context.Context, tx *db.Tx) (faults []string, er
 type linkOwner struct{ entity, organization int64 }
 
 func someLinksTx(ctx context.Context, tx *db.Tx, after int64) (links []linkOwner, err error) {
-	rows, err := tx.Query(ctx, linksByUser, after, checkPage)
+	links, err = db.All(ctx, tx, func(row db.Row) (l linkOwner, err error) {
+		err = row.Scan(&l.entity, &l.organization)
+		return l, err
+	}, linksByUser, after, checkPage)
 	if err != nil {
 		return nil, fmt.Errorf("check set-password links: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var l linkOwner
-		if err := rows.Scan(&l.entity, &l.organization); err != nil {
-			return nil, fmt.Errorf("check set-password links: %w", err)
-		}
-		links = append(links, l)
-	}
-	return links, rows.Err()
+	return links, nil
 }

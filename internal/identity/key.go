@@ -171,16 +171,10 @@ func (k *Keys) read(ctx context.Context, id string) (Credential, error) {
 func (k *Keys) List(ctx context.Context, after string, limit int) ([]AccessKey, error) {
 	var keys []AccessKey
 	err := k.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT id, label, policy, created, COALESCE(revoked, 0) FROM access_key WHERE id > $1 ORDER BY id LIMIT $2`,
-			after, limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			var key AccessKey
 			var created, revoked int64
-			if err := rows.Scan(&key.ID, &key.Label, &key.Policy, &created, &revoked); err != nil {
+			if err := row.Scan(&key.ID, &key.Label, &key.Policy, &created, &revoked); err != nil {
 				return err
 			}
 			key.Created = time.UnixMicro(created).UTC()
@@ -188,8 +182,9 @@ func (k *Keys) List(ctx context.Context, after string, limit int) ([]AccessKey, 
 				key.Revoked = time.UnixMicro(revoked).UTC()
 			}
 			keys = append(keys, key)
-		}
-		return rows.Err()
+			return nil
+		}, `SELECT id, label, policy, created, COALESCE(revoked, 0) FROM access_key WHERE id > $1 ORDER BY id LIMIT $2`,
+			after, limit)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list access keys: %w", err)

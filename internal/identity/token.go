@@ -87,7 +87,7 @@ type tokenRow struct {
 	mac                  []byte
 }
 
-func scanToken(row interface{ Scan(...any) error }) (*tokenRow, error) {
+func scanToken(row db.Row) (*tokenRow, error) {
 	var t tokenRow
 	var scopes string
 	var created, expires, used int64
@@ -312,20 +312,19 @@ func notInactive(ctx context.Context, tx *db.Tx, o *directory.Organization) erro
 }
 
 func tokensTx(ctx context.Context, tx *db.Tx, query string, of int64, after string, limit int) ([]tokenRow, error) {
-	rows, err := tx.Query(ctx, query, of, after, limit)
+	var found []tokenRow
+	err := tx.Each(ctx, func(row db.Row) error {
+		t, err := scanToken(row)
+		if err != nil {
+			return err
+		}
+		found = append(found, *t)
+		return nil
+	}, query, of, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list tokens: %w", err)
 	}
-	defer rows.Close()
-	var found []tokenRow
-	for rows.Next() {
-		t, err := scanToken(rows)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, *t)
-	}
-	return found, rows.Err()
+	return found, nil
 }
 
 // Token returns a token of an organisation, without its secret, or a NotFound (Resource) fault.

@@ -3,7 +3,6 @@ package imap
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,9 +10,9 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/accept"
 	"github.com/pennypost/pennypost/internal/imap/wire"
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
@@ -21,8 +20,7 @@ import (
 // conn is one connection. Its fields belong to the goroutine of serve, but for stopping.
 type conn struct {
 	s       *Server
-	raw     net.Conn // as it was accepted: for stop
-	nc      net.Conn // raw, or TLS on it
+	nc      *accept.Conn
 	address netip.Addr
 	id      string
 	log     *slog.Logger
@@ -46,15 +44,7 @@ type conn struct {
 	torn                   bool   // a response was broken off in the middle: nothing said now would be understood
 	tag                    string // of the command that runs
 	commands, bad, refused int
-	cancel                 context.CancelFunc
-	watchers               sync.WaitGroup // wait for the end of cancel's context
-	stopping               atomic.Pointer[goodbye]
-}
-
-// goodbye is why the server ends a connection.
-type goodbye struct {
-	code, text string
-	now        bool // without waiting for the command that runs
+	watchers               sync.WaitGroup // wait for the end of the work's context
 }
 
 // The limits of patience with one connection.
@@ -64,10 +54,10 @@ const (
 )
 
 func newConn(s *Server, nc net.Conn, address netip.Addr) *conn {
-	c := &conn{s: s, raw: nc, nc: nc, address: address, id: rand.Text()[:10], deadline: time.Now().Add(s.SignInTime), pause: s.AutoLogout}
+	c := &conn{s: s, nc: accept.NewConn(nc, s.WriteTime), address: address, id: rand.Text()[:10], deadline: time.Now().Add(s.SignInTime), pause: s.AutoLogout}
 	c.log = s.Log.With("connection", c.id, "address", address)
-	_, c.protected = nc.(*tls.Conn)
-	c.w = wire.NewWriter(timedWriter{c}, s.buffer, s.release)
+	c.protected = c.nc.TLS() != nil
+	c.w = wire.NewWriter(c.nc, s.buffer, s.release)
 	c.reset()
 	return c
 }
@@ -94,24 +84,16 @@ func (c *conn) invite() error {
 
 // serve runs the connection to its end.
 func (c *conn) serve(ctx context.Context) {
-	// Commands end with the connection, not with the server, which lets them finish.
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	work, end := c.nc.Begin(ctx, c.s.Grace, accept.Goodbye{Code: "UNAVAILABLE", Text: "the server is shutting down"})
 	defer c.watchers.Wait()
-	defer cancel()
-	c.cancel = cancel
-	stop := context.AfterFunc(ctx, func() {
-		c.stop(goodbye{code: "UNAVAILABLE", text: "the server is shutting down"})
-		hard := time.AfterFunc(c.s.Grace, func() { c.stop(goodbye{text: "the server is shutting down", now: true}) })
-		context.AfterFunc(work, func() { hard.Stop() })
-	})
-	defer stop()
+	defer end()
 	defer c.close()
 	defer func() {
 		if p := recover(); p != nil {
 			c.log.ErrorContext(ctx, "IMAP connection failed", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	if t, ok := c.nc.(*tls.Conn); ok && !c.handshake(work, t) {
+	if c.nc.TLS() != nil && !c.handshaken(work, c.nc.Handshake(work, c.deadline)) {
 		return
 	}
 	c.w.Status("*", "OK", "CAPABILITY "+c.capabilities(), "Pennypost ready")
@@ -121,11 +103,7 @@ func (c *conn) serve(ctx context.Context) {
 
 // close ends what the connection holds.
 func (c *conn) close() {
-	err := c.w.Flush()
-	if t, ok := c.nc.(*tls.Conn); ok && err != nil {
-		_ = t.NetConn().Close() // TLS would wait for a client that reads nothing, to say goodbye
-	}
-	_ = c.nc.Close() // the client may be gone already
+	c.nc.Close(c.w.Flush() != nil)
 	c.unselect()
 	if c.user != nil {
 		c.user.Close()
@@ -151,8 +129,8 @@ func (c *conn) step(ctx context.Context) bool {
 	if !c.run(ctx, cmd) || c.w.Err() != nil {
 		return false
 	}
-	if b := c.stopping.Load(); b != nil {
-		c.bye(b.code, b.text)
+	if b := c.nc.Ending(); b != nil {
+		c.bye(b.Code, b.Text)
 		return false
 	}
 	return true
@@ -173,10 +151,10 @@ func (c *conn) misunderstood(e *wire.SyntaxError) bool {
 
 // lost ends a connection from which nothing more can be read, with BYE where that can still be heard.
 func (c *conn) lost(ctx context.Context, err error) {
-	b := c.stopping.Load()
+	b := c.nc.Ending()
 	switch {
 	case b != nil:
-		c.bye(b.code, b.text)
+		c.bye(b.Code, b.Text)
 	case errors.Is(err, wire.ErrTooMuch):
 		c.bye("", "that was too much")
 	case isTimeout(err):
@@ -195,19 +173,6 @@ func (c *conn) bye(code, text string) {
 	_ = c.w.Flush() // it ends either way
 }
 
-// stop ends the connection from another goroutine: as soon as it waits for the client, or at once.
-func (c *conn) stop(b goodbye) {
-	c.stopping.Store(&b)
-	if b.now {
-		c.cancel()
-		_ = c.raw.SetWriteDeadline(time.Now().Add(c.lastWords()))
-	}
-	_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // wakes the read that waits
-}
-
-// lastWords is how long the client has to read what is on its way when its session is ended.
-func (c *conn) lastWords() time.Duration { return min(500*time.Millisecond, c.s.WriteTime) }
-
 // timedReader reads from the client. Before it waits, it sends what waits to be sent.
 type timedReader struct{ c *conn }
 
@@ -222,40 +187,7 @@ func (t timedReader) Read(p []byte) (int, error) {
 	if c.user != nil {
 		deadline = time.Now().Add(c.pause)
 	}
-	if err := c.nc.SetReadDeadline(deadline); err != nil {
-		return 0, err
-	}
-	// stop sets stopping first and the deadline then, this the other way round: one of the two sees the other.
-	if c.stopping.Load() != nil {
-		return 0, errStopping
-	}
-	return c.nc.Read(p)
-}
-
-var errStopping = errors.New("the connection is being ended")
-
-// timedWriter writes to the client, which must take each piece in time.
-type timedWriter struct{ c *conn }
-
-// writePiece is how many bytes must be read in Config.WriteTime.
-const writePiece = 64 << 10
-
-func (t timedWriter) Write(p []byte) (written int, err error) {
-	c := t.c
-	for len(p) > 0 && err == nil {
-		patience := c.s.WriteTime
-		if b := c.stopping.Load(); b != nil && b.now {
-			patience = c.lastWords()
-		}
-		if err := c.nc.SetWriteDeadline(time.Now().Add(patience)); err != nil {
-			return written, err
-		}
-		var n int
-		n, err = c.nc.Write(p[:min(len(p), writePiece)])
-		written += n
-		p = p[n:]
-	}
-	return written, err
+	return c.nc.ReadBy(p, deadline)
 }
 
 func isTimeout(err error) bool {

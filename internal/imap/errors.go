@@ -56,8 +56,8 @@ func endsConnection(err error) bool {
 
 // answerError answers a command that failed. It returns false when the connection is to end.
 func (c *conn) answerError(ctx context.Context, cmd wire.Command, err error) bool {
-	if b := c.stopping.Load(); b != nil && b.now { // its context was cancelled under it
-		c.bye(b.code, b.text)
+	if b := c.nc.Ending(); b != nil && b.Now { // its context was cancelled under it
+		c.bye(b.Code, b.Text)
 		return false
 	}
 	var (
@@ -100,7 +100,7 @@ func (c *conn) answerError(ctx context.Context, cmd wire.Command, err error) boo
 func (c *conn) answerNews(ctx context.Context, err error) bool {
 	var h *hangUp
 	switch {
-	case c.w.Err() != nil || c.stopping.Load() != nil:
+	case c.w.Err() != nil || c.nc.Ending() != nil:
 	case errors.As(err, &h):
 		c.bye("", h.text)
 		return false

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,7 +40,7 @@ func (h *hostileRig) hear(t testing.TB, input []byte, signedIn bool) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c := newConn(h.Server, theirs, remoteAddress(theirs))
+		c := newConn(h.Server, theirs, netip.Addr{})
 		c.protected = true
 		c.reset()
 		c.serve(context.Background())

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/pennypost/pennypost/internal/accept"
 )
 
 // maxDone is the longest line that may end an IDLE.
@@ -57,7 +59,7 @@ func (c *conn) tellUntil(ctx context.Context, read <-chan error) (told, err erro
 			told = c.tellNews(ctx)
 		}
 	}
-	c.stop(goodbye{text: goodbyeText(told)}) // wakes the reader
+	c.nc.End(accept.Goodbye{Text: goodbyeText(told)}) // wakes the reader
 	return told, <-read
 }
 

@@ -3,10 +3,9 @@ package imap
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/base64"
-	"time"
 
+	"github.com/pennypost/pennypost/internal/accept"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/imap/wire"
 )
@@ -84,7 +83,7 @@ func (c *conn) signIn(ctx context.Context, username, password string) (result, e
 	c.watchers.Go(func() {
 		select {
 		case <-user.Done:
-			c.stop(goodbye{text: "your session was ended", now: true})
+			c.nc.End(accept.Goodbye{Text: "your session was ended", Now: true})
 		case <-ctx.Done():
 		}
 	})
@@ -100,9 +99,7 @@ func (c *conn) startTLS(ctx context.Context) bool {
 	if c.w.Flush() != nil {
 		return false
 	}
-	t := tls.Server(c.nc, c.s.TLS)
-	c.nc = t
-	if !c.handshake(ctx, t) {
+	if !c.handshaken(ctx, c.nc.StartTLS(ctx, c.s.TLS, c.deadline)) {
 		return false
 	}
 	c.protected = true
@@ -110,14 +107,10 @@ func (c *conn) startTLS(ctx context.Context) bool {
 	return true
 }
 
-// handshake finishes the TLS handshake in the time for signing in.
-func (c *conn) handshake(ctx context.Context, t *tls.Conn) bool {
-	if t.SetDeadline(c.deadline) != nil || c.stopping.Load() != nil {
-		return false
-	}
-	if err := t.HandshakeContext(ctx); err != nil {
+// handshaken reports whether TLS's handshake succeeded.
+func (c *conn) handshaken(ctx context.Context, err error) bool {
+	if err != nil {
 		c.log.DebugContext(ctx, "TLS handshake failed", "error", err)
-		return false
 	}
-	return t.SetDeadline(time.Time{}) == nil
+	return err == nil
 }

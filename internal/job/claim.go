@@ -19,19 +19,14 @@ func (r *Runner) next(ctx context.Context) (next time.Time, found bool, due []st
 	full, now := r.full(), r.clock.Now()
 	err = r.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		found, due = false, nil
-		rows, err := tx.Query(ctx, nextSQL(len(r.handlers), len(full)), r.kinds(full, r.Workers+1)...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close() // rows.Err tells
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			var kind string
 			var id, start int64
-			if err := rows.Scan(&kind, &id, &start); err != nil {
+			if err := row.Scan(&kind, &id, &start); err != nil {
 				return err
 			}
 			if r.runs(id) {
-				continue
+				return nil
 			}
 			at := time.UnixMicro(start).UTC()
 			if !found || at.Before(next) {
@@ -40,8 +35,8 @@ func (r *Runner) next(ctx context.Context) (next time.Time, found bool, due []st
 			if !at.After(now) && !slices.Contains(due, kind) {
 				due = append(due, kind)
 			}
-		}
-		return rows.Err()
+			return nil
+		}, nextSQL(len(r.handlers), len(full)), r.kinds(full, r.Workers+1)...)
 	})
 	return next, found, due, err
 }
@@ -127,19 +122,15 @@ type candidate struct {
 }
 
 func appendDue(ctx context.Context, tx *db.Tx, all []candidate, query string, args []any) ([]candidate, error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close() // rows.Err tells
-	for rows.Next() {
+	err := tx.Each(ctx, func(row db.Row) error {
 		var c candidate
-		if err := rows.Scan(&c.id, &c.share, &c.start); err != nil {
-			return nil, err
+		if err := row.Scan(&c.id, &c.share, &c.start); err != nil {
+			return err
 		}
 		all = append(all, c)
-	}
-	return all, rows.Err()
+		return nil
+	}, query, args...)
+	return all, err
 }
 
 // runs reports whether the job runs here.

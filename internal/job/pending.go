@@ -25,21 +25,16 @@ func List(ctx context.Context, d *db.DB, after int64, limit int) ([]Pending, err
 	var list []Pending
 	err := d.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		list = nil
-		rows, err := tx.Query(ctx, pendingSQL, after, limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close() // rows.Err tells
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			var p Pending
 			var due, lease int64
-			if err := rows.Scan(&p.ID, &p.Kind, &p.Key, &due, &lease, &p.Attempts, &p.Error); err != nil {
+			if err := row.Scan(&p.ID, &p.Kind, &p.Key, &due, &lease, &p.Attempts, &p.Error); err != nil {
 				return err
 			}
 			p.Due, p.Running = time.UnixMicro(due).UTC(), lease != 0
 			list = append(list, p)
-		}
-		return rows.Err()
+			return nil
+		}, pendingSQL, after, limit)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)

@@ -116,19 +116,7 @@ func (r *Runner) rest(ctx context.Context, full bool) {
 	if next, ok, _, err := r.next(ctx); err == nil && ok {
 		wait = min(wait, max(next.Sub(r.clock.Now()), 0))
 	}
-	nap, end := context.WithCancel(ctx)
-	defer end()
-	slept := make(chan struct{})
-	go func() {
-		defer close(slept)
-		_ = r.clock.Sleep(nap, wait) // whatever ended it, the runner looks again
-	}()
-	select {
-	case <-r.wake:
-	case <-slept:
-	}
-	end()
-	<-slept
+	clock.Rest(ctx, r.clock, r.wake, wait)
 }
 
 // kinds returns the arguments of a statement that chooses jobs of the handled kinds, but not of the shares.

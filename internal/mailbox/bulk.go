@@ -64,9 +64,9 @@ func (b *bulk) exec(ctx context.Context, tx *db.Tx, fixed []any, rows []int64) (
 }
 
 // query runs the statement for rows and scans what it returns.
-func (b *bulk) query(ctx context.Context, tx *db.Tx, fixed []any, rows []int64, scan func(scanner) error) error {
+func (b *bulk) query(ctx context.Context, tx *db.Tx, fixed []any, rows []int64, scan func(db.Row) error) error {
 	return b.each(fixed, rows, func(text string, args []any) error {
-		return forRows(ctx, tx, scan, text, args...)
+		return tx.Each(ctx, scan, text, args...)
 	})
 }
 
@@ -85,22 +85,4 @@ func (b *bulk) each(fixed []any, rows []int64, run func(text string, args []any)
 		}
 	}
 	return nil
-}
-
-// scanner is a row of a result.
-type scanner interface{ Scan(dest ...any) error }
-
-// forRows runs a query and hands each row to scan.
-func forRows(ctx context.Context, tx *db.Tx, scan func(scanner) error, query string, args ...any) error {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }

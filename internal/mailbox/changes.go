@@ -67,7 +67,7 @@ func changedItems(ctx context.Context, tx *db.Tx, id ID, f FolderID, since ModSe
 	var out []FlagUpdate
 	for below, page := int64(MaxUID)+1, 8; ; page = min(page*8, 4096) {
 		n, done := 0, false
-		err := forRows(ctx, tx, func(r scanner) error {
+		err := tx.Each(ctx, func(r db.Row) error {
 			var uid, flags, changed int64
 			err := r.Scan(&uid, &flags, &changed)
 			n, below = n+1, uid
@@ -89,7 +89,7 @@ func changedItems(ctx context.Context, tx *db.Tx, id ID, f FolderID, since ModSe
 		top = out[0].UID - 1
 	}
 	newest := len(out)
-	err := forRows(ctx, tx, func(r scanner) error {
+	err := tx.Each(ctx, func(r db.Row) error {
 		var uid, flags, changed int64
 		err := r.Scan(&uid, &flags, &changed)
 		if UID(uid) <= top {
@@ -109,7 +109,7 @@ func changedItems(ctx context.Context, tx *db.Tx, id ID, f FolderID, since ModSe
 // vanishedUIDs returns the UIDs that left a folder after since, up to the number upTo.
 func vanishedUIDs(ctx context.Context, tx *db.Tx, id ID, f FolderID, since, upTo ModSeq) (UIDSet, error) {
 	var uids []UID
-	err := forRows(ctx, tx, func(r scanner) error {
+	err := tx.Each(ctx, func(r db.Row) error {
 		var uid int64
 		err := r.Scan(&uid)
 		uids = append(uids, UID(uid))

@@ -180,7 +180,7 @@ func (s *Store) checkBodies(ctx context.Context) (faults []string, err error) {
 		var refs []bodyRef
 		err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 			ids, refs = nil, nil
-			return forRows(ctx, tx, func(r scanner) error {
+			return tx.Each(ctx, func(r db.Row) error {
 				var id int64
 				var b bodyRef
 				err := r.Scan(&id, &b.size, &b.store, &b.ref, &b.codec, &b.data)

@@ -78,6 +78,15 @@ func writeSomething(ctx context.Context, r *rig, boxes []ID, w, n int, book *num
 	for _, s := range out {
 		book.note(s.Mailbox, s.ModSeq, "deliver")
 	}
+	for k := range 3 { // one by one, among what others write
+		res, err := r.StoreFlags(ctx, id, InboxID, UIDs(UID(w+n+k)), FlagChange{Add: Flagged << (k % 2), Remove: Flagged << ((k + 1) % 2)}, Always)
+		for _, c := range res.Changed {
+			book.note(id, c.ModSeq, "a single store")
+		}
+		if err != nil {
+			return err
+		}
+	}
 	switch n % 4 {
 	case 0:
 		res, err := r.StoreFlags(ctx, id, InboxID, AllUIDs(), FlagChange{Add: Flags(1) << (w % 5)}, Always)

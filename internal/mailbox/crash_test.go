@@ -1,15 +1,12 @@
 package mailbox
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,6 +17,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/db/dbtest"
 	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/leash"
 )
 
 // The environment of the process that is to be killed.
@@ -34,13 +32,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, livesUntilKilled(dir))
 		os.Exit(1)
 	}
-	flag.Parse()
-	checks, given := flag.Lookup("rapid.checks"), false
-	flag.Visit(func(f *flag.Flag) { given = given || f == checks })
-	if !given { // the models take half a second a run; make soak asks for many
-		if err := flag.Set(checks.Name, "20"); err != nil {
-			panic(err)
-		}
+	if err := dbtest.PlayModels("20"); err != nil { // they take half a second a run
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
@@ -174,22 +167,9 @@ func killInALoop(t *testing.T, url string) {
 // lifeAndDeath starts the process and kills it when it has said some things.
 func lifeAndDeath(t *testing.T, dir, url string, round int, stored, expunged, kept map[string]bool) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), crashPath+"="+dir, crashURL+"="+url, crashRound+"="+strconv.Itoa(round))
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	said := 0
-	for lines.Scan() {
-		// What it said before it died counts, whole lines only: the last may be cut.
-		what, name, _ := strings.Cut(lines.Text(), " ")
+	lines := 0
+	leash.Kill(t, func(line string) bool {
+		what, name, _ := strings.Cut(line, " ")
 		switch what {
 		case "stored":
 			stored[name] = true
@@ -198,16 +178,9 @@ func lifeAndDeath(t *testing.T, dir, url string, round int, stored, expunged, ke
 		case "kept":
 			kept[name] = true
 		}
-		if said++; said == 60+round*37 {
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	_ = cmd.Wait() // killed
-	if said < 60 {
-		t.Fatalf("the process ended by itself after %d lines: %s", said, stderr.String())
-	}
+		lines++
+		return lines == 60+round*37
+	}, crashPath+"="+dir, crashURL+"="+url, crashRound+"="+strconv.Itoa(round))
 }
 
 // autopsy opens the store again and compares it with what was acknowledged.

@@ -41,8 +41,9 @@ func (s *Store) StoreFlags(ctx context.Context, id ID, f FolderID, set UIDSet, c
 	c.Add &= AllFlags
 	for _, piece := range pieces {
 		var r StoreResult
+		var number ModSeq
 		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-			r, err = s.storePiece(ctx, tx, id, f, piece, c, unchangedSince)
+			r, err = s.storePiece(ctx, tx, id, f, piece, c, unchangedSince, &number)
 			return err
 		})
 		if err != nil {
@@ -58,12 +59,8 @@ func (s *Store) StoreFlags(ctx context.Context, id ID, f FolderID, set UIDSet, c
 	return all, nil
 }
 
-func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, set UIDSet, c FlagChange, unchangedSince ModSeq) (r StoreResult, err error) {
-	l, err := s.lock(ctx, tx, id, s.most(set), 0, 0)
-	if err != nil {
-		return r, err
-	}
-	rows, err := readRows(ctx, tx, id, f, set, s.batch)
+func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, set UIDSet, c FlagChange, unchangedSince ModSeq, number *ModSeq) (r StoreResult, err error) {
+	l, rows, err := s.lockRows(ctx, tx, id, f, set, number)
 	if err != nil {
 		return r, err
 	}
@@ -91,11 +88,14 @@ func (s *Store) storePiece(ctx context.Context, tx *db.Tx, id ID, f FolderID, se
 	if err := s.writeFlags(ctx, tx, id, f, c, r.Changed); err != nil {
 		return r, fmt.Errorf("store flags in folder %d of mailbox %s: %w", f, id, err)
 	}
-	if _, _, err = s.apply(ctx, tx, id, f, &t); err != nil {
+	if err := recount(ctx, tx, id, f, &t); err != nil {
 		return r, err
 	}
 	return r, s.tellMarked(ctx, tx, l, f, marked)
 }
+
+// storeSingle is for the change of one item alone: without the rows of a bulk to join, it takes two thirds of the steps.
+const storeSingle = `UPDATE item SET flags = $4, changed = $5, modified = $6 WHERE mailbox = $1 AND folder = $2 AND uid = $3`
 
 // longRun is from how many neighbours on a range is cheaper than single rows.
 const longRun = 3
@@ -105,8 +105,13 @@ WHERE mailbox = $1 AND folder = $2 AND uid BETWEEN $3 AND $4`
 
 // writeFlags writes what c made of the items: a run of UIDs without gaps with one statement, as their numbers have none either.
 func (s *Store) writeFlags(ctx context.Context, tx *db.Tx, id ID, f FolderID, c FlagChange, changed []FlagUpdate) error {
-	var single []int64
 	now := micros(s.clock.Now())
+	if len(changed) == 1 {
+		u := changed[0]
+		_, err := tx.Exec(ctx, storeSingle, int64(id), int64(f), int64(u.UID), int64(u.Flags), int64(u.ModSeq), now)
+		return err
+	}
+	var single []int64
 	for len(changed) > 0 {
 		n := 1
 		for n < len(changed) && changed[n].UID == changed[0].UID+UID(n) {

@@ -94,7 +94,7 @@ const readFlaggedRows = `SELECT uid, flags FROM item WHERE mailbox = $1 AND fold
 func readFlagged(ctx context.Context, tx *db.Tx, id ID, f FolderID) ([]FlagUpdate, error) {
 	var out []FlagUpdate
 	var uid, flags num
-	err := forRows(ctx, tx, func(r scanner) error {
+	err := tx.Each(ctx, func(r db.Row) error {
 		err := r.Scan(&uid, &flags)
 		out = append(out, FlagUpdate{UID: UID(uid), Flags: Flags(flags)})
 		return err

@@ -89,7 +89,7 @@ func (s *Store) emptyGone(ctx context.Context, id ID) (done bool, err error) {
 		}
 		var f FolderID
 		var rows []row
-		err = forRows(ctx, tx, func(r scanner) error { return r.Scan(&f) },
+		err = tx.Each(ctx, func(r db.Row) error { return r.Scan(&f) },
 			`SELECT id FROM folder WHERE mailbox = $1 AND gone AND messages > 0 ORDER BY id LIMIT 1`, int64(id))
 		if err != nil || f == 0 {
 			done = f == 0

@@ -15,7 +15,7 @@ const folderColumns = `f.id, f.parent, f.name, f.kind, f.special, f.is_default, 
 f.highest, f.floor, f.properties_changed, f.counts_changed, f.messages, f.unseen, f.deleted, f.bytes`
 
 // scanFolder reads folderColumns; Path and HasChildren are the tree's to fill.
-func scanFolder(row scanner, f *Folder, more ...any) error {
+func scanFolder(row db.Row, f *Folder, more ...any) error {
 	dest := []any{
 		&f.ID, &f.Parent, &f.Name, &f.Kind, &f.Use, &f.Default, &f.Subscribed, &f.UIDValidity, &f.UIDNext,
 		&f.Highest, &f.Floor, &f.PropertiesChanged, &f.CountsChanged, &f.Messages, &f.Unseen, &f.DeletedMarked, &f.Bytes,
@@ -61,6 +61,22 @@ func (t *tally) mark(n int64, flags Flags) {
 	if flags.Has(Deleted) {
 		t.deleted += n
 	}
+}
+
+// updateCounts is updateFolder for what neither came nor left.
+const updateCounts = `UPDATE folder SET highest = $3, counts_changed = $3, unseen = unseen + $4, deleted = deleted + $5
+WHERE mailbox = $1 AND id = $2 AND NOT gone`
+
+// recount is apply for items whose flags alone changed.
+func recount(ctx context.Context, tx *db.Tx, id ID, f FolderID, t *tally) error {
+	n, err := tx.Exec(ctx, updateCounts, int64(id), int64(f), int64(t.highest), t.unseen, t.deleted)
+	switch {
+	case err != nil:
+		return fmt.Errorf("update the counts of folder %d of mailbox %s: %w", f, id, err)
+	case n == 0:
+		return noFolder(f)
+	}
+	return nil
 }
 
 const updateFolder = `UPDATE folder SET uidnext = uidnext + $3, highest = $4, counts_changed = $4, messages = messages + $5,

@@ -81,7 +81,7 @@ func (s *Store) Keywords(ctx context.Context, id ID) (k *Keywords, err error) {
 
 func keywordsTx(ctx context.Context, tx *db.Tx, id ID) (*Keywords, error) {
 	k := newKeywords()
-	err := forRows(ctx, tx, func(r scanner) error {
+	err := tx.Each(ctx, func(r db.Row) error {
 		var bit int
 		var name string
 		err := r.Scan(&bit, &name)

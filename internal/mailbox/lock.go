@@ -37,6 +37,7 @@ func (s *Store) lock(ctx context.Context, tx *db.Tx, id ID, changes, items int, 
 
 // lockAny is lock for a mailbox in any state.
 func (s *Store) lockAny(ctx context.Context, tx *db.Tx, id ID, changes, items int, bytes int64) (locked, error) {
+	s.spares.drop(id) // the numbers taken now are higher
 	l := locked{id: id}
 	var used, quota int64
 	err := tx.QueryRow(ctx, lockMailbox, int64(id), changes, items, bytes).

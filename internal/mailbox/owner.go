@@ -35,7 +35,7 @@ type Details struct {
 	PurgeTime time.Time // when a closed mailbox may be purged; zero while open
 	Quota     int64     // bytes
 	Bytes     int64     // sum of the sizes of the items, each copy counted
-	Change    ModSeq    // the change counter
+	Change    ModSeq    // the change counter: no number above it was given out, but flags may yet be changed with lower ones (see spares)
 }
 
 // The folders a mailbox is made with have the same ids everywhere.
@@ -149,7 +149,7 @@ func noMailboxOf(o Owner) error {
 
 const detailColumns = `SELECT id, org, owner, state, purge_at, quota, bytes, change FROM mailbox `
 
-func scanDetails(row scanner) (Details, error) {
+func scanDetails(row db.Row) (Details, error) {
 	var d Details
 	var purge int64
 	err := row.Scan(&d.ID, &d.Owner.Org, &d.Owner.Entity, &d.State, &purge, &d.Quota, &d.Bytes, &d.Change)

@@ -62,7 +62,7 @@ func (r *rig) plan(text string, args int) string {
 	r.t.Helper()
 	var plan strings.Builder
 	r.ok(r.db.Read(context.Background(), func(ctx context.Context, tx *db.Tx) error {
-		return forRows(ctx, tx, func(row scanner) error {
+		return tx.Each(ctx, func(row db.Row) error {
 			var id, parent, unused int
 			var line string
 			err := row.Scan(&id, &parent, &unused, &line)

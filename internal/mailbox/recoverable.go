@@ -30,7 +30,7 @@ type RecoverableItem struct {
 func (s *Store) Recoverable(ctx context.Context, id ID, after ItemID, limit int) (items []RecoverableItem, err error) {
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		items = nil
-		return forRows(ctx, tx, func(r scanner) error {
+		return tx.Each(ctx, func(r db.Row) error {
 			var it RecoverableItem
 			var received, removed, due int64
 			err := r.Scan(&it.ID, &it.Folder, &it.Flags, &it.Size, &received, &it.Email, &removed, &due, &it.Envelope)
@@ -205,7 +205,7 @@ func (s *Store) dropRecoverable(ctx context.Context, tx *db.Tx, id ID) (int, err
 func (s *Store) drop(ctx context.Context, tx *db.Tx, query string, args ...any) (int, error) {
 	var keys, metas []int64
 	var rows []row
-	err := forRows(ctx, tx, func(r scanner) error {
+	err := tx.Each(ctx, func(r db.Row) error {
 		var mailbox, item int64
 		err := r.Scan(&mailbox, &item)
 		keys = append(keys, mailbox, item)
@@ -214,7 +214,7 @@ func (s *Store) drop(ctx context.Context, tx *db.Tx, query string, args ...any) 
 	if err != nil {
 		return 0, fmt.Errorf("read recoverable items: %w", err)
 	}
-	err = s.bulk.deleteRecoverable.query(ctx, tx, nil, keys, func(r scanner) error {
+	err = s.bulk.deleteRecoverable.query(ctx, tx, nil, keys, func(r db.Row) error {
 		var mailbox, item int64
 		var w row
 		err := r.Scan(&mailbox, &item, &w.body)

@@ -31,7 +31,7 @@ type Due struct {
 func (s *Store) OpenMailboxes(ctx context.Context, org OrgKey, after string, limit int) (list []Details, err error) {
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		list = nil
-		return forRows(ctx, tx, func(r scanner) error {
+		return tx.Each(ctx, func(r db.Row) error {
 			d, err := scanDetails(r)
 			list = append(list, d)
 			return err
@@ -75,7 +75,7 @@ const probe = 16
 func ruledFolders(ctx context.Context, tx *db.Tx, id ID, rules []Rule) ([]Due, error) {
 	var ruled []Due
 	below := map[FolderID][]FolderID{}
-	err := forRows(ctx, tx, func(r scanner) error {
+	err := tx.Each(ctx, func(r db.Row) error {
 		var f, parent FolderID
 		var use Use
 		err := r.Scan(&f, &parent, &use)
@@ -174,7 +174,7 @@ type agedRow struct {
 	since   int64
 }
 
-func scanAged(r scanner) (a agedRow, err error) {
+func scanAged(r db.Row) (a agedRow, err error) {
 	var saved, modified int64
 	err = r.Scan(&a.uid, &a.item, &a.flags, &a.changed, &a.size, &a.body, &a.created, &saved, &modified)
 	a.since = max(saved, modified)
@@ -191,7 +191,7 @@ func (p *passage) read(ctx context.Context, tx *db.Tx) error {
 		return fmt.Errorf("read folder %d of mailbox %s: %w", p.folder, p.id, err)
 	}
 	p.next = p.from
-	err = forRows(ctx, tx, func(r scanner) error {
+	err = tx.Each(ctx, func(r db.Row) error {
 		a, err := scanAged(r)
 		if a.since <= p.before {
 			p.rows = append(p.rows, a.row)
@@ -202,7 +202,7 @@ func (p *passage) read(ctx context.Context, tx *db.Tx) error {
 		return fmt.Errorf("look for old items of mailbox %s: %w", p.id, err)
 	}
 	seen, stays := 0, false // stays: an item as it came that is left where it is
-	err = forRows(ctx, tx, func(r scanner) error {
+	err = tx.Each(ctx, func(r db.Row) error {
 		a, err := scanAged(r)
 		seen++
 		asItCame := a.changed == a.created

@@ -30,7 +30,7 @@ func readRows(ctx context.Context, tx *db.Tx, id ID, f FolderID, set UIDSet, lim
 		if len(rows) == limit {
 			break
 		}
-		err := forRows(ctx, tx, func(sc scanner) error {
+		err := tx.Each(ctx, func(sc db.Row) error {
 			var w row
 			err := sc.Scan(&w.uid, &w.item, &w.flags, &w.changed, &w.size, &w.body, &w.email)
 			rows = append(rows, w)
@@ -126,7 +126,7 @@ func (s *Store) release(ctx context.Context, tx *db.Tx, rows []row) error {
 	pairs := countBodies(rows)
 	kept := map[int64]bool{}
 	shared := false
-	err := s.bulk.release.query(ctx, tx, nil, pairs, func(r scanner) error {
+	err := s.bulk.release.query(ctx, tx, nil, pairs, func(r db.Row) error {
 		var body, extra int64
 		err := r.Scan(&body, &extra)
 		kept[body] = extra >= 0
@@ -150,7 +150,7 @@ func (s *Store) release(ctx context.Context, tx *db.Tx, rows []row) error {
 	}
 	now := s.clock.Now()
 	var files []string
-	err = s.bulk.deleteBody.query(ctx, tx, nil, dead, func(r scanner) error {
+	err = s.bulk.deleteBody.query(ctx, tx, nil, dead, func(r db.Row) error {
 		var store bodyStore
 		var ref string
 		err := r.Scan(&store, &ref)

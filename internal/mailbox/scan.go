@@ -11,7 +11,7 @@ const readUIDs = `SELECT uid FROM item WHERE mailbox = $1 AND folder = $2 AND ui
 // scanUIDs hands the folder's UIDs at or above from to add, ascending.
 func scanUIDs(ctx context.Context, tx *db.Tx, id ID, f FolderID, from UID, add func(UID)) error {
 	var uid num
-	return forRows(ctx, tx, func(r scanner) error {
+	return tx.Each(ctx, func(r db.Row) error {
 		err := r.Scan(&uid)
 		add(UID(uid))
 		return err

@@ -78,6 +78,7 @@ type Store struct {
 	trees    *trees
 	zip      *zip
 	orgs     orgCache
+	spares   spares
 	together together
 	batch    int // BatchRows; tests have less
 	// expired counts the recoverable items whose time was over.

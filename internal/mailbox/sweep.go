@@ -48,7 +48,7 @@ func (s *Store) sweepMailboxes(ctx context.Context) (bool, error) {
 func (s *Store) ids(ctx context.Context, query string, args ...any) (ids []int64, err error) {
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		ids = ids[:0]
-		return forRows(ctx, tx, func(r scanner) error {
+		return tx.Each(ctx, func(r db.Row) error {
 			var id int64
 			err := r.Scan(&id)
 			ids = append(ids, id)
@@ -63,7 +63,7 @@ func (s *Store) sweepBlobs(ctx context.Context) (bool, error) {
 	var keys []string
 	err := s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		keys = keys[:0]
-		return forRows(ctx, tx, func(r scanner) error {
+		return tx.Each(ctx, func(r db.Row) error {
 			var key string
 			err := r.Scan(&key)
 			keys = append(keys, key)

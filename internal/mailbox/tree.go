@@ -52,7 +52,7 @@ WHERE m.id = $1 AND NOT f.gone`
 func readFolders(ctx context.Context, tx *db.Tx, id ID) (*tree, error) {
 	t := &tree{}
 	var rows []Folder
-	err := forRows(ctx, tx, func(row scanner) error {
+	err := tx.Each(ctx, func(row db.Row) error {
 		var f Folder
 		err := scanFolder(versioned{row, &t.version}, &f)
 		rows = append(rows, f)
@@ -64,7 +64,7 @@ func readFolders(ctx context.Context, tx *db.Tx, id ID) (*tree, error) {
 	if len(rows) == 0 {
 		return nil, noMailbox(id)
 	}
-	err = forRows(ctx, tx, func(row scanner) error {
+	err = tx.Each(ctx, func(row db.Row) error {
 		var path string
 		err := row.Scan(&path)
 		t.list.SubscribedOnly = append(t.list.SubscribedOnly, path)
@@ -79,12 +79,12 @@ func readFolders(ctx context.Context, tx *db.Tx, id ID) (*tree, error) {
 
 // versioned scans a row that has the tree's version in front.
 type versioned struct {
-	scanner
+	row     db.Row
 	version *ModSeq
 }
 
 func (v versioned) Scan(dest ...any) error {
-	return v.scanner.Scan(append([]any{v.version}, dest...)...)
+	return v.row.Scan(append([]any{v.version}, dest...)...)
 }
 
 // grow puts the rows into order and gives them their paths.

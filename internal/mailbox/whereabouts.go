@@ -19,14 +19,14 @@ const (
 	readTouched        = `SELECT uid, item FROM item WHERE mailbox = $1 AND folder = $2 AND changed > $3 AND changed > created ORDER BY changed`
 )
 
-// Touched returns where, at one moment, up to limit items lie that were there before since and were moved or otherwise changed
-// after it, but for those that known knows. Who has gone through all folders since then, one after the other, has missed no
+// Touched returns where, at one moment, up to limit items lie that were there before since and were moved after it, or changed
+// with a higher number, but for those that known knows. Who has gone through all folders since then, one after the other, has missed no
 // item that isn't among them, however items were moved meanwhile. known runs in the snapshot and must not wait.
 func (s *Store) Touched(ctx context.Context, id ID, since ModSeq, known func(ItemID) bool, limit int) (places []Place, err error) {
 	err = s.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		places = nil
 		var folders []int64
-		err := forRows(ctx, tx, func(r scanner) error {
+		err := tx.Each(ctx, func(r db.Row) error {
 			var f int64
 			err := r.Scan(&f)
 			folders = append(folders, f)
@@ -36,7 +36,7 @@ func (s *Store) Touched(ctx context.Context, id ID, since ModSeq, known func(Ite
 			return fmt.Errorf("read the changed folders of mailbox %s: %w", id, err)
 		}
 		for _, f := range folders {
-			err := forRows(ctx, tx, func(r scanner) error {
+			err := tx.Each(ctx, func(r db.Row) error {
 				p := Place{Folder: FolderID(f)}
 				err := r.Scan(&p.UID, &p.Item)
 				if err == nil && len(places) < limit && !known(p.Item) {

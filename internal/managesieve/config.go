@@ -25,8 +25,8 @@ type Config struct {
 	// IPv6 (100 where 0).
 	MaxConnections, MaxPerAddress int
 	// SignInTime is how long a connection may take to sign in (30 s), AutoLogout how long it may then say nothing (30 minutes, RFC 5804
-	// section 1.4), ReadTime how long it may pause inside a command (1 minute), and WriteTime how long the client may take to read what
-	// it was sent (1 minute).
+	// section 1.4), ReadTime how long it may pause inside a command (1 minute), and WriteTime how long the client may take to read 64 KB
+	// (1 minute).
 	SignInTime, AutoLogout, ReadTime, WriteTime time.Duration
 	// Grace is how long a command may still run when the server shuts down (5 s).
 	Grace time.Duration

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -12,15 +11,15 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/pennypost/pennypost/internal/accept"
 )
 
 // conn is one connection. Its fields belong to the goroutine of serve, but for stopping.
 type conn struct {
 	s       *Server
-	raw     net.Conn // as it was accepted: for stop
-	nc      net.Conn // raw, or TLS on it
+	nc      *accept.Conn
 	address netip.Addr
 	id      string
 	log     *slog.Logger
@@ -36,14 +35,6 @@ type conn struct {
 
 	bad, refused int
 	watchers     sync.WaitGroup
-	cancel       context.CancelFunc
-	stopping     atomic.Pointer[goodbye]
-}
-
-// goodbye is why the server ends a connection.
-type goodbye struct {
-	code, text string
-	now        bool // without waiting for the command that runs
 }
 
 // The limits of patience with one connection.
@@ -53,26 +44,18 @@ const (
 )
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{s: s, raw: nc, nc: nc, address: remoteAddress(nc), id: rand.Text()[:10], deadline: time.Now().Add(s.SignInTime)}
+	c := &conn{s: s, nc: accept.NewConn(nc, s.WriteTime), address: accept.Address(nc), id: rand.Text()[:10], deadline: time.Now().Add(s.SignInTime)}
 	c.log = s.Log.With("connection", c.id, "address", c.address)
-	c.w = bufio.NewWriter(timedWriter{c})
+	c.w = bufio.NewWriter(c.nc)
 	c.r = newReader(timedReader{c})
 	return c
 }
 
 // serve runs the connection to its end.
 func (c *conn) serve(ctx context.Context) {
-	// Commands end with the connection, not with the server, which lets them finish.
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	work, end := c.nc.Begin(ctx, c.s.Grace, accept.Goodbye{Code: "TRYLATER", Text: "the server is shutting down"})
 	defer c.watchers.Wait()
-	defer cancel()
-	c.cancel = cancel
-	stop := context.AfterFunc(ctx, func() {
-		c.stop(goodbye{code: "TRYLATER", text: "the server is shutting down"})
-		hard := time.AfterFunc(c.s.Grace, func() { c.stop(goodbye{code: "TRYLATER", text: "the server is shutting down", now: true}) })
-		context.AfterFunc(work, func() { hard.Stop() })
-	})
-	defer stop()
+	defer end()
 	defer c.close()
 	defer func() {
 		if p := recover(); p != nil {
@@ -87,11 +70,7 @@ func (c *conn) serve(ctx context.Context) {
 
 // close ends what the connection holds.
 func (c *conn) close() {
-	err := c.w.Flush()
-	if t, ok := c.nc.(*tls.Conn); ok && err != nil {
-		_ = t.NetConn().Close() // TLS would wait for a client that reads nothing, to say goodbye
-	}
-	_ = c.nc.Close() // the client may be gone already
+	c.nc.Close(c.w.Flush() != nil)
 	c.forgetUser()
 }
 
@@ -109,8 +88,8 @@ func (c *conn) step(ctx context.Context) bool {
 	} else {
 		answer = c.run(ctx, words)
 	}
-	if b := c.stopping.Load(); b != nil && b.now { // its context was cancelled under it
-		c.bye(b.code, b.text)
+	if b := c.nc.Ending(); b != nil && b.Now { // its context was cancelled under it
+		c.bye(b.Code, b.Text)
 		return false
 	}
 	if answer.status == "" { // nothing more can be said
@@ -129,8 +108,8 @@ func (c *conn) step(ctx context.Context) bool {
 	case answer.startTLS:
 		return c.startTLS(ctx)
 	}
-	if b := c.stopping.Load(); b != nil {
-		c.bye(b.code, b.text)
+	if b := c.nc.Ending(); b != nil {
+		c.bye(b.Code, b.Text)
 		return false
 	}
 	return true
@@ -144,11 +123,11 @@ func (c *conn) read() ([]word, error) {
 
 // lost ends a connection from which nothing more can be read, with BYE where that can still be heard.
 func (c *conn) lost(ctx context.Context, err error) {
-	b := c.stopping.Load()
+	b := c.nc.Ending()
 	var timeout net.Error
 	switch {
 	case b != nil:
-		c.bye(b.code, b.text)
+		c.bye(b.Code, b.Text)
 	case errors.Is(err, errTooMuch):
 		c.bye("", "that was too much")
 	case errors.Is(err, errBareEnd):
@@ -168,19 +147,6 @@ func (c *conn) bye(code, text string) {
 	_ = c.w.Flush() // it ends either way
 }
 
-// stop ends the connection from another goroutine: as soon as it waits for the client, or at once.
-func (c *conn) stop(b goodbye) {
-	c.stopping.Store(&b)
-	if b.now {
-		c.cancel()
-		_ = c.raw.SetWriteDeadline(time.Now().Add(lastWords))
-	}
-	_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // wakes the read that waits
-}
-
-// lastWords is how long the client has to read what is on its way when its session is ended.
-const lastWords = 500 * time.Millisecond
-
 // startTLS protects the connection. What the client sent behind STARTTLS came unprotected, perhaps from somebody else, and is forgotten
 // (CVE-2011-0411).
 func (c *conn) startTLS(ctx context.Context) bool {
@@ -190,12 +156,7 @@ func (c *conn) startTLS(ctx context.Context) bool {
 	if c.w.Flush() != nil {
 		return false
 	}
-	t := tls.Server(c.nc, c.s.TLS)
-	c.nc = t
-	if t.SetDeadline(c.deadline) != nil || c.stopping.Load() != nil {
-		return false
-	}
-	if err := t.HandshakeContext(ctx); err != nil {
+	if err := c.nc.StartTLS(ctx, c.s.TLS, c.deadline); err != nil {
 		c.log.DebugContext(ctx, "TLS handshake failed", "error", err)
 		return false
 	}
@@ -222,30 +183,7 @@ func (t timedReader) Read(p []byte) (int, error) {
 		}
 		deadline = time.Now().Add(pause)
 	}
-	if err := c.nc.SetReadDeadline(deadline); err != nil {
-		return 0, err
-	}
-	// stop sets stopping first and the deadline then, this the other way round: one of the two sees the other.
-	if c.stopping.Load() != nil {
-		return 0, errStopping
-	}
-	n, err := c.nc.Read(p)
+	n, err := c.nc.ReadBy(p, deadline)
 	c.inCommand = true
 	return n, err
-}
-
-var errStopping = errors.New("the connection is being ended")
-
-// timedWriter writes to the client, which must take it in time.
-type timedWriter struct{ c *conn }
-
-func (t timedWriter) Write(p []byte) (int, error) {
-	patience := t.c.s.WriteTime
-	if b := t.c.stopping.Load(); b != nil && b.now {
-		patience = min(patience, lastWords)
-	}
-	if err := t.c.nc.SetWriteDeadline(time.Now().Add(patience)); err != nil {
-		return 0, err
-	}
-	return t.c.nc.Write(p)
 }

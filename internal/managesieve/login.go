@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/accept"
 	"github.com/pennypost/pennypost/internal/fault"
 )
 
@@ -145,7 +146,7 @@ func (c *conn) signIn(ctx context.Context, username, password string) reply {
 		defer close(ended)
 		select {
 		case <-user.Done:
-			c.stop(goodbye{text: "your session was ended", now: true})
+			c.nc.End(accept.Goodbye{Text: "your session was ended", Now: true})
 		case <-watch.Done():
 		}
 	})

@@ -93,8 +93,8 @@ func newRig(t *testing.T, at *store, change ...func(*Config)) *rig {
 	r.stop = sync.OnceFunc(func() {
 		stop()
 		served.Wait()
-		if r.open != 0 || len(r.addresses) != 0 {
-			t.Errorf("%d connections are left behind Serve", r.open)
+		if n := r.places.Taken(); n != 0 {
+			t.Errorf("%d connections are left behind Serve", n)
 		}
 	})
 	t.Cleanup(r.stop)

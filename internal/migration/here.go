@@ -72,19 +72,14 @@ func (s *Service) Here(ctx context.Context, p principal.Principal, org, after st
 }
 
 func ledgerTx(ctx context.Context, tx *db.Tx, o *directory.Organization) (refs []Ref, err error) {
-	rows, err := tx.Query(ctx, listBrought, o.Key)
+	refs, err = db.All(ctx, tx, func(row db.Row) (r Ref, err error) {
+		err = row.Scan(&r.Kind, &r.ID)
+		return r, err
+	}, listBrought, o.Key)
 	if err != nil {
 		return nil, fmt.Errorf("read what was brought: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var r Ref
-		if err := rows.Scan(&r.Kind, &r.ID); err != nil {
-			return nil, fmt.Errorf("read what was brought: %w", err)
-		}
-		refs = append(refs, r)
-	}
-	return refs, rows.Err()
+	return refs, nil
 }
 
 // settingsTx reads all but the entities.

@@ -137,7 +137,7 @@ type folderRow struct {
 
 const folderColumns = `SELECT key, mailbox, name, uidvalidity, uidnext, modseq, folder, path, previous FROM import_folder `
 
-func scanFolder(r interface{ Scan(...any) error }) (f folderRow, err error) {
+func scanFolder(r db.Row) (f folderRow, err error) {
 	err = r.Scan(&f.key, &f.mailbox, &f.name, &f.uidvalidity, &f.uidnext, &f.modseq, &f.folder, &f.path, &f.previous)
 	return f, err
 }
@@ -172,19 +172,11 @@ func (m *Mail) foldersOf(ctx context.Context, id mailbox.ID, source string) (all
 }
 
 func foldersTx(ctx context.Context, tx *db.Tx, query string, args ...any) (all []folderRow, err error) {
-	rows, err := tx.Query(ctx, query, args...)
+	all, err = db.All(ctx, tx, scanFolder, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the imports of folders: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		f, err := scanFolder(rows)
-		if err != nil {
-			return nil, fmt.Errorf("read the imports of folders: %w", err)
-		}
-		all = append(all, f)
-	}
-	return all, rows.Err()
+	return all, nil
 }
 
 // itemRow is a row of import_item.
@@ -201,19 +193,14 @@ const readItems = `SELECT uid, place, here, item, changed, flags FROM import_ite
 WHERE folder = $1 AND uid > $2 AND uid <= $3 ORDER BY uid LIMIT $4`
 
 func itemsTx(ctx context.Context, tx *db.Tx, folder int64, after, upTo uint32, limit int) (items []itemRow, err error) {
-	rows, err := tx.Query(ctx, readItems, folder, int64(after), int64(upTo), limit)
+	items, err = db.All(ctx, tx, func(row db.Row) (i itemRow, err error) {
+		err = row.Scan(&i.uid, &i.place, &i.here, &i.item, &i.changed, &i.flags)
+		return i, err
+	}, readItems, folder, int64(after), int64(upTo), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read what was imported: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var i itemRow
-		if err := rows.Scan(&i.uid, &i.place, &i.here, &i.item, &i.changed, &i.flags); err != nil {
-			return nil, fmt.Errorf("read what was imported: %w", err)
-		}
-		items = append(items, i)
-	}
-	return items, rows.Err()
+	return items, nil
 }
 
 // ForgetTx removes up to limit rows about a mailbox that is being purged, and returns how many; fewer means that none are left.
@@ -246,36 +233,18 @@ func (m *Mail) ForgetTx(ctx context.Context, tx *db.Tx, id mailbox.ID, limit int
 func (m *Mail) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
 	boxes := map[int64]int64{}
 	var orphans, dangling int64
-	read := func(query string, scan func(r interface{ Scan(...any) error }) error) error {
-		rows, err := tx.Query(ctx, query)
-		if err != nil {
-			return fmt.Errorf("check imported mail: %w", err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			if err := scan(rows); err != nil {
-				return fmt.Errorf("check imported mail: %w", err)
-			}
-		}
-		return rows.Err()
-	}
-	type scanner = interface{ Scan(...any) error }
 	err = errors.Join(
-		read(`SELECT mailbox, COUNT(*) FROM import_folder GROUP BY mailbox`, func(r scanner) error {
+		tx.Each(ctx, func(r db.Row) error {
 			var id, n int64
 			err := r.Scan(&id, &n)
 			boxes[id] = n
 			return err
-		}),
-		read(`SELECT COUNT(*) FROM import_item i LEFT JOIN import_folder f ON f.key = i.folder WHERE f.key IS NULL`, func(r scanner) error {
-			return r.Scan(&orphans)
-		}),
-		read(`SELECT COUNT(*) FROM import_folder f LEFT JOIN import_folder p ON p.key = f.previous WHERE f.previous <> 0 AND p.key IS NULL`, func(r scanner) error {
-			return r.Scan(&dangling)
-		}),
+		}, `SELECT mailbox, COUNT(*) FROM import_folder GROUP BY mailbox`),
+		tx.QueryRow(ctx, `SELECT COUNT(*) FROM import_item i LEFT JOIN import_folder f ON f.key = i.folder WHERE f.key IS NULL`).Scan(&orphans),
+		tx.QueryRow(ctx, `SELECT COUNT(*) FROM import_folder f LEFT JOIN import_folder p ON p.key = f.previous WHERE f.previous <> 0 AND p.key IS NULL`).Scan(&dangling),
 	)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("check imported mail: %w", err)
 	}
 	ids := make([]int64, 0, len(boxes))
 	for id := range boxes {

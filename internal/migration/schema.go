@@ -47,23 +47,8 @@ func EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit in
 
 // Check looks for a ledger of an organisation that is gone, and returns a line per find.
 func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	rows, err := tx.Query(ctx, `SELECT DISTINCT organization FROM brought`)
+	organizations, err := db.All(ctx, tx, db.Value[int64], `SELECT DISTINCT organization FROM brought`)
 	if err != nil {
-		return nil, fmt.Errorf("check what was brought from elsewhere: %w", err)
-	}
-	defer rows.Close()
-	var organizations []int64
-	for rows.Next() {
-		var key int64
-		if err := rows.Scan(&key); err != nil {
-			return nil, fmt.Errorf("check what was brought from elsewhere: %w", err)
-		}
-		organizations = append(organizations, key)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("check what was brought from elsewhere: %w", err)
-	}
-	if err := rows.Close(); err != nil {
 		return nil, fmt.Errorf("check what was brought from elsewhere: %w", err)
 	}
 	for _, key := range organizations {

@@ -133,30 +133,29 @@ var errBadRule = errors.New("a stored rule can't be read:")
 
 // accessRulesTx reads the rules of an organisation.
 func accessRulesTx(ctx context.Context, tx *db.Tx, org int64) ([]compiledRule, error) {
-	rows, err := tx.Query(ctx, listAccessRules, org)
-	if err != nil {
-		return nil, fmt.Errorf("read access rules: %w", err)
-	}
-	defer rows.Close()
 	var rules []compiledRule
-	for rows.Next() {
+	err := tx.Each(ctx, func(row db.Row) error {
 		var (
 			r                 AccessRule
 			conditions        []byte
 			created, modified int64
 		)
-		if err := rows.Scan(&r.Name, &r.Allow, &r.Description, &conditions, &created, &modified); err != nil {
-			return nil, fmt.Errorf("read access rules: %w", err)
+		if err := row.Scan(&r.Name, &r.Allow, &r.Description, &conditions, &created, &modified); err != nil {
+			return err
 		}
 		r.Created, r.Modified = time.UnixMicro(created).UTC(), time.UnixMicro(modified).UTC()
 		err := json.Unmarshal(conditions, &r.AccessConditions)
 		compiled, wrong := r.compile()
 		if err := errors.Join(err, wrong); err != nil {
-			return nil, fmt.Errorf("%w access rule %s: %s", errBadRule, r.Name, err) // no fault of who reads it
+			return fmt.Errorf("%w access rule %s: %s", errBadRule, r.Name, err) // no fault of who reads it
 		}
 		rules = append(rules, compiled)
+		return nil
+	}, listAccessRules, org)
+	if err != nil {
+		return nil, fmt.Errorf("read access rules: %w", err)
 	}
-	return rules, rows.Err()
+	return rules, nil
 }
 
 // compile checks a rule by itself and makes it ready to be compared. Its fault is Invalid.

@@ -51,21 +51,15 @@ type checkedRow struct {
 }
 
 func allPermissionsTx(ctx context.Context, tx *db.Tx, owner, grantee int64) ([]checkedRow, error) {
-	rows, err := tx.Query(ctx, `SELECT owner, grantee, rights FROM permission WHERE (owner, grantee) > ($1, $2)
+	page, err := db.All(ctx, tx, func(row db.Row) (r checkedRow, err error) {
+		err = row.Scan(&r.owner, &r.grantee, &r.rights)
+		return r, err
+	}, `SELECT owner, grantee, rights FROM permission WHERE (owner, grantee) > ($1, $2)
 		ORDER BY owner, grantee LIMIT $3`, owner, grantee, checkPage)
 	if err != nil {
 		return nil, fmt.Errorf("check permissions: %w", err)
 	}
-	defer rows.Close()
-	var page []checkedRow
-	for rows.Next() {
-		var r checkedRow
-		if err := rows.Scan(&r.owner, &r.grantee, &r.rights); err != nil {
-			return nil, fmt.Errorf("check permissions: %w", err)
-		}
-		page = append(page, r)
-	}
-	return page, rows.Err()
+	return page, nil
 }
 
 func (s *Service) wrong(ctx context.Context, tx *db.Tx, r checkedRow) (why string, err error) {
@@ -100,23 +94,11 @@ func missing(err error, why string) (string, error) {
 
 // checkSettings finds settings and rules of organisations that are gone.
 func (s *Service) checkSettings(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	rows, err := tx.Query(ctx, `SELECT organization FROM policy_setting UNION SELECT organization FROM access_rule
+	organizations, err := db.All(ctx, tx, db.Value[int64], `SELECT organization FROM policy_setting UNION SELECT organization FROM access_rule
 		UNION SELECT organization FROM mobile_rule UNION SELECT organization FROM mobile_override
 		UNION SELECT organization FROM impersonation_role UNION SELECT organization FROM retention_policy
 		UNION SELECT organization FROM monitoring`)
 	if err != nil {
-		return nil, fmt.Errorf("check settings: %w", err)
-	}
-	defer rows.Close()
-	var organizations []int64
-	for rows.Next() {
-		var key int64
-		if err := rows.Scan(&key); err != nil {
-			return nil, fmt.Errorf("check settings: %w", err)
-		}
-		organizations = append(organizations, key)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return nil, fmt.Errorf("check settings: %w", err)
 	}
 	for _, key := range organizations {

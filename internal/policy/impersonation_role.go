@@ -147,19 +147,18 @@ func (s *Service) ListRoles(ctx context.Context, p principal.Principal, org dire
 }
 
 func rolesAfterTx(ctx context.Context, tx *db.Tx, org int64, after string, limit int) (roles []ImpersonationRole, err error) {
-	rows, err := tx.Query(ctx, listRoles, org, after, limit)
+	err = tx.Each(ctx, func(row db.Row) error {
+		r, err := scanRole(row)
+		if err != nil {
+			return err
+		}
+		roles = append(roles, *r)
+		return nil
+	}, listRoles, org, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list impersonation roles: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		r, err := scanRole(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list impersonation roles: %w", err)
-		}
-		roles = append(roles, *r)
-	}
-	return roles, rows.Err()
+	return roles, nil
 }
 
 // roleTx reads a role. Faults: NotFound (Resource).
@@ -188,7 +187,7 @@ func (s *Service) rolesTx(ctx context.Context, tx *db.Tx, o *directory.Organizat
 	return nil
 }
 
-func scanRole(row interface{ Scan(...any) error }) (*ImpersonationRole, error) {
+func scanRole(row db.Row) (*ImpersonationRole, error) {
 	var (
 		r                 ImpersonationRole
 		rules             []byte

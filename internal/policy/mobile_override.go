@@ -212,23 +212,14 @@ func someOverridesTx(ctx context.Context, tx *db.Tx, o *directory.Organization, 
 }
 
 func overridesTx(ctx context.Context, tx *db.Tx, query string, args ...any) ([]overrideRow, error) {
-	rows, err := tx.Query(ctx, query, args...)
+	found, err := db.All(ctx, tx, scanOverride, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list mobile device overrides: %w", err)
 	}
-	defer rows.Close()
-	var found []overrideRow
-	for rows.Next() {
-		row, err := scanOverride(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list mobile device overrides: %w", err)
-		}
-		found = append(found, row)
-	}
-	return found, rows.Err()
+	return found, nil
 }
 
-func scanOverride(from interface{ Scan(...any) error }) (row overrideRow, err error) {
+func scanOverride(from db.Row) (row overrideRow, err error) {
 	var created, modified int64
 	err = from.Scan(&row.entity, &row.deviceKey, &row.Device, &row.Allow, &row.Description, &created, &modified)
 	row.Created, row.Modified = time.UnixMicro(created).UTC(), time.UnixMicro(modified).UTC()

@@ -138,26 +138,25 @@ func (s *Service) MobileRulesTx(ctx context.Context, tx *db.Tx, o *directory.Org
 }
 
 func mobileRulesTx(ctx context.Context, tx *db.Tx, o *directory.Organization) ([]MobileRule, error) {
-	rows, err := tx.Query(ctx, listMobileRules, o.Key)
-	if err != nil {
-		return nil, fmt.Errorf("list mobile device rules: %w", err)
-	}
-	defer rows.Close()
 	var rules []MobileRule
-	for rows.Next() {
+	err := tx.Each(ctx, func(row db.Row) error {
 		var (
 			r                 MobileRule
 			conditions        string
 			created, modified int64
 		)
-		if err := rows.Scan(&r.ID, &r.Name, &r.Allow, &r.Description, &conditions, &created, &modified); err != nil {
-			return nil, fmt.Errorf("list mobile device rules: %w", err)
+		if err := row.Scan(&r.ID, &r.Name, &r.Allow, &r.Description, &conditions, &created, &modified); err != nil {
+			return err
 		}
 		if err := json.Unmarshal([]byte(conditions), &r.Conditions); err != nil {
-			return nil, fmt.Errorf("read the conditions of mobile device rule %s: %w", r.ID, err)
+			return fmt.Errorf("read the conditions of mobile device rule %s: %w", r.ID, err)
 		}
 		r.Created, r.Modified = time.UnixMicro(created).UTC(), time.UnixMicro(modified).UTC()
 		rules = append(rules, r)
+		return nil
+	}, listMobileRules, o.Key)
+	if err != nil {
+		return nil, fmt.Errorf("list mobile device rules: %w", err)
 	}
-	return rules, rows.Err()
+	return rules, nil
 }

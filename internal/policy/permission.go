@@ -140,18 +140,12 @@ type permissionRow struct {
 }
 
 func permissionsTx(ctx context.Context, tx *db.Tx, owner, after int64, limit int) ([]permissionRow, error) {
-	rows, err := tx.Query(ctx, listPermissions, owner, after, limit)
+	found, err := db.All(ctx, tx, func(row db.Row) (r permissionRow, err error) {
+		err = row.Scan(&r.grantee, &r.rights)
+		return r, err
+	}, listPermissions, owner, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list permissions: %w", err)
 	}
-	defer rows.Close()
-	var found []permissionRow
-	for rows.Next() {
-		var r permissionRow
-		if err := rows.Scan(&r.grantee, &r.rights); err != nil {
-			return nil, fmt.Errorf("list permissions: %w", err)
-		}
-		found = append(found, r)
-	}
-	return found, rows.Err()
+	return found, nil
 }

@@ -182,21 +182,17 @@ func (s *Service) RetentionStandsTx(ctx context.Context, tx *db.Tx, org, version
 
 // checkRetentions finds policies that nothing applies.
 func (s *Service) checkRetentions(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	rows, err := tx.Query(ctx, `SELECT organization, id FROM retention_policy`)
-	if err != nil {
-		return nil, fmt.Errorf("check retention policies: %w", err)
-	}
-	defer rows.Close()
 	policies := map[int64]string{}
-	for rows.Next() {
+	err = tx.Each(ctx, func(row db.Row) error {
 		var org int64
 		var id string
-		if err := rows.Scan(&org, &id); err != nil {
-			return nil, fmt.Errorf("check retention policies: %w", err)
+		if err := row.Scan(&org, &id); err != nil {
+			return err
 		}
 		policies[org] = id
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil
+	}, `SELECT organization, id FROM retention_policy`)
+	if err != nil {
 		return nil, fmt.Errorf("check retention policies: %w", err)
 	}
 	for org, id := range policies {

@@ -349,11 +349,12 @@ func (c *core) firstKey(ctx context.Context, dir string, fresh bool) (first bool
 	if err != nil {
 		return false, err
 	}
-	return true, c.keys.Import(ctx, key.ID, key.Secret, "first administrator", FullAccess)
+	return true, c.keys.Import(ctx, key.ID, key.Secret, "first administrator", iam.AdministratorAccess)
 }
 
-// FullAccess is the managed policy of the first administrator's key, and of one made without naming a policy.
-const FullAccess = iam.WorkMailFullAccess
+// DefaultPolicy is the managed policy of a key that is made without naming one: unlike the first administrator's, it leaves the messages that
+// functions are asked about alone.
+const DefaultPolicy = iam.WorkMailFullAccess
 
 // ManagedPolicies are the names of the policies that a key can be given without a document.
 func ManagedPolicies() []string { return iam.Managed() }

@@ -70,7 +70,7 @@ func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 	trusted := proxies(s.config.TrustedProxies)
 	web := func(key string, tlsConfig *tls.Config, h http.Handler) {
 		if l, on := s.listeners[key]; on {
-			l = s.metrics.count(key, l)
+			l = s.metrics.count(key, l, s.log)
 			if key != "metrics" {
 				l = behind(l, trusted, true, s.log)
 			}
@@ -98,7 +98,7 @@ func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
 
 // mail is a listener for mail whose connections are counted and have their clients' addresses.
 func (s *Server) mail(key string, l net.Listener) net.Listener {
-	return behind(s.metrics.count(key, l), s.config.TrustedProxies, false, s.log)
+	return behind(s.metrics.count(key, l, s.log), s.config.TrustedProxies, false, s.log)
 }
 
 // serveSMTP serves the listeners by one server until ctx ends; implicit says which of them speak TLS from the first byte.

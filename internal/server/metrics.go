@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -68,10 +69,10 @@ func (m *metrics) handler(d *db.DB) http.Handler {
 }
 
 // count counts the listener's connections.
-func (m *metrics) count(name string, l net.Listener) net.Listener {
+func (m *metrics) count(name string, l net.Listener, log *slog.Logger) net.Listener {
 	label := fmt.Sprintf(`{listener=%q}`, name)
 	return &countedListener{
-		l, m.set.GetOrCreateCounter("pennypost_connections_accepted_total" + label),
+		l, log, m.set.GetOrCreateCounter("pennypost_connections_accepted_total" + label),
 		m.set.GetOrCreateGauge("pennypost_connections"+label, nil),
 	}
 }
@@ -117,6 +118,7 @@ func (c *countedAnswer) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 type countedListener struct {
 	net.Listener
+	log      *slog.Logger
 	accepted *victoria.Counter
 	open     *victoria.Gauge
 }
@@ -129,6 +131,7 @@ func (l *countedListener) Accept() (net.Conn, error) {
 		if !passing(err) {
 			return nil, err
 		}
+		l.log.Error("a connection can't be accepted", "listener", l.Addr().String(), "error", err, "again_in", wait)
 		time.Sleep(wait)
 		c, err = l.Listener.Accept()
 	}
@@ -137,12 +140,11 @@ func (l *countedListener) Accept() (net.Conn, error) {
 	return &countedConn{Conn: c, gone: sync.OnceFunc(l.open.Dec)}, nil
 }
 
-// passing reports whether an error of accept says nothing about the listener itself (accept(2)).
+// passing reports whether an error of accept says nothing about the listener itself, but of a connection, the network or the
+// machine (accept(2)).
 func passing(err error) bool {
 	var number syscall.Errno
-	return errors.As(err, &number) && slices.Contains([]syscall.Errno{
-		syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
-	}, number)
+	return errors.As(err, &number) && !slices.Contains([]syscall.Errno{syscall.EBADF, syscall.EINVAL, syscall.ENOTSOCK}, number)
 }
 
 type countedConn struct {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/config"
@@ -128,7 +129,7 @@ type Operator struct {
 
 // Connect reaches the server that holds c.Data, or opens the store where none does. The caller must Close the operator.
 func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*Operator, error) {
-	if _, err := os.Stat(filepath.Join(c.Data, "lock")); errors.Is(err, os.ErrNotExist) {
+	if !keepsAnything(c.Data) {
 		return nil, fmt.Errorf("%s is no data directory of Pennypost: name it with --data, or make one with pennypost serve", c.Data)
 	}
 	held, err := lockDir(c.Data)
@@ -138,14 +139,32 @@ func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*Operator
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(c.SecretKeyPath()); errors.Is(err, os.ErrNotExist) {
-		return nil, errors.Join(fmt.Errorf("%s holds no store that a server kept: %s is missing", c.Data, c.SecretKeyPath()), held.release())
+	missing := func(path, hint string) error {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return fmt.Errorf("%s holds no store that a server kept: %s is missing%s", c.Data, path, hint)
+	}
+	err = missing(c.SecretKeyPath(), "")
+	if err == nil && c.DatabaseURL == "" { // it would be made, and found consistent
+		err = missing(filepath.Join(c.Data, "pennypost.db"), "; one on PostgreSQL is named by --database-url")
+	}
+	if err != nil {
+		return nil, errors.Join(err, held.release())
 	}
 	parts, err := openCore(ctx, c, c.Data, true, log)
 	if err != nil {
 		return nil, errors.Join(err, held.release())
 	}
 	return &Operator{dir: c.Data, lock: held, core: parts, verbs: parts.operatorVerbs()}, nil
+}
+
+// keepsAnything says whether there is anything in dir that a server would have left, or a backup put back.
+func keepsAnything(dir string) bool {
+	return slices.ContainsFunc([]string{"lock", "pennypost.db", "secret.key", "blobs"}, func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	})
 }
 
 // Beside reaches the server that holds dir, and only it.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"github.com/pennypost/pennypost/internal/accept"
 )
 
 const (
@@ -71,7 +73,7 @@ func (l *proxyListener) run() {
 			l.stop()
 			return
 		}
-		peer := addressOf(conn)
+		peer := accept.Address(conn)
 		if !l.proxies.trust(peer) {
 			l.hand(conn)
 			continue
@@ -160,12 +162,3 @@ func (c *proxiedConn) Read(b []byte) (int, error) {
 
 // RemoteAddr is the client's address.
 func (c *proxiedConn) RemoteAddr() net.Addr { return c.client }
-
-// addressOf returns the peer's address, the zero address where it has none.
-func addressOf(conn net.Conn) netip.Addr {
-	a, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a.Addr().Unmap().WithZone("")
-}

@@ -13,8 +13,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	victoria "github.com/VictoriaMetrics/metrics"
 
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/db"
@@ -354,7 +357,7 @@ func TestManyKeysAreListedInPages(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := start(t, settings(t, dir), Options{Memory: true})
 	for range keyPageSize + 1 {
-		if _, err := s.core.keys.Create(t.Context(), operator, "", FullAccess); err != nil {
+		if _, err := s.core.keys.Create(t.Context(), operator, "", DefaultPolicy); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -383,6 +386,30 @@ func TestConnectRefusesWhatIsNoDataDirectory(t *testing.T) {
 	stop()
 	if _, err := Connect(t.Context(), settings(t, dir), quiet); err == nil || !strings.Contains(err.Error(), "no store") {
 		t.Errorf("what a server that kept nothing left: %v", err)
+	}
+}
+
+// TestConnectToWhatWasPutBack: a backup is of the files that hold something, and so has no lock.
+func TestConnectToWhatWasPutBack(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := start(t, settings(t, dir), Options{})
+	stop()
+	if err := os.Remove(filepath.Join(dir, "lock")); err != nil {
+		t.Fatal(err)
+	}
+	o, err := Connect(t.Context(), settings(t, dir), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	database := filepath.Join(dir, "pennypost.db")
+	if err := os.Remove(database); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Connect(t.Context(), settings(t, dir), quiet); err == nil || !strings.Contains(err.Error(), database) {
+		t.Errorf("without its database: %v", err)
 	}
 }
 
@@ -546,6 +573,33 @@ func TestBrokenListenerEndsTheServer(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("the server waits for a listener that broke")
+	}
+}
+
+// outage is a listener that can't accept while there are errors left, and then is closed.
+type outage struct {
+	net.Listener
+	errors []error
+}
+
+func (l *outage) Accept() (net.Conn, error) {
+	err := net.ErrClosed
+	if len(l.errors) > 0 {
+		err, l.errors = l.errors[0], l.errors[1:]
+	}
+	return nil, err
+}
+
+func (l *outage) Addr() net.Addr { return &net.TCPAddr{} }
+
+func TestWhatPassesEndsNoListener(t *testing.T) {
+	m := &metrics{victoria.NewSet()}
+	l := &outage{errors: []error{os.NewSyscallError("accept4", syscall.EMFILE), os.NewSyscallError("accept4", syscall.EHOSTUNREACH)}}
+	if _, err := m.count("smtp", l, quiet).Accept(); !errors.Is(err, net.ErrClosed) || len(l.errors) > 0 {
+		t.Errorf("%v with %d errors left", err, len(l.errors))
+	}
+	if _, err := m.count("imap", &outage{errors: []error{syscall.EBADF}}, quiet).Accept(); !errors.Is(err, syscall.EBADF) {
+		t.Errorf("a listener that broke: %v", err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 )
 
 // Server takes mail in on any number of listeners. It is made by New.
@@ -36,8 +35,9 @@ func New(c Config) *Server {
 	}
 }
 
-// Serve accepts connections of l until Shutdown, which closes l; then it returns nil. With implicit TLS the handshake comes
-// before everything else (RFC 8314 section 3.3).
+// Serve accepts connections of l until Shutdown, which closes l; then it returns nil. What keeps l from accepting for a while
+// l waits out itself; the error is one that doesn't pass. With implicit TLS the handshake comes before everything else (RFC
+// 8314 section 3.3).
 func (s *Server) Serve(l net.Listener, implicitTLS bool) error {
 	if implicitTLS && s.cfg.TLS == nil {
 		return errors.New("smtp: implicit TLS needs a TLS configuration")
@@ -58,11 +58,8 @@ func (s *Server) Serve(l net.Listener, implicitTLS bool) error {
 			s.start(conn, implicitTLS)
 		case s.isDraining() || errors.Is(err, net.ErrClosed):
 			return nil
-		default: // out of file descriptors, most likely: wait for some to come free
-			s.cfg.Log.Error("a connection can't be accepted", "error", err, "listener", l.Addr().String())
-			if err := s.cfg.Clock.Sleep(s.ctx, 100*time.Millisecond); err != nil {
-				return fmt.Errorf("smtp: serve %s: %w", l.Addr(), err)
-			}
+		default:
+			return fmt.Errorf("smtp: serve %s: %w", l.Addr(), err)
 		}
 	}
 }

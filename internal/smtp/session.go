@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/accept"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
 )
@@ -50,12 +51,9 @@ type session struct {
 func newSession(srv *Server, conn net.Conn) *session {
 	c := &session{
 		srv: srv, cfg: &srv.cfg, raw: conn, wire: newWire(conn, srv.cfg.Timeouts.Write),
-		id: id.UUID()[:13], begun: time.Now(), signedIn: make(chan struct{}),
+		remote: accept.Address(conn), id: id.UUID()[:13], begun: time.Now(), signedIn: make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(srv.ctx)
-	if ap, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
-		c.remote = ap.Addr().Unmap().WithZone("")
-	}
 	return c
 }
 

@@ -2,32 +2,13 @@ package smtp
 
 import (
 	"bytes"
-	"io"
 	"log/slog"
-	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/smtpclient/smtptest"
 )
-
-// tape is a connection that plays what a client sent and records what the server says.
-type tape struct {
-	in  io.Reader
-	out bytes.Buffer
-}
-
-func (c *tape) Read(p []byte) (int, error)  { return c.in.Read(p) }
-func (c *tape) Write(p []byte) (int, error) { return c.out.Write(p) }
-func (c *tape) Close() error                { return nil }
-func (c *tape) LocalAddr() net.Addr         { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
-
-func (c *tape) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 12345} }
-
-func (c *tape) SetDeadline(time.Time) error      { return nil }
-func (c *tape) SetReadDeadline(time.Time) error  { return nil }
-func (c *tape) SetWriteDeadline(time.Time) error { return nil }
 
 // FuzzSession plays any bytes to a whole session. Whatever they are, it ends with its input, every line of it is a reply, and
 // no message is stored without an end and a recipient.
@@ -46,9 +27,9 @@ func FuzzSession(f *testing.F) {
 			Hostname: "mail.test", Begin: k.Begin, Log: slog.New(slog.DiscardHandler), Clock: clock.System{}, SpoolDir: t.TempDir(), SpoolMemory: 100,
 			Limits: Limits{Message: 200},
 		})
-		conn := &tape{in: bytes.NewReader(b)}
+		conn := &smtptest.Tape{In: bytes.NewReader(b)}
 		newSession(srv, conn).run(false)
-		if out := conn.out.Bytes(); !replyLine.Match(out) {
+		if out := conn.Out.Bytes(); !replyLine.Match(out) {
 			t.Fatalf("%q is answered %q", b, out)
 		}
 		for _, s := range k.stored {

@@ -2,28 +2,11 @@ package smtpclient
 
 import (
 	"bytes"
-	"io"
-	"net"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/pennypost/pennypost/internal/smtpclient/smtptest"
 )
-
-// tape is a connection that plays what a server said and records what the client says.
-type tape struct {
-	in  io.Reader
-	out bytes.Buffer
-}
-
-func (c *tape) Read(p []byte) (int, error)  { return c.in.Read(p) }
-func (c *tape) Write(p []byte) (int, error) { return c.out.Write(p) }
-func (c *tape) Close() error                { return nil }
-func (c *tape) LocalAddr() net.Addr         { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 12345} }
-
-func (c *tape) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 25} }
-func (c *tape) SetDeadline(time.Time) error      { return nil }
-func (c *tape) SetReadDeadline(time.Time) error  { return nil }
-func (c *tape) SetWriteDeadline(time.Time) error { return nil }
 
 // FuzzClient plays any bytes of a server to a client that sends a message to two. Whatever they are, a recipient counts as taken only
 // where the message went out whole, and one without an answer only with an error.
@@ -37,13 +20,13 @@ func FuzzClient(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		conn := &tape{in: bytes.NewReader(b)}
+		conn := &smtptest.Tape{In: bytes.NewReader(b)}
 		c, err := New(t.Context(), conn, options())
 		if err != nil {
 			return
 		}
 		replies, err := send(t.Context(), c, "a\r\n.b\r\n", "one@a.test", "two@a.test")
-		said := conn.out.String()
+		said := conn.Out.String()
 		whole := strings.Contains(said, "DATA\r\na\r\n..b\r\n.\r\n") || strings.Contains(said, "BDAT 7 LAST\r\na\r\n.b\r\n")
 		for _, r := range replies {
 			switch {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/clock"
+	"github.com/pennypost/pennypost/internal/otlp"
 )
 
 const (
@@ -101,10 +102,13 @@ func (t *Tracer) Step(trace, name string, start time.Time, kind Kind, err error,
 
 func (t *Tracer) add(s span, trace string, start time.Time, err error, about []Attribute) {
 	s.TraceID = ID(trace)
-	end := max(t.o.Clock.Now().UnixNano(), start.UnixNano())
-	s.Start, s.End = strconv.FormatInt(start.UnixNano(), 10), strconv.FormatInt(end, 10)
+	end := t.o.Clock.Now()
+	if end.Before(start) {
+		end = start
+	}
+	s.Start, s.End = otlp.Nanos(start), otlp.Nanos(end)
 	for _, a := range about {
-		s.Attributes = append(s.Attributes, attribute(a))
+		s.Attributes = append(s.Attributes, otlp.Attribute{Key: a.Key, Value: otlp.Of(a.Value)})
 	}
 	if err != nil {
 		s.Status = &status{Code: 2} // its words may name addresses: they are in the log
@@ -161,7 +165,7 @@ func (t *Tracer) Run(ctx context.Context) error {
 		if pause > 0 {
 			_ = t.o.Clock.Sleep(ctx, pause) // spans that come meanwhile change nothing
 		} else {
-			t.rest(ctx)
+			clock.Rest(ctx, t.o.Clock, t.bell, linger)
 		}
 		err := t.flush(grace)
 		pause = after(pause, err)
@@ -176,22 +180,6 @@ func (t *Tracer) Run(ctx context.Context) error {
 		t.o.Log.WarnContext(grace, "the last traces can't be sent", "error", err)
 	}
 	return nil
-}
-
-// rest waits for enough spans, for some time to pass or for ctx to end.
-func (t *Tracer) rest(ctx context.Context) {
-	nap, end := context.WithCancel(ctx)
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		_ = t.o.Clock.Sleep(nap, linger) // whatever ended it, the caller looks
-	}()
-	select {
-	case <-t.bell:
-	case <-over:
-	}
-	end()
-	<-over
 }
 
 // flush sends all that waits. What the collector may take later stays.
@@ -243,8 +231,10 @@ func after(pause time.Duration, err error) time.Duration {
 
 // send posts spans (OTLP/HTTP, "Failures": 429, 502, 503 and 504 may pass).
 func (t *Tracer) send(ctx context.Context, list []span) error {
-	resource := []keyValue{attribute(Attribute{"service.name", t.o.Service}), attribute(Attribute{"service.version", t.o.Version}), attribute(Attribute{"host.name", t.o.Host})}
-	body, err := json.Marshal(request{[]resourceSpans{{resourceOf{resource}, []scopeSpans{{scope{"pennypost"}, list}}}}})
+	from := otlp.Resource{Attributes: []otlp.Attribute{
+		{Key: "service.name", Value: otlp.Of(t.o.Service)}, {Key: "service.version", Value: otlp.Of(t.o.Version)}, {Key: "host.name", Value: otlp.Of(t.o.Host)},
+	}}
+	body, err := json.Marshal(request{[]resourceSpans{{from, []scopeSpans{{otlp.Pennypost(), list}}}}})
 	if err != nil {
 		return err
 	}
@@ -274,61 +264,31 @@ func (t *Tracer) send(ctx context.Context, list []span) error {
 	return fmt.Errorf("the collector answers %s", answer.Status)
 }
 
-// The messages of opentelemetry/proto/trace/v1/trace.proto as far as they are sent. In JSON its 64-bit numbers are texts, and its ids hex.
+// The messages of opentelemetry/proto/trace/v1/trace.proto as far as they are sent. Its ids are hex in JSON.
 type (
 	request struct {
 		ResourceSpans []resourceSpans `json:"resourceSpans"`
 	}
 	resourceSpans struct {
-		Resource   resourceOf   `json:"resource"`
-		ScopeSpans []scopeSpans `json:"scopeSpans"`
-	}
-	resourceOf struct {
-		Attributes []keyValue `json:"attributes"`
+		Resource   otlp.Resource `json:"resource"`
+		ScopeSpans []scopeSpans  `json:"scopeSpans"`
 	}
 	scopeSpans struct {
-		Scope scope  `json:"scope"`
-		Spans []span `json:"spans"`
-	}
-	scope struct {
-		Name string `json:"name"`
+		Scope otlp.Scope `json:"scope"`
+		Spans []span     `json:"spans"`
 	}
 	span struct {
-		TraceID      string     `json:"traceId"`
-		SpanID       string     `json:"spanId"`
-		ParentSpanID string     `json:"parentSpanId,omitempty"`
-		Name         string     `json:"name"`
-		Kind         Kind       `json:"kind"`
-		Start        string     `json:"startTimeUnixNano"`
-		End          string     `json:"endTimeUnixNano"`
-		Attributes   []keyValue `json:"attributes,omitempty"`
-		Status       *status    `json:"status,omitempty"`
+		TraceID      string           `json:"traceId"`
+		SpanID       string           `json:"spanId"`
+		ParentSpanID string           `json:"parentSpanId,omitempty"`
+		Name         string           `json:"name"`
+		Kind         Kind             `json:"kind"`
+		Start        string           `json:"startTimeUnixNano"`
+		End          string           `json:"endTimeUnixNano"`
+		Attributes   []otlp.Attribute `json:"attributes,omitempty"`
+		Status       *status          `json:"status,omitempty"`
 	}
 	status struct {
 		Code int `json:"code"`
 	}
-	keyValue struct {
-		Key   string   `json:"key"`
-		Value anyValue `json:"value"`
-	}
-	anyValue struct {
-		Text  *string `json:"stringValue,omitempty"`
-		Int   *string `json:"intValue,omitempty"`
-		Truth *bool   `json:"boolValue,omitempty"`
-	}
 )
-
-func attribute(a Attribute) keyValue {
-	kv := keyValue{Key: a.Key}
-	switch v := a.Value.(type) {
-	case int:
-		kv.Value.Int = new(strconv.Itoa(v))
-	case int64:
-		kv.Value.Int = new(strconv.FormatInt(v, 10))
-	case bool:
-		kv.Value.Truth = &v
-	default:
-		kv.Value.Text = new(strings.ToValidUTF8(fmt.Sprint(v), "�"))
-	}
-	return kv
-}

@@ -56,7 +56,7 @@ func TestConformance(t *testing.T) {
 		if wrong := one.Wrong(answer.Status, []byte(answer.Body), string(ops[i].BreachCode())); wrong != "" {
 			t.Errorf("%s %s %s, %.300s: %s", ops[i].Name, one.Path, one.Kind, one.Document, wrong)
 		}
-		if ops[i].Service == contract.MessageFlow && one.Breach == "" && !one.Unreadable && answer.Status/100 != 4 { // the key may not, and there is no such message
+		if ops[i].Service == contract.MessageFlow && one.Breach == "" && !one.Unreadable && answer.Status/100 != 4 { // there is no such message
 			t.Errorf("%s: %d %s", ops[i].Name, answer.Status, answer.Body)
 		}
 	}

@@ -1,16 +1,10 @@
 package e2e
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +14,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/workmail"
 	"github.com/aws/aws-sdk-go-v2/service/workmail/types"
 	"github.com/miekg/dns"
@@ -119,7 +112,7 @@ func (d *day) open(url string) {
 	alias(rem, "rem@ours.example")
 	group("staff", group("team", user("ann"), user("bob"), rem), user("cem"))
 	group("everyone", user("ann"), user("full"))
-	d.fill(ours)
+	leaveNoRoom(t, d.s, ours)
 	for _, r := range []struct{ direction, name, action, from, to string }{
 		{"Inbound", "drop", "DROP", "drop.example", "*"},
 		{"Inbound", "bounce", "BOUNCE", "bounce.example", "ann@ours.example"},
@@ -127,7 +120,7 @@ func (d *day) open(url string) {
 		{"Outbound", "drop", "DROP", "*", "dropped.example"},
 		{"Outbound", "bounce", "BOUNCE", "*", "blocked.example"},
 	} {
-		ownOperation(t, d.s, "Create"+r.direction+"MailFlowRule", map[string]any{
+		d.s.Own("Create"+r.direction+"MailFlowRule", map[string]any{
 			"OrganizationId": ours, "Name": r.name, "Action": r.action, "SenderPatterns": []string{r.from}, "RecipientPatterns": []string{r.to},
 		})
 	}
@@ -138,47 +131,19 @@ func (d *day) open(url string) {
 	d.clients = append(d.clients, &client{day: d}, &client{day: d, proxied: true})
 }
 
-// ownOperation calls one of Pennypost's own operations.
-func ownOperation(t *testing.T, s *harness.Server, name string, in map[string]any) {
+// leaveNoRoom fills the mailbox of the user full.
+func leaveNoRoom(t *testing.T, s *harness.Server, org string) {
 	t.Helper()
-	body, err := json.Marshal(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Env["AWS_ENDPOINT_URL_WORKMAIL"], bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("X-Amz-Target", "PennypostService."+name)
-	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	hash := sha256.Sum256(body)
-	key := aws.Credentials{AccessKeyID: s.Env["AWS_ACCESS_KEY_ID"], SecretAccessKey: s.Env["AWS_SECRET_ACCESS_KEY"]}
-	if err := v4.NewSigner().SignHTTP(t.Context(), key, r, hex.EncodeToString(hash[:]), "workmail", s.Env["AWS_REGION"], time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	if text, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s %s %v", name, answer.Status, text, err)
-	}
-}
-
-// fill leaves no room in the mailbox full.
-func (d *day) fill(org string) {
-	d.t.Helper()
-	must(d.s.WorkMail().UpdateMailboxQuota(d.t.Context(), &workmail.UpdateMailboxQuotaInput{
-		OrganizationId: &org, UserId: entity(d.t, d.s, org, "full"), MailboxQuota: aws.Int32(1),
-	}))(d.t)
-	c := d.s.IMAP("full@ours.example", password)
+	must(s.WorkMail().UpdateMailboxQuota(t.Context(), &workmail.UpdateMailboxQuotaInput{
+		OrganizationId: &org, UserId: entity(t, s, org, "full"), MailboxQuota: aws.Int32(1),
+	}))(t)
+	c := s.IMAP("full@ours.example", password)
 	defer c.Close()
 	for size := 200_000; size > 0; {
 		text := "Subject: old\r\n\r\n" + strings.Repeat("x", size)
 		_, status, err := c.Try(fmt.Sprintf("APPEND INBOX {%d+}\r\n%s", len(text), text))
 		if err != nil {
-			d.t.Fatal(err)
+			t.Fatal(err)
 		}
 		if !strings.HasPrefix(status, "OK") {
 			size /= 4

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -22,6 +24,13 @@ func TestKeysAct(t *testing.T) {
 		key := regexp.MustCompile(`aws_access_key_id = (\S+)\naws_secret_access_key = (\S+)\n`).FindStringSubmatch(made.Stdout)
 		if key == nil {
 			t.Fatalf("key create: %s", made)
+		}
+		file := filepath.Join(t.TempDir(), "policy.json")
+		if err := os.WriteFile(file, []byte("AdministratorAccess"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r := s.Verb("key", "create", "--policy-file", file); r.Status != 1 || !strings.Contains(r.Stderr, file) {
+			t.Errorf("a file with a policy's name in it: %s", r)
 		}
 		reader := s.WorkMailAs(key[1], key[2])
 		describe := func() error {

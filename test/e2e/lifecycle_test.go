@@ -27,6 +27,9 @@ func TestStartStopKill(t *testing.T) {
 		s.Stop()
 		s.Start()
 		best = min(best, s.Started)
+		if !strings.Contains(s.Log(), "env --data "+s.Dir) {
+			t.Errorf("it does not say how to reach it:\n%s", s.Log())
+		}
 		s.Kill()
 		if r := s.Verb("env"); r.Status != 1 || r.Stdout != "" || !strings.Contains(r.Stderr, s.Dir) {
 			t.Errorf("env of a killed server: %s", r)

@@ -76,7 +76,7 @@ func TestMessageFlow(t *testing.T) {
 		t.Parallel()
 		f := newSamples(t)
 		dir, bucket := t.TempDir(), blobtest.MotoBucket(t)
-		versioned(t, bucket)
+		blobtest.MotoVersions(t, bucket)
 		write := func(name, text string) string {
 			path := filepath.Join(dir, name)
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -140,21 +140,4 @@ functions = true
 		f.run(t, event)
 		s.Check()
 	})
-}
-
-// versioned makes a bucket of moto's server keep versions.
-func versioned(t *testing.T, bucket string) {
-	t.Helper()
-	const text = `<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>`
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, blobtest.Moto(t)+"/"+bucket+"?versioning", strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if answer.Body.Close(); answer.StatusCode != http.StatusOK {
-		t.Fatalf("keep versions: %s", answer.Status)
-	}
 }

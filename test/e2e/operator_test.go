@@ -109,6 +109,9 @@ func TestKeyVerbs(t *testing.T) {
 				says   string
 			}{
 				{[]string{"key", "create", "--label", "reader", "--policy-file", policy}, 0, "aws_secret_access_key = "},
+				{[]string{"key", "list"}, 0, "AdministratorAccess"},
+				{[]string{"key", "create"}, 0, "aws_secret_access_key = "},
+				{[]string{"key", "list"}, 0, "AmazonWorkMailFullAccess"},
 				{[]string{"key", "create", "--policy", "NoSuchPolicy"}, 1, "NoSuchPolicy"},
 				{[]string{"key", "create", "--policy-file", filepath.Join(t.TempDir(), "none")}, 1, "none"},
 				{[]string{"key", "create", "--policy", "x", "--policy-file", policy}, 1, "policy-file"},

@@ -4,9 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,10 +16,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/workmail"
 	"github.com/aws/aws-sdk-go-v2/service/workmail/types"
 	_ "github.com/jackc/pgx/v5/stdlib" // restores a dump
@@ -208,27 +204,7 @@ var (
 // read calls an operation, and returns its answer without what differs between any two organisations.
 func (p *previous) read(op *contract.Op, org string) string {
 	p.t.Helper()
-	body := fmt.Appendf(nil, `{"OrganizationId":%q}`, org)
-	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.Env["AWS_ENDPOINT_URL_WORKMAIL"], bytes.NewReader(body))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	r.Header.Set("X-Amz-Target", op.Target())
-	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	hash := sha256.Sum256(body)
-	key := aws.Credentials{AccessKeyID: p.Env["AWS_ACCESS_KEY_ID"], SecretAccessKey: p.Env["AWS_SECRET_ACCESS_KEY"]}
-	if err := v4.NewSigner().SignHTTP(p.t.Context(), key, r, hex.EncodeToString(hash[:]), "workmail", p.Env["AWS_REGION"], time.Now()); err != nil {
-		p.t.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	_, text := p.Signed(http.MethodPost, "/", "workmail", op.Target(), fmt.Appendf(nil, `{"OrganizationId":%q}`, org))
 	said := strings.NewReplacer(org, "ORGANIZATION", p.aliasOf[org]+".awsapps.com", "DOMAIN", `"`+p.aliasOf[org]+`"`, "ALIAS").Replace(string(text))
 	return directoryID.ReplaceAllString(date.ReplaceAllString(said, `"$1":DATE`), "DIRECTORY")
 }

@@ -4,6 +4,7 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import java.io.BufferedReader;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.lang.reflect.InvocationTargetException;
@@ -12,9 +13,11 @@ import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import software.amazon.awssdk.awscore.exception.AwsServiceException;
+import software.amazon.awssdk.core.ResponseInputStream;
 import software.amazon.awssdk.core.SdkField;
 import software.amazon.awssdk.core.SdkPojo;
 import software.amazon.awssdk.core.protocol.MarshallingType;
@@ -61,7 +64,7 @@ public final class Caller {
         fill(builder, input);
         Object request = ((SdkBuilder<?, ?>) builder).build();
         String name = operation.substring(0, 1).toLowerCase() + operation.substring(1);
-        Method method = service.getMethod(name.equals("getRawMessageContent") ? name + "AsBytes" : name, requestClass);
+        Method method = service.getMethod(name, requestClass);
         JsonObject answer = new JsonObject();
         try {
             answer.add("output", plain(method.invoke(api, request)));
@@ -107,8 +110,12 @@ public final class Caller {
     }
 
     /** Turns what an operation returned into JSON, times into seconds. */
-    private static JsonElement plain(Object value) {
-        if (value instanceof SdkPojo pojo) {
+    private static JsonElement plain(Object value) throws IOException {
+        if (value instanceof ResponseInputStream<?> stream) {
+            JsonObject object = new JsonObject();
+            object.addProperty("messageContent", Base64.getEncoder().encodeToString(stream.readAllBytes()));
+            return object;
+        } else if (value instanceof SdkPojo pojo) {
             JsonObject object = new JsonObject();
             for (SdkField<?> field : pojo.sdkFields()) {
                 Object member = field.getValueOrDefault(pojo);
@@ -119,7 +126,9 @@ public final class Caller {
             return object;
         } else if (value instanceof List<?> list) {
             JsonArray array = new JsonArray();
-            list.forEach(item -> array.add(plain(item)));
+            for (Object item : list) {
+                array.add(plain(item));
+            }
             return array;
         } else if (value instanceof Map<?, ?>) {
             throw new IllegalArgumentException("no output holds a map");

@@ -15,6 +15,13 @@ async function call(operation, input) {
   try {
     const [client, commands] = operation.endsWith("RawMessageContent") ? [flow, messageflow] : [api, workmail];
     const { $metadata, ...output } = await client.send(new commands[operation + "Command"](input));
+    if (output.messageContent) {
+      const chunks = [];
+      for await (const chunk of output.messageContent) {
+        chunks.push(chunk);
+      }
+      output.messageContent = Buffer.concat(chunks).toString("base64");
+    }
     return { output };
   } catch (e) {
     // The SDK's own class, where it has one, or else its base.

@@ -1,13 +1,14 @@
 """Calls operations of the API for test/sdk: reads a call a line, writes an answer a line. With --cli the calls go through the
 AWS CLI's own command line, in this process, and the output is what it prints."""
 
+import base64
 import contextlib
 import datetime
 import io
 import json
-import os
 import re
 import sys
+import tempfile
 
 
 def encode(value):
@@ -34,6 +35,8 @@ def by_boto3():
         except ClientError as e:
             return {"error": e.response["Error"]["Code"], "type": type(e).__name__, "message": str(e)}
         del output["ResponseMetadata"]
+        if operation == "GetRawMessageContent":
+            output["messageContent"] = base64.b64encode(b"".join(output["messageContent"].iter_chunks())).decode()
         return {"output": output}
 
     return call
@@ -46,17 +49,20 @@ def by_cli():
     driver = create_clidriver()
 
     def call(operation, arguments):
-        out, err = io.StringIO(), io.StringIO()
+        out, err, content = io.StringIO(), io.StringIO(), tempfile.NamedTemporaryFile()
         given = ["--cli-input-json", json.dumps(arguments)]
         if operation == "GetRawMessageContent":  # which writes to a file, and then takes no JSON
-            given = ["--message-id", arguments["messageId"], os.devnull]
+            given = ["--message-id", arguments["messageId"], content.name]
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = driver.main([service(operation), xform_name(operation, "-"), *given, "--output", "json", "--no-paginate"])
         if status != 0:
             code = re.search(r"An error occurred \((\w+)\)", err.getvalue())
             code = code.group(1) if code else f"exit status {status}"
             return {"error": code, "type": code, "message": err.getvalue()}
-        return {"output": seconds(json.loads(out.getvalue() or "{}"))}
+        output = seconds(json.loads(out.getvalue() or "{}"))
+        if operation == "GetRawMessageContent":
+            output["messageContent"] = base64.b64encode(content.read()).decode()
+        return {"output": output}
 
     return call
 

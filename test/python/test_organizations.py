@@ -82,12 +82,6 @@ class OrganizationsTest(Case):
         with self.refused("ResourceNotFoundException"):
             self.api.list_tags_for_resource(ResourceARN=arn[:-3] + "000")
 
-    def test_message_flow_needs_its_own_policy(self):
-        with self.assertRaises(botocore.exceptions.ClientError) as caught:
-            boto3.client("workmailmessageflow").get_raw_message_content(messageId="12345678-0123-0123-0123-0123456789ab")
-        self.assertEqual(caught.exception.response["Error"]["Code"], "AccessDeniedException")
-        self.assertIn("GetRawMessageContent", str(caught.exception))
-
     def test_https(self):
         api = client(endpoint_url="https://" + os.environ["PENNYPOST_HTTPS_ADDR"], verify=os.environ["PENNYPOST_CA_FILE"])
         self.assertEqual(api.describe_organization(OrganizationId=self.org)["Alias"], self.alias)

@@ -1,12 +1,16 @@
 package sdk
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"reflect"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/workmailmessageflow"
 	"github.com/aws/smithy-go"
 
 	"github.com/pennypost/pennypost/test/harness"
@@ -15,9 +19,16 @@ import (
 // goSDK is the AWS SDK for Go v2, whose operations are called by their names.
 func goSDK(s *harness.Server) client {
 	api := s.WorkMail()
+	flow := workmailmessageflow.New(workmailmessageflow.Options{
+		Region: s.Env["AWS_REGION"], BaseEndpoint: aws.String(s.Env["AWS_ENDPOINT_URL_WORKMAILMESSAGEFLOW"]), Credentials: api.Options().Credentials,
+		HTTPClient: api.Options().HTTPClient, RetryMaxAttempts: 1,
+	})
 	return client{name: "go", absentIsEmpty: true, call: func(t *testing.T, operation string, in object) answer {
 		t.Helper()
 		method := reflect.ValueOf(api).MethodByName(operation)
+		if !method.IsValid() {
+			method = reflect.ValueOf(flow).MethodByName(operation)
+		}
 		input := reflect.New(method.Type().In(1).Elem())
 		text, err := json.Marshal(in)
 		if err != nil {
@@ -29,6 +40,13 @@ func goSDK(s *harness.Server) client {
 		results := method.Call([]reflect.Value{reflect.ValueOf(t.Context()), input})
 		if err, _ := results[1].Interface().(error); err != nil {
 			return goFailure(err)
+		}
+		if got, ok := results[0].Interface().(*workmailmessageflow.GetRawMessageContentOutput); ok {
+			content, err := io.ReadAll(got.MessageContent)
+			if err := errors.Join(err, got.MessageContent.Close()); err != nil {
+				t.Fatal(err)
+			}
+			return answer{Output: object{"messageContent": base64.StdEncoding.EncodeToString(content)}}
 		}
 		return answer{Output: plain(results[0].Elem()).(object)}
 	}}

@@ -1,12 +1,19 @@
 package sdk
 
+import (
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/pennypost/pennypost/test/harness"
+)
+
 const (
 	// instance is the Identity Center instance that the server of the test maps to a provider.
 	instance = "arn:aws:sso:::instance/ssoins-0123456789abcdef"
 	// annsIdentity is what the scenario's user was linked to at its creation.
 	annsIdentity = "90677c608a-01234567-0123-0123-0123-0123456789ab"
-	// onThePage stands for the call of no operation: the user makes a token on the sign-in page.
-	onThePage = ""
 )
 
 func identitySteps() []step {
@@ -38,8 +45,8 @@ func identitySteps() []step {
 		{call: "DescribeIdentityProviderConfiguration", in: inOrg(nil), out: described},
 		{call: "DeleteIdentityCenterApplication", in: object{"ApplicationArn": "{application}"}, fails: "OrganizationStateException"},
 		{call: "ListPersonalAccessTokens", in: inOrg(object{"UserId": "{ann}"}), out: object{"PersonalAccessTokenSummaries": list{}}},
-		{call: onThePage},
-		{call: onThePage},
+		{do: signIn},
+		{do: signIn},
 		{call: "ListPersonalAccessTokens", in: inOrg(nil), out: object{"PersonalAccessTokenSummaries": containing(token)}},
 		{
 			call: "ListPersonalAccessTokens", in: inOrg(object{"MaxResults": 1}),
@@ -62,4 +69,24 @@ func identitySteps() []step {
 		{call: "DeleteIdentityProviderConfiguration", in: inOrg(nil), out: done},
 		{call: "DeleteIdentityCenterApplication", in: object{"ApplicationArn": "{application}"}, out: done},
 	}
+}
+
+// signIn makes a token on the sign-in page, since the API makes none, uses it once, and saves its id.
+func signIn(t *testing.T, w *world, saved map[string]string) {
+	t.Helper()
+	s, alias := w.server, saved["alias"]
+	b := harness.NewBrowser(t, s.TLS())
+	b.Go("https://" + s.Addr("https") + "/sign-in/to/" + alias)
+	b.Follow("Sign in with")
+	b.Submit("", url.Values{"login": {annsIdentity}, "password": {"anything"}})
+	b.Submit("Continue", nil)
+	b.Submit("Make the token", url.Values{"name": {"phone"}})
+	id := regexp.MustCompile(`ppat_([a-z2-7]{13})[A-Za-z0-9_-]*`).FindStringSubmatch(b.Page)
+	if id == nil {
+		t.Fatalf("the page is %d %s", b.Status, b.Page)
+	}
+	if said := s.SignIn("a@"+alias+".awsapps.com", id[0]); !strings.HasPrefix(said, "OK") {
+		t.Errorf("IMAP with the token: %s", said)
+	}
+	saved["token"] = id[1]
 }

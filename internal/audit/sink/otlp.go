@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/pennypost/pennypost/internal/audit"
+	"github.com/pennypost/pennypost/internal/otlp"
 )
 
 // OTLP sends records as OpenTelemetry logs: OTLP/HTTP in its JSON encoding, to a collector's …/v1/logs. Each record is the body
@@ -16,43 +17,26 @@ type OTLP struct {
 	LogGroup string // the ARN, told as aws.log.group.arns
 }
 
-// The messages of opentelemetry/proto/logs/v1/logs.proto as far as they are sent. In JSON its 64-bit numbers are texts.
+// The messages of opentelemetry/proto/logs/v1/logs.proto as far as they are sent.
 type (
 	otlpRequest struct {
 		ResourceLogs []otlpResourceLogs `json:"resourceLogs"`
 	}
 	otlpResourceLogs struct {
-		Resource  otlpResource    `json:"resource"`
+		Resource  otlp.Resource   `json:"resource"`
 		ScopeLogs []otlpScopeLogs `json:"scopeLogs"`
 	}
-	otlpResource struct {
-		Attributes []otlpAttribute `json:"attributes"`
-	}
 	otlpScopeLogs struct {
-		Scope      otlpScope       `json:"scope"`
+		Scope      otlp.Scope      `json:"scope"`
 		LogRecords []otlpLogRecord `json:"logRecords"`
 	}
-	otlpScope struct {
-		Name string `json:"name"`
-	}
 	otlpLogRecord struct {
-		TimeUnixNano         string          `json:"timeUnixNano"`
-		ObservedTimeUnixNano string          `json:"observedTimeUnixNano"`
-		SeverityNumber       int             `json:"severityNumber"`
-		SeverityText         string          `json:"severityText"`
-		Body                 otlpValue       `json:"body"`
-		Attributes           []otlpAttribute `json:"attributes"`
-	}
-	otlpAttribute struct {
-		Key   string    `json:"key"`
-		Value otlpValue `json:"value"`
-	}
-	otlpValue struct {
-		Text  *string    `json:"stringValue,omitempty"`
-		Array *otlpArray `json:"arrayValue,omitempty"`
-	}
-	otlpArray struct {
-		Values []otlpValue `json:"values"`
+		TimeUnixNano         string           `json:"timeUnixNano"`
+		ObservedTimeUnixNano string           `json:"observedTimeUnixNano"`
+		SeverityNumber       int              `json:"severityNumber"`
+		SeverityText         string           `json:"severityText"`
+		Body                 otlp.Value       `json:"body"`
+		Attributes           []otlp.Attribute `json:"attributes"`
 	}
 	otlpAnswer struct {
 		PartialSuccess struct {
@@ -64,26 +48,24 @@ type (
 
 const severityInfo = 9
 
-func otlpText(s string) otlpValue { return otlpValue{Text: &s} }
-
 // Send posts the records in one request.
 func (o OTLP) Send(ctx context.Context, records []audit.LogRecord) error {
 	list := make([]otlpLogRecord, len(records))
 	for i, r := range records {
-		at := strconv.FormatInt(r.Time.UnixNano(), 10)
+		at := otlp.Nanos(r.Time)
 		list[i] = otlpLogRecord{
-			TimeUnixNano: at, ObservedTimeUnixNano: at, SeverityNumber: severityInfo, SeverityText: "INFO", Body: otlpText(string(r.JSON)),
-			Attributes: []otlpAttribute{
-				{"workmail.stream", otlpText(string(r.Stream))}, {"workmail.organization.id", otlpText(r.Organization)},
+			TimeUnixNano: at, ObservedTimeUnixNano: at, SeverityNumber: severityInfo, SeverityText: "INFO", Body: otlp.Of(string(r.JSON)),
+			Attributes: []otlp.Attribute{
+				{Key: "workmail.stream", Value: otlp.Of(r.Stream)}, {Key: "workmail.organization.id", Value: otlp.Of(r.Organization)},
 			},
 		}
 	}
 	body, err := json.Marshal(otlpRequest{[]otlpResourceLogs{{
-		Resource: otlpResource{[]otlpAttribute{
-			{"service.name", otlpText("pennypost")},
-			{"aws.log.group.arns", otlpValue{Array: &otlpArray{[]otlpValue{otlpText(o.LogGroup)}}}},
+		Resource: otlp.Resource{Attributes: []otlp.Attribute{
+			{Key: "service.name", Value: otlp.Of("pennypost")},
+			{Key: "aws.log.group.arns", Value: otlp.Of([]string{o.LogGroup})},
 		}},
-		ScopeLogs: []otlpScopeLogs{{otlpScope{"pennypost"}, list}},
+		ScopeLogs: []otlpScopeLogs{{otlp.Pennypost(), list}},
 	}}})
 	if err != nil {
 		return fmt.Errorf("log endpoint: %w", err)

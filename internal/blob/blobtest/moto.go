@@ -2,6 +2,7 @@ package blobtest
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -62,6 +63,9 @@ var startMoto = sync.OnceValues(func() (*moto, error) {
 
 var buckets atomic.Int64
 
+// anybody is an Authorization that satisfies that server, for a service.
+const anybody = "AWS4-HMAC-SHA256 Credential=test/20261126/us-east-1/%s/aws4_request, SignedHeaders=host, Signature=0"
+
 // Moto returns the URL of an S3 server that others wrote, which takes any credentials and ends with this process.
 func Moto(t testing.TB) string {
 	t.Helper()
@@ -82,7 +86,7 @@ func MotoQueue(t testing.TB, again int) string {
 	}
 	req.Header.Set("X-Amz-Target", "AmazonSQS.CreateQueue")
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20261126/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0")
+	req.Header.Set("Authorization", fmt.Sprintf(anybody, "sqs"))
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -118,16 +122,35 @@ func MotoObjects(t testing.TB, bucket, prefix string) int {
 func MotoBucket(t testing.TB) string {
 	t.Helper()
 	bucket := fmt.Sprintf("bucket%d", buckets.Add(1))
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, Moto(t)+"/"+bucket, nil)
+	motoPut(t, bucket, nil)
+	return bucket
+}
+
+// MotoVersions makes a bucket of that server's keep versions.
+func MotoVersions(t testing.TB, bucket string) {
+	t.Helper()
+	motoPut(t, bucket+"?versioning", []byte(`<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>`))
+}
+
+// MotoObject puts an object into a bucket of that server's, and returns its version where those are kept.
+func MotoObject(t testing.TB, bucket, key string, body []byte) string {
+	t.Helper()
+	return motoPut(t, bucket+"/"+key, body).Get("X-Amz-Version-Id")
+}
+
+func motoPut(t testing.TB, path string, body []byte) http.Header {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, Moto(t)+"/"+path, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header.Set("Authorization", fmt.Sprintf(anybody, "s3"))
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if res.Body.Close(); res.StatusCode != http.StatusOK {
-		t.Fatalf("make the bucket: %s", res.Status)
+		t.Fatalf("put %s: %s", path, res.Status)
 	}
-	return bucket
+	return res.Header
 }

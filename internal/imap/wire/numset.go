@@ -86,20 +86,6 @@ func Merge(ranges []Range) []Range {
 	return out
 }
 
-// Contains reports whether n is in ranges, which must be as Resolve returns them.
-func Contains(ranges []Range, n uint32) bool {
-	i, ok := slices.BinarySearchFunc(ranges, n, func(g Range, n uint32) int {
-		switch {
-		case g.Last < n:
-			return -1
-		case g.First > n:
-			return 1
-		}
-		return 0
-	})
-	return ok && i < len(ranges)
-}
-
 // AppendRanges appends ranges in the form of a sequence set.
 func AppendRanges(dst []byte, ranges []Range) []byte {
 	for i, g := range ranges {
@@ -113,13 +99,4 @@ func AppendRanges(dst []byte, ranges []Range) []byte {
 		}
 	}
 	return dst
-}
-
-// Add adds n, which must not be below the highest number in ranges, to them.
-func Add(ranges []Range, n uint32) []Range {
-	if k := len(ranges); k > 0 && n <= ranges[k-1].Last+1 && ranges[k-1].Last != 1<<32-1 {
-		ranges[k-1].Last = max(ranges[k-1].Last, n)
-		return ranges
-	}
-	return append(ranges, Range{n, n})
 }

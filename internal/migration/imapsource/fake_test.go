@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type source struct {
 	plain bool
 	// patience is the importer's.
 	patience time.Duration
+	lost     atomic.Int32 // connections that the importer was told to have lost
 	caps     string
 	// odd answers a command in another way and reports whether it did. It may close the connection.
 	odd func(c *session, tag, command string) bool
@@ -297,6 +299,7 @@ func (s *source) bring(c *core, accounts ...Account) (*Report, error) {
 	return Run(s.t.Context(), c, Options{
 		Server: Server{Address: s.addr, TLS: &tls.Config{ServerName: "source", RootCAs: s.roots}, StartTLS: s.plain, Patience: s.patience},
 		Name:   "source", Accounts: accounts, Parallel: 2, Spool: s.t.TempDir(),
+		Lost:  func(Account, error, time.Duration) { s.lost.Add(1) },
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	})
 }

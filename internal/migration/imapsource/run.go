@@ -40,6 +40,8 @@ type Options struct {
 	Spool string
 	// Done hears of each account that was gone through, one after the other. It may be nil.
 	Done func(*MailboxReport) error
+	// Lost hears that an account's connection is lost, or not had, and when it is tried again; of several at once. It may be nil.
+	Lost func(a Account, err error, pause time.Duration)
 	// Sleep waits before the next attempt to connect.
 	Sleep func(context.Context, time.Duration) error
 }
@@ -213,7 +215,11 @@ func (t *task) with(ctx context.Context, fn func(context.Context) error) error {
 		if t.losses++; t.losses >= maxLosses {
 			return fmt.Errorf("given up after %d attempts: %w", t.losses, err)
 		}
-		if err := t.o.Sleep(ctx, min(time.Second<<(t.losses-1), 30*time.Second)); err != nil {
+		pause := min(time.Second<<(t.losses-1), 30*time.Second)
+		if t.o.Lost != nil {
+			t.o.Lost(t.account, err, pause)
+		}
+		if err := t.o.Sleep(ctx, pause); err != nil {
 			return err
 		}
 	}

@@ -170,6 +170,9 @@ func TestRunGivesUp(t *testing.T) {
 			if err != nil || !strings.Contains(r.Mailboxes[0].Error, "given up after 8 attempts") || !r.LeftOut() || c.removed > 0 {
 				t.Errorf("%+v, removed %d, %v", r.Mailboxes[0], c.removed, err)
 			}
+			if told := s.lost.Load(); told != maxLosses-1 {
+				t.Errorf("told %d times that it is tried again, want %d", told, maxLosses-1)
+			}
 		})
 	}
 }

@@ -193,24 +193,19 @@ func (s *Service) Standing(ctx context.Context, of ...mailbox.ID) (found map[mai
 func (s *Service) readStanding(ctx context.Context, box mailbox.ID) (all map[mailbox.ID]Standing, err error) {
 	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		all = map[mailbox.ID]Standing{}
-		rows, err := tx.Query(ctx, selectStanding, string(Disabled), int64(box))
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			var box mailbox.ID
 			var state State
 			var st Standing
-			if err := rows.Scan(&box, &state, &st.start, &st.end, &st.Audience, &st.stamp); err != nil {
+			if err := row.Scan(&box, &state, &st.start, &st.end, &st.Audience, &st.stamp); err != nil {
 				return err
 			}
 			if state != Scheduled {
 				st.start, st.end = 0, 0
 			}
 			all[box] = st
-		}
-		return rows.Err()
+			return nil
+		}, selectStanding, string(Disabled), int64(box))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the automatic replies: %w", err)

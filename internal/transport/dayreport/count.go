@@ -244,22 +244,17 @@ const countedRows = `SELECT policy, detail, amount FROM day_count WHERE kind = $
 // many kinds has neither policy nor detail.
 func (r *Reporter) Counted(ctx context.Context, day Day, domain string, fn func(policy, detail string, n int64) error) error {
 	err := r.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		rows, err := tx.Query(ctx, countedRows, r.Kind, int64(day), domain)
-		if err != nil {
-			return err
-		}
-		defer rows.Close() // rows.Err tells
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			var policy, detail string
 			var n int64
-			if err := rows.Scan(&policy, &detail, &n); err != nil {
+			if err := row.Scan(&policy, &detail, &n); err != nil {
 				return err
 			}
 			if err := fn(policy, detail, n); err != nil {
 				return err
 			}
-		}
-		return rows.Err()
+			return nil
+		}, countedRows, r.Kind, int64(day), domain)
 	})
 	if err != nil {
 		return fmt.Errorf("read what was counted of a day: %w", err)

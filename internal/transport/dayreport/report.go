@@ -101,19 +101,14 @@ func (r *Reporter) Daily(ctx context.Context) error {
 
 func (r *Reporter) counted(ctx context.Context, today Day, after due) (out []due, err error) {
 	err = r.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		rows, err := tx.Query(ctx, countedDays, r.Kind, int64(today), int64(after.Day), after.Domain, int64(batch))
-		if err != nil {
-			return err
-		}
-		defer rows.Close() // rows.Err tells
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			var d due
-			if err := rows.Scan(&d.Day, &d.Domain); err != nil {
+			if err := row.Scan(&d.Day, &d.Domain); err != nil {
 				return err
 			}
 			out = append(out, d)
-		}
-		return rows.Err()
+			return nil
+		}, countedDays, r.Kind, int64(today), int64(after.Day), after.Domain, int64(batch))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the days to report: %w", err)

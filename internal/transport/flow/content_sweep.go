@@ -16,19 +16,10 @@ type keptRow struct {
 }
 
 func rowsTx(ctx context.Context, tx *db.Tx, query string, args ...any) (list []keptRow, err error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var r keptRow
-		if err := rows.Scan(&r.id, &r.ref, &r.size); err != nil {
-			return nil, err
-		}
-		list = append(list, r)
-	}
-	return list, rows.Err()
+	return db.All(ctx, tx, func(row db.Row) (r keptRow, err error) {
+		err = row.Scan(&r.id, &r.ref, &r.size)
+		return r, err
+	}, query, args...)
 }
 
 func (c *Contents) dropTx(ctx context.Context, tx *db.Tx, list []keptRow) error {
@@ -74,19 +65,7 @@ func (c *Contents) Sweep(ctx context.Context) (more bool, err error) {
 }
 
 func marksTx(ctx context.Context, tx *db.Tx, before int64) (refs []string, err error) {
-	rows, err := tx.Query(ctx, selectMarks, before, pruneBatch)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var ref string
-		if err := rows.Scan(&ref); err != nil {
-			return nil, err
-		}
-		refs = append(refs, ref)
-	}
-	return refs, rows.Err()
+	return db.All(ctx, tx, db.Value[string], selectMarks, before, pruneBatch)
 }
 
 // remove removes bytes that no row names, then their mark.
@@ -140,20 +119,16 @@ func (c *Contents) dropOldest(ctx context.Context, org, tooMany int64) (size int
 }
 
 func tooMuchTx(ctx context.Context, tx *db.Tx, limit int64) (over map[int64]int64, err error) {
-	rows, err := tx.Query(ctx, selectTooMuch, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	over = map[int64]int64{}
-	for rows.Next() {
+	err = tx.Each(ctx, func(row db.Row) error {
 		var org, much int64
-		if err := rows.Scan(&org, &much); err != nil {
-			return nil, err
+		if err := row.Scan(&org, &much); err != nil {
+			return err
 		}
 		over[org] = much
-	}
-	return over, rows.Err()
+		return nil
+	}, selectTooMuch, limit)
+	return over, err
 }
 
 // EraseTx removes at most limit contents of an organisation that is being deleted, and returns how many.
@@ -170,20 +145,19 @@ func (c *Contents) EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organiza
 
 // Check returns a line for each content whose bytes are about to be removed.
 func (c *Contents) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	rows, err := tx.Query(ctx, selectWrong)
+	err = tx.Each(ctx, func(row db.Row) error {
+		var id string
+		var org int64
+		if err := row.Scan(&id, &org); err != nil {
+			return err
+		}
+		faults = append(faults, fmt.Sprintf("message flow: the bytes of message %s of organization %d are marked as garbage", id, org))
+		return nil
+	}, selectWrong)
 	if err != nil {
 		return nil, fmt.Errorf("check what functions were told of: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		var org int64
-		if err := rows.Scan(&id, &org); err != nil {
-			return nil, err
-		}
-		faults = append(faults, fmt.Sprintf("message flow: the bytes of message %s of organization %d are marked as garbage", id, org))
-	}
-	return faults, rows.Err()
+	return faults, nil
 }
 
 // CheckBodies returns a line for each content whose bytes are not whole in Blobs. One that goes meanwhile is none.

@@ -233,7 +233,7 @@ func noGateway(name string) error {
 	return fault.New(fault.NotFound, fault.Resource, "there is no SMTP gateway %q", name)
 }
 
-func scanGateway(from interface{ Scan(...any) error }) (*gatewayRecord, error) {
+func scanGateway(from db.Row) (*gatewayRecord, error) {
 	var r gatewayRecord
 	var port, created, modified int64
 	err := from.Scan(&r.Name, &r.Host, &port, &r.Username, &r.sealed, &r.Revision, &created, &modified)

@@ -227,20 +227,19 @@ const selectLost = `SELECT r.organization, r.name FROM flow_rule r WHERE r.gatew
 
 // Check returns a line for each rule that names a gateway which there is not.
 func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	rows, err := tx.Query(ctx, selectLost)
+	err = tx.Each(ctx, func(row db.Row) error {
+		var org int64
+		var name string
+		if err := row.Scan(&org, &name); err != nil {
+			return err
+		}
+		faults = append(faults, fmt.Sprintf("mail flow: the rule %q of organization %d names an SMTP gateway that does not exist", name, org))
+		return nil
+	}, selectLost)
 	if err != nil {
 		return nil, fmt.Errorf("check mail flow rules: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var org int64
-		var name string
-		if err := rows.Scan(&org, &name); err != nil {
-			return nil, err
-		}
-		faults = append(faults, fmt.Sprintf("mail flow: the rule %q of organization %d names an SMTP gateway that does not exist", name, org))
-	}
-	return faults, rows.Err()
+	return faults, nil
 }
 
 func nameKey(name string) string { return directory.Fold(strings.TrimSpace(name)) }
@@ -258,23 +257,22 @@ func ruleTx(ctx context.Context, tx *db.Tx, org int64, d Direction, name string)
 }
 
 func rulesTx(ctx context.Context, tx *db.Tx, d Direction, query string, args ...any) (list []Rule, err error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read mail flow rules: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		r, err := scanRule(rows)
+	err = tx.Each(ctx, func(row db.Row) error {
+		r, err := scanRule(row)
 		if err != nil {
-			return nil, fmt.Errorf("read mail flow rules: %w", err)
+			return err
 		}
 		r.Direction = d
 		list = append(list, *r)
+		return nil
+	}, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read mail flow rules: %w", err)
 	}
-	return list, rows.Err()
+	return list, nil
 }
 
-func scanRule(from interface{ Scan(...any) error }) (*Rule, error) {
+func scanRule(from db.Row) (*Rule, error) {
 	var r Rule
 	var senders, recipients string
 	var l Lambda

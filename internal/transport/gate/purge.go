@@ -36,21 +36,16 @@ func (l *Greylist) Purge(ctx context.Context) error {
 			p.before = now
 		}
 		err := l.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-			rows, err := tx.Query(ctx, p.over, p.most)
-			if err != nil {
-				return err
-			}
-			defer rows.Close() // rows.Err tells
-			for rows.Next() {
+			return tx.Each(ctx, func(row db.Row) error {
 				var micro int64
-				if err := rows.Scan(&micro); err != nil {
+				if err := row.Scan(&micro); err != nil {
 					return err
 				}
 				if at := time.UnixMicro(micro); at.After(p.before) {
 					p.before = at
 				}
-			}
-			return rows.Err()
+				return nil
+			}, p.over, p.most)
 		})
 		for n := int64(purgeBatch); err == nil && n == purgeBatch; {
 			err = l.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) (err error) {

@@ -62,19 +62,14 @@ func (b *Box) List(ctx context.Context, p principal.Principal, org directory.Org
 	most := limit(page)
 	err = b.Directory.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *directory.Organization) error {
 		list = nil
-		rows, err := tx.Query(ctx, query, o.Key, domain, f.Kind.place(), from, until, after, int64(most)+1)
-		if err != nil {
-			return err
-		}
-		defer rows.Close() // rows.Err tells
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			var s Summary
-			if err := rows.Scan(s.targets()...); err != nil {
+			if err := row.Scan(s.targets()...); err != nil {
 				return err
 			}
 			list = append(list, s)
-		}
-		return rows.Err()
+			return nil
+		}, query, o.Key, domain, f.Kind.place(), from, until, after, int64(most)+1)
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("list reports: %w", err)

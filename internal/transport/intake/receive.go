@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -279,20 +278,8 @@ func EraseTx(ctx context.Context, tx *db.Tx, o *directory.Organization, limit in
 
 // Check returns a line for each organisation that has reports and should have none.
 func (b *Box) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	rows, err := tx.Query(ctx, `SELECT DISTINCT organization FROM mail_report`)
+	owners, err := db.All(ctx, tx, db.Value[int64], `SELECT DISTINCT organization FROM mail_report`)
 	if err != nil {
-		return nil, fmt.Errorf("check reports: %w", err)
-	}
-	defer rows.Close() // rows.Err tells
-	var owners []int64
-	for rows.Next() {
-		var key int64
-		if err := rows.Scan(&key); err != nil {
-			return nil, fmt.Errorf("check reports: %w", err)
-		}
-		owners = append(owners, key)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return nil, fmt.Errorf("check reports: %w", err)
 	}
 	for _, key := range owners {

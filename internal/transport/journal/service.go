@@ -109,6 +109,9 @@ func (n *Settings) check() error {
 		if text == "" && !n.Enabled {
 			continue
 		}
+		if text == "" {
+			return fault.New(fault.Invalid, fault.Address, "the journaling address and the report address are both needed")
+		}
 		a, err := message.ParseAddress(text)
 		if err != nil || a.Domain == "" {
 			return fault.New(fault.Invalid, fault.Address, "%.100q is not an address", text)
@@ -164,28 +167,24 @@ func (s *Service) Rule(ctx context.Context, org int64) (*Rule, error) {
 }
 
 func rulesTx(ctx context.Context, tx *db.Tx) (map[int64]*Rule, error) {
-	rows, err := tx.Query(ctx, selectRules)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	rules := map[int64]*Rule{}
-	for rows.Next() {
+	err := tx.Each(ctx, func(row db.Row) error {
 		var org int64
 		var to, failures, from string
-		if err := rows.Scan(&org, &to, &failures, &from); err != nil {
-			return nil, err
+		if err := row.Scan(&org, &to, &failures, &from); err != nil {
+			return err
 		}
 		r, errs := &Rule{}, [3]error{}
 		r.To, errs[0] = message.ParseAddress(to)
 		r.Failures, errs[1] = message.ParseAddress(failures)
 		r.From, errs[2] = message.ParseAddress(from)
 		if err := errors.Join(errs[:]...); err != nil {
-			return nil, fmt.Errorf("of organization %d: %w", org, err)
+			return fmt.Errorf("of organization %d: %w", org, err)
 		}
 		rules[org] = r
-	}
-	return rules, rows.Err()
+		return nil
+	}, selectRules)
+	return rules, err
 }
 
 // forgetTx has the rules read anew once the transaction is durable.

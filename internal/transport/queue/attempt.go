@@ -107,7 +107,7 @@ func (q *Queue) claim(ctx context.Context, a *attempt) (*claim, error) {
 			}
 			c.stock = *s
 		}
-		err = forRows(ctx, tx, func(row scanner) error {
+		err = tx.Each(ctx, func(row db.Row) error {
 			d := delivery{to: Recipient{Route: a.site.to.Route}}
 			var to string
 			err := row.Scan(&d.id, &to, &d.to.Original, &d.to.Notify, &d.attempts, &d.alarm, &d.expires)

@@ -112,7 +112,7 @@ func (q *Queue) sweep(ctx context.Context) error {
 		var refs []string
 		err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 			refs = refs[:0]
-			return forRows(ctx, tx, func(row scanner) error {
+			return tx.Each(ctx, func(row db.Row) error {
 				var ref string
 				err := row.Scan(&ref)
 				refs = append(refs, ref)
@@ -182,22 +182,4 @@ func (q *Queue) open(ctx context.Context, m *stock) (bodyOf, error) {
 		return nil, fmt.Errorf("open the bytes of message %d: %w", m.id, err)
 	}
 	return b, nil
-}
-
-// scanner is a row of a result.
-type scanner interface{ Scan(dest ...any) error }
-
-// forRows runs a query and hands each row to scan.
-func forRows(ctx context.Context, tx *db.Tx, scan func(scanner) error, query string, args ...any) error {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }

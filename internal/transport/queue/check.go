@@ -70,7 +70,7 @@ const maxFaults = 20
 func (q *Queue) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
 	for _, c := range checks {
 		args := []any{maxFaults, q.Clock.Now().UnixMicro()}
-		err := forRows(ctx, tx, func(row scanner) error {
+		err := tx.Each(ctx, func(row db.Row) error {
 			var a, b int64
 			err := row.Scan(&a, &b)
 			faults = append(faults, fmt.Sprintf("queue: %s: %d %d", c.what, a, b))
@@ -94,7 +94,7 @@ func (q *Queue) CheckBodies(ctx context.Context) (faults []string, err error) {
 		var page []large
 		err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 			page = page[:0]
-			return forRows(ctx, tx, func(row scanner) error {
+			return tx.Each(ctx, func(row db.Row) error {
 				var l large
 				err := row.Scan(&l.id, &l.size, &l.ref)
 				page = append(page, l)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,6 +21,7 @@ import (
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/db/dbtest"
+	"github.com/pennypost/pennypost/internal/leash"
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
 
@@ -40,13 +40,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, livesUntilKilled(dir))
 		os.Exit(1)
 	}
-	flag.Parse()
-	checks, given := flag.Lookup("rapid.checks"), false
-	flag.Visit(func(f *flag.Flag) { given = given || f == checks })
-	if !given { // make soak asks for many
-		if err := flag.Set(checks.Name, "8"); err != nil {
-			panic(err)
-		}
+	if err := dbtest.PlayModels("8"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
@@ -211,32 +206,13 @@ func takings(t *testing.T, dir string) map[string]int {
 // lifeAndDeath starts the process, kills it when it has said some things, and returns what it acknowledged.
 func lifeAndDeath(t *testing.T, dir, url string, round int) map[string]bool {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), crashPath+"="+dir, crashURL+"="+url, crashRound+"="+strconv.Itoa(round))
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	queued := map[string]bool{}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if name, ok := strings.CutPrefix(lines.Text(), "queued "); ok {
+	leash.Kill(t, func(line string) bool {
+		if name, ok := strings.CutPrefix(line, "queued "); ok {
 			queued[name] = true
 		}
-		if len(queued) == 40+round*23 {
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	_ = cmd.Wait() // killed
-	if len(queued) < 40 {
-		t.Fatalf("the process ended by itself after %d messages: %s", len(queued), stderr.String())
-	}
+		return len(queued) == 40+round*23
+	}, crashPath+"="+dir, crashURL+"="+url, crashRound+"="+strconv.Itoa(round))
 	return queued
 }
 
@@ -254,7 +230,7 @@ func autopsy(t *testing.T, dir, url string, recorded map[string]int) {
 	}
 	taken := takings(t, dir)
 	r.ok(q.DB.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
-		return forRows(ctx, tx, func(row scanner) error {
+		return tx.Each(ctx, func(row db.Row) error {
 			var trace, to string
 			err := row.Scan(&trace, &to)
 			if name := trace + " " + address(to).Local; recorded[name] == 0 {
@@ -299,7 +275,7 @@ func finish(t *testing.T, dir, url string, queued map[string]bool, recorded map[
 	taken, told := takings(t, dir), map[string]int{}
 	names := map[string]bool{}
 	r.ok(q.DB.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
-		return forRows(ctx, tx, func(row scanner) error {
+		return tx.Each(ctx, func(row db.Row) error {
 			var name, recipient string
 			err := row.Scan(&name, &recipient)
 			told[name+" "+recipient]++

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 )
 
@@ -31,7 +32,7 @@ func (q *Queue) dispatch(ctx context.Context) {
 		}
 		dirty, next := q.schedule.wanting(q.Clock.Now())
 		if !dirty {
-			if q.rest(ctx, q.schedule.bell, q.until(next)) {
+			if clock.Rest(ctx, q.Clock, q.schedule.bell, q.until(next)) {
 				q.schedule.poke()
 			}
 			continue
@@ -122,7 +123,7 @@ func (q *Queue) lookAtTx(ctx context.Context, tx *db.Tx, k *lookKind, org, now i
 		return nil, nil, nil
 	}
 	var due []foundLane
-	err = forRows(ctx, tx, func(row scanner) error {
+	err = tx.Each(ctx, func(row db.Row) error {
 		f := foundLane{org: org}
 		err := row.Scan(&f.key, &f.to.Route, &f.to.Domain, &f.failures)
 		due = append(due, f)
@@ -180,7 +181,7 @@ func (q *Queue) settle(ctx context.Context, lanes []int64) error {
 
 // keys reads one column of numbers.
 func keys(ctx context.Context, tx *db.Tx, query string, args ...any) (list []int64, err error) {
-	err = forRows(ctx, tx, func(row scanner) error {
+	err = tx.Each(ctx, func(row db.Row) error {
 		var n int64
 		err := row.Scan(&n)
 		list = append(list, n)

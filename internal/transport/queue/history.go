@@ -54,7 +54,7 @@ func (q *Queue) Trace(ctx context.Context, organization int64, trace string) ([]
 	var events []Event
 	err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		events = nil
-		return forRows(ctx, tx, func(row scanner) error {
+		return tx.Each(ctx, func(row db.Row) error {
 			var e Event
 			var at, needs, marks int64
 			var from, to string

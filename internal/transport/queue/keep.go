@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 )
 
@@ -36,7 +37,7 @@ func (q *Queue) keep(ctx context.Context) {
 			q.Log.ErrorContext(ctx, "the queue's upkeep failed; trying again", "error", err)
 			next = q.Clock.Now().Add(pause).UnixMicro()
 		}
-		q.rest(ctx, q.bells.keep, q.until(next))
+		clock.Rest(ctx, q.Clock, q.bells.keep, q.until(next))
 	}
 }
 
@@ -57,7 +58,7 @@ func (q *Queue) alarms(ctx context.Context) (next int64, err error) {
 		now := q.Clock.Now().UnixMicro()
 		err := q.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 			page = page[:0]
-			err := forRows(ctx, tx, func(row scanner) error {
+			err := tx.Each(ctx, func(row db.Row) error {
 				var a alarm
 				err := row.Scan(&a.delivery, &a.m, &a.lane, &a.at)
 				page = append(page, a)

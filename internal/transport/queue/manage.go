@@ -120,7 +120,7 @@ func (q *Queue) findPage(ctx context.Context, s *source, at *Cursor) (page []fou
 			if key != nil {
 				args = append(args, key)
 			}
-			err = forRows(ctx, tx, func(row scanner) error {
+			err = tx.Each(ctx, func(row db.Row) error {
 				e, err := scanEntry(row)
 				page, n, next.Delivery = append(page, e), n-1, e.Delivery
 				return err
@@ -176,7 +176,7 @@ func foldAddress(s string) string {
 	return a.Fold().String()
 }
 
-func scanEntry(row scanner) (e found, err error) {
+func scanEntry(row db.Row) (e found, err error) {
 	var from, to string
 	var state, queued, due, notBefore, expires, failures int64
 	var of Outcome

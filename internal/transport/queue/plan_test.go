@@ -104,7 +104,7 @@ func plan(t *testing.T, d *db.DB, text string, args int) string {
 	t.Helper()
 	var plan strings.Builder
 	err := d.Read(context.Background(), func(ctx context.Context, tx *db.Tx) error {
-		return forRows(ctx, tx, func(row scanner) error {
+		return tx.Each(ctx, func(row db.Row) error {
 			var id, parent, unused int
 			var line string
 			err := row.Scan(&id, &parent, &unused, &line)

@@ -156,29 +156,6 @@ func ring(bell chan struct{}) {
 	}
 }
 
-// rest waits for the bell, for d to pass or for ctx to end, and reports whether it was not the bell.
-func (q *Queue) rest(ctx context.Context, bell <-chan struct{}, d time.Duration) (slept bool) {
-	select {
-	case <-bell:
-		return false
-	default:
-	}
-	nap, end := context.WithCancel(ctx)
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		_ = q.Clock.Sleep(nap, d) // whatever ended it, the caller looks again
-	}()
-	select {
-	case <-bell:
-	case <-over:
-		slept = true
-	}
-	end()
-	<-over
-	return slept
-}
-
 // until is how long to rest for something that happens at a time in the tables; at most lookEvery.
 func (q *Queue) until(at int64) time.Duration {
 	if at == never {

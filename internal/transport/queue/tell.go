@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
 )
@@ -43,7 +44,7 @@ func (q *Queue) tell(ctx context.Context) {
 			_ = q.Clock.Sleep(ctx, pause) // whatever ended it, the loop looks
 			continue
 		case m == 0:
-			q.rest(ctx, q.bells.tell, q.until(next))
+			clock.Rest(ctx, q.Clock, q.bells.tell, q.until(next))
 			continue
 		}
 		select {
@@ -163,7 +164,7 @@ func (q *Queue) news(ctx context.Context, m ID) (*news, error) {
 			return err
 		}
 		n = &news{stock: *s}
-		err = forRows(ctx, tx, func(row scanner) error {
+		err = tx.Each(ctx, func(row db.Row) error {
 			var r Report
 			var delivery, attempts, tried, until int64
 			var to string

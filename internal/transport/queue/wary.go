@@ -52,7 +52,7 @@ func (q *Queue) wake(ctx context.Context) error {
 			return err
 		}
 		all = nil
-		err = forRows(ctx, tx, func(row scanner) error {
+		err = tx.Each(ctx, func(row db.Row) error {
 			var s suspicion
 			err := row.Scan(&s.m, &s.lane, &s.life, &s.crashes)
 			all = append(all, s)

@@ -34,7 +34,7 @@ type stsRow struct {
 
 const stsColumns = `domain, id, body, expires, tried, due, used`
 
-func scanSTS(row interface{ Scan(...any) error }) (*stsRow, error) {
+func scanSTS(row db.Row) (*stsRow, error) {
 	var s stsRow
 	var expires, tried, due, used int64
 	if err := row.Scan(&s.domain, &s.id, &s.body, &expires, &tried, &due, &used); err != nil {
@@ -215,19 +215,14 @@ func (r *Router) tend(ctx context.Context) error {
 
 func (r *Router) dueRows(ctx context.Context, now time.Time, after string) (out []*stsRow, err error) {
 	err = r.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		rows, err := tx.Query(ctx, dueSTS, now.UnixMicro(), now.Add(-unused).UnixMicro(), after, int64(batch))
-		if err != nil {
-			return err
-		}
-		defer rows.Close() // rows.Err tells
-		for rows.Next() {
-			row, err := scanSTS(rows)
+		return tx.Each(ctx, func(r db.Row) error {
+			row, err := scanSTS(r)
 			if err != nil {
 				return err
 			}
 			out = append(out, row)
-		}
-		return rows.Err()
+			return nil
+		}, dueSTS, now.UnixMicro(), now.Add(-unused).UnixMicro(), after, int64(batch))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the policies to refresh: %w", err)

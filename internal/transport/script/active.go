@@ -95,20 +95,15 @@ func (s *Service) ActiveName(ctx context.Context, id mailbox.ID) (name string, e
 }
 
 func readSources(ctx context.Context, tx *db.Tx, args []any, sources map[mailbox.ID][]byte) error {
-	rows, err := tx.Query(ctx, activeScripts, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return tx.Each(ctx, func(row db.Row) error {
 		var id mailbox.ID
 		var source []byte
-		if err := rows.Scan(&id, &source); err != nil {
+		if err := row.Scan(&id, &source); err != nil {
 			return err
 		}
 		sources[id] = source
-	}
-	return rows.Err()
+		return nil
+	}, activeScripts, args...)
 }
 
 // load reads who has an active script, once.
@@ -121,21 +116,9 @@ func (s *Service) load(ctx context.Context) error {
 		return nil
 	}
 	var have []mailbox.ID
-	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		have = nil
-		rows, err := tx.Query(ctx, activeMailboxes)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var id mailbox.ID
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			have = append(have, id)
-		}
-		return rows.Err()
+	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		have, err = db.All(ctx, tx, db.Value[mailbox.ID], activeMailboxes)
+		return err
 	})
 	if err != nil {
 		return err

@@ -154,23 +154,10 @@ func (s *Service) ForgetTx(ctx context.Context, tx *db.Tx, id mailbox.ID, limit 
 
 // Check returns a line for each mailbox that is gone and left something here.
 func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	var ids []mailbox.ID
-	rows, err := tx.Query(ctx, keepers)
+	ids, err := db.All(ctx, tx, db.Value[mailbox.ID], keepers)
 	if err != nil {
 		return nil, fmt.Errorf("check the scripts of mailboxes: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id mailbox.ID
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	_ = rows.Close() // all of it was read
 	for _, id := range ids {
 		_, err := s.Mailboxes.DetailsTx(ctx, tx, id)
 		switch {

@@ -86,21 +86,16 @@ ON CONFLICT (mailbox, name) DO UPDATE SET size = excluded.size, modified = exclu
 func (s *Service) List(ctx context.Context, p principal.Principal, id mailbox.ID) (list []Script, err error) {
 	err = s.read(ctx, p, id, func(ctx context.Context, tx *db.Tx) error {
 		list = nil
-		rows, err := tx.Query(ctx, listScripts, int64(id))
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			var one Script
 			var modified int64
-			if err := rows.Scan(&one.Name, &one.Active, &one.Size, &modified); err != nil {
+			if err := row.Scan(&one.Name, &one.Active, &one.Size, &modified); err != nil {
 				return err
 			}
 			one.Modified = time.UnixMicro(modified).UTC()
 			list = append(list, one)
-		}
-		return rows.Err()
+			return nil
+		}, listScripts, int64(id))
 	})
 	return list, err
 }

@@ -27,7 +27,7 @@ const (
 	listKind   = "ses-list"
 	objectKind = "ses-object"
 
-	// maxPending is how many objects wait as jobs; further ones wait in their buckets and queues.
+	// maxPending is how many objects wait as jobs, of each source its part of them; further ones wait in their buckets and queues.
 	maxPending = 10_000
 	listBatch  = 500 // objects that are written down in one transaction
 	// lateAfter is how long an object of a bucket with a queue is left to its notification, which knows more than the object does, and how long
@@ -132,8 +132,11 @@ type object struct {
 // id is the job's key, whose share is the source's: another object under the same key is another job.
 func (o *object) id() string {
 	sum := sha256.Sum256([]byte(o.Source + "\x00" + o.Key + "\x00" + o.ETag))
-	return url.PathEscape(o.Source) + " " + hex.EncodeToString(sum[:])
+	return share(o.Source) + " " + hex.EncodeToString(sum[:])
 }
+
+// share is what the jobs of a source have in common.
+func share(source string) string { return url.PathEscape(source) }
 
 // found is an object and when it was written.
 type found struct {
@@ -183,10 +186,15 @@ func (s *Service) enqueue(ctx context.Context, list []found) error {
 	return err
 }
 
-// full reports whether as much waits as may.
-func (s *Service) full(ctx context.Context) (bool, error) {
-	n, err := job.Count(ctx, s.DB, objectKind)
-	return n >= maxPending, err
+// full reports whether as much of a source waits as may. That is the same for all sources, so that no backlog stops another's mail.
+func (s *Service) full(ctx context.Context, from *source) (full bool, err error) {
+	most := max(1, maxPending/len(s.sources))
+	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		n, err := job.OfShareTx(ctx, tx, objectKind, share(from.name), most)
+		full = n >= most
+		return err
+	})
+	return full, err
 }
 
 // list looks for new objects in a bucket, and orders the next look.
@@ -195,50 +203,56 @@ func (s *Service) list(ctx context.Context, j job.Job) error {
 	if from == nil { // it is configured no more
 		return nil
 	}
-	if err := s.look(ctx, from); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	again := from.Poll
+	switch full, err := s.look(ctx, from); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case full:
+		again = min(again, pause)
+	case err != nil:
 		s.stats.bucket.Add(1)
 		s.Log.ErrorContext(ctx, "a bucket of mail can't be listed; it will be tried again", "source", from.name, "error", err)
 	}
 	return s.DB.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
-		return job.EnqueueTx(ctx, tx, listKind, from.name, nil, s.Clock.Now().Add(from.Poll))
+		return job.EnqueueTx(ctx, tx, listKind, from.name, nil, s.Clock.Now().Add(again))
 	})
 }
 
-// look makes jobs of a bucket's new objects. Where a queue tells of them, it looks only for those of which the queue, which is empty, should
-// have told by then.
-func (s *Service) look(ctx context.Context, from *source) error {
+// look makes jobs of a bucket's new objects, and reports whether it left some for later. Where a queue tells of them, it looks only for those
+// of which the queue, which is empty, should have told by then.
+func (s *Service) look(ctx context.Context, from *source) (full bool, err error) {
 	newest := s.Clock.Now()
 	if from.queue != nil {
 		drained := from.drained.Load()
 		if drained == nil {
-			return nil
+			return false, nil
 		}
 		newest = drained.Add(-lateAfter)
+	}
+	if full, err := s.full(ctx, from); err != nil || full {
+		return full, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var list []found
 	for o := range from.client.ListObjectsIter(ctx, from.bucket, minio.ListObjectsOptions{Prefix: from.prefix, Recursive: !from.flat}) {
 		if o.Err != nil {
-			return o.Err
+			return false, o.Err
 		}
 		if from.holds(o.Key) && (from.queue == nil || o.LastModified.Before(newest)) {
 			list = append(list, found{object{Source: from.name, Key: o.Key, ETag: o.ETag, Size: o.Size}, o.LastModified})
 		}
 		if len(list) == listBatch {
 			if err := s.enqueue(ctx, list); err != nil {
-				return err
+				return false, err
 			}
 			list = list[:0]
-			if full, err := s.full(ctx); err != nil || full {
-				return err
+			if full, err := s.full(ctx, from); err != nil || full {
+				return full, err
 			}
 		}
 	}
-	return s.enqueue(ctx, list)
+	return false, s.enqueue(ctx, list)
 }
 
 // receive takes notifications from a queue until ctx ends. What was received before a start or a failure may not be taken in, and is hidden
@@ -247,7 +261,7 @@ func (s *Service) receive(ctx context.Context, from *source) {
 	failed := s.Clock.Now()
 	for ctx.Err() == nil {
 		began := s.Clock.Now()
-		full, err := s.full(ctx)
+		full, err := s.full(ctx, from)
 		var list []notice
 		if err == nil && !full {
 			list, err = from.queue.receive(ctx)

@@ -116,6 +116,17 @@ func (o *office) object(key, text string, metadata map[string]string) {
 	o.Must(err)
 }
 
+// open opens another source, below a prefix of the bucket.
+func (o *office) open(name, prefix string) *source {
+	o.t.Helper()
+	from := o.from.Source
+	from.URL = strings.Replace(from.URL, "/in?", "/"+prefix+"?", 1)
+	opened, err := open(name, from, &o.s.Options)
+	o.Must(err)
+	o.s.sources[name] = opened
+	return opened
+}
+
 // keys are those of all objects.
 func (o *office) keys() (list []string) {
 	o.t.Helper()
@@ -352,6 +363,38 @@ func TestSlowSource(t *testing.T) {
 		o.until("ann has it", func() bool { return len(o.Inbox(o.ann)) == 1 })
 		cancel()
 		o.Must(<-ended)
+	})
+}
+
+// TestABacklogIsItsSourcesOwn: where one source has as much waiting as it may, what others find is taken in.
+func TestABacklogIsItsSourcesOwn(t *testing.T) {
+	onBoth(t, nil, func(o *office) {
+		const part = 5
+		for i := range maxPending/part - 2 {
+			o.s.sources[fmt.Sprint(i)] = nil
+		}
+		slow := o.open("slow it is", "slow")
+		jobs := func(source string) (n int) {
+			o.Must(o.DB.Read(t.Context(), func(ctx context.Context, tx *db.Tx) (err error) {
+				n, err = job.OfShareTx(ctx, tx, objectKind, share(source), 2*part)
+				return err
+			}))
+			return n
+		}
+		var list []found
+		for i := range part {
+			list = append(list, found{object{Source: slow.name, Key: fmt.Sprint("slow/", i), ETag: "x", Size: 1}, time.Time{}})
+		}
+		o.Must(o.s.enqueue(t.Context(), list))
+		o.put("slow/new", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		o.put("in/1", "x@far.example", "ann@acme.awsapps.com", "\r\nhi\r\n")
+		for from, want := range map[*source]bool{slow: true, o.from: false} {
+			full, err := o.s.look(t.Context(), from)
+			o.Must(err)
+			o.want(from.name+" is full", full, want)
+		}
+		o.want("jobs of the slow source", jobs(slow.name), part)
+		o.want("jobs of the other", jobs(o.from.name), 1)
 	})
 }
 

@@ -40,38 +40,32 @@ type owner struct {
 }
 
 func domainsTx(ctx context.Context, tx *db.Tx) (map[owner]bool, error) {
-	rows, err := tx.Query(ctx, `SELECT organization, domain FROM dkim_domain`)
+	all := map[owner]bool{}
+	err := tx.Each(ctx, func(row db.Row) error {
+		var o owner
+		if err := row.Scan(&o.organization, &o.domain); err != nil {
+			return err
+		}
+		all[o] = true
+		return nil
+	}, `SELECT organization, domain FROM dkim_domain`)
 	if err != nil {
 		return nil, fmt.Errorf("read the domains with DKIM keys: %w", err)
 	}
-	defer rows.Close() // rows.Err tells
-	all := map[owner]bool{}
-	for rows.Next() {
-		var o owner
-		if err := rows.Scan(&o.organization, &o.domain); err != nil {
-			return nil, fmt.Errorf("read the domains with DKIM keys: %w", err)
-		}
-		all[o] = true
-	}
-	return all, rows.Err()
+	return all, nil
 }
 
 const everyKey = `SELECT k.organization, k.domain, k.selector, k.public, k.sealed, d.domain IS NOT NULL FROM dkim_key k
 	LEFT JOIN dkim_domain d ON d.organization = k.organization AND d.domain = k.domain ORDER BY k.domain, k.selector`
 
 func (s *Service) checkKeys(ctx context.Context, tx *db.Tx) (faults []string, err error) {
-	rows, err := tx.Query(ctx, everyKey)
-	if err != nil {
-		return nil, fmt.Errorf("read the DKIM keys: %w", err)
-	}
-	defer rows.Close() // rows.Err tells
-	for rows.Next() {
+	err = tx.Each(ctx, func(row db.Row) error {
 		var o owner
 		var selector, public string
 		var sealed []byte
 		var owned bool
-		if err := rows.Scan(&o.organization, &o.domain, &selector, &public, &sealed, &owned); err != nil {
-			return nil, fmt.Errorf("read the DKIM keys: %w", err)
+		if err := row.Scan(&o.organization, &o.domain, &selector, &public, &sealed, &owned); err != nil {
+			return err
 		}
 		why := ""
 		if private, err := s.open(o.organization, o.domain, selector, sealed); err != nil {
@@ -84,6 +78,10 @@ func (s *Service) checkKeys(ctx context.Context, tx *db.Tx) (faults []string, er
 		if why != "" {
 			faults = append(faults, "signing: "+why)
 		}
+		return nil
+	}, everyKey)
+	if err != nil {
+		return nil, fmt.Errorf("read the DKIM keys: %w", err)
 	}
-	return faults, rows.Err()
+	return faults, nil
 }

@@ -116,20 +116,15 @@ func (s *Service) broken(ctx context.Context, org int64, domain string) (map[str
 	sealed := map[string][]byte{}
 	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		clear(sealed)
-		rows, err := tx.Query(ctx, `SELECT selector, sealed FROM dkim_key WHERE organization = $1 AND domain = $2 AND role < 3`, org, domain)
-		if err != nil {
-			return err
-		}
-		defer rows.Close() // rows.Err tells
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			var selector string
 			var b []byte
-			if err := rows.Scan(&selector, &b); err != nil {
+			if err := row.Scan(&selector, &b); err != nil {
 				return err
 			}
 			sealed[selector] = b
-		}
-		return rows.Err()
+			return nil
+		}, `SELECT selector, sealed FROM dkim_key WHERE organization = $1 AND domain = $2 AND role < 3`, org, domain)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the DKIM keys of %s: %w", domain, err)

@@ -79,19 +79,18 @@ func (s *Service) sealed(ctx context.Context, org int64, domain string) (mine bo
 				return err
 			}
 		}
-		rows, err := tx.Query(ctx, signing, org, domain)
+		err := tx.Each(ctx, func(row db.Row) error {
+			var k sealedKey
+			if err := row.Scan(&k.selector, &k.sealed); err != nil {
+				return err
+			}
+			keys = append(keys, k)
+			return nil
+		}, signing, org, domain)
 		if err != nil {
 			return fmt.Errorf("read the DKIM keys of %s: %w", domain, err)
 		}
-		defer rows.Close() // rows.Err tells
-		for rows.Next() {
-			var k sealedKey
-			if err := rows.Scan(&k.selector, &k.sealed); err != nil {
-				return fmt.Errorf("read the DKIM keys of %s: %w", domain, err)
-			}
-			keys = append(keys, k)
-		}
-		return rows.Err()
+		return nil
 	})
 	return mine, keys, err
 }

@@ -126,7 +126,7 @@ const (
 	keysOf     = `SELECT ` + keyColumns + ` FROM dkim_key WHERE organization = $1 AND domain = $2 ORDER BY algorithm, role`
 )
 
-func scanDomain(row interface{ Scan(...any) error }) (*domainRow, error) {
+func scanDomain(row db.Row) (*domainRow, error) {
 	var d domainRow
 	var begun, checked, seen int64
 	if err := row.Scan(&d.status, &begun, &checked, &seen); err != nil {
@@ -150,23 +150,22 @@ func (s *Service) lockTx(ctx context.Context, tx *db.Tx, org int64, domain strin
 
 // keysTx reads the keys of a domain by algorithm and role.
 func keysTx(ctx context.Context, tx *db.Tx, org int64, domain string) (keys []Key, err error) {
-	rows, err := tx.Query(ctx, keysOf, org, domain)
-	if err != nil {
-		return nil, fmt.Errorf("read the DKIM keys of %s: %w", domain, err)
-	}
-	defer rows.Close() // rows.Err tells
-	for rows.Next() {
+	err = tx.Each(ctx, func(row db.Row) error {
 		var k Key
 		var public string
 		var created, since, seen int64
-		if err := rows.Scan(&k.Algorithm, &k.Role, &k.Selector, &public, &created, &since, &seen); err != nil {
-			return nil, fmt.Errorf("read the DKIM keys of %s: %w", domain, err)
+		if err := row.Scan(&k.Algorithm, &k.Role, &k.Selector, &public, &created, &since, &seen); err != nil {
+			return err
 		}
 		k.Created, k.Since, k.Seen = fromMicros(created), fromMicros(since), fromMicros(seen)
 		k.Name, k.Value = k.Selector+"._domainkey."+domain, "v=DKIM1; k="+k.Algorithm.String()+"; p="+public
 		keys = append(keys, k)
+		return nil
+	}, keysOf, org, domain)
+	if err != nil {
+		return nil, fmt.Errorf("read the DKIM keys of %s: %w", domain, err)
 	}
-	return keys, rows.Err()
+	return keys, nil
 }
 
 func micros(t time.Time) int64 {

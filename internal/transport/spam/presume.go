@@ -180,7 +180,7 @@ func (s *Service) prune(ctx context.Context, box mailbox.ID) error {
 
 // excess returns the tokens that are too many, with room for some more, the rarest and oldest.
 func (s *Service) excess(ctx context.Context, box mailbox.ID) (tokens []int64, err error) {
-	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		tokens = tokens[:0]
 		var n int
 		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM spam_token WHERE mailbox = $1`, int64(box)).Scan(&n); err != nil {
@@ -189,20 +189,9 @@ func (s *Service) excess(ctx context.Context, box mailbox.ID) (tokens []int64, e
 		if n <= s.maxTokens() {
 			return nil
 		}
-		rows, err := tx.Query(ctx, `SELECT token FROM spam_token WHERE mailbox = $1 ORDER BY spam + ham, seen, token LIMIT $2`,
+		tokens, err = db.All(ctx, tx, db.Value[int64], `SELECT token FROM spam_token WHERE mailbox = $1 ORDER BY spam + ham, seen, token LIMIT $2`,
 			int64(box), n-s.maxTokens()*9/10)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var t int64
-			if err := rows.Scan(&t); err != nil {
-				return err
-			}
-			tokens = append(tokens, t)
-		}
-		return rows.Err()
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look for tokens of mailbox %s that are too many: %w", box, err)

@@ -72,20 +72,15 @@ func (s *Service) readTrained(ctx context.Context) (map[mailbox.ID]counts, error
 	trained := map[mailbox.ID]counts{}
 	err := s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		clear(trained)
-		rows, err := tx.Query(ctx, readTrained, MinTrained)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			var id mailbox.ID
 			var c counts
-			if err := rows.Scan(&id, &c.spam, &c.ham); err != nil {
+			if err := row.Scan(&id, &c.spam, &c.ham); err != nil {
 				return err
 			}
 			trained[id] = c
-		}
-		return rows.Err()
+			return nil
+		}, readTrained, MinTrained)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read who trained a filter: %w", err)
@@ -146,20 +141,15 @@ func (s *Service) lookUp(ctx context.Context, id mailbox.ID, tokens []int64) (fo
 	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		found = found[:0]
 		return inBatches(tokens, 1, func(batch []int64) error {
-			rows, err := tx.Query(ctx, `SELECT spam, ham FROM spam_token WHERE mailbox = $1 AND token IN (`+placeholders(2, len(batch), 1, "", "")+`)`,
-				asArgs(batch, int64(id))...)
-			if err != nil {
-				return err
-			}
-			defer rows.Close()
-			for rows.Next() {
+			return tx.Each(ctx, func(row db.Row) error {
 				var c counts
-				if err := rows.Scan(&c.spam, &c.ham); err != nil {
+				if err := row.Scan(&c.spam, &c.ham); err != nil {
 					return err
 				}
 				found = append(found, c)
-			}
-			return rows.Err()
+				return nil
+			}, `SELECT spam, ham FROM spam_token WHERE mailbox = $1 AND token IN (`+placeholders(2, len(batch), 1, "", "")+`)`,
+				asArgs(batch, int64(id))...)
 		})
 	})
 	if err != nil {

@@ -148,19 +148,14 @@ const readPending = `SELECT email, org, folder, uid, class, since, stamp, day, c
 func (s *Service) pending(ctx context.Context, box mailbox.ID, after mailbox.EmailID) (wishes []wish, err error) {
 	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		wishes = wishes[:0]
-		rows, err := tx.Query(ctx, readPending, int64(box), int64(after), trainBatch)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
+		return tx.Each(ctx, func(row db.Row) error {
 			w := wish{mailbox: box}
-			if err := rows.Scan(&w.email, &w.org, &w.folder, &w.uid, &w.class, &w.since, &w.stamp, &w.day, &w.counted); err != nil {
+			if err := row.Scan(&w.email, &w.org, &w.folder, &w.uid, &w.class, &w.since, &w.stamp, &w.day, &w.counted); err != nil {
 				return err
 			}
 			wishes = append(wishes, w)
-		}
-		return rows.Err()
+			return nil
+		}, readPending, int64(box), int64(after), trainBatch)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read what mailbox %s is to learn: %w", box, err)
