@@ -83,7 +83,8 @@ func TestAFunctionThatHangs(t *testing.T) {
 		for range messages {
 			a.arrive("", "ann@acme.test")
 		}
-		stop := a.run(t)
+		stop := sync.OnceFunc(a.run(t))
+		defer stop()
 		hung := fault.Wrap(context.DeadlineExceeded, fault.Temporary, fault.Resource, "no answer")
 		a.until("ten calls", func() bool { n, _ := h.runs(); return n == 10 })
 		for range 10 { // not the eleventh, which begins as soon as the first is answered
@@ -101,7 +102,7 @@ func TestAFunctionThatHangs(t *testing.T) {
 				}
 			}
 			running, _ := h.runs()
-			return running == 1 && tried == 10 && put == messages-tried-1
+			return running == 1 && tried == 10 && put >= messages-tried-1 // it may be asked again about one that was tried
 		})
 		a.Clock.Advance(time.Minute)
 		a.until("the fallback of all but one", func() bool { return a.waits(1) })

@@ -11,6 +11,7 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -232,7 +233,8 @@ func TestJournalReportsThatFail(t *testing.T) {
 	onBothAsking(t, func(a *asking) {
 		it := a.User("it")
 		journaling(a.World, a.Acme, "nobody@far.test", "it@acme.awsapps.com")
-		stop := a.run(t)
+		stop := sync.OnceFunc(a.run(t))
+		defer stop()
 		failed := func(what string, n int, says string) {
 			t.Helper()
 			a.until(what, func() bool { return len(a.Inbox(it)) >= n && a.waits(0) })
@@ -354,7 +356,8 @@ func TestJournalReportsForAnotherOrganization(t *testing.T) {
 		it, theirs := a.User("it"), a.UserOf(a.other, "archive")
 		journaling(a.World, a.Acme, external, "it@acme.awsapps.com")
 		journaling(a.World, a.other, "archive@other.awsapps.com", "it@other.awsapps.com")
-		stop := a.run(t)
+		stop := sync.OnceFunc(a.run(t))
+		defer stop()
 		has := func(what string, eve, archive, back int) {
 			t.Helper()
 			a.Must(a.send(a.ann, "ann@acme.test", "bob@acme.test"))
