@@ -77,7 +77,7 @@ func New(d *db.DB, c clock.Clock, config Config) *Log {
 
 // AppendTx writes r in the transaction of the change it tells of.
 func (l *Log) AppendTx(ctx context.Context, tx *db.Tx, r Record) error {
-	_, err := tx.Exec(ctx, `INSERT INTO audit_record (`+recordColumns+`)
+	err := tx.Send(ctx, `INSERT INTO audit_record (`+recordColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 		l.clock.Now().UnixMicro(), id.Key(), clean(r.Organization, fieldLimit), clean(r.Operation, fieldLimit),
 		clean(r.Subject, fieldLimit), clean(r.Outcome, fieldLimit), clean(r.Detail, detailLimit),

@@ -27,6 +27,9 @@ const findRecipient = `SELECT o.id, ` + prefixedEntityColumns + ` FROM domain d
 	JOIN entity e ON e.key = a.entity
 	WHERE d.name = $1 AND d.status = 1 AND o.state = 'Active'`
 
+const findMember = `SELECT ` + prefixedOrganizationColumns + `, ` + prefixedEntityColumns + ` FROM organization o
+	JOIN entity e ON e.organization = o.key AND e.id = $2 WHERE o.id = $1`
+
 // RecipientTx finds who has a mail address, in whatever organisation. The exact address wins over the reading of a "+" as
 // the beginning of a tag. Faults: NotFound (Domain) when no active organisation has proven the domain, NotFound (Address)
 // when nobody there has the address.
@@ -67,6 +70,26 @@ func recipientTx(ctx context.Context, tx *db.Tx, domainKey, addressKey string) (
 	}
 	r.Entity = scan.entity()
 	return &r, nil
+}
+
+// MemberTx reads an entity by its id, and its organisation, which must be active. Faults: NotFound and State (Organization), NotFound
+// (Entity).
+func (s *Service) MemberTx(ctx context.Context, tx *db.Tx, org OrgID, id EntityID) (*Organization, *Entity, error) {
+	var o organizationScan
+	var e entityScan
+	err := tx.QueryRow(ctx, findMember, string(org), string(id)).Scan(append(o.targets(), e.targets()...)...)
+	if err == nil {
+		organization, err := activeOr(o.organization(), nil)
+		entity := e.entity()
+		return organization, &entity, err
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return nil, nil, fmt.Errorf("read entity %s of organization %s: %w", id, org, err)
+	}
+	if _, err := s.ActiveTx(ctx, tx, org); err != nil {
+		return nil, nil, err
+	}
+	return nil, nil, notFound(0, string(id))
 }
 
 // DomainOrganizationTx returns the active organisation that has proven the domain. Faults: NotFound (Domain).

@@ -13,24 +13,42 @@ import (
 const organizationColumns = `key, id, alias, state, error, account, region, directory_id, directory_type, default_domain,
 	key_arn, migration_admin, interoperability, created, completed, deleted`
 
+// prefixedOrganizationColumns are the same of the table with the alias o.
+const prefixedOrganizationColumns = `o.key, o.id, o.alias, o.state, o.error, o.account, o.region, o.directory_id, o.directory_type,
+	o.default_domain, o.key_arn, o.migration_admin, o.interoperability, o.created, o.completed, o.deleted`
+
 const (
 	organizationByID    = `SELECT ` + organizationColumns + ` FROM organization WHERE id = $1`
 	organizationByKey   = `SELECT ` + organizationColumns + ` FROM organization WHERE key = $1`
 	organizationByAlias = `SELECT ` + organizationColumns + ` FROM organization WHERE alias_key = $1`
 )
 
+// organizationScan collects the columns of an organisation.
+type organizationScan struct {
+	o                           Organization
+	created, completed, deleted int64
+}
+
+func (s *organizationScan) targets() []any {
+	o := &s.o
+	return []any{
+		&o.Key, &o.ID, &o.Alias, &o.State, &o.Error, &o.Account, &o.Region, &o.DirectoryID, &o.DirectoryType,
+		&o.DefaultDomain, &o.KeyARN, &o.MigrationAdmin, &o.Interoperability, &s.created, &s.completed, &s.deleted,
+	}
+}
+
+func (s *organizationScan) organization() *Organization {
+	o := s.o
+	o.Created, o.Completed, o.Deleted = fromMicros(s.created), fromMicros(s.completed), fromMicros(s.deleted)
+	return &o
+}
+
 func scanOrganization(row db.Row) (*Organization, error) {
-	var (
-		o                           Organization
-		created, completed, deleted int64
-	)
-	err := row.Scan(&o.Key, &o.ID, &o.Alias, &o.State, &o.Error, &o.Account, &o.Region, &o.DirectoryID, &o.DirectoryType,
-		&o.DefaultDomain, &o.KeyARN, &o.MigrationAdmin, &o.Interoperability, &created, &completed, &deleted)
-	if err != nil {
+	var s organizationScan
+	if err := row.Scan(s.targets()...); err != nil {
 		return nil, err
 	}
-	o.Created, o.Completed, o.Deleted = fromMicros(created), fromMicros(completed), fromMicros(deleted)
-	return &o, nil
+	return s.organization(), nil
 }
 
 // OrganizationTx reads an organisation in whatever state it is.

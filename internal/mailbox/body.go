@@ -133,13 +133,13 @@ func insertBody(ctx context.Context, tx *db.Tx, org OrgKey, b *storedBody, refs 
 	if b.store == inline {
 		data = b.data
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO body (id, org, size, store, ref, codec, key_id, data) VALUES ($1, $2, $3, $4, $5, $6, 0, $7)`,
+	err := tx.Send(ctx, `INSERT INTO body (id, org, size, store, ref, codec, key_id, data) VALUES ($1, $2, $3, $4, $5, $6, 0, $7)`,
 		int64(b.id), int64(org), b.size, b.store, b.ref, b.codec, data)
 	if err != nil {
 		return fmt.Errorf("store a body: %w", err)
 	}
 	if refs > 1 {
-		if _, err := tx.Exec(ctx, `INSERT INTO body_share (body, extra) VALUES ($1, $2)`, int64(b.id), refs-1); err != nil {
+		if err := tx.Send(ctx, `INSERT INTO body_share (body, extra) VALUES ($1, $2)`, int64(b.id), refs-1); err != nil {
 			return fmt.Errorf("share a body: %w", err)
 		}
 	}

@@ -264,12 +264,12 @@ func (d *delivery) insert(ctx context.Context, tx *db.Tx, l locked, k, at int) (
 	if len(t.Prefix) > 0 {
 		prefix = t.Prefix
 	}
-	_, err = tx.Exec(ctx, insertItem, int64(l.id), int64(folder), int64(uid), int64(item), int64(t.Flags&AllFlags), int64(change), size,
+	err = tx.Send(ctx, insertItem, int64(l.id), int64(folder), int64(uid), int64(item), int64(t.Flags&AllFlags), int64(change), size,
 		received.UnixMicro(), micros(d.now), int64(thread), int64(d.bodies[l.org].id), prefix)
 	if err != nil {
 		return Stored{}, fmt.Errorf("store an item in folder %d of mailbox %s: %w", folder, l.id, err)
 	}
-	_, err = tx.Exec(ctx, insertMeta, int64(l.id), int64(item), d.m.ParserVersion, notNil(d.m.Envelope), notNil(d.m.Structure))
+	err = tx.Send(ctx, insertMeta, int64(l.id), int64(item), d.m.ParserVersion, notNil(d.m.Envelope), notNil(d.m.Structure))
 	if err != nil {
 		return Stored{}, fmt.Errorf("store the envelope of an item of mailbox %s: %w", l.id, err)
 	}

@@ -16,11 +16,7 @@ func (t *Transport) actorTx(ctx context.Context, tx *db.Tx, p principal.Principa
 	if p.Kind != principal.User {
 		return nil, nil, fault.New(fault.Denied, fault.Entity, "only a user can submit mail")
 	}
-	o, err := t.Directory.ActiveTx(ctx, tx, directory.OrgID(p.Organization))
-	if err != nil {
-		return nil, nil, noLonger(err)
-	}
-	e, err := t.Directory.EntityByIDTx(ctx, tx, o.Key, directory.EntityID(p.ID))
+	o, e, err := t.Directory.MemberTx(ctx, tx, directory.OrgID(p.Organization), directory.EntityID(p.ID))
 	if err != nil {
 		return nil, nil, noLonger(err)
 	}

@@ -230,6 +230,7 @@ type Transaction struct {
 	reached      map[mailbox.ID]bool
 	greylist     func(context.Context, message.Address) error
 	sent         map[passage]bool  // who gets it on other servers
+	leaves       string            // the domain from which mail may go to other servers, as was found
 	passed       map[string]bool   // see passedFor
 	usage        *usage            // nil where no limit of a day counts the message
 	watched      map[int64]watched // organisations that were asked for, by key; nil where nothing is told of mail
