@@ -78,6 +78,23 @@ func TestRunnersOfOtherKindsLeaveAJobAlone(t *testing.T) {
 	})
 }
 
+// TestAKindHasOneHandler also among runners beside each other: only one of them would run its jobs.
+func TestAKindHasOneHandler(t *testing.T) {
+	r := job.NewRunner(nil, clock.System{}, slog.New(slog.DiscardHandler))
+	first, second := r.Beside(), r.Beside()
+	first.Handle("k", nil)
+	for _, other := range []*job.Runner{r, first, second} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("a kind has two handlers")
+				}
+			}()
+			other.Handle("k", nil)
+		}()
+	}
+}
+
 // TestWhatARunnerBesideWaitsForHoldsUpNobody: its workers are its own, and one Run serves both.
 func TestWhatARunnerBesideWaitsForHoldsUpNobody(t *testing.T) {
 	dbtest.Bubble(t, job.Migrations(), func(t *testing.T, d *db.DB) {

@@ -47,6 +47,7 @@ type Runner struct {
 	handlers map[string]Handler
 	wake     chan struct{} // holds one notice
 	beside   []*Runner
+	taken    map[string]bool // the kinds that this one and those beside it have handlers of
 
 	mu      sync.Mutex
 	running map[int64]string // the shares of jobs
@@ -54,14 +55,15 @@ type Runner struct {
 
 // NewRunner makes a runner; give it its handlers and Run it.
 func NewRunner(d *db.DB, c clock.Clock, log *slog.Logger) *Runner {
-	return &Runner{Workers: workers, db: d, clock: c, log: log, handlers: map[string]Handler{}, wake: make(chan struct{}, 1), running: map[int64]string{}}
+	return &Runner{Workers: workers, db: d, clock: c, log: log, handlers: map[string]Handler{}, wake: make(chan struct{}, 1), running: map[int64]string{}, taken: map[string]bool{}}
 }
 
 // Handle sets the handler of a kind, before Run. Jobs of kinds without a handler wait for a server that has one.
 func (r *Runner) Handle(kind string, h Handler) {
-	if _, taken := r.handlers[kind]; taken {
+	if r.taken[kind] {
 		panic("job: kind " + kind + " has a handler already")
 	}
+	r.taken[kind] = true
 	r.handlers[kind] = h
 }
 
@@ -69,7 +71,7 @@ func (r *Runner) Handle(kind string, h Handler) {
 // All of them look for what is due in one query, and at rest they cost no more than one.
 func (r *Runner) Beside() *Runner {
 	b := NewRunner(r.db, r.clock, r.log)
-	b.wake = r.wake
+	b.wake, b.taken = r.wake, r.taken
 	r.beside = append(r.beside, b)
 	return b
 }

@@ -37,7 +37,14 @@ func (q *Queue) handTx(ctx context.Context, tx *db.Tx, e *Event) error {
 func (q *Queue) rememberTx(ctx context.Context, tx *db.Tx, e *Event) error {
 	e.Outcome = e.Outcome.clean()
 	v, r, o := &e.Envelope, &e.Recipient, &e.Outcome
-	err := tx.Send(ctx, insertHistory, e.At.UnixMicro(), id.Key(), v.Organization, clean(v.Trace, 0), int64(e.Message), int64(e.Kind), e.Attempts,
+	write := tx.Send
+	if e.Kind != Queued { // an attempt's end tells failures of Record, which comes next, from those of what was written before it
+		write = func(ctx context.Context, query string, args ...any) error {
+			_, err := tx.Exec(ctx, query, args...)
+			return err
+		}
+	}
+	err := write(ctx, insertHistory, e.At.UnixMicro(), id.Key(), v.Organization, clean(v.Trace, 0), int64(e.Message), int64(e.Kind), e.Attempts,
 		stored(v.From), clean(v.ID, 0), int64(v.Return), v.needs(), stored(r.Address), clean(r.Original, 0), int64(r.Notify), clean(r.Route, 0),
 		int64(o.Result), o.marks(), o.Status, o.Reply, o.Host, o.TLS)
 	if err != nil {

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -228,9 +229,21 @@ func TestWhatIsOwedLeavesOthersTheirTurn(t *testing.T) {
 
 // lose takes a message of four bytes away, as only a fault can.
 func (r *rig) lose(m ID) {
-	r.exec("UPDATE queue_usage SET messages = messages - 1, bytes = bytes - 4 WHERE part = $1", m.part())
-	r.exec("DELETE FROM queue_message WHERE id = $1", int64(m))
-	r.exec("DELETE FROM queue_body WHERE message = $1", int64(m))
+	r.t.Helper()
+	r.ok(r.DB.Write(r.t.Context(), func(ctx context.Context, tx *db.Tx) error {
+		n, err := tx.Exec(ctx, "DELETE FROM queue_message WHERE id = $1", int64(m))
+		if err != nil {
+			return err
+		}
+		if n != 1 {
+			return fmt.Errorf("message %d is gone already", m)
+		}
+		if _, err := tx.Exec(ctx, "UPDATE queue_usage SET messages = messages - 1, bytes = bytes - 4 WHERE part = $1", m.part()); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "DELETE FROM queue_body WHERE message = $1", int64(m))
+		return err
+	}))
 }
 
 // What is this server's own trouble neither brings a destination down nor back.
