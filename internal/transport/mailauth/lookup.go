@@ -117,19 +117,27 @@ func (l *lookups) ofFamily(ctx context.Context, name string) ([]netip.Addr, erro
 }
 
 // exists reports whether a domain has records of any kind, or domains below it (RFC 9989 section 3.2.13: only NXDOMAIN says that it has
-// not). An alias does, wherever it leads.
+// not). An alias does, wherever it leads: who owns the name there can have look-ups through it fail.
 func (l *lookups) exists(ctx context.Context, domain string) (bool, error) {
 	_, err := l.LookupIPv4(ctx, domain)
-	if errors.Is(err, dns.ErrNoName) {
-		_, err = l.LookupCNAME(ctx, domain)
-	}
-	switch {
-	case errors.Is(err, dns.ErrNoName):
-		return false, nil
-	case errors.Is(err, dns.ErrNotFound):
+	if there(err) {
 		return true, nil
 	}
-	return err == nil, err
+	_, aliasErr := l.LookupCNAME(ctx, domain)
+	if there(aliasErr) {
+		return true, nil
+	}
+	for _, err := range []error{err, aliasErr} {
+		if !errors.Is(err, dns.ErrNoName) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// there reports whether a look-up says that the name exists.
+func there(err error) bool {
+	return err == nil || errors.Is(err, dns.ErrNotFound) && !errors.Is(err, dns.ErrNoName)
 }
 
 // forSPF are the look-ups as package spf wants them.
