@@ -149,36 +149,12 @@ var errMalformed = errors.New("the record is malformed")
 // that reads a record as far as it needs, does not see.
 func (l forSPF) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	records, err := l.text(ctx, inDNS(name))
-	records = slices.Clone(records)
-	for i, r := range records {
-		switch {
-		case !isSPF(r):
-		case !isWellFormedSPF(r):
+	for _, r := range records {
+		if isSPF(r) && !isWellFormedSPF(r) {
 			return nil, errMalformed
-		default:
-			records[i] = spfNameMacro.ReplaceAllStringFunc(r, func(macro string) string { return expandName(macro, l.name(ctx, name)) })
 		}
 	}
 	return records, netError(name, err)
-}
-
-// name returns the client's name for the macro p in a record of domain (RFC 7208 section 7.3), which package spf has none for.
-func (l *lookups) name(ctx context.Context, domain string) string {
-	names, err := l.confirmed(ctx)
-	if err != nil {
-		return "unknown"
-	}
-	for _, name := range names {
-		if name == domain {
-			return name
-		}
-	}
-	for _, name := range names {
-		if strings.HasSuffix(name, "."+domain) {
-			return name
-		}
-	}
-	return names[0]
 }
 
 // inDNS is a name that macros made, as look-ups want it: without its final dot, with any backslash escaped, and without the labels on
