@@ -290,8 +290,11 @@ func isBogus(m *mdns.Msg) bool {
 	return false
 }
 
-// written is a name as answers have it: with escapes for what is no letter of a host's name.
+// written is a name as answers have it: with escapes for what is no letter of a host's name. Nobody looks for records of the root.
 func written(name string) (string, error) {
+	if strings.Trim(name, ".") == "" {
+		return name, ErrNoName
+	}
 	var wire [256]byte
 	n, err := mdns.PackDomainName(mdns.Fqdn(name), wire[:], 0, nil, false)
 	if err != nil {

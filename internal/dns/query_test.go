@@ -99,6 +99,21 @@ func TestLookups(t *testing.T) {
 	}
 }
 
+// TestTheRootIsNotLookedUp: a name that came out empty, as of SPF's macros, is none.
+func TestTheRootIsNotLookedUp(t *testing.T) {
+	s := dnstest.New(t)
+	s.Add(`. 60 IN TXT "x"`, ". 60 IN A 192.0.2.1")
+	r := New(s.Address)
+	for _, name := range []string{"", "."} {
+		if a, err := r.LookupIPv4(t.Context(), name); !errors.Is(err, ErrNoName) {
+			t.Errorf("A of %q: %+v, %v", name, a, err)
+		}
+		if texts, err := r.LookupTXT(t.Context(), name); !errors.Is(err, ErrNotFound) {
+			t.Errorf("TXT of %q: %q, %v", name, texts, err)
+		}
+	}
+}
+
 func TestFailedLookups(t *testing.T) {
 	s := dnstest.New(t)
 	s.Add("half.example. 60 IN A 192.0.2.1", "all.example. 60 IN A 192.0.2.1")

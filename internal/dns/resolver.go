@@ -61,6 +61,9 @@ func (r *Resolver) Net() *net.Resolver { return &r.r }
 func (r *Resolver) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
+	if name == "" { // not the root
+		return nil, lookupError("TXT", name, ErrNoName)
+	}
 	// The final dot keeps the system's search list out of it.
 	records, err := r.r.LookupTXT(ctx, name+".")
 	if err != nil {

@@ -28,8 +28,3 @@ func (r *Regexp) FindStringSubmatchIndex(s string) []int { return r.get().FindSt
 func (r *Regexp) ReplaceAllString(s, replacement string) string {
 	return r.get().ReplaceAllString(s, replacement)
 }
-
-// ReplaceAllStringFunc is [regexp.Regexp.ReplaceAllStringFunc].
-func (r *Regexp) ReplaceAllStringFunc(s string, replace func(string) string) string {
-	return r.get().ReplaceAllStringFunc(s, replace)
-}

@@ -196,6 +196,7 @@ var spfRows = []row{
 	{"spf explained", []string{`@. "v=spf1 -all exp=e.@"`, `e.@. "Ask %{s} why %{i} may not."`}},
 	{"spf explained twice", []string{`@. "v=spf1 -all exp=e.@ exp=e.@"`}},
 	{"spf unknown modifier", []string{`@. "v=spf1 x-y=%{d}/a ip4:@4 ip6:@6 -all"`}},
+	{"spf macros of explanations", []string{`@. "v=spf1 r=%{c}%{R2r-}%{t} ip4:@4 ip6:@6 -all"`}},
 	{"spf unknown mechanism", []string{`@. "v=spf1 foo:bar ip4:@4 -all"`}},
 	{"spf wrong behind a match", []string{`@. "v=spf1 ip4:@4 ip6:@6 foo:bar -all"`}},
 	{"spf capitals", []string{`@. "V=SPF1 IP4:@4 IP6:@6 -ALL"`}},

@@ -139,7 +139,7 @@ func (l *lookups) checkDMARC(ctx context.Context, from string, steps []step, spf
 	d.Policy = d.Record.Policy
 	if policy != &steps[0] {
 		d.Policy = d.Record.Subdomains
-		if steps[0].absent {
+		if steps[0].absent || steps[0].hidden != nil && stricter(d.Policy, d.Record.NonExistent) {
 			d.Policy = d.Record.NonExistent
 		}
 	}
@@ -155,7 +155,7 @@ func (l *lookups) checkDMARC(ctx context.Context, from string, steps []step, spf
 		d.Result = dkim.Pass
 	case open:
 		d.Result, d.Reason = dkim.TempError, "what would prove it could not be looked up"
-	case steps[0].hidden != nil: // what is asked for hangs on it
+	case steps[0].hidden != nil && d.Policy == PolicyNone: // whether anything is asked for hangs on it
 		d.Result, d.Reason = dkim.TempError, reasonOf(ctx, steps[0].hidden)
 	default:
 		d.Result = dkim.Fail

@@ -189,6 +189,35 @@ func TestDMARCWithoutKnowingWhetherTheDomainExists(t *testing.T) {
 	}
 }
 
+// TestAFailureOfDNSDoesNotSaveAForger: one that the owner of an alias's target can bring about hides no domain, and where it remains
+// unknown whether it exists the laxer of sp and np is asked for.
+func TestAFailureOfDNSDoesNotSaveAForger(t *testing.T) {
+	for record, want := range map[string]struct{ alias, unknown Policy }{
+		"v=DMARC1;p=reject;sp=reject;np=quarantine": {PolicyReject, PolicyQuarantine},
+		"v=DMARC1;p=reject;sp=quarantine;np=reject": {PolicyQuarantine, PolicyQuarantine},
+		"v=DMARC1;p=reject;sp=reject;np=none":       {PolicyReject, PolicyNone},
+		"v=DMARC1;p=none;sp=none;np=reject":         {PolicyNone, PolicyNone},
+	} {
+		w := newWorld(t)
+		w.publish("a.test " + record)
+		w.Add("old.a.test. 60 IN CNAME gone.evil.test.")
+		w.Fail("old.a.test.", mdns.TypeA, mdns.RcodeServerFailure)
+		w.Fail("x.a.test.", mdns.TypeA, mdns.RcodeServerFailure)
+		w.Fail("x.a.test.", mdns.TypeCNAME, mdns.RcodeServerFailure)
+		w.Fail("y.a.test.", mdns.TypeCNAME, mdns.RcodeServerFailure)
+		for from, policy := range map[string]Policy{"old.a.test": want.alias, "x.a.test": want.unknown, "y.a.test": want.unknown} {
+			result := dkim.Fail
+			if policy == PolicyNone && from != "old.a.test" {
+				result = dkim.TempError
+			}
+			v := w.Check(t.Context(), client("192.0.2.1", "x@evil.test"), []byte(text("ceo@"+from)))
+			if asked, _ := v.Asked(); asked != policy || v.DMARC.Result != result {
+				t.Errorf("%s, %s: %+v, asked for %q", record, from, v.DMARC, asked)
+			}
+		}
+	}
+}
+
 // patient does not answer for the sender's domain before it is asked whether the author's exists.
 type patient struct {
 	Resolver

@@ -117,19 +117,27 @@ func (l *lookups) ofFamily(ctx context.Context, name string) ([]netip.Addr, erro
 }
 
 // exists reports whether a domain has records of any kind, or domains below it (RFC 9989 section 3.2.13: only NXDOMAIN says that it has
-// not). An alias does, wherever it leads.
+// not). An alias does, wherever it leads: who owns the name there can have look-ups through it fail.
 func (l *lookups) exists(ctx context.Context, domain string) (bool, error) {
 	_, err := l.LookupIPv4(ctx, domain)
-	if errors.Is(err, dns.ErrNoName) {
-		_, err = l.LookupCNAME(ctx, domain)
-	}
-	switch {
-	case errors.Is(err, dns.ErrNoName):
-		return false, nil
-	case errors.Is(err, dns.ErrNotFound):
+	if there(err) {
 		return true, nil
 	}
-	return err == nil, err
+	_, aliasErr := l.LookupCNAME(ctx, domain)
+	if there(aliasErr) {
+		return true, nil
+	}
+	for _, err := range []error{err, aliasErr} {
+		if !errors.Is(err, dns.ErrNoName) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// there reports whether a look-up says that the name exists.
+func there(err error) bool {
+	return err == nil || errors.Is(err, dns.ErrNotFound) && !errors.Is(err, dns.ErrNoName)
 }
 
 // forSPF are the look-ups as package spf wants them.
@@ -141,36 +149,12 @@ var errMalformed = errors.New("the record is malformed")
 // that reads a record as far as it needs, does not see.
 func (l forSPF) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	records, err := l.text(ctx, inDNS(name))
-	records = slices.Clone(records)
-	for i, r := range records {
-		switch {
-		case !isSPF(r):
-		case !isWellFormedSPF(r):
+	for _, r := range records {
+		if isSPF(r) && !isWellFormedSPF(r) {
 			return nil, errMalformed
-		default:
-			records[i] = spfNameMacro.ReplaceAllStringFunc(r, func(macro string) string { return expandName(macro, l.name(ctx, name)) })
 		}
 	}
 	return records, netError(name, err)
-}
-
-// name returns the client's name for the macro p in a record of domain (RFC 7208 section 7.3), which package spf has none for.
-func (l *lookups) name(ctx context.Context, domain string) string {
-	names, err := l.confirmed(ctx)
-	if err != nil {
-		return "unknown"
-	}
-	for _, name := range names {
-		if name == domain {
-			return name
-		}
-	}
-	for _, name := range names {
-		if strings.HasSuffix(name, "."+domain) {
-			return name
-		}
-	}
-	return names[0]
 }
 
 // inDNS is a name that macros made, as look-ups want it: without its final dot, with any backslash escaped, and without the labels on

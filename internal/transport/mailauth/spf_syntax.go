@@ -2,8 +2,6 @@ package mailauth
 
 import (
 	"net/netip"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/pennypost/pennypost/internal/lazyregexp"
@@ -11,8 +9,10 @@ import (
 
 // The grammar of RFC 7208 section 12, in lower case.
 const (
-	spfMacro  = `(?:%\{[slodiphv](?:0*[1-9][0-9]*)?r?[-.+,/_=]*\}|%[%_-])`
+	spfMacro  = `(?:%\{[slodiphv]` + spfPart + `|%[%_-])`
+	spfPart   = `(?:0*[1-9][0-9]*)?r?[-.+,/_=]*\}`
 	spfText   = `(?:` + spfMacro + `|[!-$&-~])*`
+	spfAny    = `(?:` + spfMacro + `|%\{[crt]` + spfPart + `|[!-$&-~])*` // of what nobody expands
 	spfLabel  = `(?:[a-z0-9]*[a-z][a-z0-9]*|[a-z0-9]+-[a-z0-9-]*[a-z0-9])`
 	spfDomain = spfText + `(?:\.` + spfLabel + `\.?|` + spfMacro + `)`
 	spfFour   = `/(?:[0-9]|[12][0-9]|3[0-2])`
@@ -22,8 +22,7 @@ const (
 var (
 	spfDirective = lazyregexp.New(`\A[-+?~]?(?:all|(?:include|exists):` + spfDomain + `|(?:a|mx)(?::` + spfDomain + `)?(?:` + spfFour + `)?(?:/` + spfSix + `)?` +
 		`|ptr(?::` + spfDomain + `)?|ip4:([0-9.]+)(?:` + spfFour + `)?|ip6:([0-9a-f:.]+)(?:` + spfSix + `)?)\z`)
-	spfNameMacro = lazyregexp.New(`(?i)%\{p([0-9]*)(r?)([-.+,/_=]*)\}`)
-	spfModifier  = lazyregexp.New(`\A(?:(redirect|exp)=` + spfDomain + `|[a-z][a-z0-9_.-]*=` + spfText + `)\z`)
+	spfModifier = lazyregexp.New(`\A(?:(redirect|exp)=` + spfDomain + `|[a-z][a-z0-9_.-]*=` + spfAny + `)\z`)
 )
 
 // isSPF reports whether a TXT record is one of SPF (RFC 7208 section 4.5).
@@ -58,21 +57,4 @@ func isWellFormedSPF(record string) bool {
 func isAddress(s string, family func(netip.Addr) bool) bool {
 	a, err := netip.ParseAddr(s)
 	return err == nil && family(a)
-}
-
-// expandName expands the macro p (RFC 7208 section 7.3).
-func expandName(macro, name string) string {
-	m := spfNameMacro.FindStringSubmatch(macro)
-	delimiters := m[3]
-	if delimiters == "" {
-		delimiters = "."
-	}
-	labels := strings.FieldsFunc(name, func(r rune) bool { return strings.ContainsRune(delimiters, r) })
-	if m[2] != "" {
-		slices.Reverse(labels)
-	}
-	if n, err := strconv.Atoi(m[1]); err == nil {
-		labels = labels[max(0, len(labels)-n):]
-	}
-	return strings.ReplaceAll(strings.Join(labels, "."), "%", "%%")
 }

@@ -1,9 +1,13 @@
 package mailauth
 
 import (
+	"errors"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
+
+	mdns "github.com/miekg/dns"
 
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dkim"
@@ -19,7 +23,7 @@ func TestSPFGrammar(t *testing.T) {
 		"v=spf1 a:x.example/33": false, "v=spf1 a/024": false, "v=spf1 a//129": false, "v=spf1 ip4:192.0.2": false, "v=spf1 ip4:2001:db8::1": false, "v=spf1 ip6:192.0.2.1": false,
 		"v=spf1 ip4:192.0.2.01": false, "v=spf1 a:%x.example": false, "v=spf1 exists:%{z}.example": false, "v=spf1 exists:%{d0}.example": false, "v=spf1 exists:%{d.example": false,
 		"v=spf1 exists:%{t}.example": false, "v=spf1 redirect=": false, "v=spf1 redirect=a.b redirect=a.b": false, "v=spf1 exp=a.b exp=a.b": false, "v=spf1 a:\xc3\xa4.example": false,
-		"v=spf1 +redirect=a.b": false, "v=spf1 a\t-all": false, "v=spf1 a:x.-example": false,
+		"v=spf1 a -all r=%{c}/%{R2r-}%{t}": true, "v=spf1 r=%{z}": false, "v=spf1 redirect=%{c}": false, "v=spf1 exp=%{r}.b": false, "v=spf1 +redirect=a.b": false, "v=spf1 a\t-all": false, "v=spf1 a:x.-example": false,
 	} {
 		if got := isWellFormedSPF(record); got != want || !isSPF(record) {
 			t.Errorf("%q: %v", record, got)
@@ -32,17 +36,37 @@ func TestSPFGrammar(t *testing.T) {
 	}
 }
 
+// TestSPFNameMacro: no name that a client gives itself comes into a record, nor is one looked for.
 func TestSPFNameMacro(t *testing.T) {
 	w := newWorld(t)
-	w.Add("1.2.0.192.in-addr.arpa. 60 IN PTR other.test.", "1.2.0.192.in-addr.arpa. 60 IN PTR mx.a.test.", "mx.a.test. 60 IN A 192.0.2.1", "other.test. 60 IN A 192.0.2.1",
-		`a.test. 60 IN TXT "v=spf1 exists:%{p}.x.a.test -all"`, "mx.a.test.x.a.test. 60 IN A 127.0.0.2",
-		`b.test. 60 IN TXT "v=spf1 exists:%{P1r}.x.b.test -all"`, "other.x.b.test. 60 IN A 127.0.0.2")
-	for _, domain := range []string{"a.test", "b.test"} {
-		if o := newLookups(w.Resolver, netip.MustParseAddr("192.0.2.1")).checkSPF(t.Context(), "x", message.Address{Local: "a", Domain: domain}); o.Result != dkim.Pass {
-			t.Errorf("%s: %+v", domain, o)
+	w.Add("1.2.0.192.in-addr.arpa. 60 IN PTR mx.a.test.", "mx.a.test. 60 IN A 192.0.2.1",
+		`1.2.0.192.in-addr.arpa. 60 IN PTR x\ +a:y.evil.test.`, `x\ +a:y.evil.test. 60 IN A 192.0.2.1`, "y.evil.test. 60 IN A 192.0.2.1",
+		`a.test. 60 IN TXT "v=spf1 -exists:bad.%{p} exists:%{p}.a.test -all"`, "mx.a.test.a.test. 60 IN A 127.0.0.2",
+		`b.test. 60 IN TXT "v=spf1 exists:%{P}.x.b.test -all"`, "unknown.x.b.test. 60 IN A 127.0.0.2",
+		`c.test. 60 IN TXT "v=spf1 exists:%%{p}.x.c.test -all"`, `d.test. 60 IN TXT "v=spf1 x=`+strings.Repeat("%{p}", 60)+` -all"`)
+	for domain, want := range map[string]dkim.Result{"a.test": dkim.Fail, "b.test": dkim.Pass, "c.test": dkim.Fail, "d.test": dkim.Fail} {
+		if o := newLookups(w.Resolver, netip.MustParseAddr("192.0.2.1")).checkSPF(t.Context(), "x", message.Address{Local: "a", Domain: domain}); o.Result != want {
+			t.Errorf("%s: %+v, want %s", domain, o, want)
 		}
-		if o := newLookups(w.Resolver, netip.MustParseAddr("192.0.2.2")).checkSPF(t.Context(), "x", message.Address{Local: "a", Domain: domain}); o.Result != dkim.Fail {
-			t.Errorf("%s for one without a name: %+v", domain, o)
+	}
+	if n := w.Asked("1.2.0.192.in-addr.arpa.", mdns.TypePTR); n != 0 {
+		t.Errorf("the client's name was asked for %d times", n)
+	}
+}
+
+// TestEmptyNamesAreNone: what macros leave nothing of is not the root.
+func TestEmptyNamesAreNone(t *testing.T) {
+	w := newWorld(t)
+	w.Add(". 60 IN A 192.0.2.1", `. 60 IN TXT "v=spf1 +all"`)
+	l := forSPF{newLookups(w.Resolver, netip.MustParseAddr("192.0.2.1"))}
+	for _, name := range []string{"", "."} {
+		_, addressErr := l.LookupIPAddr(t.Context(), name)
+		_, textErr := l.LookupTXT(t.Context(), name)
+		for _, err := range []error{addressErr, textErr} {
+			var failure *net.DNSError
+			if !errors.As(err, &failure) || !failure.IsNotFound {
+				t.Errorf("%q: %v", name, err)
+			}
 		}
 	}
 }
