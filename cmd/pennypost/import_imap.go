@@ -87,7 +87,7 @@ func (f *imapImport) run(ctx context.Context, o *server.Operator, out, complaint
 		Name: strings.ToLower(host), Accounts: accounts, Parallel: f.parallel, DryRun: f.dryRun, Spool: spool,
 		Done: func(m *imapsource.MailboxReport) error { return m.Write(out) },
 		Lost: func(a imapsource.Account, err error, pause time.Duration) {
-			fmt.Fprintf(complaints, "pennypost: %s: %v; tried again in %s\n", a.Address, err, pause)
+			fmt.Fprintf(complaints, "pennypost: %s: %s; tried again in %s\n", a.Address, orNone(err.Error()), pause)
 		},
 		Sleep: clock.System{}.Sleep,
 	})

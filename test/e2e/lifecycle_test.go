@@ -127,15 +127,24 @@ func TestSettingsPrecedence(t *testing.T) {
 	}
 }
 
+// TestMemory wants a start within 100 ms, on a machine that is slow or busy as much more as it takes it to say the version: a hundredth of a
+// second where nothing else runs.
 func TestMemory(t *testing.T) {
 	tmp := t.TempDir()
-	best := time.Hour
-	const limit = 100 * time.Millisecond
-	for n := 0; n < manyStarts && best > limit; n++ {
+	version := func() time.Duration {
+		begun := time.Now()
+		if r := harness.Run(t, harness.Command{Name: harness.Binary(t), Args: []string{"version"}}); r.Status != 0 {
+			t.Errorf("version: %s", r)
+		}
+		return time.Since(begun)
+	}
+	var took, limit time.Duration
+	for n := 0; n < manyStarts && took >= limit; n++ {
+		before := version()
 		s := harness.Start(t, harness.Options{
 			Dir: filepath.Join(t.TempDir(), "data"), Flags: []string{"--memory"}, Env: []string{"TMPDIR=" + tmp}, Unchecked: true,
 		})
-		best = min(best, s.Started)
+		took, limit = s.Started, max(100*time.Millisecond, 12*min(before, version()))
 		if r := s.Verb("check"); r.Status != 0 {
 			t.Errorf("check beside a server that keeps nothing: %s", r)
 		}
@@ -144,8 +153,8 @@ func TestMemory(t *testing.T) {
 			t.Errorf("left in the directory: %v", left)
 		}
 	}
-	if best > limit {
-		t.Errorf("ready after %v, want under %v", best, limit)
+	if took >= limit {
+		t.Errorf("ready after %v, want under %v", took, limit)
 	}
 	if left, _ := filepath.Glob(filepath.Join(tmp, "*")); len(left) > 0 {
 		t.Errorf("left in the temporary directory: %v", left)

@@ -108,30 +108,30 @@ func (m *MailboxReport) Write(out io.Writer) error {
 	}
 	for _, f := range m.Folders {
 		if f.Error != "" {
-			fmt.Fprintf(out, "  left out: %s: %s\n", printable(f.Source), f.Error)
+			fmt.Fprintf(out, "  left out: %s: %s\n", printable(f.Source), printable(f.Error))
 		}
 		for _, s := range f.Skipped {
 			which := ""
 			if len(s.UIDs) > 0 {
 				which = fmt.Sprintf(" (UID %s)", numbers(s.UIDs, s.Messages))
 			}
-			fmt.Fprintf(out, "  left out: %s: %d messages%s: %s\n", printable(f.Source), s.Messages, which, s.Reason)
+			fmt.Fprintf(out, "  left out: %s: %d messages%s: %s\n", printable(f.Source), s.Messages, which, printable(s.Reason))
 		}
 	}
 	for _, k := range m.Keywords {
 		fmt.Fprintf(out, "  left out: the keyword %q, which the mailbox can't have\n", k)
 	}
 	for _, n := range m.Notes {
-		fmt.Fprintf(out, "  note: %s\n", n)
+		fmt.Fprintf(out, "  note: %s\n", printable(n))
 	}
 	var err error
 	if m.Error != "" {
-		_, err = fmt.Fprintf(out, "  failed: %s\n", m.Error)
+		_, err = fmt.Fprintf(out, "  failed: %s\n", printable(m.Error))
 	}
 	return err
 }
 
-// printable is a name without what a terminal would take for a command.
+// printable is a text without what a terminal would take for a command.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {

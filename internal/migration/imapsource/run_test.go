@@ -211,6 +211,19 @@ func TestRunTellsWhoCannotSignIn(t *testing.T) {
 	}
 }
 
+// TestWriteEscapesWhatTheSourceSays: no terminal takes it for commands.
+func TestWriteEscapesWhatTheSourceSays(t *testing.T) {
+	const said = "\x1b]0;x\a\u009b2J"
+	m := MailboxReport{
+		Folders:  []*FolderReport{{Source: said, Here: said, Error: said, Skipped: []Skipped{{Reason: said, Messages: 1}}}},
+		Keywords: []string{said}, Notes: []string{said}, Error: said,
+	}
+	var text strings.Builder
+	if err := m.Write(&text); err != nil || strings.ContainsAny(text.String(), "\x1b\a\u009b") {
+		t.Errorf("%v, %q", err, &text)
+	}
+}
+
 func TestRunSaysNoPasswordInPlainText(t *testing.T) {
 	s, c := newSource(t, 5), &core{}
 	s.plain = true

@@ -186,9 +186,11 @@ func (s *Service) enqueue(ctx context.Context, list []found) error {
 	return err
 }
 
-// full reports whether as much of a source waits as may. That is the same for all sources, so that no backlog stops another's mail.
-func (s *Service) full(ctx context.Context, from *source) (full bool, err error) {
-	most := max(1, maxPending/len(s.sources))
+// most is how many objects of a source wait at most. That is the same for all, so that no backlog stops another's mail.
+func (s *Service) most() int { return max(1, maxPending/len(s.sources)) }
+
+// full reports whether so many objects of a source wait.
+func (s *Service) full(ctx context.Context, from *source, most int) (full bool, err error) {
 	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		n, err := job.OfShareTx(ctx, tx, objectKind, share(from.name), most)
 		full = n >= most
@@ -219,7 +221,8 @@ func (s *Service) list(ctx context.Context, j job.Job) error {
 }
 
 // look makes jobs of a bucket's new objects, and reports whether it left some for later. Where a queue tells of them, it looks only for those
-// of which the queue, which is empty, should have told by then.
+// of which the queue, which is empty, should have told by then. It
+// begins at the bucket's start, with what waits already, and so only while that is less than half of what may.
 func (s *Service) look(ctx context.Context, from *source) (full bool, err error) {
 	newest := s.Clock.Now()
 	if from.queue != nil {
@@ -229,7 +232,7 @@ func (s *Service) look(ctx context.Context, from *source) (full bool, err error)
 		}
 		newest = drained.Add(-lateAfter)
 	}
-	if full, err := s.full(ctx, from); err != nil || full {
+	if full, err := s.full(ctx, from, (s.most()+1)/2); err != nil || full {
 		return full, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -247,7 +250,7 @@ func (s *Service) look(ctx context.Context, from *source) (full bool, err error)
 				return false, err
 			}
 			list = list[:0]
-			if full, err := s.full(ctx, from); err != nil || full {
+			if full, err := s.full(ctx, from, s.most()); err != nil || full {
 				return full, err
 			}
 		}
@@ -261,7 +264,7 @@ func (s *Service) receive(ctx context.Context, from *source) {
 	failed := s.Clock.Now()
 	for ctx.Err() == nil {
 		began := s.Clock.Now()
-		full, err := s.full(ctx, from)
+		full, err := s.full(ctx, from, s.most())
 		var list []notice
 		if err == nil && !full {
 			list, err = from.queue.receive(ctx)

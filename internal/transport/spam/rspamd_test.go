@@ -159,6 +159,33 @@ func TestRspamdLearns(t *testing.T) {
 	})
 }
 
+// TestRspamdLearnsNothingOfAnImport, which has spam and no ham; the mailbox's filter does, and counts once what waits for rspamd.
+func TestRspamdLearnsNothingOfAnImport(t *testing.T) {
+	r := newRspamd(t)
+	onBoth(t, func(o *spam.Options) {
+		r.learned = nil
+		o.Rspamd = &spam.Rspamd{Controller: r.URL, Password: "secret", Client: r.Client()}
+	}, func(w *world) {
+		box, c := w.box(w.User("ann")), newCorpus(4)
+		asSpam := func() string { return c.message(true) }
+		for range 3 {
+			w.deliver(asSpam(), "ann")
+		}
+		r.down = true
+		_, err := w.Mailboxes.Move(t.Context(), box, mailbox.InboxID, mailbox.AllUIDs(), mailbox.JunkID)
+		w.Must(err)
+		if err := w.Train(t.Context(), box); err == nil {
+			t.Error("it is not down")
+		}
+		w.bring(box, mailbox.JunkID, 210, asSpam, 0, time.Hour)
+		r.down = false
+		w.learn(box)
+		if s, _ := w.trained(box); s != 200 || len(r.learned) != 3 {
+			t.Errorf("%d are counted as spam, and rspamd learned %d", s, len(r.learned))
+		}
+	})
+}
+
 // TestWhatRspamdDidNotLearnWaits answers with all kinds of statuses: only those of which rspamd's source says that it is done with the
 // message end the wait.
 func TestWhatRspamdDidNotLearnWaits(t *testing.T) {

@@ -4,7 +4,10 @@ import "github.com/pennypost/pennypost/internal/db"
 
 // Migrations returns the package's tables, versions from 5500.
 func Migrations() []db.Migration {
-	return []db.Migration{{Version: 5500, Name: "what users call spam", SQL: tables}}
+	return []db.Migration{
+		{Version: 5500, Name: "what users call spam", SQL: tables},
+		{Version: 5501, Name: "what import brings is not told to rspamd", SQL: brought},
+	}
 }
 
 // spam_corpus has how many messages a mailbox's tokens are of. spam_token.seen is the day (since 1970, UTC) of the last message that had
@@ -58,3 +61,6 @@ CREATE TABLE spam_sender (
   PRIMARY KEY (org, sender)
 ) {{.WithoutRowID}};
 `
+
+// spam_pending.brought is what mailbox.Filed.Brought was.
+const brought = `ALTER TABLE spam_pending ADD COLUMN brought BOOLEAN NOT NULL DEFAULT FALSE;`

@@ -114,6 +114,19 @@ func (w *world) move(box mailbox.ID, from, to mailbox.FolderID) {
 	w.learn(box)
 }
 
+// bring stores messages as import does.
+func (w *world) bring(box mailbox.ID, f mailbox.FolderID, n int, text func() string, flags mailbox.Flags, age time.Duration) {
+	w.T.Helper()
+	for ; n > 0; n -= 50 {
+		var all []mailbox.Arrival
+		for range min(n, 50) {
+			all = append(all, mailbox.Arrival{Message: asMessage(text()), Flags: flags, Received: w.Clock.Now().Add(-age)})
+		}
+		_, err := w.Mailboxes.DeliverAll(w.T.Context(), box, f, all, func(context.Context, *db.Tx, []mailbox.Stored) error { return nil })
+		w.Must(err)
+	}
+}
+
 func (w *world) learn(box mailbox.ID) {
 	w.T.Helper()
 	w.Must(w.Train(w.T.Context(), box))

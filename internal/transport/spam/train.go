@@ -76,11 +76,11 @@ func (s *Service) FiledTx(ctx context.Context, tx *db.Tx, f mailbox.Filed) error
 		}
 	}
 	err := inBatches(items, 2, func(batch []int64) error {
-		_, err := tx.Exec(ctx, `INSERT INTO spam_pending (mailbox, org, folder, class, since, stamp, day, counted, email, uid) VALUES `+
-			placeholders(8, len(batch)/2, 2, "($1, $2, $3, $4, $5, $6, $7, FALSE, ", ")")+
+		_, err := tx.Exec(ctx, `INSERT INTO spam_pending (mailbox, org, folder, class, since, stamp, day, brought, counted, email, uid) VALUES `+
+			placeholders(9, len(batch)/2, 2, "($1, $2, $3, $4, $5, $6, $7, $8, FALSE, ", ")")+
 			` ON CONFLICT (mailbox, email) DO UPDATE SET folder = excluded.folder, uid = excluded.uid, class = excluded.class, since = excluded.since,
-stamp = excluded.stamp, day = excluded.day, counted = FALSE`,
-			asArgs(batch, int64(f.Mailbox), int64(f.Org), int64(f.To), int64(c), int64(f.Since), id.Key(), s.Clock.Now().Unix()/86400)...)
+stamp = excluded.stamp, day = excluded.day, brought = excluded.brought, counted = FALSE`,
+			asArgs(batch, int64(f.Mailbox), int64(f.Org), int64(f.To), int64(c), int64(f.Since), id.Key(), s.Clock.Now().Unix()/86400, f.Brought)...)
 		return err
 	})
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *Service) ofBrought(ctx context.Context, tx *db.Tx, f mailbox.Filed, c c
 		column = "ham"
 	}
 	var known int
-	err := tx.QueryRow(ctx, `SELECT COALESCE((SELECT `+column+` FROM spam_corpus WHERE mailbox = $1), 0) + (SELECT COUNT(*) FROM spam_pending WHERE mailbox = $1 AND class = $2)`,
+	err := tx.QueryRow(ctx, `SELECT COALESCE((SELECT `+column+` FROM spam_corpus WHERE mailbox = $1), 0) + (SELECT COUNT(*) FROM spam_pending WHERE mailbox = $1 AND class = $2 AND NOT counted)`,
 		int64(f.Mailbox), int64(c)).Scan(&known)
 	if err != nil {
 		return nil, fmt.Errorf("count what mailbox %s learns: %w", f.Mailbox, err)
@@ -122,6 +122,7 @@ type wish struct {
 	stamp   int64
 	day     int64
 	counted bool // here; rspamd is still to be told
+	brought bool // and for this mailbox alone: rspamd would learn the spam, and not the ham that is presumed beside it
 }
 
 func (s *Service) train(ctx context.Context, j job.Job) error {
@@ -169,14 +170,14 @@ func (s *Service) train(ctx context.Context, j job.Job) error {
 	return failed
 }
 
-const readPending = `SELECT email, org, folder, uid, class, since, stamp, day, counted FROM spam_pending WHERE mailbox = $1 AND email > $2 ORDER BY email LIMIT $3`
+const readPending = `SELECT email, org, folder, uid, class, since, stamp, day, counted, brought FROM spam_pending WHERE mailbox = $1 AND email > $2 ORDER BY email LIMIT $3`
 
 func (s *Service) pending(ctx context.Context, box mailbox.ID, after mailbox.EmailID) (wishes []wish, err error) {
 	err = s.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		wishes = wishes[:0]
 		return tx.Each(ctx, func(row db.Row) error {
 			w := wish{mailbox: box}
-			if err := row.Scan(&w.email, &w.org, &w.folder, &w.uid, &w.class, &w.since, &w.stamp, &w.day, &w.counted); err != nil {
+			if err := row.Scan(&w.email, &w.org, &w.folder, &w.uid, &w.class, &w.since, &w.stamp, &w.day, &w.counted, &w.brought); err != nil {
 				return err
 			}
 			wishes = append(wishes, w)
@@ -189,9 +190,9 @@ func (s *Service) pending(ctx context.Context, box mailbox.ID, after mailbox.Ema
 	return wishes, nil
 }
 
-// fulfil counts a message, tells rspamd of it, and takes the wish away. Without tell what rspamd is to learn waits.
+// fulfil counts a message, tells rspamd of it unless it was brought, and takes the wish away. Without tell what rspamd is to learn waits.
 func (s *Service) fulfil(ctx context.Context, w wish, tell bool) error {
-	teach := s.Rspamd != nil && s.Rspamd.teaches()
+	teach := s.Rspamd != nil && s.Rspamd.teaches() && !w.brought
 	if w.counted && teach && !tell {
 		return nil
 	}

@@ -246,14 +246,7 @@ func TestImportedJunkIsLearned(t *testing.T) {
 		ann, c := w.User("ann"), newCorpus(9)
 		box := w.box(ann)
 		bring := func(f mailbox.FolderID, n int, asSpam bool, flags mailbox.Flags, age time.Duration) {
-			for ; n > 0; n -= 50 {
-				var all []mailbox.Arrival
-				for range min(n, 50) {
-					all = append(all, mailbox.Arrival{Message: asMessage(c.message(asSpam)), Flags: flags, Received: w.Clock.Now().Add(-age)})
-				}
-				_, err := w.Mailboxes.DeliverAll(t.Context(), box, f, all, func(context.Context, *db.Tx, []mailbox.Stored) error { return nil })
-				w.Must(err)
-			}
+			w.bring(box, f, n, func() string { return c.message(asSpam) }, flags, age)
 		}
 		counted := func(wantSpam, wantHam int) {
 			t.Helper()
