@@ -66,8 +66,8 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 }
 
 // Send runs a statement whose outcome the function doesn't need. In a Write on PostgreSQL it is said together with the next one, or with
-// COMMIT, and if it fails that shows at the next that is waited for: none whose IsUnique is asked about may stand behind it or be it, nor
-// one of a caller's hook that is blamed for its failure.
+// COMMIT, and if it fails that shows at the next statement that is waited for. So it must neither be nor precede one whose IsUnique is
+// asked about, nor precede one of a caller's hook whose failure is blamed on the hook.
 func (t *Tx) Send(ctx context.Context, query string, args ...any) error {
 	p, ok := t.q.(postgresTx)
 	if !ok || p.raw.reading {
