@@ -97,6 +97,70 @@ func TestAFailingFunctionLeavesNothing(t *testing.T) {
 	})
 }
 
+// TestAnErrorBetweenRowsEndsTheTransaction drops it, in every way to read rows: nothing more is heard or kept.
+func TestAnErrorBetweenRowsEndsTheTransaction(t *testing.T) {
+	const least = "SELECT abs(CAST(author AS BIGINT)) FROM note" // the second has no absolute value
+	ways := map[string]func(context.Context, *db.Tx) error{
+		"All": func(ctx context.Context, tx *db.Tx) error {
+			_, err := db.All(ctx, tx, db.Value[int64], least)
+			return err
+		},
+		"Query": func(ctx context.Context, tx *db.Tx) error {
+			rows, err := tx.Query(ctx, least)
+			if err != nil {
+				return err
+			}
+			defer rows.Close() // rows.Err tells
+			for rows.Next() {
+			}
+			return rows.Err()
+		},
+		"QueryRow": func(ctx context.Context, tx *db.Tx) error {
+			return tx.QueryRow(ctx, least+" WHERE id = $1", 2).Scan(new(int64))
+		},
+	}
+	dbtest.Run(t, notes, func(t *testing.T, d *db.DB) {
+		err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			return errors.Join(add(ctx, tx, 1, "+1", "a"), add(ctx, tx, 2, "-9223372036854775808", "b"))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for way, fails := range ways {
+			for verb, do := range map[string]func(context.Context, func(context.Context, *db.Tx) error) error{"Write": d.Write, "Read": d.Read} {
+				for _, then := range []bool{false, true} {
+					err := do(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+						if verb == "Write" {
+							if err := add(ctx, tx, 3, "3", "c"); err != nil {
+								return err
+							}
+						}
+						failed := fails(ctx, tx)
+						if failed == nil {
+							t.Errorf("%s by %s: no error", verb, way)
+						}
+						if then {
+							if err := tx.QueryRow(ctx, "SELECT count(*) FROM note").Scan(new(int)); err == nil || err.Error() != failed.Error() {
+								t.Errorf("%s by %s: the next statement: %v, want %v", verb, way, err, failed)
+							}
+						}
+						return nil
+					})
+					if err == nil {
+						t.Errorf("%s by %s: the transaction succeeded", verb, way)
+					}
+					if n := count(t, d); n != 2 {
+						t.Errorf("%s by %s: %d notes, want 2", verb, way, n)
+					}
+				}
+			}
+		}
+		if err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error { return add(ctx, tx, 3, "3", "c") }); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
 func TestIsUnique(t *testing.T) {
 	dbtest.Run(t, notes, func(t *testing.T, d *db.DB) {
 		write := func(id int64, author, body string) error {

@@ -41,9 +41,16 @@ func (c postgresConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &postgresConn{
-		conn: conn, pipe: conn.StartPipeline(context.Background()), types: pgtype.NewMap(), statements: map[string]*postgresStatement{}, used: time.Now(),
-	}, nil
+	p := &postgresConn{
+		conn: conn, pipe: conn.StartPipeline(context.Background()), types: pgtype.NewMap(), statements: map[string]*postgresStatement{},
+	}
+	p.watch(ctx)
+	err = p.prepare(beginWrite, commitWork, rollbackWork) // to prepare COMMIT at its turn would be to wait for what was sent before it
+	p.release()
+	if err != nil || p.broken {
+		return nil, cmp.Or(errors.Join(err, p.Close()), ctx.Err())
+	}
+	return p, nil
 }
 
 func (postgresConnector) Driver() driver.Driver { return nil } // for sql.DB.Driver, which nobody calls
@@ -73,12 +80,14 @@ type postgresConn struct {
 	// unread says that the answer to the end of what only read comes before them.
 	unread bool
 	rows   *postgresRows // that are open
+	// failed is the error that rows ended with, whoever saw it: the transaction takes no more statements.
+	failed error
 	// watched is the context that cuts the connection off when it ends, nil for none; unwatch ends that.
 	watched context.Context
 	unwatch func() bool
 	// broken says that the connection can't be used any more.
 	broken bool
-	used   time.Time
+	used   time.Time // something was said last
 }
 
 // postgresStatement is a prepared statement.
@@ -192,7 +201,7 @@ func (c *postgresConn) commit() error {
 // rollback undoes the transaction. If that fails, it ends with the connection.
 func (c *postgresConn) rollback() {
 	defer c.release()
-	c.toBegin = ""
+	c.toBegin, c.failed = "", nil
 	if c.unheard > 0 && !c.broken {
 		_ = c.wait() // what it says is of no interest any more
 	}
@@ -211,11 +220,12 @@ func (c *postgresConn) undo() {
 // leave ends a transaction that only read.
 func (c *postgresConn) leave() {
 	defer c.release()
+	c.broken = c.broken || c.unheard > 0
 	if c.begun && !c.broken {
 		c.unread = true
 		c.broken = c.pipe.Sync() != nil
 	}
-	c.reading, c.begun = false, false
+	c.reading, c.begun, c.failed = false, false, nil
 }
 
 // hear reads the answer to the end of a transaction that only read.
@@ -231,6 +241,9 @@ func (c *postgresConn) hear() error {
 func (c *postgresConn) queue(query string, args []any) (*postgresStatement, error) {
 	if c.rows != nil {
 		return nil, errRowsOpen
+	}
+	if c.failed != nil {
+		return nil, c.failed
 	}
 	if c.watched != nil && c.watched.Err() != nil {
 		return nil, c.watched.Err()
@@ -267,29 +280,43 @@ func (c *postgresConn) statement(query string) (*postgresStatement, error) {
 			return nil, err
 		}
 	}
-	name := "s" + strconv.Itoa(len(c.statements))
-	c.pipe.SendPrepare(name, query, nil)
-	if err := c.flush(); err != nil {
+	if err := c.prepare(query); err != nil {
 		return nil, err
 	}
-	got, err := c.pipe.GetResults()
-	if err = c.done(err); err != nil {
-		return nil, err
-	}
-	d, ok := got.(*pgconn.StatementDescription)
-	if !ok {
-		return nil, c.fail(errPipeline)
-	}
-	d.Name, d.SQL = name, query
-	s := &postgresStatement{d, make([]int16, len(d.Fields))}
-	for i, f := range d.Fields {
-		if isBinary(f.DataTypeOID) {
-			s.formats[i] = pgx.BinaryFormatCode
-		}
-	}
-	c.statements[query] = s
-	return s, nil
+	return c.statements[query], nil
 }
+
+// prepare prepares statements that are not yet.
+func (c *postgresConn) prepare(queries ...string) error {
+	first := len(c.statements)
+	for i, query := range queries {
+		c.pipe.SendPrepare(statementName(first+i), query, nil)
+	}
+	if err := c.flush(); err != nil {
+		return err
+	}
+	for i, query := range queries {
+		got, err := c.pipe.GetResults()
+		if err != nil {
+			return c.done(err)
+		}
+		d, ok := got.(*pgconn.StatementDescription)
+		if !ok {
+			return c.fail(errPipeline)
+		}
+		d.Name, d.SQL = statementName(first+i), query
+		s := &postgresStatement{d, make([]int16, len(d.Fields))}
+		for i, f := range d.Fields {
+			if isBinary(f.DataTypeOID) {
+				s.formats[i] = pgx.BinaryFormatCode
+			}
+		}
+		c.statements[query] = s
+	}
+	return c.done(nil)
+}
+
+func statementName(i int) string { return "s" + strconv.Itoa(i) }
 
 // wait sends what was queued and reads all answers.
 func (c *postgresConn) wait() error {
@@ -355,6 +382,7 @@ func (c *postgresConn) flush() error {
 	if err != nil {
 		return c.fail(err)
 	}
+	c.used = time.Now()
 	return c.hear()
 }
 
@@ -463,22 +491,23 @@ func (c *postgresConn) ResetSession(ctx context.Context) error {
 	if !c.IsValid() {
 		return driver.ErrBadConn
 	}
-	if now := time.Now(); now.Sub(c.used) > pgStale {
+	if time.Since(c.used) > pgStale {
 		if _, err := c.ExecContext(ctx, "", nil); err != nil {
 			return driver.ErrBadConn
 		}
-		c.used = now
 	}
 	return nil
 }
 
-// IsValid is asked before the connection is kept for others.
+// IsValid is asked before the connection is kept for others. One in a transaction is not: runtime.Goexit leaves that without an end.
 func (c *postgresConn) IsValid() bool {
-	return !c.broken && !c.begun && c.rows == nil && len(c.statements) < maxStatements && !c.conn.IsClosed()
+	free := c.toBegin == "" && !c.reading && !c.begun && c.watched == nil && c.unheard == 0 && c.rows == nil && c.failed == nil
+	return free && !c.broken && len(c.statements) < maxStatements && !c.conn.IsClosed()
 }
 
 // Close ends the connection.
 func (c *postgresConn) Close() error {
+	c.release()
 	ctx, cancel := context.WithTimeout(context.Background(), pgGoodbye)
 	defer cancel()
 	return c.conn.Close(ctx)
@@ -531,11 +560,11 @@ func (r *postgresRows) Close() error {
 	c := r.conn
 	c.rows = nil
 	_, err := r.result.Close()
-	err = c.done(err)
+	c.failed = c.done(err)
 	if r.watching {
 		c.release()
 	}
-	return err
+	return c.failed
 }
 
 // isBinary reports whether valueOf reads a type in PostgreSQL's binary form.

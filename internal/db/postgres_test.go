@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"testing"
 
@@ -72,6 +73,104 @@ func TestWhatIsSentAndFailsIsHeardOf(t *testing.T) {
 }
 
 var errOwn = errors.New("the function's own")
+
+// TestWhatIsSentInAReadIsHeardThere sends in reads: the error is that read's, and what follows on the connection is innocent.
+func TestWhatIsSentInAReadIsHeardThere(t *testing.T) {
+	dbtest.Run(t, notes, func(t *testing.T, d *db.DB) {
+		send := func(query string, args ...any) error {
+			return d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+				err := tx.Send(ctx, query, args...)
+				if next := tx.QueryRow(ctx, "SELECT count(*) FROM note").Err(); (next == nil) != (err == nil) {
+					t.Errorf("what was sent: %v; the next: %v", err, next)
+				}
+				return err
+			})
+		}
+		for i := range 3 {
+			if err := send("SELECT 1"); err != nil {
+				t.Errorf("SELECT: %v", err)
+			}
+			if err := send(insertNote, i, "ann", []byte("sent")); err == nil {
+				t.Error("INSERT: no error")
+			}
+			if err := d.Write(t.Context(), adding(int64(i), fmt.Sprint(i))); err != nil {
+				t.Errorf("the next write: %v", err)
+			}
+		}
+		if n := count(t, d); n != 3 {
+			t.Errorf("%d notes, want 3", n)
+		}
+	})
+}
+
+// TestAFailedCommitKeepsItsConnection hears at the first COMMIT of a connection that what was sent had failed.
+func TestAFailedCommitKeepsItsConnection(t *testing.T) {
+	d, err := db.Open(t.Context(), db.Options{URL: dbtest.PostgresURL(t, notes), Migrations: notes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var pids [2]int
+	for i := range pids {
+		err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			if err := tx.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pids[i]); err != nil {
+				return err
+			}
+			return errors.Join(tx.Send(ctx, insertNote, 1, "ann", []byte("a")), tx.Send(ctx, insertNote, 1, "ann", []byte("a")))
+		})
+		if !db.IsUnique(err) {
+			t.Errorf("the same note twice: %v", err)
+		}
+	}
+	if pids[0] != pids[1] {
+		t.Error("a COMMIT that heard of an error cost its connection")
+	}
+}
+
+// TestAGoroutineThatEndsInATransaction leaves no connection in it for others: not before the first statement, nor behind one.
+func TestAGoroutineThatEndsInATransaction(t *testing.T) {
+	url := dbtest.PostgresURL(t, notes)
+	for _, rehearse := range []bool{true, false} {
+		d, err := db.Open(t.Context(), db.Options{URL: url, Migrations: notes, Rehearse: rehearse})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		for name, run := range map[string]func(context.Context, func(context.Context, *db.Tx) error) error{"Write": d.Write, "Read": d.Read} {
+			for _, statement := range []bool{false, true} {
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					_ = run(ctx, func(ctx context.Context, tx *db.Tx) error {
+						if statement {
+							_ = tx.Send(ctx, "DELETE FROM note WHERE id < 0")
+						}
+						runtime.Goexit()
+						return nil
+					})
+				}()
+				<-ended
+				err := d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+					cancel() // the end of what was watched concerns nobody any more
+					var only string
+					err := tx.QueryRow(ctx, "SELECT current_setting('transaction_read_only')").Scan(&only)
+					if only != "on" {
+						t.Errorf("behind a %s: a read that may write: %q", name, only)
+					}
+					return err
+				})
+				if err != nil {
+					t.Errorf("behind a %s: Read: %v", name, err)
+				}
+				err = d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error { return tx.Send(ctx, "DELETE FROM note") })
+				if err != nil {
+					t.Errorf("behind a %s: Write: %v", name, err)
+				}
+			}
+		}
+	}
+}
 
 // TestASnapshotOutlivesAStatementThatIsNew reads with a statement that must be prepared first, after somebody else wrote.
 func TestASnapshotOutlivesAStatementThatIsNew(t *testing.T) {

@@ -49,25 +49,25 @@ func TestOverlappingReadersDoNotLetTheLogGrow(t *testing.T) {
 	}
 	defer d.Close() // nothing is kept
 	d.SetLogLimit(limit)
-	// Each reader ends only when the next has begun.
+	// Each reader ends only when the other has begun after it.
 	stop := make(chan struct{})
-	begun := make(chan struct{}, 1)
+	begun := [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
 	var group sync.WaitGroup
-	for range 2 {
+	for me := range 2 {
 		group.Go(func() {
-			for {
+			for first := me == 0; ; first = false {
 				err := d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
 					if err := tx.QueryRow(ctx, "SELECT count(*) FROM reply").Scan(new(int)); err != nil {
 						return err
 					}
-					select {
-					case begun <- struct{}{}: // to the one before us
-						return nil
-					case <-begun:
-						return nil
-					case <-stop:
-						return nil
+					if !first { // it has nobody before it
+						begun[1-me] <- struct{}{}
 					}
+					select {
+					case <-begun[me]:
+					case <-stop:
+					}
+					return nil
 				})
 				if err != nil {
 					t.Error(err)

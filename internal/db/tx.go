@@ -49,8 +49,8 @@ func (t *Tx) OnCommit(fn func()) { t.hooks = append(t.hooks, fn) }
 
 // Exec runs a statement and returns how many rows it affected.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	if t.failed != nil {
-		return 0, t.failed
+	if err := t.refused(); err != nil {
+		return 0, err
 	}
 	res, err := t.q.ExecContext(t.context(ctx), query, args...)
 	if err != nil {
@@ -65,16 +65,17 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	return n, nil
 }
 
-// Send runs a statement whose outcome the function doesn't need. On PostgreSQL it is said together with the next one, or with COMMIT, and
-// if it fails that is what fails: it must not be one that may violate a unique index which the function asks about.
+// Send runs a statement whose outcome the function doesn't need. In a Write on PostgreSQL it is said together with the next one, or with
+// COMMIT, and if it fails that shows at the next statement that is waited for. So it must neither be nor precede one whose IsUnique is
+// asked about, nor precede one of a caller's hook whose failure is blamed on the hook.
 func (t *Tx) Send(ctx context.Context, query string, args ...any) error {
 	p, ok := t.q.(postgresTx)
-	if !ok {
+	if !ok || p.raw.reading {
 		_, err := t.Exec(ctx, query, args...)
 		return err
 	}
-	if t.failed != nil {
-		return t.failed
+	if err := t.refused(); err != nil {
+		return err
 	}
 	t.wrote = true
 	if err := p.raw.send(query, args); err != nil {
@@ -86,15 +87,22 @@ func (t *Tx) Send(ctx context.Context, query string, args ...any) error {
 // Query runs a statement that returns rows, for who needs more than Each or All. The caller must close them before the function returns,
 // and look at rows.Err.
 func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if t.failed != nil {
-		return nil, t.failed
+	rows, err := t.query(ctx, query, args) // the caller's
+	if err == nil {
+		t.rows = append(t.rows, rows)
+	}
+	return rows, err
+}
+
+func (t *Tx) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
+	if err := t.refused(); err != nil {
+		return nil, err
 	}
 	t.wrote = t.wrote || !onlyReads(query)
 	rows, err := t.q.QueryContext(t.context(ctx), query, args...) // the caller's
 	if err != nil {
 		return nil, t.fail(err)
 	}
-	t.rows = append(t.rows, rows)
 	return rows, nil
 }
 
@@ -103,7 +111,7 @@ type Row = interface{ Scan(dest ...any) error }
 
 // Each runs a statement that returns rows and hands each to scan, whose error ends it. scan must not use the transaction.
 func (t *Tx) Each(ctx context.Context, scan func(Row) error, query string, args ...any) error {
-	rows, err := t.Query(ctx, query, args...)
+	rows, err := t.query(ctx, query, args)
 	if err != nil {
 		return err
 	}
@@ -113,7 +121,10 @@ func (t *Tx) Each(ctx context.Context, scan func(Row) error, query string, args 
 			return err
 		}
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return t.fail(err)
+	}
+	return nil
 }
 
 // All runs a statement that returns rows and returns what scan makes of each.
@@ -142,9 +153,10 @@ func Value[T any](row Row) (value T, err error) {
 func (t *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	t.wrote = t.wrote || !onlyReads(query)
 	ctx = t.context(ctx)
+	refused := t.refused()
 	switch {
-	case t.failed != nil:
-		ctx = refusal{ctx, t.failed}
+	case refused != nil:
+		ctx = refusal{ctx, refused}
 	case t.engine == SQLite && ctx.Done() != nil && ctx.Err() == nil:
 		ctx = context.WithoutCancel(ctx)
 	}
@@ -173,27 +185,45 @@ func (t *Tx) fail(err error) error {
 	return err
 }
 
+// refused returns why the transaction takes no more statements: one failed, perhaps between the rows that its function reads.
+func (t *Tx) refused() error {
+	for _, rows := range t.rows {
+		if err := rows.Err(); err != nil && t.failed == nil {
+			t.failed = err
+		}
+	}
+	if p, ok := t.q.(postgresTx); ok && t.failed == nil {
+		t.failed = p.raw.failed
+	}
+	return t.failed
+}
+
 var errRowsLeft = errors.New("db: a function left rows open: close what Query returns")
 
-// end makes the transaction refuse everything from now on, and closes what its function left open, which is an error.
-func (t *Tx) end() (err error) {
-	t.failed = errOver
+// end makes the transaction refuse everything from now on, and closes what its function left open. It returns the error of a statement, and
+// errRowsLeft.
+func (t *Tx) end() (failed, left error) {
 	for _, rows := range t.rows {
 		if _, closed := rows.Columns(); closed == nil {
-			err = errRowsLeft
+			left = errRowsLeft
 		}
 		_ = rows.Close() // its error is the function's to see, in rows.Err
 	}
 	for _, row := range t.singles {
 		_ = row.Scan() // closes a row that nobody scanned
 	}
-	return err
+	failed, t.failed = t.refused(), errOver
+	return failed, left
 }
 
 // run calls fn, ends the transaction for it, and reports its error, a statement's error that fn kept to itself, or its panic.
 func (t *Tx) run(ctx context.Context, log *slog.Logger, fn Func) (err error) {
 	defer func() {
-		if left := t.end(); left != nil {
+		failed, left := t.end()
+		if err == nil && failed != nil {
+			err = fmt.Errorf("db: a statement failed and its function went on: %w", failed)
+		}
+		if left != nil {
 			err = errors.Join(err, left)
 		}
 	}()
@@ -203,11 +233,7 @@ func (t *Tx) run(ctx context.Context, log *slog.Logger, fn Func) (err error) {
 			log.ErrorContext(ctx, "a transaction's function panicked; it is rolled back", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	err = fn(ctx, t)
-	if err == nil && t.failed != nil {
-		err = fmt.Errorf("db: a statement failed and its function went on: %w", t.failed)
-	}
-	return err
+	return fn(ctx, t)
 }
 
 // committed runs the hooks.

@@ -44,7 +44,7 @@ func migrated(path string, migrations []db.Migration) error {
 func sumOf(migrations []db.Migration) string {
 	sum := sha256.New()
 	for _, m := range migrations {
-		fmt.Fprintf(sum, "%d\x00%s\x00", m.Version, m.SQL)
+		fmt.Fprintf(sum, "%d\x00%s\x00%s\x00", m.Version, m.SQL, m.PostgreSQL)
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:12])
 }
