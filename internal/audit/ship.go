@@ -10,6 +10,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/stack"
 )
 
 // group is a log group at work. One goroutine sends, so that records stay in order and a sink that hangs holds up no other.
@@ -32,12 +33,18 @@ func (g *group) poke() {
 func (l *Log) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	defer work.Wait()
-	work.Go(func() { l.collect(ctx) })
+	work.Go(func() {
+		stack.Deepen()
+		l.collect(ctx)
+	})
 	if err := l.dropUnknown(ctx); err != nil && ctx.Err() == nil {
 		l.log.ErrorContext(ctx, "records of log groups that are configured no more could not be dropped", "error", err)
 	}
 	for _, g := range l.groups {
-		work.Go(func() { l.ship(ctx, g) })
+		work.Go(func() {
+			stack.Deepen()
+			l.ship(ctx, g)
+		})
 	}
 	return nil
 }

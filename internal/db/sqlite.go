@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+
+	"github.com/pennypost/pennypost/internal/stack"
 )
 
 // How the SQLite file is kept. The figures behind the choices are in DESIGN.md.
@@ -107,6 +109,7 @@ func (s *sqliteStore) firstReader(ctx context.Context, path string) (ready <-cha
 		return done
 	}
 	go func() {
+		stack.Deepen()
 		defer close(done)
 		if r, err := s.openReader(ctx); err == nil {
 			s.open <- struct{}{}
@@ -195,6 +198,7 @@ func (s *sqliteStore) openReader(ctx context.Context) (*sqliteReader, error) {
 }
 
 func (s *sqliteStore) read(ctx context.Context, fn Func) error {
+	stack.Deepen()
 	s.closing.RLock()
 	defer s.closing.RUnlock()
 	if s.closed {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"github.com/pennypost/pennypost/internal/stack"
 )
 
 // maxGroup bounds how many write functions share one commit, so that the first does not wait for ever.
@@ -86,6 +88,7 @@ func (w *writer) connect(ctx context.Context) error {
 
 // write queues fn and waits for its outcome; see DB.Write.
 func (w *writer) write(ctx context.Context, fn Func) error {
+	stack.Deepen()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -149,6 +152,7 @@ func (w *writer) close() {
 }
 
 func (w *writer) run() {
+	stack.Deepen()
 	defer close(w.ended)
 	defer func() {
 		if w.conn != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/clock"
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/stack"
 )
 
 const (
@@ -95,6 +96,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 		for _, j := range jobs {
 			group.Go(func() {
+				stack.Deepen()
 				j.by.do(ctx, j)
 				r.poke()
 			})

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/pennypost/pennypost/internal/audit"
 	"github.com/pennypost/pennypost/internal/availability"
 	"github.com/pennypost/pennypost/internal/blob"
@@ -353,7 +351,7 @@ func (c *core) run(ctx context.Context) (err error) {
 	traces := make(chan error, 1)
 	go func() { traces <- c.traces.Run(told) }()
 	defer func() { last(); err = errors.Join(err, <-traces) }()
-	g, inner := errgroup.WithContext(ctx)
+	g, inner := newParts(ctx)
 	for _, part := range []func(context.Context) error{c.audit.Start, c.audit.Run, c.transport.Start, c.reports.Start, c.greylist.Start, c.scripts.Start, c.jobs.Run, c.spam.Run, c.ses.Start, c.ses.Run, c.door.Run, c.door.Tally, c.upkeep, c.runOutbound, c.certificates.Run} {
 		g.Go(func() error { return part(inner) })
 	}

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/pennypost/pennypost/internal/awsapi"
 	"github.com/pennypost/pennypost/internal/imap"
 	"github.com/pennypost/pennypost/internal/managesieve"
@@ -63,7 +61,7 @@ func (s *Server) newFaces() (faces, error) {
 }
 
 // serve serves each listener by its face until ctx ends.
-func (s *Server) serve(ctx context.Context, g *errgroup.Group) {
+func (s *Server) serve(ctx context.Context, g parts) {
 	g.Go(func() error { return serveHTTP(ctx, s.control, nil, controlHandler(s.verbs(), s.log), s.log) })
 
 	api := s.answering(beside(s.metrics.countRequests(s.faces.api), s.metrics.countPages(s.faces.web)))
@@ -102,7 +100,7 @@ func (s *Server) mail(key string, l net.Listener) net.Listener {
 }
 
 // serveSMTP serves the listeners by one server until ctx ends; implicit says which of them speak TLS from the first byte.
-func (s *Server) serveSMTP(ctx context.Context, g *errgroup.Group, face *smtp.Server, implicit map[string]bool) {
+func (s *Server) serveSMTP(ctx context.Context, g parts, face *smtp.Server, implicit map[string]bool) {
 	for key, withTLS := range implicit {
 		if l, on := s.listeners[key]; on {
 			g.Go(func() error { return face.Serve(s.mail(key, l), withTLS) })

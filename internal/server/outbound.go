@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/pennypost/pennypost/internal/config"
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/dial"
@@ -122,7 +120,7 @@ func (c *core) runOutbound(ctx context.Context) error {
 	if c.outbound.courier == nil {
 		return c.outbound.queue.Run(ctx)
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := newParts(ctx)
 	for _, part := range []func(context.Context) error{
 		c.outbound.queue.Run, c.outbound.router.Run, c.outbound.reports.Start, c.outbound.reports.Run, c.outbound.dmarc.Start,
 		c.outbound.dmarc.Run,

@@ -184,7 +184,7 @@ func (s *Server) Run(ctx context.Context, ready func()) (err error) {
 		defer stopFaces() // without the core no face is of use
 		return s.core.run(below)
 	})
-	faces, ctx := errgroup.WithContext(ctx)
+	faces, ctx := newParts(ctx)
 	s.serve(ctx, faces)
 	s.ready.Store(true)
 	ready()

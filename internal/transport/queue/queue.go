@@ -14,6 +14,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/mailbox"
+	"github.com/pennypost/pennypost/internal/stack"
 )
 
 // Options is what a Queue stands on. All but Log, Record, Local, Random and Limits are needed; Courier and Teller only by Run.
@@ -140,9 +141,18 @@ func (q *Queue) Run(ctx context.Context) error {
 	}
 	q.schedule.poke()
 	var group sync.WaitGroup
-	group.Go(func() { q.dispatch(ctx) })
-	group.Go(func() { q.tell(ctx) })
-	group.Go(func() { q.keep(ctx) })
+	group.Go(func() {
+		stack.Deepen()
+		q.dispatch(ctx)
+	})
+	group.Go(func() {
+		stack.Deepen()
+		q.tell(ctx)
+	})
+	group.Go(func() {
+		stack.Deepen()
+		q.keep(ctx)
+	})
 	group.Wait()
 	q.sleep(ctx)
 	return nil
