@@ -58,7 +58,7 @@ func whatNext(program, data string, memory bool) string {
 In another terminal:
 
     eval "$(%s env --data %s)"
-    aws workmail create-organization --alias example
+    aws workmail create-organization --alias first
 
 `, what, quote(program), quote(data))
 }
