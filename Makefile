@@ -24,7 +24,7 @@ lint: ; @scripts/lint
 # every fuzz target in turn, FUZZTIME (10s) each
 fuzz: ; @scripts/fuzz $(FUZZTIME)
 
-# figures on both engines beside Dovecot and maddy, on this machine, in half an hour; BENCH=-quick for three minutes
+# figures on both engines beside Dovecot, maddy and Postfix, on this machine, in half an hour; BENCH=-quick for three minutes
 bench: ; @scripts/bench $(BENCH)
 
 # SIGKILL under load, ROUNDS (100) times, checking after each; a company's day of 200 times as many messages; then mailboxes against their

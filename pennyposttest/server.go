@@ -95,8 +95,8 @@ func (s *Server) AWS() aws.Config {
 	}
 }
 
-// Addr returns the address, host:port, of a listener: "http", "https", "smtp", "submission", "submissions", "imap" or
-// "imaps". It fails the test for one that is off.
+// Addr returns the address, host:port, of a listener: "http", "https", "smtp", "submission", "submissions", "imap",
+// "imaps" or "managesieve". It fails the test for one that is off.
 func (s *Server) Addr(listener string) string {
 	s.t.Helper()
 	address := s.env.Addresses[listener]

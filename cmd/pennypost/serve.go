@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,9 @@ func serveCommand(load loader) *cobra.Command {
 		}
 		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 		s, err := server.New(cmd.Context(), c, server.Options{Memory: *memory, Version: version(), Log: log})
+		if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
+			return nil // it was told to stop before it was ready
+		}
 		if err != nil {
 			return err
 		}
@@ -58,7 +62,7 @@ func whatNext(program, data string, memory bool) string {
 In another terminal:
 
     eval "$(%s env --data %s)"
-    aws workmail create-organization --alias example
+    aws workmail create-organization --alias first
 
 `, what, quote(program), quote(data))
 }

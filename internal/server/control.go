@@ -210,6 +210,9 @@ func streamControl(ctx context.Context, dir, verb string, request any, stream io
 		return fmt.Errorf("verb %s: %w", verb, err)
 	}
 	resp, err := client.Do(req)
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("the data directory %s is for its owner: %w", dir, err)
+	}
 	if opErr := (*net.OpError)(nil); errors.As(err, &opErr) && opErr.Op == "dial" || errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%w (%w)", errNoServer, err)
 	}

@@ -83,7 +83,8 @@ func Inspect(ctx context.Context, dir, keyID string) (Environment, error) {
 	return e, nil
 }
 
-// dialable turns the address of a listener into one to connect to: who listens on all addresses is reached on this machine.
+// dialable turns the address of a listener into one to connect to: who listens on all addresses is reached on this machine, by IPv4. Go's
+// listeners on all addresses take that whether they were given 0.0.0.0 or [::], and call themselves [::] where the machine has no IPv6 too.
 func dialable(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
@@ -91,9 +92,6 @@ func dialable(a net.Addr) string {
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
-		if ip.To4() == nil {
-			host = "::1"
-		}
 	}
 	return net.JoinHostPort(host, port)
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/config"
@@ -129,8 +128,8 @@ type Operator struct {
 
 // Connect reaches the server that holds c.Data, or opens the store where none does. The caller must Close the operator.
 func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*Operator, error) {
-	if !keepsAnything(c.Data) {
-		return nil, fmt.Errorf("%s is no data directory of Pennypost: name it with --data, or make one with pennypost serve", c.Data)
+	if err := keepsSomething(c.Data); err != nil {
+		return nil, err
 	}
 	held, err := lockDir(c.Data)
 	if errors.Is(err, ErrHeld) {
@@ -159,12 +158,17 @@ func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*Operator
 	return &Operator{dir: c.Data, lock: held, core: parts, verbs: parts.operatorVerbs()}, nil
 }
 
-// keepsAnything says whether there is anything in dir that a server would have left, or a backup put back.
-func keepsAnything(dir string) bool {
-	return slices.ContainsFunc([]string{"lock", "pennypost.db", "secret.key", "blobs"}, func(name string) bool {
-		_, err := os.Stat(filepath.Join(dir, name))
-		return err == nil
-	})
+// keepsSomething fails unless there is something in dir that a server would have left, or a backup put back.
+func keepsSomething(dir string) error {
+	for _, name := range []string{"lock", "pennypost.db", "secret.key", "blobs"} {
+		switch _, err := os.Stat(filepath.Join(dir, name)); {
+		case err == nil:
+			return nil
+		case errors.Is(err, os.ErrPermission):
+			return fmt.Errorf("the data directory is for its owner: %w", err)
+		}
+	}
+	return fmt.Errorf("%s is no data directory of Pennypost: name it with --data, or make one with pennypost serve", dir)
 }
 
 // Beside reaches the server that holds dir, and only it.

@@ -453,6 +453,22 @@ func TestInspectTriesEveryListener(t *testing.T) {
 	}
 }
 
+// TestAllAddressesAreReachedWithoutIPv6: Go listens on [::] for 0.0.0.0 too, and where the machine has no IPv6, as in many containers, nobody
+// is at [::1].
+func TestAllAddressesAreReachedWithoutIPv6(t *testing.T) {
+	dir := t.TempDir()
+	start(t, settings(t, dir, "imaps", "0.0.0.0:0", "smtp", "[::]:0"), Options{Memory: true})
+	e, err := Inspect(t.Context(), dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"imaps", "smtp"} {
+		if !strings.HasPrefix(e.Addresses[key], "127.0.0.1:") {
+			t.Errorf("%s is to be reached at %s", key, e.Addresses[key])
+		}
+	}
+}
+
 func TestMetricsAndHealth(t *testing.T) {
 	s, _ := start(t, settings(t, t.TempDir()), Options{Version: "1.2.3"})
 	from := func(listener, path string) (int, string) {

@@ -43,6 +43,38 @@ func TestCheckExitStatus(t *testing.T) {
 	}
 }
 
+// TestWhoMayNotEnterIsTold: to another user a server that runs must not seem to be none.
+func TestWhoMayNotEnterIsTold(t *testing.T) {
+	s := harness.Start(t, harness.Options{})
+	if err := os.Chmod(s.Dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(s.Dir, 0o700) }) // else the check at the end says so
+	stranger := []string{harness.Binary(t)}
+	if os.Geteuid() == 0 { // who may enter everywhere
+		dir, err := os.MkdirTemp("", "pennypost-test-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) }) // it holds a copy
+		program := filepath.Join(dir, "pennypost")
+		if r := harness.Run(t, harness.Command{Name: "install", Args: []string{stranger[0], program}}); r.Status != 0 {
+			t.Fatal(r)
+		}
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		stranger = []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", program}
+	}
+	for verb, status := range map[string]int{"env": 1, "check": 2, "key list": 1} {
+		args := append(append(stranger[1:len(stranger):len(stranger)], strings.Fields(verb)...), "--data", s.Dir)
+		r := harness.Run(t, harness.Command{Name: stranger[0], Args: args})
+		if r.Status != status || r.Stdout != "" || !strings.Contains(r.Stderr, "permission denied") {
+			t.Errorf("%s: %s", verb, r)
+		}
+	}
+}
+
 // damage runs statements on the SQLite database of a server that does not run.
 func damage(t *testing.T, dir string, statements ...string) {
 	t.Helper()
