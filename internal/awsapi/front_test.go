@@ -282,7 +282,7 @@ func TestSignaturesAreForTheirService(t *testing.T) {
 	r = httptest.NewRequest(http.MethodPut, "http://localhost/messages/abc", nil)
 	b.sign(t, r, "", "FULL", "workmailmessageflow")
 	answer, body = b.serve(t, r)
-	b.mustAnswer(t, "another method", answer, body, 400, "UnknownOperationException", "")
+	b.mustAnswer(t, "another method", answer, body, 404, "UnknownOperationException", "no operation at PUT /messages/abc")
 	answer, body = b.serve(t, httptest.NewRequest(http.MethodGet, "http://localhost/favicon.ico", nil))
 	b.mustAnswer(t, "nowhere", answer, body, 404, "UnknownOperationException", "/favicon.ico")
 }
