@@ -29,41 +29,57 @@ func (c *call) authorize(ctx context.Context) error {
 	if decision == iam.DeniedExplicitly {
 		reason = "because its policy denies it explicitly"
 	}
+	named := c.target
+	if !policy.Names(named) {
+		named = c.front.absent(c.route.op, c.input) // what the key has nothing to do with is denied as what does not exist is
+	}
 	return refusal{
 		code: accessDenied, status: http.StatusBadRequest,
-		text: fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", c.front.callerARN(c.key), action, c.target, reason),
+		text: fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", c.front.callerARN(c.key), action, named, reason),
 	}
 }
 
 // resource is the ARN that an operation works on: the organisation's, the message's, the one that a tag operation names, or "*" for an
 // operation on no single organisation.
 func (f *Front) resource(ctx context.Context, op *contract.Op, input any) (string, error) {
-	if arn := op.ResourceARN(input); arn != "" {
-		return arn, nil
-	}
 	if id := op.MessageID(input); id != "" && f.options.MessageARN != nil {
 		arn, err := f.options.MessageARN(ctx, id)
 		if fault.Is(err, fault.NotFound, fault.Message) {
-			return "arn:aws:workmailmessageflow:" + f.options.Region + ":" + f.options.Account + ":message/" + id, nil
+			return f.absent(op, input), nil
 		}
 		return arn, err
 	}
 	organization := op.Organization(input)
 	if organization == "" {
-		return "*", nil
+		return f.absent(op, input), nil
 	}
 	if arn, ok := f.arns.get(organization); ok {
 		return arn, nil
 	}
 	arn, err := f.options.OrganizationARN(ctx, organization)
 	if fault.Is(err, fault.NotFound, fault.Organization) {
-		return "arn:aws:workmail:" + f.options.Region + ":" + f.options.Account + ":organization/" + organization, nil
+		return f.absent(op, input), nil
 	}
 	if err != nil {
 		return "", err
 	}
 	f.arns.put(organization, arn)
 	return arn, nil
+}
+
+// absent is resource for what does not exist: the ARN that it would have here.
+func (f *Front) absent(op *contract.Op, input any) string {
+	account := f.options.Region + ":" + f.options.Account
+	if arn := op.ResourceARN(input); arn != "" {
+		return arn
+	}
+	if id := op.MessageID(input); id != "" {
+		return "arn:aws:workmailmessageflow:" + account + ":message/" + id
+	}
+	if organization := op.Organization(input); organization != "" {
+		return "arn:aws:workmail:" + account + ":organization/" + organization
+	}
+	return "*"
 }
 
 // policies remembers parsed policies by their text.

@@ -58,7 +58,11 @@ func (c *call) answer(w http.ResponseWriter) *answer {
 	if c.route.kind == routeSTS {
 		return c.callSTS()
 	}
-	if c.route.op == nil {
+	switch {
+	case c.route.op != nil:
+	case c.route.kind == routeMessageFlow: // it has no X-Amz-Target
+		return c.refuse(nothingHere(c.request))
+	default:
 		return c.refuse(unknownOperation(c.request))
 	}
 	if err := c.decode(); err != nil {

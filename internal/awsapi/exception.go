@@ -53,7 +53,7 @@ func unknownOperation(r *http.Request) refusal {
 func nothingHere(r *http.Request) refusal {
 	return refusal{
 		code: "UnknownOperationException", status: http.StatusNotFound,
-		text: fmt.Sprintf("There is no operation at %.20s %.100s. WorkMail's are at POST /.", r.Method, r.URL.EscapedPath()),
+		text: fmt.Sprintf("There is no operation at %.20s %.100s. WorkMail's are at POST /, message flow's at GET and POST /messages/ID.", r.Method, r.URL.EscapedPath()),
 	}
 }
 

@@ -222,6 +222,7 @@ func TestForeignIdsAreUnknown(t *testing.T) {
 		if tried < 100 {
 			w.t.Errorf("only %d foreign values were tried", tried)
 		}
+		w.clientTokens(here, there)
 	})
 }
 
@@ -312,6 +313,40 @@ func (w *world) sameAnswer(op *contract.Op, in map[string]any, member string, fo
 	wantCode, wantSaid := ask(unknown)
 	if code != wantCode || said != wantSaid {
 		w.t.Errorf("%s with %s %v: %s %s\nwith an unknown one: %s %s", op.Name, member, foreign, code, said, wantCode, wantSaid)
+	}
+}
+
+// clientTokens hands every operation a client token that another organisation used for it: it is as good as an unused one.
+func (w *world) clientTokens(here, there *settlement) {
+	w.t.Helper()
+	carriedOut := 0
+	for _, h := range w.ofOrganizations() {
+		if h.Op.Input.Member("ClientToken") < 0 || h.Op.Input.Member("OrganizationId") < 0 {
+			continue
+		}
+		first, second := there.scene, here.scene
+		if h.Op.Name == "DeleteOrganization" {
+			first, second = scene{org: w.organization("goes")}, scene{org: w.organization("goes-too")}
+		}
+		var answers []exchange
+		for _, s := range []scene{first, second} {
+			in := inputs(w.t, h.Op, s)
+			in["ClientToken"] = "shared"
+			if _, ok := in["DomainName"]; ok {
+				in["DomainName"] = "new-" + strings.TrimSuffix(s.domain, ".awsapps.com") + ".example"
+			}
+			answers = append(answers, w.call("ADMIN", h.Op.Name, in))
+		}
+		theirs, ours := answers[0], answers[1]
+		if ours.code != theirs.code || string(ours.body) != "{}" && bytes.Equal(ours.body, theirs.body) {
+			w.t.Errorf("%s: %s %s\nwith the client token of %s %s", h.Op.Name, ours.code, ours.body, theirs.code, theirs.body)
+		}
+		if theirs.status == 200 {
+			carriedOut++
+		}
+	}
+	if carriedOut < 5 {
+		w.t.Errorf("only %d operations took a client token", carriedOut)
 	}
 }
 

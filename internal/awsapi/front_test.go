@@ -78,6 +78,7 @@ func newBench(t *testing.T, handlers ...contract.Handler) *bench {
 			"FULL":   keyOf("FULL", iam.WorkMailFullAccess),
 			"READ":   keyOf("READ", iam.WorkMailReadOnly),
 			"ORG":    keyOf("ORG", `{"Statement":{"Effect":"Allow","Action":"workmail:*","Resource":"`+orgAARN+`"}}`),
+			"OTHER":  keyOf("OTHER", `{"Statement":{"Effect":"Allow","Action":"workmail:*","Resource":"`+orgAARN+`0"}}`),
 			"DENY":   keyOf("DENY", `{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":"workmail:ListUsers","Resource":"*"}]}`),
 			"INSIDE": keyOf("INSIDE", `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}}}`),
 			"BAD":    keyOf("BAD", `{"Statement":{"Effect":"Allow","NotAction":"*"}}`),
@@ -233,6 +234,7 @@ func TestRefusalsComeInOrder(t *testing.T) {
 		"a policy that does not allow":                     {"READ", "UntagResource", `{"ResourceARN":"` + orgAARN + `","TagKeys":["a"]}`, nil, 400, "AccessDeniedException", "User: arn:aws:iam::000000000000:user/ann-b is not authorized to perform: workmail:UntagResource on resource: " + orgAARN + " because no statement"},
 		"a policy that denies":                             {"DENY", "ListUsers", valid, nil, 400, "AccessDeniedException", "workmail:ListUsers on resource: " + orgAARN + " because its policy denies it explicitly"},
 		"another organisation":                             {"ORG", "ListUsers", `{"OrganizationId":"m-ffffffffffffffffffffffffffffffff"}`, nil, 400, "AccessDeniedException", "arn:aws:workmail:us-east-1:000000000000:organization/m-ffffffffffffffffffffffffffffffff"},
+		"an organisation of others":                        {"OTHER", "ListUsers", valid, nil, 400, "AccessDeniedException", "arn:aws:workmail:us-east-1:000000000000:organization/" + orgA + " because no statement"},
 		"another address":                                  {"INSIDE", "ListUsers", valid, nil, 400, "AccessDeniedException", "not authorized"},
 		"a policy that can't be read":                      {"BAD", "ListUsers", valid, nil, 500, "InternalFailure", "The server failed"},
 	} {
@@ -280,7 +282,7 @@ func TestSignaturesAreForTheirService(t *testing.T) {
 	r = httptest.NewRequest(http.MethodPut, "http://localhost/messages/abc", nil)
 	b.sign(t, r, "", "FULL", "workmailmessageflow")
 	answer, body = b.serve(t, r)
-	b.mustAnswer(t, "another method", answer, body, 400, "UnknownOperationException", "")
+	b.mustAnswer(t, "another method", answer, body, 404, "UnknownOperationException", "no operation at PUT /messages/abc")
 	answer, body = b.serve(t, httptest.NewRequest(http.MethodGet, "http://localhost/favicon.ico", nil))
 	b.mustAnswer(t, "nowhere", answer, body, 404, "UnknownOperationException", "/favicon.ico")
 }

@@ -106,6 +106,17 @@ func (s *story) messageFlow() {
 	w.flow("INCOMING", get, done, nil, "AccessDeniedException")
 	w.flow("INCOMING", get, "unknown", nil, "AccessDeniedException")
 	w.flow("ADMIN", get, waits, nil, "AccessDeniedException")
+	w.keys["OTHERS"] = strings.ReplaceAll(w.keys["INCOMING"], s.org, nowhere)
+	for _, op := range []*contract.Op{get, put} {
+		var content map[string]any
+		if op == put {
+			content = in("new", "2")
+		}
+		foreign, unknown := w.flow("OTHERS", op, waits, content, "AccessDeniedException"), w.flow("OTHERS", op, "unknown", content, "AccessDeniedException")
+		if said := strings.ReplaceAll(string(foreign.body), waits, "unknown"); said != string(unknown.body) {
+			w.t.Errorf("%s of another organisation's message: %s\nof an unknown one: %s", op.Name, said, unknown.body)
+		}
+	}
 	if e := w.flow("READER", put, waits, in("new", "2"), "AccessDeniedException"); !strings.Contains(string(e.body), ":message/"+s.org+"/incoming/"+waits+" because") {
 		w.t.Errorf("the refusal is %s", e.body)
 	}

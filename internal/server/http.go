@@ -14,6 +14,7 @@ import (
 const (
 	headerTimeout  = 10 * time.Second
 	requestTimeout = time.Minute
+	answerTimeout  = 2 * time.Minute // as requestTimeout from the headers on, and longer, so that a slow body is told of its end
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
 )
@@ -26,7 +27,7 @@ func serveHTTP(ctx context.Context, l net.Listener, tlsConfig *tls.Config, h htt
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
-		WriteTimeout:      requestTimeout,
+		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken handshakes and the like: noise from outside

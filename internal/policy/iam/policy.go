@@ -74,6 +74,13 @@ func (p *Policy) Decide(r Request) Decision {
 	return decision
 }
 
+// Names reports whether a statement is about a resource, whatever it says of it.
+func (p *Policy) Names(arn string) bool {
+	return slices.ContainsFunc(p.statements, func(s statement) bool {
+		return slices.ContainsFunc(s.resources, func(x resource) bool { return x.match(arn) })
+	})
+}
+
 // String returns the document that the policy was read from.
 func (p *Policy) String() string { return p.text }
 

@@ -206,8 +206,10 @@ func knows(re *syntax.Regexp, r rune) bool {
 		return strings.ContainsRune(string(re.Rune), r)
 	case syntax.OpCharClass:
 		return inClass(re, r)
-	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+	case syntax.OpAnyChar:
 		return true
+	case syntax.OpAnyCharNotNL:
+		return r != '\n'
 	}
 	for _, sub := range re.Sub {
 		if knows(sub, r) {

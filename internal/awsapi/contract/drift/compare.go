@@ -120,6 +120,9 @@ var typeNames = map[schema.Type]string{
 	schema.Long: "long", schema.Double: "double", schema.Timestamp: "timestamp", schema.Blob: "blob",
 }
 
+// payloads are the outputs that are one member's bytes in place of JSON: those of Operation.HandleRaw.
+var payloads = map[string]string{"GetRawMessageContentResponse": "messageContent"}
+
 func (c *comparison) shape(where string, s *schema.Shape, name string) {
 	c.same(where+" shape", s.Name, name)
 	if c.walked[name] {
@@ -139,6 +142,8 @@ func (c *comparison) shape(where string, s *schema.Shape, name string) {
 	c.same(name+" pattern", pattern, text(m, "pattern"))
 	c.same(name+" enum", s.Enum, items(m, "enum"))
 	c.same(name+" sensitive", s.Sensitive, m["sensitive"] == true)
+	c.same(name+" payload", payloads[name], text(m, "payload"))
+	c.same(name+" streaming", s.Type == schema.Blob, m["streaming"] == true)
 	c.same(name+" nullable", s.Nullable, m["box"] == true || name == "BooleanObject")
 	switch {
 	case s.Element != nil:
@@ -166,7 +171,11 @@ func (c *comparison) members(where string, s *schema.Shape, m object) {
 		c.strange(here, ref, "shape", "documentation", "idempotencyToken", "location", "locationName")
 		c.same(here+" required", member.Required, slices.Contains(items(m, "required"), any(member.Name)))
 		c.same(here+" idempotency token", member.IdempotencyToken, ref["idempotencyToken"] == true)
-		c.same(here+" in path", member.InPath, ref["location"] == "uri")
+		location := ""
+		if member.InPath {
+			location = "uri"
+		}
+		c.same(here+" location", location, text(ref, "location"))
 		if wire, ok := ref["locationName"]; ok {
 			c.same(here+" name", member.Name, wire)
 		}

@@ -93,6 +93,13 @@ func TestEveryEditIsNoticed(t *testing.T) {
 		"a token goes": {func(m object) {
 			delete(dig(dig(dig(dig(m, "shapes"), "CreateOrganizationRequest"), "members"), "ClientToken"), "idempotencyToken")
 		}, "CreateOrganizationRequest.ClientToken idempotency token: the contract has true, the model false"},
+		"a member moves into a header": {func(m object) {
+			dig(dig(dig(dig(m, "shapes"), "CreateUserRequest"), "members"), "Name")["location"] = "header"
+		}, "CreateUserRequest.Name location: the contract has , the model header"},
+		"an output becomes bytes": {
+			func(m object) { dig(dig(m, "shapes"), "CreateUserResponse")["payload"] = "UserId" },
+			"CreateUserResponse payload: the contract has , the model UserId",
+		},
 		"a bound moves": {func(m object) { dig(dig(m, "shapes"), "UserName")["max"] = 65.0 }, "UserName max: the contract has 64, the model 65"},
 		"a bound goes":  {func(m object) { delete(dig(dig(m, "shapes"), "UserName"), "min") }, "UserName min: the contract has 1, the model none"},
 		"a pattern changes": {
