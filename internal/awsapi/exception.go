@@ -106,7 +106,7 @@ var exceptions = map[fault.Kind]map[fault.Subject][]contract.ErrorCode{
 	},
 	fault.State: {
 		fault.None:         {contract.EntityStateException},
-		fault.Organization: {contract.OrganizationStateException},
+		fault.Organization: {contract.OrganizationStateException, contract.ResourceNotFoundException},
 		fault.Domain:       {contract.MailDomainStateException},
 		fault.Message:      {contract.MessageFrozen, contract.EntityStateException},
 	},

@@ -84,6 +84,8 @@ func TestExceptions(t *testing.T) {
 		{&contract.CreateOrganization.Op, fault.InUse, fault.Directory, contract.DirectoryInUseException},
 		{&contract.CreateOrganization.Op, fault.Exists, fault.Organization, contract.NameAvailabilityException},
 		{&contract.TagResource.Op, fault.Limit, fault.Tag, contract.TooManyTagsException},
+		{&contract.TagResource.Op, fault.State, fault.Organization, contract.OrganizationStateException},
+		{&contract.UntagResource.Op, fault.State, fault.Organization, contract.ResourceNotFoundException},
 		{&contract.TagResource.Op, fault.NotFound, fault.Resource, contract.ResourceNotFoundException},
 		{&contract.ListTagsForResource.Op, fault.Invalid, fault.Tag, contract.ValidationException},
 		{&contract.AssumeImpersonationRole.Op, fault.NotFound, fault.Resource, contract.ResourceNotFoundException},

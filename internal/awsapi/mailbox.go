@@ -33,7 +33,7 @@ func (a *API) getMailboxDetails(ctx context.Context, p principal.Principal, in *
 	if err != nil {
 		return nil, err
 	}
-	quota := int32(d.QuotaMB) // at most 51,200
+	quota := int32(d.QuotaMB) // limit_mailbox_mb is at most 1 << 30
 	return &contract.GetMailboxDetailsOutput{MailboxQuota: &quota, MailboxSize: float64(d.Bytes) / megabyte}, nil
 }
 

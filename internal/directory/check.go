@@ -28,8 +28,8 @@ var consistency = []struct{ fault, query string }{
 	{"delegate without a resource or a user", `SELECT COALESCE(r.id, e.id, '?') FROM delegate d LEFT JOIN entity r ON r.key = d.resource
 		LEFT JOIN entity e ON e.key = d.delegate WHERE r.key IS NULL OR e.key IS NULL OR r.kind <> 3 OR e.kind = 3
 		OR r.organization <> e.organization`},
-	{"resource that nobody answers for", `SELECT r.id FROM entity r WHERE r.kind = 3 AND r.state <> 3 AND NOT r.auto_accept
-		AND NOT EXISTS (SELECT 1 FROM delegate d JOIN entity e ON e.key = d.delegate WHERE d.resource = r.key AND e.state <> 3)`},
+	{"resource that nobody answers for", `SELECT r.id FROM entity r JOIN organization o ON o.key = r.organization AND o.state <> 'Deleting'
+		WHERE r.kind = 3 AND r.state <> 3 AND NOT r.auto_accept AND NOT EXISTS (SELECT 1 FROM delegate d JOIN entity e ON e.key = d.delegate WHERE d.resource = r.key AND e.state <> 3)`},
 	{"password without a user", `SELECT CAST(p.entity AS TEXT) FROM password p LEFT JOIN entity e ON e.key = p.entity
 		WHERE e.key IS NULL OR e.kind <> 1 OR e.state = 3`},
 	{"remembered address without an entity", `SELECT r.address FROM remembered_address r LEFT JOIN entity e ON e.key = r.entity

@@ -36,6 +36,21 @@ func (s *Service) HoldTx(ctx context.Context, tx *db.Tx, id OrgID) (*Organizatio
 	return organizationOr(scanOrganization(tx.QueryRow(ctx, exclusiveQuery, string(id))))(string(id))
 }
 
+// organizationsLock is an advisory lock of PostgreSQL; the form with two numbers has a space of its own.
+const organizationsLock = `SELECT pg_advisory_xact_lock(1, 0)`
+
+// lockOrganizationsTx lets nobody else in here until the commit: who makes an organisation and counts them first. There is no row
+// to lock before it is made.
+func lockOrganizationsTx(ctx context.Context, tx *db.Tx) error {
+	if tx.Engine() != db.PostgreSQL {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, organizationsLock); err != nil {
+		return fmt.Errorf("lock the organizations: %w", err)
+	}
+	return nil
+}
+
 // lockTx locks an entity's row, raises its change number and returns the row as it now is: what was read of it earlier in
 // the transaction may be old. One statement does for both engines.
 func (s *Service) lockTx(ctx context.Context, tx *db.Tx, e *Entity) (*Entity, error) {

@@ -147,6 +147,9 @@ func (s *Service) mayAddOrganizationTx(ctx context.Context, tx *db.Tx) error {
 	if s.limits.Organizations <= 0 {
 		return nil
 	}
+	if err := lockOrganizationsTx(ctx, tx); err != nil {
+		return err
+	}
 	var n int
 	if err := tx.QueryRow(ctx, countOrganizations, s.limits.Organizations).Scan(&n); err != nil {
 		return fmt.Errorf("count organizations: %w", err)

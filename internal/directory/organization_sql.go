@@ -61,6 +61,15 @@ func (s *Service) OrganizationByKeyTx(ctx context.Context, tx *db.Tx, key int64)
 	return organizationOr(scanOrganization(tx.QueryRow(ctx, organizationByKey, key)))(fmt.Sprint(key))
 }
 
+// DeletingTx returns the server's own numbers of the organisations that are being deleted.
+func (s *Service) DeletingTx(ctx context.Context, tx *db.Tx) ([]int64, error) {
+	keys, err := db.All(ctx, tx, db.Value[int64], `SELECT key FROM organization WHERE state = $1`, string(OrgDeleting))
+	if err != nil {
+		return nil, fmt.Errorf("read the organizations that are being deleted: %w", err)
+	}
+	return keys, nil
+}
+
 // OrganizationByAliasTx finds the organisation that holds an alias, which compares without case.
 func (s *Service) OrganizationByAliasTx(ctx context.Context, tx *db.Tx, alias string) (*Organization, error) {
 	return organizationOr(scanOrganization(tx.QueryRow(ctx, organizationByAlias, Fold(alias))))(alias)

@@ -85,7 +85,7 @@ func TestOneAddress(t *testing.T) {
 }
 
 func TestLimitsHoldUnderRaces(t *testing.T) {
-	onBothWith(t, Config{Limits: Limits{Aliases: 5, Users: 3, Domains: 4}}, func(f *fixture) {
+	onBothWith(t, Config{Limits: Limits{Aliases: 5, Users: 3, Domains: 4, Organizations: 4}}, func(f *fixture) {
 		ann := f.enabled("ann")
 		if won := f.raceFor(fault.Limit, fault.Address, func(i int) error {
 			return f.CreateAlias(f.ctx, admin, f.org.ID, ann, fmt.Sprintf("a%d@acme.awsapps.com", i))
@@ -102,6 +102,14 @@ func TestLimitsHoldUnderRaces(t *testing.T) {
 			return f.RegisterDomain(f.ctx, admin, f.org.ID, fmt.Sprintf("d%d.example", i), "")
 		}); won != 3 {
 			f.t.Errorf("%d more domains, want 3", won)
+		}
+		if won := f.raceFor(fault.Limit, fault.Organization, func(i int) error {
+			return f.db.Write(f.ctx, func(ctx context.Context, tx *db.Tx) error {
+				_, err := f.InsertOrganizationTx(ctx, tx, NewOrganization{Alias: fmt.Sprint("o", i)})
+				return err
+			})
+		}); won != 3 {
+			f.t.Errorf("%d more organisations, want 3", won)
 		}
 	})
 }

@@ -75,14 +75,11 @@ func checkTag(t Tag) error {
 	return checkText("the tag value", t.Value, tagValueLimit)
 }
 
-// Untag takes tags off an organisation. Keys it does not have are no error. Faults: NotFound (Resource).
+// Untag takes tags off an organisation. Keys it does not have are no error. Faults: NotFound (Resource), State (Organization).
 func (s *Service) Untag(ctx context.Context, p principal.Principal, arn string, keys []string) error {
 	o, err := s.tagged(ctx, arn)
 	if err != nil {
 		return err
-	}
-	if o.State == OrgDeleted {
-		return noResource(arn)
 	}
 	return s.Change(ctx, p, o.ID, "UntagResource", func(ctx context.Context, tx *db.Tx, o *Organization) (string, error) {
 		for _, key := range keys {

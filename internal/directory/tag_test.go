@@ -48,6 +48,7 @@ func TestTags(t *testing.T) {
 
 		f.setState(f.org, OrgDeleting)
 		f.wantFault(f.Tag(f.ctx, admin, arn, nil), fault.State, fault.Organization)
+		f.wantFault(f.Untag(f.ctx, admin, arn, []string{"A"}), fault.State, fault.Organization)
 		if got := must(f.Tags(f.ctx, admin, arn))(f.t); len(got) != 50 {
 			f.t.Errorf("%d tags", len(got))
 		}

@@ -3,6 +3,7 @@ package organization
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -11,8 +12,13 @@ import (
 )
 
 // Check compares entities with mailboxes: every enabled user and resource has an open one, every other one that is kept is
-// closed; a REMOTE_USER has none. It returns a line per find and reads every entity.
+// closed; a REMOTE_USER has none. An organisation that is being deleted loses mailboxes first, and is passed over. It returns a line
+// per find and reads every entity.
 func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err error) {
+	going, err := s.directory.DeletingTx(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	var after int64
 	for {
 		entities, err := s.directory.EntitiesAfterTx(ctx, tx, after, batchRows)
@@ -21,6 +27,9 @@ func (s *Service) Check(ctx context.Context, tx *db.Tx) (faults []string, err er
 		}
 		for i := range entities {
 			e := &entities[i]
+			if slices.Contains(going, e.OrgKey) {
+				continue
+			}
 			if e.Kind == directory.KindGroup || e.Role == directory.RoleRemote && e.State == directory.Enabled {
 				continue
 			}

@@ -81,6 +81,9 @@ func TestDomainIsProvenByDNS(t *testing.T) {
 			z.records[strings.TrimSuffix(strings.ToLower(aws.ToString(r.Hostname)), ".")+"."] = strings.Trim(aws.ToString(r.Value), `"`)
 		}
 	}
+	if err := recipient(t, s, "ann@proven.example.com"); err == nil || !strings.HasPrefix(err.Error(), "550 ") {
+		t.Errorf("a domain that nobody has proven takes mail: %v", err)
+	}
 	close(z.published)
 	harness.Eventually(t, "the domain and its keys are proven", func() bool {
 		now := status()
@@ -119,6 +122,20 @@ func TestDomainIsProvenByDNS(t *testing.T) {
 	if got := s.IMAP("ann@proven.example.com", password).Subjects("INBOX", "ALL"); len(got) != 1 || got[0] != "proven" {
 		t.Errorf("in the mailbox: %v", got)
 	}
+}
+
+// recipient returns what SMTP says against an address.
+func recipient(t *testing.T, s *harness.Server, address string) error {
+	t.Helper()
+	c, err := smtp.Dial(s.Addr("smtp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Mail("x@example.org"); err != nil {
+		t.Fatal(err)
+	}
+	return c.Rcpt(address)
 }
 
 // entity returns the id of a user by the name.

@@ -54,9 +54,10 @@ bind_password_file = %q
 writable = true
 `, id, url, slapd.CAFile, slapd.Base, slapd.People, slapd.Groups, slapd.BindDN, secret)
 	}
-	const id, noneID, strangerID = "d-00000000aa", "d-00000000bb", "d-00000000cc"
+	const id, noneID, strangerID, readID = "d-00000000aa", "d-00000000bb", "d-00000000cc", "d-00000000dd"
 	text := "allowed_networks = \"127.0.0.1\"\ndirectory_seconds = 1\n" + table(id, slapd.StartTLS) + table(noneID, "ldaps://127.0.0.1:1") +
-		strings.Replace(table(strangerID, slapd.URL), "cn=pennypost", "cn=stranger", 1)
+		strings.Replace(table(strangerID, slapd.URL), "cn=pennypost", "cn=stranger", 1) +
+		strings.Replace(table(readID, slapd.URL), "writable = true", "writable = false", 1)
 	if err := errors.Join(os.WriteFile(secret, []byte(slapd.Password+"\n"), 0o600), os.WriteFile(file, []byte(text), 0o600)); err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +90,20 @@ writable = true
 	}
 	harness.Eventually(t, "who was there already is listed", func() bool { return state("old.hand") == types.EntityStateDisabled })
 
+	read, err := api.CreateOrganization(ctx, &workmail.CreateOrganizationInput{Alias: aws.String("read"), DirectoryId: aws.String(readID)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the organisation that only reads is active", func() bool {
+		out, err := api.DescribeOrganization(ctx, &workmail.DescribeOrganizationInput{OrganizationId: read.OrganizationId})
+		return err == nil && *out.State == "Active"
+	})
+	var unsupported *types.UnsupportedOperationException
+	_, err = api.CreateUser(ctx, &workmail.CreateUserInput{OrganizationId: read.OrganizationId, Name: aws.String("ann"), DisplayName: aws.String("Ann")})
+	if !errors.As(err, &unsupported) {
+		t.Errorf("CreateUser in a directory that is only read: %v", err)
+	}
+
 	create := func(name string) (*string, error) {
 		out, err := api.CreateUser(ctx, &workmail.CreateUserInput{OrganizationId: org, Name: &name, DisplayName: &name, Password: aws.String(password)})
 		if err != nil {
@@ -102,6 +117,10 @@ writable = true
 		if r.Status != 1 || !strings.Contains(r.Stderr, "are kept in its directory "+id) {
 			t.Errorf("import passwords %s: %s", way[0], r)
 		}
+	}
+	var invalid *types.InvalidParameterException
+	if _, err := create(strings.Repeat("a", 21)); !errors.As(err, &invalid) {
+		t.Errorf("a name of 21 characters in an external directory: %v", err)
 	}
 	ann, err := create("ann")
 	if err != nil {

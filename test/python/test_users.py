@@ -111,7 +111,7 @@ class CreateUserTest(Case):
         with self.refused("OrganizationStateException"):
             self.api.create_user(OrganizationId=org, Name="x", DisplayName="x")
 
-    # The last three of the nine belong to external directories, which a server of this version does not have.
+    # The last three of the nine belong to external directories: test/e2e's TestExternalDirectory.
 
 
 class UsersTest(Case):
