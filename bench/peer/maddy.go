@@ -3,7 +3,6 @@ package peer
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,7 +40,7 @@ func newMaddy(ctx context.Context, binary, dir string, cert *Certificate, m *Mad
 		return nil, err
 	}
 	m.dir, m.who, m.program = dir, who, filepath.Join(dir, "maddy")
-	if err := copyProgram(m.program, binary); err != nil { // the user it runs as may not be let where it was built
+	if err := copyProgram(m.program, binary); err != nil {
 		return nil, fmt.Errorf("maddy is missing (%w); build it with: scripts/bench-peers maddy", err)
 	}
 	imaps, err := freeAddress()
@@ -71,23 +70,6 @@ func newMaddy(ctx context.Context, binary, dir string, cert *Certificate, m *Mad
 	version, err := who.run(ctx, dir, m.program, "version")
 	m.version, _, _ = strings.Cut(version, "\n")
 	return m, err
-}
-
-func copyProgram(to, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }() // was only read
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		_ = out.Close() // the copy's error says more
-		return err
-	}
-	return out.Close()
 }
 
 // Name is how the tables call it.

@@ -37,11 +37,11 @@ const relayDomain = "relay.example"
 
 // NewPennypost prepares a server on an empty directory; with a cluster, on a new database of it with the directory's name.
 func NewPennypost(ctx context.Context, binary, dir string, cert *Certificate, cluster *Postgres) (*Pennypost, error) {
-	program, err := filepath.Abs(binary)
+	program, err := filepath.Abs(filepath.Join(dir, "pennypost"))
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(program); err != nil {
+	if err := copyProgram(program, binary); err != nil {
 		return nil, fmt.Errorf("Pennypost is missing (%w); build it with: make build", err)
 	}
 	// It runs as whoever runs the benchmark: it has nothing to refuse root for.
