@@ -25,6 +25,9 @@ func TestHash(t *testing.T) {
 	if ok, old, err := dearer.Verify(t.Context(), secret, "examplePa$$w0rd"); !ok || !old || err != nil {
 		t.Errorf("at another cost: %t %t %v", ok, old, err)
 	}
+	if dearer.dummy.cost != dearer.cost {
+		t.Errorf("a name that nobody has costs %+v, others %+v", dearer.dummy.cost, dearer.cost)
+	}
 	if err := h.Waste(t.Context(), "x"); err != nil {
 		t.Error(err)
 	}

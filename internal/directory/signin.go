@@ -9,6 +9,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/message"
 )
 
 // SignIn is what the door needs to know of a user: who it is, and whether and by which password it may come in.
@@ -57,8 +58,9 @@ const (
 )
 
 // SignInByName finds the user whom a sign-in name means, without case: an address of the user, primary or alias, in a
-// verified domain; "<alias>\name" or "<alias>.<suffix>\name"; a bare name while exactly one enabled user of the server has it.
-// Addresses come first, so that no name captures another's address. It returns a NotFound fault for any other name.
+// verified domain, whose international labels may be written either way; "<alias>\name" or "<alias>.<suffix>\name"; a bare name
+// while exactly one enabled user of the server has it. Addresses come first, so that no name captures another's address. It
+// returns a NotFound fault for any other name.
 func (s *Service) SignInByName(ctx context.Context, name string) (who SignIn, err error) {
 	key := Fold(name)
 	if len(key) > signInNameLimit || !storable(key) {
@@ -76,13 +78,14 @@ const signInNameLimit = 512
 
 func (s *Service) signInTx(ctx context.Context, tx *db.Tx, key string) (SignIn, error) {
 	if at := strings.LastIndexByte(key, '@'); at >= 0 {
-		domain := key[at+1:]
-		who, err := scanSignIn(tx.QueryRow(ctx, signInByAddress, key, domain))
+		domain := message.FoldDomain(key[at+1:]) // addresses are kept with A-labels; people and their programs know the others
+		address := key[:at+1] + domain
+		who, err := scanSignIn(tx.QueryRow(ctx, signInByAddress, address, domain))
 		if err == nil || fault.KindOf(err) != fault.NotFound {
 			return who, err
 		}
 		var one int64
-		err = tx.QueryRow(ctx, addressInUse, key, domain).Scan(&one)
+		err = tx.QueryRow(ctx, addressInUse, address, domain).Scan(&one)
 		if err == nil {
 			return SignIn{}, noSuchSignIn() // a group's or a resource's: nobody signs in by it
 		}

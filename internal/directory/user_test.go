@@ -165,6 +165,24 @@ func TestPassword(t *testing.T) {
 	})
 }
 
+// TestEveryTryCostsAHash has the queue for hashes full, so that whoever needs one is told to come back: a try that doesn't would be
+// quicker, and tell that nobody has the name, or that the user has no password.
+func TestEveryTryCostsAHash(t *testing.T) {
+	onBoth(t, func(f *fixture) {
+		f.user("bare")
+		must(f.CreateUser(f.ctx, admin, f.org.ID, NewUser{Name: "ann", Password: ptr("examplePa$$w0rd")}))(f.t)
+		ann, bare := must(f.SignInByName(f.ctx, `acme\ann`))(f.t), must(f.SignInByName(f.ctx, `acme\bare`))(f.t)
+		f.own.hasher.waiting.Add(runningHashes + waitingHashes)
+		for what, who := range map[string]SignIn{"unknown": {}, "without a password": bare, "known": ann} {
+			for _, password := range []string{"examplePa$$w0rd", "wrong", ""} {
+				if _, err := f.VerifySignIn(f.ctx, who, password); fault.KindOf(err) != fault.Temporary {
+					f.t.Errorf("%s, %q: no hash, %v", what, password, err)
+				}
+			}
+		}
+	})
+}
+
 // verify fails the test unless the password is (or is not) that of the sign-in name.
 func (f *fixture) verify(name, password string, want bool) {
 	f.t.Helper()

@@ -288,7 +288,7 @@ func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, 
 		Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
 	}, string(who.Organization), signInOperation, string(who.ID))
 	r.Outcome, r.Detail = fault.Unauthenticated.String(), reason
-	if !byRule(reason) { // whose password is right and whom a rule keeps out has not failed
+	if !d.ruledOut(ctx, who, how, reason) {
 		account := unknownKey(c.Username)
 		if who.ID != "" {
 			account = userKey(who.Organization, who.ID)
@@ -303,6 +303,16 @@ func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, 
 		d.log.ErrorContext(ctx, "a refused sign-in was not recorded", "error", err, "protocol", how.Protocol, "address", how.Address)
 	}
 	return errRefused
+}
+
+// ruledOut reports whether a refusal is recorded by itself, because access rules decided. Whose password is right and whom a rule
+// keeps out has not failed; his wrong ones are recorded as that one is, so that the time of an answer doesn't tell the one from the others.
+func (d *Door) ruledOut(ctx context.Context, who directory.SignIn, how Circumstances, reason string) bool {
+	if byRule(reason) || reason == blockedAddress || reason == blockedAccount {
+		return byRule(reason)
+	}
+	barred, err := d.barred(ctx, who, how)
+	return err == nil && byRule(barred)
 }
 
 // signInOperation is the operation of the door's audit records.

@@ -200,6 +200,18 @@ func TestSignInNames(t *testing.T) {
 				t.Errorf("%q is %s of %s, want %s", name, s.Principal.ID, s.Principal.Organization, want)
 			}
 		}
+		if err := cmp.Or(
+			h.directory.RegisterDomain(t.Context(), admin, acme.ID, "xn--bcher-kva.example", ""),
+			h.directory.VouchForDomain(t.Context(), admin, acme.ID, "xn--bcher-kva.example"),
+		); err != nil {
+			t.Fatal(err)
+		}
+		zoe := h.user(acme, "zoe", "zoe@xn--bcher-kva.example")
+		for _, name := range []string{"zoe@xn--bcher-kva.example", "zoe@bücher.example", "Zoe@BU\u0308CHER.example"} {
+			if s := h.admits(name, password); s.Principal.ID != string(zoe) {
+				t.Errorf("%q is %s, want %s", name, s.Principal.ID, zoe)
+			}
+		}
 		for _, name := range []string{
 			"bob" /* two have it */, "dora", `acme\dora`, `other\ann`, `nobody\ann`, "nobody", "", `\`, "@", `acme\`,
 			"ann@other.awsapps.com", "bob@acme.awsapps.com", "ann\x00", strings.Repeat("a", 10_000),

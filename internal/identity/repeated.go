@@ -18,14 +18,16 @@ const (
 )
 
 // repeatedTries counts failed sign-ins, so that a phone with an old password, or who guesses, costs no durable write each time. The
-// first failure of an account from an address for a reason is recorded at once; how many more there were in the minute, one
-// record tells. Those that a limit on guessing refused cost who makes them next to nothing: all of them are told by one
+// first failure of an account from an address is recorded at once, and nothing of the others in the minute, of whatever reason: a reply
+// that waits for the disk again would tell that the reason is another, so that the password is right. How many there were of each
+// reason, one record tells. Those that a limit on guessing refused cost who makes them next to nothing: all of them are told by one
 // record a minute, of an account or of an address in one organisation. What was counted in the minute of a crash is lost.
 type repeatedTries struct {
 	clock clock.Clock
 
 	mu      sync.Mutex
 	seen    map[string]*repeatedTry // guarded by mu
+	begun   map[string]bool         // guarded by mu; the accounts, addresses and protocols of which a failure was recorded at once
 	counted []*repeatedTry          // guarded by mu; those of seen that have something to tell
 }
 
@@ -46,13 +48,14 @@ const (
 )
 
 func newRepeatedTries(c clock.Clock) *repeatedTries {
-	return &repeatedTries{clock: c, seen: map[string]*repeatedTry{}}
+	return &repeatedTries{clock: c, seen: map[string]*repeatedTry{}, begun: map[string]bool{}}
 }
 
 // add counts a refusal, or reports false for one that is to be recorded at once. account is what failures of the account are
 // counted by.
 func (b *repeatedTries) add(r audit.Record, how Circumstances, p proof, account string) (counted bool) {
 	kind := r.Operation + "\x00" + r.Detail
+	source := account + "\x00" + addressKey(how.Address) + "\x00" + how.Protocol
 	key, blocked := kind+"\x00"+account, true
 	switch r.Detail {
 	case blockedAccount:
@@ -60,8 +63,7 @@ func (b *repeatedTries) add(r audit.Record, how Circumstances, p proof, account 
 		r.Subject, r.Actor.ID, r.Actor.Name = "", "", ""
 		key = kind + "\x00" + addressKey(how.Address) + "\x00" + r.Organization
 	default:
-		key += "\x00" + addressKey(how.Address) + "\x00" + how.Protocol
-		blocked = false
+		key, blocked = kind+"\x00"+source, false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,9 +74,10 @@ func (b *repeatedTries) add(r audit.Record, how Circumstances, p proof, account 
 		t = b.seen[key]
 	}
 	if t == nil {
-		t = &repeatedTry{more: !blocked}
+		t = &repeatedTry{more: !blocked && !b.begun[source]}
 		b.seen[key] = t
-		if !blocked {
+		if t.more {
+			b.begun[source] = true
 			return false
 		}
 	}
@@ -92,6 +95,7 @@ func (b *repeatedTries) take() []*repeatedTry {
 	all := b.counted
 	b.counted = nil
 	clear(b.seen)
+	clear(b.begun)
 	return all
 }
 

@@ -209,6 +209,32 @@ func TestFailedSignInsAreAggregated(t *testing.T) {
 	})
 }
 
+// A record costs a durable write, which shows in the time of the answer: one who guesses must not see by it that a password is right
+// with which the user may not come in.
+func TestRecordsDoNotTellThatAPasswordIsRight(t *testing.T) {
+	onBoth(t, identity.Limits{}, func(h *house) {
+		acme := h.organization("acme")
+		h.user(acme, "dis", "")
+		h.user(acme, "ann", "ann@acme.awsapps.com")
+		h.rule(acme, "no-imap", false, policy.AccessConditions{Actions: []string{"IMAP"}})
+		recorded := func(name, secret string) int {
+			before := len(h.trail(acme))
+			h.refuses(name, secret)
+			return len(h.trail(acme)) - before
+		}
+		for name, want := range map[string]int{`acme\dis`: 0, "ann": 1} {
+			first := recorded(name, "wrong Pa$$w0rd")
+			if wrong, right := recorded(name, "wrong Pa$$w0rd"), recorded(name, password); first != 1 || wrong != want || right != want {
+				t.Errorf("%s: %d records of the first wrong password, %d of the next, %d of the right one; want 1, %d, %d", name, first, wrong, right, want, want)
+			}
+		}
+		h.tally()
+		if got := h.lastReason(acme); got != "not enabled: 1 in a minute" {
+			t.Errorf("the right password of a disabled user is told as %q", got)
+		}
+	})
+}
+
 // TestBlockedSignInsAreCounted holds that one record tells of many, also of many names from one address.
 func TestBlockedSignInsAreCounted(t *testing.T) {
 	onBoth(t, identity.Limits{AddressFailures: 1, AddressRefill: time.Hour}, func(h *house) {

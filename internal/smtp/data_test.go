@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -207,7 +208,7 @@ func TestLargeMessageGoesThroughAFile(t *testing.T) {
 }
 
 func TestSpoolWithoutRoom(t *testing.T) {
-	ts := serve(t, func(c *Config) { c.SpoolDir = "/nonexistent" })
+	ts := serve(t, func(c *Config) { c.SpoolDir = filepath.Join(t.TempDir(), "none") })
 	c := ts.play(begun + "C: DATA\nS: 354")
 	if _, err := io.WriteString(c.conn, strings.Repeat("line\r\n", 10_000)+".\r\n"); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"mime"
 	"strings"
+	"unicode"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -80,7 +81,8 @@ func (x *Transaction) submit(ctx context.Context, b []byte, traceLength int) ([]
 }
 
 // readOriginators reads who a message says it is from. What readers of mail could understand differently is refused: two
-// From or Sender fields, a NUL, a first line that continues nothing, an address that is none.
+// From or Sender fields, a NUL, a first line that continues nothing, a name that is From but for a character nobody sees, an address
+// that is none.
 func readOriginators(header []byte) (o originators, err error) {
 	if bytes.IndexByte(header, 0) >= 0 {
 		return o, fault.New(fault.Invalid, fault.Message, "the header of a message can't hold NUL")
@@ -88,10 +90,16 @@ func readOriginators(header []byte) (o originators, err error) {
 	if len(header) > 0 && (header[0] == ' ' || header[0] == '\t') { // it would go on with the last field put before it
 		return o, fault.New(fault.Invalid, fault.Message, "the header begins with the continuation of a field")
 	}
+	lists := map[string]*[]message.Address{"from": &o.from, "sender": &o.sender, "resent-from": &o.resentFrom, "resent-sender": &o.resentSender}
+	for line := range bytes.Lines(header) {
+		if name, _, ok := bytes.Cut(line, []byte(":")); ok && line[0] != ' ' && line[0] != '\t' && hides(name, lists) {
+			return o, fault.New(fault.Invalid, fault.Message, "the header has the name of a field with characters that can't be in it")
+		}
+	}
 	count := map[string]int{}
 	for f := range message.Fields(header) {
 		name := strings.ToLower(string(f.Name))
-		to := map[string]*[]message.Address{"from": &o.from, "sender": &o.sender, "resent-from": &o.resentFrom, "resent-sender": &o.resentSender}[name]
+		to := lists[name]
 		switch {
 		case name == "date":
 			o.hasDate = true
@@ -115,6 +123,19 @@ func readOriginators(header []byte) (o originators, err error) {
 		return o, fault.New(fault.Invalid, fault.Message, "the Sender field has more than one address")
 	}
 	return o, nil
+}
+
+// hides reports whether a field's name is none as it stands, but one of the names to a reader that passes over what can't be seen.
+func hides[V any](name []byte, names map[string]V) bool {
+	name = bytes.TrimRight(name, " \t")
+	seen := bytes.Map(func(r rune) rune {
+		if r <= ' ' || r >= 127 {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, name)
+	_, ok := names[string(seen)]
+	return ok && len(seen) != len(name)
 }
 
 // maxOriginators is how many addresses one field can say a message is from.

@@ -104,6 +104,7 @@ func TestWhoAMessageIsFrom(t *testing.T) {
 			{"From: ann@., anna@.", annSender, "ann"},
 			{"From: ann@., behalf@.", annSender, "ann"},
 			{"From: ann@.\nResent-From: anna@.", "-", "ann"},
+			{"From  ann@. Thu Nov 26 10:00\nFrom \t: ann@.\n\vFrom anna: x\nX: y\n From\v: behalf@.", "-", "ann"},
 			{"From: ann@.\nResent-From: as@.", "-", "ann"},
 			{"From: ann@.\nResent-From: behalf@.\nResent-Sender: ann@.", "-", "ann"},
 		} {
@@ -140,6 +141,12 @@ func TestRefusedOriginators(t *testing.T) {
 			"From: ann@.\nSender: ann@., anna@.":         fault.Invalid,
 			"From: ann@.\nX: \x00":                       fault.Invalid,
 			" , stranger@.\nFrom: behalf@.":              fault.Invalid, // it would go on with the Sender put before it
+			// Some readers pass over white space of other kinds, and what they can't show.
+			"From\v: stranger@.\nFrom: ann@.":          fault.Invalid,
+			"From: ann@.\nfrom\u00a0 : stranger@.":     fault.Invalid,
+			"From: ann@.\nSen\u200bder: stranger@.":    fault.Invalid,
+			"From: ann@.\nRe sent-From: stranger@.":    fault.Invalid,
+			"From: ann@.\n\xffResent-From: stranger@.": fault.Invalid,
 			// Readers differ in which of the two they show.
 			"From: <ann@.> <stranger@.>":                                 fault.Invalid,
 			"From: <ann@.><stranger@.>":                                  fault.Invalid,
