@@ -258,6 +258,8 @@ func TestRefusals(t *testing.T) {
 		{`a APPEND x "1-Jan-2020 00:00:00 +0000" {1+}` + "\r\nx", "a", "date-time", 0},
 		{`a APPEND x "31-Dec-9999 23:00:00 -0100" {1+}` + "\r\nx", "a", "date-time", 0},
 		{`a APPEND x "01-Jan-0001 00:59:59 +0100" {1+}` + "\r\nx", "a", "date-time", 0},
+		{`a LIST "" (` + strings.Repeat("x", 2048) + " " + strings.Repeat("%", 2049) + ")", "a", "4096 bytes together", 0},
+		{`a LIST "` + strings.Repeat("x", 1365) + `" (a b c)`, "a", "4096 bytes together", 0},
 		{`a APPEND x "hello"`, "a", "date-time", 0},
 		{"a APPEND x y {3+}\r\nabc", "a", "literal", 0},
 		{`a ID ("a" "b" "c")`, "a", "a space", 0},
