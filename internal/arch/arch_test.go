@@ -97,7 +97,7 @@ var house = []layer{
 		name: "tests",
 		packages: []string{
 			"test", "bench", "internal/arch", "internal/leash", "internal/audit/audittest", "internal/awsapi/contract/contracttest", "internal/db/dbtest", "internal/blob/blobtest",
-			"internal/dns/dnstest", "internal/directory/ldap/ldaptest", "internal/smtpclient/smtptest", "internal/transport/transporttest",
+			"internal/dns/dnstest", "internal/directory/ldap/ldaptest", "internal/imap/imaptest", "internal/smtpclient/smtptest", "internal/transport/transporttest",
 			"internal/transport/queue/queuetest", "internal/transport/scan/scantest",
 		},
 		may:    []string{"command", "wiring", "settings", "faces", "core", "ground", "plumbing", "words", "parts of a face", "codecs", "parts of a codec", "tests"},

@@ -76,7 +76,7 @@ func seeds(t testing.TB) [][]byte {
 		var sent strings.Builder
 		for line := range strings.Lines(string(script)) {
 			if text, ok := strings.CutPrefix(line, "A: "); ok {
-				sent.WriteString(strings.TrimSpace(text) + "\r\n")
+				sent.WriteString(strings.ReplaceAll(strings.TrimSpace(text), "$PLAIN", "AGFubgBzZXNhbWU=") + "\r\n")
 			}
 		}
 		if sent.Len() > 0 {

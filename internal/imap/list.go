@@ -21,6 +21,9 @@ func (c *conn) list(ctx context.Context, a wire.List) (result, error) {
 	}
 	l := newListing(a, all)
 	for i := range all.Folders {
+		if err := ctx.Err(); err != nil { // many patterns on many long names take long
+			return result{}, err
+		}
 		if f := &all.Folders[i]; f.Kind == mailbox.Mail || f.Kind == mailbox.NoItems {
 			if err := c.listFolder(ctx, l, f); err != nil {
 				return result{}, err

@@ -155,8 +155,8 @@ type client struct {
 	log bytes.Buffer
 }
 
-// dial connects, with TLS from the beginning or not, and passes over the greeting.
-func (r *rig) dial(protected bool) *client {
+// connect connects, with TLS from the beginning or not.
+func (r *rig) connect(protected bool) net.Conn {
 	r.t.Helper()
 	l := r.plain
 	if protected {
@@ -170,6 +170,13 @@ func (r *rig) dial(protected bool) *client {
 		nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
 	}
 	r.t.Cleanup(func() { _ = nc.Close() })
+	return nc
+}
+
+// dial connects and passes over the greeting.
+func (r *rig) dial(protected bool) *client {
+	r.t.Helper()
+	nc := r.connect(protected)
 	c := &client{t: r.t, nc: nc, in: bufio.NewReader(nc)}
 	c.wait()
 	if greeting := c.line(); !strings.HasPrefix(greeting, "* OK [CAPABILITY IMAP4rev1") || !strings.HasSuffix(greeting, "Pennypost ready") {

@@ -1,6 +1,9 @@
 package mailbox
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Op is what a Criterion asks.
 type Op uint8
@@ -45,9 +48,15 @@ type Criterion struct {
 type Matcher interface {
 	// MatchEnvelope answers SentFrom, SentBefore and HeaderHas from the envelope, if it can: else known is false.
 	MatchEnvelope(c *Criterion, envelope []byte) (match, known bool)
-	// MatchMessage answers SentFrom, SentBefore, HeaderHas, BodyHas and TextHas from the whole message. structure's offsets
-	// count from the end of the prefix, which is the first prefix bytes of the content.
-	MatchMessage(c *Criterion, structure []byte, content Content, prefix int) (bool, error)
+	// Message makes ready to look into a whole message, which is done once for all that a search asks of it. structure's
+	// offsets count from the end of the prefix, which is the first prefix bytes of the content. It reads nothing yet.
+	Message(structure []byte, content Content, prefix int) MessageMatcher
+}
+
+// MessageMatcher answers SentFrom, SentBefore, HeaderHas, BodyHas and TextHas from one message. It may keep what it reads for the
+// next question.
+type MessageMatcher interface {
+	Match(c *Criterion) (bool, error)
 }
 
 // verdict is an answer as far as it is known.
@@ -108,7 +117,7 @@ func (c *Criterion) onlyMessages() bool {
 
 // judge answers a criterion with what the candidate has been read of. It asks all parts it can before it gives up on one, so
 // that a cheap no spares a dear look.
-func (c *Criterion) judge(k *candidate) (verdict, error) {
+func (c *Criterion) judge(ctx context.Context, k *candidate) (verdict, error) {
 	switch c.Op {
 	case And, Or:
 		// For Or, yes and no change places.
@@ -117,7 +126,7 @@ func (c *Criterion) judge(k *candidate) (verdict, error) {
 			stop, rest = yes, no
 		}
 		for i := range c.Sub {
-			v, err := c.Sub[i].judge(k)
+			v, err := c.Sub[i].judge(ctx, k)
 			if err != nil || v == stop {
 				return v, err
 			}
@@ -127,7 +136,7 @@ func (c *Criterion) judge(k *candidate) (verdict, error) {
 		}
 		return rest, nil
 	case Not:
-		v, err := c.Sub[0].judge(k)
+		v, err := c.Sub[0].judge(ctx, k)
 		switch v {
 		case yes:
 			return no, err
@@ -136,7 +145,7 @@ func (c *Criterion) judge(k *candidate) (verdict, error) {
 		}
 		return unknown, err
 	case SentFrom, SentBefore, HeaderHas, BodyHas, TextHas:
-		return k.ask(c)
+		return k.ask(ctx, c)
 	}
 	return verdictOf(c.holds(k.item)), nil
 }

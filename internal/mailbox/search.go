@@ -56,7 +56,7 @@ func (s *Store) searchItems(ctx context.Context, id ID, f FolderID, c *Criterion
 			return out, err
 		}
 		k.reset(it, min(c.need(), envelopeLevel))
-		v, err := c.judge(&k)
+		v, err := c.judge(ctx, &k)
 		if err != nil {
 			return out, err
 		}
@@ -92,8 +92,8 @@ func (s *Store) searchMessages(ctx context.Context, id ID, f FolderID, c *Criter
 			return out, err
 		}
 		k.reset(it, messageLevel)
-		k.content = content
-		v, err := c.judge(k)
+		k.message = k.matcher.Message(it.Structure, content, len(it.Prefix))
+		v, err := c.judge(ctx, k)
 		if cerr := content.Close(); err == nil {
 			err = cerr
 		}
@@ -117,13 +117,13 @@ type candidate struct {
 	matcher Matcher
 	item    *Item
 	level   level
-	content Content
+	message MessageMatcher
 }
 
-func (k *candidate) reset(it *Item, l level) { k.item, k.level, k.content = it, l, nil }
+func (k *candidate) reset(it *Item, l level) { k.item, k.level, k.message = it, l, nil }
 
-// ask has the matcher answer.
-func (k *candidate) ask(c *Criterion) (verdict, error) {
+// ask has the matcher answer, unless nobody waits for it any more: many questions about a large message take long.
+func (k *candidate) ask(ctx context.Context, c *Criterion) (verdict, error) {
 	if k.level >= envelopeLevel && c.Op != BodyHas && c.Op != TextHas {
 		if match, known := k.matcher.MatchEnvelope(c, k.item.Envelope); known {
 			return verdictOf(match), nil
@@ -132,7 +132,10 @@ func (k *candidate) ask(c *Criterion) (verdict, error) {
 	if k.level < messageLevel {
 		return unknown, nil
 	}
-	match, err := k.matcher.MatchMessage(c, k.item.Structure, k.content, len(k.item.Prefix))
+	if err := ctx.Err(); err != nil {
+		return unknown, err
+	}
+	match, err := k.message.Match(c)
 	return verdictOf(match), err
 }
 

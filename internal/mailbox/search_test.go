@@ -17,6 +17,7 @@ import (
 type plainMatcher struct {
 	envelopes, messages int
 	err                 error
+	looked              func() // called at each look into a message, if not nil
 }
 
 func (m *plainMatcher) MatchEnvelope(c *Criterion, envelope []byte) (match, known bool) {
@@ -24,13 +25,26 @@ func (m *plainMatcher) MatchEnvelope(c *Criterion, envelope []byte) (match, know
 	return bytes.Contains(envelope, []byte(c.Text)), c.Field == "envelope"
 }
 
-func (m *plainMatcher) MatchMessage(c *Criterion, _ []byte, content Content, prefix int) (bool, error) {
+func (m *plainMatcher) Message(_ []byte, content Content, prefix int) MessageMatcher {
+	return plainMessage{m, content, prefix}
+}
+
+type plainMessage struct {
+	*plainMatcher
+	content Content
+	prefix  int
+}
+
+func (m plainMessage) Match(c *Criterion) (bool, error) {
 	m.messages++
-	data := make([]byte, content.Size())
-	if _, err := content.ReadAt(data, 0); err != nil && err != io.EOF {
+	if m.looked != nil {
+		m.looked()
+	}
+	data := make([]byte, m.content.Size())
+	if _, err := m.content.ReadAt(data, 0); err != nil && err != io.EOF {
 		return false, err
 	}
-	return bytes.Contains(data[prefix:], []byte(c.Text)), m.err
+	return bytes.Contains(data[m.prefix:], []byte(c.Text)), m.err
 }
 
 func TestSearch(t *testing.T) {
@@ -118,7 +132,22 @@ func TestSearch(t *testing.T) {
 			})
 		}
 		searchRefuses(ctx, t, r, id)
+		searchStops(ctx, t, r, id)
 	})
+}
+
+// searchStops ends a search of many questions in the middle of a message.
+func searchStops(ctx context.Context, t *testing.T, r *rig, id ID) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	many := Criterion{Op: Or}
+	for range 100 {
+		many.Sub = append(many.Sub, Criterion{Op: BodyHas, Text: "absent"})
+	}
+	m := &plainMatcher{looked: cancel}
+	if _, err := r.Search(ctx, id, InboxID, &many, m, false); !errors.Is(err, context.Canceled) || m.messages != 1 {
+		t.Errorf("a search that was ended went on for %d questions: %v", m.messages, err)
+	}
 }
 
 func searchRefuses(ctx context.Context, t *testing.T, r *rig, id ID) {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/workmail"
 
+	"github.com/pennypost/pennypost/internal/imap/imaptest"
 	"github.com/pennypost/pennypost/test/harness"
 )
 
@@ -250,6 +252,35 @@ func flagged(t *testing.T, path, flags string) {
 	base, _, _ := strings.Cut(filepath.Base(path), ":2,")
 	if err := os.Rename(path, filepath.Join(filepath.Dir(filepath.Dir(path)), "cur", base+":2,"+flags)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestMailProgramSessions plays what Thunderbird, mutt and Apple Mail say, as the unit tests of IMAP do on both engines.
+func TestMailProgramSessions(t *testing.T) {
+	for _, program := range []string{"thunderbird", "mutt", "applemail"} {
+		t.Run(program, func(t *testing.T) {
+			script, err := os.ReadFile("../../internal/imap/testdata/" + program + ".txt")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := harness.Start(t, harness.Options{})
+			office(t, s, "programs", "ann")
+			ann := s.IMAP("ann", password)
+			player := imaptest.Player{
+				Password: password,
+				Dial: func(bool) net.Conn {
+					conn, err := tls.Dial("tcp", s.Addr("imaps"), s.TLS())
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { _ = conn.Close() })
+					return conn
+				},
+				// The field that the unit tests' deliveries put in front.
+				Deliver: func(folder, message string) { ann.Append(folder, "Delivered-To: ann\r\n"+message) },
+			}
+			player.Play(t, string(script))
+		})
 	}
 }
 

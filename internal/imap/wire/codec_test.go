@@ -65,6 +65,7 @@ func TestPattern(t *testing.T) {
 		{strings.Repeat("a", 100), strings.Repeat("a", 99), false},
 		{strings.Repeat("%a", 64), strings.Repeat("a", 64), true},
 		{strings.Repeat("*a", 64), strings.Repeat("a", 63), false},
+		{strings.Repeat("*a", 64) + "b", strings.Repeat("a", 1000), false}, // which none finds who tries one place after the other
 	} {
 		if got := CompilePattern(c.pattern, '/').Match(c.name); got != c.want {
 			t.Errorf("pattern %q on %q: %v", c.pattern, c.name, got)

@@ -12,7 +12,8 @@ func (r *Reader) dateTime() time.Time {
 		return time.Time{}
 	}
 	t, err := time.Parse("2-Jan-2006 15:04:05 -0700", strings.TrimLeft(s, " "))
-	if err != nil || len(s) != len("17-Jul-1996 02:44:25 -0700") || t.Year() < 1 {
+	// FETCH answers in UTC, where the year must have four digits as well.
+	if y := t.UTC().Year(); err != nil || len(s) != len("17-Jul-1996 02:44:25 -0700") || y < 1 || y > 9999 {
 		r.fail(`a date-time has the form "17-Jul-1996 02:44:25 -0700"`)
 		return time.Time{}
 	}

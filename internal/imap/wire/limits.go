@@ -31,5 +31,5 @@ func AfterSignIn() Limits {
 	return Limits{Line: 256 << 10, Literal: 64 << 10, Literals: 256 << 10, Nesting: 32, Keys: 1000, Items: 256, Skip: 64 << 20}
 }
 
-// MaxName is how many bytes a mailbox name or LIST pattern may have on the wire.
+// MaxName is how many bytes a mailbox name, or the patterns of a LIST together, may have on the wire.
 const MaxName = 4096

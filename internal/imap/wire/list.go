@@ -43,7 +43,13 @@ func (r *Reader) listArgs() Args {
 	r.space()
 	if r.peek() == '(' {
 		l.Extended = true
-		r.list(false, func() { l.Patterns = append(l.Patterns, r.listPattern()) })
+		bytes := 0 // of all patterns, each behind the reference: each is held against each name
+		r.list(false, func() {
+			l.Patterns = append(l.Patterns, r.listPattern())
+			if bytes += len(l.Reference) + len(l.Patterns[len(l.Patterns)-1]); bytes > MaxName {
+				r.refuse("LIMIT", "the patterns of a LIST, each behind the reference, may have "+strconv.Itoa(MaxName)+" bytes together")
+			}
+		})
 	} else {
 		l.Patterns = []string{r.listPattern()}
 	}

@@ -5,6 +5,7 @@ package wire
 // hold: all places in the pattern where the match may stand are advanced together, a bit each.
 type Pattern struct {
 	size      int
+	least     int // how long a name must be: the places that are no wildcards
 	delimiter byte
 	star      []uint64          // places of "*"
 	percent   []uint64          // places of "%"
@@ -38,6 +39,7 @@ func CompilePattern(pattern string, delimiter byte) *Pattern {
 		case '%':
 			set(p.percent, i)
 		default:
+			p.least++
 			mark(p.masks, c, i, words)
 			mark(p.folded, capital(c), i, words)
 		}
@@ -56,6 +58,9 @@ func mark(masks map[byte][]uint64, c byte, i, words int) {
 func (p *Pattern) Match(name string) bool {
 	if p.all {
 		return true
+	}
+	if len(name) < p.least {
+		return false
 	}
 	inbox := name == "INBOX"
 	masks := p.masks

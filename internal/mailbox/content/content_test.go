@@ -78,10 +78,40 @@ func TestMatcher(t *testing.T) {
 			t.Errorf("%+v from the envelope: %v, known %v", c.c, match, known)
 		}
 		for _, b := range []inMemory{{bytes.NewReader(whole), whole}, {bytes.NewReader(whole), nil}} {
-			if match, err := (Matcher{}).MatchMessage(&c.c, m.Structure, b, len(prefix)); err != nil || match != c.want {
+			if match, err := (Matcher{}).Message(m.Structure, b, len(prefix)).Match(&c.c); err != nil || match != c.want {
 				t.Errorf("%+v from the message: %v, %v", c.c, match, err)
 			}
 		}
+	}
+}
+
+// countingReads is a message behind a prefix whose reads are counted.
+type countingReads struct {
+	inMemory
+	reads int
+}
+
+func (c *countingReads) ReadAt(p []byte, off int64) (int, error) {
+	c.reads++
+	return c.inMemory.ReadAt(p, off)
+}
+
+// TestManyQuestionsReadAMessageOnce asks as much as a hostile SEARCH may of a message of many parts.
+func TestManyQuestionsReadAMessageOnce(t *testing.T) {
+	const parts = 300
+	whole := []byte("Subject: many\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\npart\r\n", parts) + "--b--\r\n")
+	m := Message(whole, mailbox.Source{Bytes: whole})
+	b := &countingReads{inMemory: inMemory{Reader: bytes.NewReader(whole)}}
+	opened := Matcher{}.Message(m.Structure, b, 0)
+	for range 100 {
+		for _, op := range []mailbox.Op{mailbox.HeaderHas, mailbox.TextHas, mailbox.BodyHas} {
+			if match, err := opened.Match(&mailbox.Criterion{Op: op, Field: "subject", Text: "absent"}); match || err != nil {
+				t.Fatal(match, err)
+			}
+		}
+	}
+	if b.reads > parts+1 {
+		t.Errorf("the message was read %d times, which has a header and %d parts", b.reads, parts)
 	}
 }
 

@@ -101,25 +101,42 @@ func entryHas(a *message.Entry, n needle) bool {
 	return n.in(text)
 }
 
-// MatchMessage answers from the message itself. It reads the header and the text parts, not the attachments.
-func (Matcher) MatchMessage(c *mailbox.Criterion, structure []byte, body mailbox.Content, prefix int) (bool, error) {
-	s, err := message.DecodeStructure(structure)
-	if err != nil {
-		return false, fmt.Errorf("search: %w", err)
+// Message makes ready to look into a message: into its header and its text parts, not its attachments.
+func (Matcher) Message(structure []byte, body mailbox.Content, prefix int) mailbox.MessageMatcher {
+	return &opened{encoded: structure, body: body, prefix: prefix}
+}
+
+// opened is a message of which a search asks. What one question had decoded is there for the next: a search may ask a
+// thousand, and a message may have thousands of parts.
+type opened struct {
+	encoded   []byte
+	body      mailbox.Content
+	prefix    int
+	structure *message.Structure // nil until it is decoded
+	header    []byte             // nil until it is read
+	fields    string             // all of it as people read it, "" until it is decoded
+	texts     []string           // of the first parts
+	kept      int                // bytes in texts
+}
+
+// maxKept is how many bytes of texts of a message are kept for the next question.
+const maxKept = 1 << 20
+
+// Match answers from the message itself.
+func (m *opened) Match(c *mailbox.Criterion) (match bool, err error) {
+	if m.structure == nil {
+		if m.structure, err = message.DecodeStructure(m.encoded); err != nil {
+			return false, fmt.Errorf("search: %w", err)
+		}
 	}
 	n := newNeedle(c.Text)
-	switch c.Op {
-	case mailbox.SentFrom, mailbox.SentBefore, mailbox.HeaderHas, mailbox.TextHas:
-		header, err := read(body, 0, int64(prefix+s.Parts[0].BodyStart), maxHeader)
-		if err != nil {
-			return false, err
-		}
-		if match := headerMatches(c, header, n); match || c.Op != mailbox.TextHas {
-			return match, nil
+	if c.Op != mailbox.BodyHas {
+		if match, err := m.headerMatches(c, n); err != nil || match || c.Op != mailbox.TextHas {
+			return match, err
 		}
 	}
-	for i := range s.Parts {
-		text, err := partText(s, i, body, prefix)
+	for i := range m.structure.Parts {
+		text, err := m.text(i)
 		if err != nil {
 			return false, err
 		}
@@ -130,37 +147,62 @@ func (Matcher) MatchMessage(c *mailbox.Criterion, structure []byte, body mailbox
 	return false, nil
 }
 
-func headerMatches(c *mailbox.Criterion, header []byte, n needle) bool {
-	if c.Op == mailbox.SentFrom || c.Op == mailbox.SentBefore {
-		value, _ := message.FirstValue(header, "date")
+func (m *opened) headerMatches(c *mailbox.Criterion, n needle) (match bool, err error) {
+	if m.header == nil {
+		if m.header, err = read(m.body, 0, int64(m.prefix+m.structure.Parts[0].BodyStart), maxHeader); err != nil {
+			return false, err
+		}
+	}
+	switch c.Op {
+	case mailbox.SentFrom, mailbox.SentBefore:
+		value, _ := message.FirstValue(m.header, "date")
 		sent, ok := message.ParseDate(value)
-		return ok && (c.Op == mailbox.SentFrom) != day(sent).Before(c.Time)
+		return ok && (c.Op == mailbox.SentFrom) != day(sent).Before(c.Time), nil
+	case mailbox.TextHas:
+		return n.in(m.headerText()), nil
 	}
 	field := strings.ToLower(c.Field)
-	for f := range message.Fields(header) {
-		if c.Op == mailbox.HeaderHas && !f.Is(field) {
-			continue
-		}
-		value := message.DecodeWords(f.Value())
-		if n.in(value) || c.Op == mailbox.TextHas && n.in(string(f.Name)+": "+value) {
-			return true
+	for f := range message.Fields(m.header) {
+		if f.Is(field) && n.in(message.DecodeWords(f.Value())) {
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
-// partText returns what people read in a part: decoded text, and the header of a message inside the message.
-func partText(s *message.Structure, i int, body mailbox.Content, prefix int) (string, error) {
-	p := &s.Parts[i]
-	if p.Parent >= 0 && s.Parts[p.Parent].IsMessage() {
-		header, err := read(body, int64(prefix+p.HeaderStart), int64(p.BodyStart-p.HeaderStart), maxHeader)
+// headerText returns the fields of the header, decoded, with NUL between them, which stands in no text that is looked for.
+func (m *opened) headerText() string {
+	if m.fields == "" {
+		var b strings.Builder
+		for f := range message.Fields(m.header) {
+			b.Write(f.Name)
+			b.WriteString(": " + message.DecodeWords(f.Value()) + "\x00")
+		}
+		m.fields = b.String()
+	}
+	return m.fields
+}
+
+// text returns what people read in a part: decoded text, and the header of a message inside the message.
+func (m *opened) text(i int) (text string, err error) {
+	if i < len(m.texts) {
+		return m.texts[i], nil
+	}
+	p := &m.structure.Parts[i]
+	if text, err = leafText(p, m.body, m.prefix); err != nil {
+		return "", err
+	}
+	if p.Parent >= 0 && m.structure.Parts[p.Parent].IsMessage() {
+		header, err := read(m.body, int64(m.prefix+p.HeaderStart), int64(p.BodyStart-p.HeaderStart), maxHeader)
 		if err != nil {
 			return "", err
 		}
-		text, err := leafText(p, body, prefix)
-		return message.DecodeWords(string(header)) + "\n" + text, err
+		text = message.DecodeWords(string(header)) + "\n" + text
 	}
-	return leafText(p, body, prefix)
+	if i == len(m.texts) && m.kept+len(text) <= maxKept {
+		m.texts, m.kept = append(m.texts, text), m.kept+len(text)
+	}
+	return text, nil
 }
 
 func leafText(p *message.Part, body mailbox.Content, prefix int) (string, error) {
