@@ -359,9 +359,8 @@ func TestAFunctionThatEndsItsGoroutine(t *testing.T) {
 			go func() {
 				defer close(ended)
 				_ = d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
-					err := tx.QueryRow(ctx, "SELECT count(*) FROM note").Scan(new(int))
-					runtime.Goexit()
-					return err
+					defer runtime.Goexit()
+					return tx.QueryRow(ctx, "SELECT count(*) FROM note").Scan(new(int))
 				})
 			}()
 			<-ended
