@@ -2,7 +2,6 @@ package awsapi
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -26,9 +25,7 @@ type Record struct {
 	Claim string
 	// Organization is the id that the input names, Resource the ARN that the policy was asked about. Both may be empty.
 	Organization, Resource string
-	// Parameters are the input as JSON, with lowerCamelCase names and without sensitive values; nil when it was not decoded.
-	Parameters json.RawMessage
-	UserAgent  string
+	UserAgent              string
 	// Code is the exception, empty for success.
 	Code   contract.ErrorCode
 	Status int
@@ -46,9 +43,6 @@ func (c *call) record(a *answer, written int) {
 	}
 	if c.input != nil {
 		r.Organization = c.route.op.Organization(c.input)
-		if o.Audit != nil {
-			r.Parameters, _ = c.route.op.Audit(c.input) // what was decoded can be written
-		}
 	}
 	took := o.Clock.Now().Sub(c.began)
 	c.front.metrics.answered(r.Operation, string(r.Code), took)
