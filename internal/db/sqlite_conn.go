@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 
 	"modernc.org/sqlite"
 )
@@ -49,6 +50,7 @@ type driverConn interface {
 type sqliteConn struct {
 	driverConn
 	idle map[string]driver.Stmt
+	args []driver.NamedValue // those of run, kept for the next
 	// rolledBack is set by SQLite itself when it drops a whole transaction, asked to or not.
 	rolledBack bool
 	// guarded makes the connection refuse every statement once the transaction was dropped, as it would commit by itself.
@@ -116,6 +118,25 @@ func (c *sqliteConn) QueryContext(ctx context.Context, query string, args []driv
 func (c *sqliteConn) exec(query string) error {
 	_, err := c.ExecContext(context.Background(), query, nil)
 	return err
+}
+
+// run is exec with arguments, which returns how many rows were affected. Results of earlier statements may be open, if whoever reads
+// them is who calls.
+func (c *sqliteConn) run(query string, args []any) (int64, error) {
+	c.args = c.args[:0]
+	for i, arg := range args {
+		value, err := driver.DefaultParameterConverter.ConvertValue(arg) // as database/sql does
+		if err != nil {
+			return 0, fmt.Errorf("argument $%d: %w", i+1, err)
+		}
+		c.args = append(c.args, driver.NamedValue{Ordinal: i + 1, Value: value})
+	}
+	res, err := c.ExecContext(context.Background(), query, c.args)
+	clear(c.args) // a body is not to be kept
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
 // Close closes the cached statements and the connection.
