@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"modernc.org/sqlite"
 )
@@ -77,7 +79,21 @@ func (c *sqliteConn) take(ctx context.Context, query string) (driver.Stmt, error
 		delete(c.idle, query)
 		return s, nil
 	}
-	return c.PrepareContext(ctx, query)
+	return c.PrepareContext(ctx, unnamed(query))
+}
+
+// unnamed writes the parameters of a query as "?" if they stand in their order, each once and nowhere in a literal. To the driver "$1" is
+// a name, which it reads and looks up at every execution.
+func unnamed(query string) string {
+	parts := strings.Split(query, "$")
+	for i := 1; i < len(parts); i++ {
+		rest, ok := strings.CutPrefix(parts[i], strconv.Itoa(i))
+		if !ok || rest != "" && '0' <= rest[0] && rest[0] <= '9' {
+			return query
+		}
+		parts[i] = rest
+	}
+	return strings.Join(parts, "?")
 }
 
 func (c *sqliteConn) put(query string, s driver.Stmt) error {
