@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -257,7 +258,10 @@ func (w *writer) commitGroup(group []*request, grow, savepoints bool) (_ []*requ
 		}
 		changed = changed || group[i].result == nil
 		if grow && i == len(group)-1 && len(group) < maxGroup {
-			group = w.join(group)
+			if group = w.join(group); i == len(group)-1 {
+				runtime.Gosched() // callers that have a processor to wait for may be about to write
+				group = w.join(group)
+			}
 		}
 	}
 	end := "COMMIT"
