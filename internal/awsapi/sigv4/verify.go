@@ -85,7 +85,7 @@ func (v *Verifier) checkTime(s *Signature) error {
 
 func mustSign(r *http.Request, signed []string) error {
 	for _, name := range [...]string{"host", "x-amz-date", "x-amz-target"} {
-		if name == "x-amz-target" && len(r.Header.Values(name)) == 0 {
+		if name == "x-amz-target" && len(r.Header.Values("X-Amz-Target")) == 0 {
 			continue
 		}
 		if !slices.Contains(signed, name) {
