@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -258,10 +257,7 @@ func (w *writer) commitGroup(group []*request, grow, savepoints bool) (_ []*requ
 		}
 		changed = changed || group[i].result == nil
 		if grow && i == len(group)-1 && len(group) < maxGroup {
-			if group = w.join(group); i == len(group)-1 {
-				runtime.Gosched() // callers that have a processor to wait for may be about to write
-				group = w.join(group)
-			}
+			group = w.join(group)
 		}
 	}
 	end := "COMMIT"
