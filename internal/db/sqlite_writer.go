@@ -385,7 +385,7 @@ func (w *writer) runInSavepoint(r *request) error {
 }
 
 func (w *writer) newTx(r *request) *Tx {
-	return &Tx{q: w.conn, engine: SQLite, ctx: r.ctx, hub: w.hub}
+	return &Tx{q: w.conn, raw: w.raw, engine: SQLite, ctx: r.ctx, hub: w.hub}
 }
 
 // abandon rolls back whatever is left of the transaction. A connection of which that can't be said is replaced.
