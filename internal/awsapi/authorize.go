@@ -7,8 +7,10 @@ import (
 	"sync"
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
+	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/policy/iam"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 )
 
 // authorize asks the key's policy whether the operation may be carried out on what it names.
@@ -21,21 +23,25 @@ func (c *call) authorize(ctx context.Context) error {
 		return err
 	}
 	action := string(c.route.op.Service) + ":" + c.route.op.Name
-	decision := policy.Decide(iam.Request{Action: action, Resource: c.target, Source: c.source})
+	r := iam.Request{Action: action, Resource: c.target, Source: c.source}
+	decision := policy.Decide(r)
 	if decision == iam.Allowed {
 		return nil
 	}
-	reason := "because no statement of its policy allows it"
-	if decision == iam.DeniedExplicitly {
-		reason = "because its policy denies it explicitly"
+	if !policy.Names(r) { // what the key has nothing to do with is answered as what does not exist is
+		r.Resource = c.front.absent(c.route.op, c.input)
+		decision = policy.Decide(r)
 	}
-	named := c.target
-	if !policy.Names(named) {
-		named = c.front.absent(c.route.op, c.input) // what the key has nothing to do with is denied as what does not exist is
+	reason := "because no statement of its policy allows it"
+	switch decision {
+	case iam.Allowed:
+		return missing(c.route.op, c.input)
+	case iam.DeniedExplicitly:
+		reason = "because its policy denies it explicitly"
 	}
 	return refusal{
 		code: accessDenied, status: http.StatusBadRequest,
-		text: fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", c.front.callerARN(c.key), action, named, reason),
+		text: fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", c.front.callerARN(c.key), action, r.Resource, reason),
 	}
 }
 
@@ -65,6 +71,14 @@ func (f *Front) resource(ctx context.Context, op *contract.Op, input any) (strin
 	}
 	f.arns.put(organization, arn)
 	return arn, nil
+}
+
+// missing is the answer of an operation on what does not exist.
+func missing(op *contract.Op, input any) error {
+	if id := op.MessageID(input); id != "" {
+		return flow.NoMessage(id)
+	}
+	return directory.NoOrganization(op.Organization(input))
 }
 
 // absent is resource for what does not exist: the ARN that it would have here.

@@ -314,10 +314,11 @@ func TestAFunctionThatEndsItsGoroutine(t *testing.T) {
 		runtime.Goexit()
 		return nil
 	}
-	for name, c := range map[string]struct{ functions, from, ends int }{ // its group begins at from
-		"of a caller":     {16, 0, 8},
-		"of the writer":   {65, 64, 64}, // a group has 64
-		"of its only one": {1, 0, 0},
+	for name, c := range map[string]struct{ functions, from, first, last int }{ // its group begins at from; first to last end it
+		"of a caller":                       {16, 0, 8, 8},
+		"of the writer":                     {65, 64, 64, 64}, // a group has 64
+		"of the writer, one behind another": {70, 64, 64, 68},
+		"of its only one":                   {1, 0, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
@@ -325,15 +326,17 @@ func TestAFunctionThatEndsItsGoroutine(t *testing.T) {
 			for i := range c.functions {
 				fns = append(fns, adding(int64(i), fmt.Sprint(i)))
 			}
-			fns[c.ends] = ends
+			for i := c.first; i <= c.last; i++ {
+				fns[i] = ends
+			}
 			for i, err := range inOneGroup(t, d, fns...) {
-				kept := i < c.from || i > c.ends
+				kept := i < c.from || i > c.last
 				told := fault.KindOf(err) == fault.Temporary || i == 0 && errors.Is(err, errGoroutineEnded) // the goroutine was its caller's
 				if kept && err != nil || !kept && !told {
 					t.Errorf("function %d: %v", i, err)
 				}
 			}
-			want := c.functions - (c.ends - c.from + 1)
+			want := c.functions - (c.last - c.from + 1)
 			if n := count(t, d); n != want {
 				t.Errorf("%d rows, want %d", n, want)
 			}

@@ -172,6 +172,7 @@ func (w *writer) run() {
 		}
 		close(w.ended)
 	}()
+	w.serveQueue() // behind a function that ended the goroutine before, whose notice this is
 	for range w.work {
 		w.serveQueue()
 	}

@@ -91,11 +91,16 @@ func activeOr(o *Organization, err error) (*Organization, error) {
 	return o, nil
 }
 
+// NoOrganization is the answer to an id, or an alias, that no organisation has.
+func NoOrganization(asked string) error {
+	return fault.New(fault.NotFound, fault.Organization, "organization %s does not exist", asked)
+}
+
 // organizationOr turns the absence of a row into a fault that repeats what was asked for.
 func organizationOr(o *Organization, err error) func(asked string) (*Organization, error) {
 	return func(asked string) (*Organization, error) {
 		if errors.Is(err, sql.ErrNoRows) {
-			return nil, fault.New(fault.NotFound, fault.Organization, "organization %s does not exist", asked)
+			return nil, NoOrganization(asked)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read organization %s: %w", asked, err)

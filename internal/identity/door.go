@@ -173,7 +173,7 @@ func (d *Door) enter(ctx context.Context, who directory.SignIn, c Credentials, h
 	}
 	r := audit.Of(s.Principal, s.Principal.Organization, signInOperation, s.Principal.ID)
 	r.Detail = detail
-	r.Told = d.told(ctx, r, c.Username, how, p)
+	r.Told = d.told(ctx, r, c.Username, how, p, d.clock.Now(), 1)
 	if err := d.audit.Record(ctx, r); err != nil {
 		s.Close()
 		return nil, err
@@ -290,31 +290,19 @@ func (d *Door) refuse(ctx context.Context, who directory.SignIn, c Credentials, 
 		Protocol: how.Protocol, Address: how.Address, RequestID: how.RequestID,
 	}, string(who.Organization), signInOperation, string(who.ID))
 	r.Outcome, r.Detail = fault.Unauthenticated.String(), reason
-	if !d.ruledOut(ctx, who, how, reason) {
-		account := unknownKey(c.Username)
-		if who.ID != "" {
-			account = userKey(who.Organization, who.ID)
-		}
-		if d.repeated.add(r, how, p, account) {
-			return errRefused
-		}
+	account := unknownKey(c.Username)
+	if who.ID != "" {
+		account = userKey(who.Organization, who.ID)
 	}
-	r.Told = d.told(ctx, r, c.Username, how, p)
+	if d.repeated.add(r, how, p, account) {
+		return errRefused
+	}
+	r.Told = d.told(ctx, r, c.Username, how, p, d.clock.Now(), 1)
 	if err := d.audit.Record(ctx, r); err != nil {
 		// The refusal stands even where it can't be recorded.
 		d.log.ErrorContext(ctx, "a refused sign-in was not recorded", "error", err, "protocol", how.Protocol, "address", how.Address)
 	}
 	return errRefused
-}
-
-// ruledOut reports whether a refusal is recorded by itself, because access rules decided. Whose password is right and whom a rule
-// keeps out has not failed; his wrong ones are recorded as that one is, so that the time of an answer doesn't tell the one from the others.
-func (d *Door) ruledOut(ctx context.Context, who directory.SignIn, how Circumstances, reason string) bool {
-	if byRule(reason) || reason == blockedAddress || reason == blockedAccount {
-		return byRule(reason)
-	}
-	barred, err := d.barred(ctx, who, how)
-	return err == nil && byRule(barred)
 }
 
 // signInOperation is the operation of the door's audit records.

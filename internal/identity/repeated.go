@@ -118,7 +118,7 @@ func (d *Door) tellRepeated(ctx context.Context) {
 			}
 			records[i] = t.record
 			records[i].Detail = fmt.Sprintf("%s: %d%s in a minute", t.record.Detail, t.times, more)
-			records[i].Told = d.authentication(t.record, t.record.Actor.Name, t.how, t.proof, t.since, t.times)
+			records[i].Told = d.told(ctx, t.record, t.record.Actor.Name, t.how, t.proof, t.since, t.times)
 		}
 		if err := d.audit.Record(ctx, records...); err != nil {
 			d.log.ErrorContext(ctx, "repeated failures to sign in were not recorded", "error", err, "records", len(records))

@@ -51,6 +51,8 @@ type accessEvent struct {
 	Scope     string `json:"scope"`
 	RuleID    string `json:"rule_id,omitempty"` // the first of those that decided; absent where none matched
 	Granted   bool   `json:"access_granted"`
+	// Attempts is ours: how many sign-ins the record tells of, where that is not one.
+	Attempts int64 `json:"attempts,omitempty"`
 }
 
 // tokenEvent is a record of WorkMail's WORKMAIL_PERSONAL_ACCESS_TOKEN_LOGS.
@@ -111,17 +113,19 @@ func (d *Door) authentication(r audit.Record, username string, how Circumstances
 	return []audit.Told{{Stream: audit.AuthenticationLogs, Event: e}}
 }
 
-// told returns what the audit logs are told of a sign-in that r records: how it ended, and, where the access rules decided,
-// which of them did.
-func (d *Door) told(ctx context.Context, r audit.Record, username string, how Circumstances, p proof) []audit.Told {
-	now := d.clock.Now()
-	told := d.authentication(r, username, how, p, now, 1)
+// told returns what the audit logs are told of a sign-in that r records, or of so many since then: how it ended, and, where the access
+// rules decided, which of them did.
+func (d *Door) told(ctx context.Context, r audit.Record, username string, how Circumstances, p proof, since time.Time, times int64) []audit.Told {
+	told := d.authentication(r, username, how, p, since, times)
 	if r.Outcome != audit.Done && !byRule(r.Detail) || !d.audit.WantsAudit(audit.AccessControlLogs, r.Organization) {
 		return told
 	}
 	e := accessEvent{
-		Time: now.UnixMilli(), RequestID: how.RequestID, UserID: r.Actor.ID, Protocol: how.Protocol, SourceIP: addressText(how.Address),
+		Time: since.UnixMilli(), RequestID: how.RequestID, UserID: r.Actor.ID, Protocol: how.Protocol, SourceIP: addressText(how.Address),
 		UserAgent: how.UserAgent, Scope: scopeAccess, Granted: r.Outcome == audit.Done,
+	}
+	if times > 1 {
+		e.Attempts = times
 	}
 	// The rules are remembered: asking again costs nothing. If they changed meanwhile the record names none.
 	v, err := d.policy.MayEnter(ctx, directory.OrgID(r.Organization), policy.Access{

@@ -66,8 +66,7 @@ type storedBody struct {
 	bodyRef
 }
 
-// garbageDelay is how long a blob stands without a body before Sweep removes it: far longer than a delivery takes, or than it takes to copy
-// all blobs after the database, so that a copy of both that is made while the server runs is whole.
+// garbageDelay is how long a blob may stand without a body before Sweep removes it: far longer than a delivery takes.
 const garbageDelay = 24 * time.Hour
 
 // prepare makes one body per organisation of the source, outside any transaction. A large one is in Blobs when it returns,

@@ -148,6 +148,7 @@ func (s *Store) release(ctx context.Context, tx *db.Tx, rows []row) error {
 			return fmt.Errorf("let bodies go: %w", err)
 		}
 	}
+	now := s.clock.Now()
 	var files []string
 	err = s.bulk.deleteBody.query(ctx, tx, nil, dead, func(r db.Row) error {
 		var store bodyStore
@@ -161,9 +162,8 @@ func (s *Store) release(ctx context.Context, tx *db.Tx, rows []row) error {
 	if err != nil {
 		return fmt.Errorf("delete bodies: %w", err)
 	}
-	due := s.clock.Now().Add(garbageDelay)
 	for _, ref := range files {
-		if err := addGarbage(ctx, tx, ref, due); err != nil {
+		if err := addGarbage(ctx, tx, ref, now); err != nil {
 			return err
 		}
 	}

@@ -115,7 +115,7 @@ type opened struct {
 	structure *message.Structure // nil until it is decoded
 	header    []byte             // nil until it is read
 	fields    string             // all of it as people read it, "" until it is decoded
-	texts     []string           // of the first parts
+	texts     map[int]string     // of parts
 	kept      int                // bytes in texts
 }
 
@@ -185,8 +185,8 @@ func (m *opened) headerText() string {
 
 // text returns what people read in a part: decoded text, and the header of a message inside the message.
 func (m *opened) text(i int) (text string, err error) {
-	if i < len(m.texts) {
-		return m.texts[i], nil
+	if text, ok := m.texts[i]; ok {
+		return text, nil
 	}
 	p := &m.structure.Parts[i]
 	if text, err = leafText(p, m.body, m.prefix); err != nil {
@@ -199,8 +199,11 @@ func (m *opened) text(i int) (text string, err error) {
 		}
 		text = message.DecodeWords(string(header)) + "\n" + text
 	}
-	if i == len(m.texts) && m.kept+len(text) <= maxKept {
-		m.texts, m.kept = append(m.texts, text), m.kept+len(text)
+	if m.kept+len(text) <= maxKept {
+		if m.texts == nil {
+			m.texts = map[int]string{}
+		}
+		m.texts[i], m.kept = text, m.kept+len(text)
 	}
 	return text, nil
 }

@@ -74,10 +74,13 @@ func (p *Policy) Decide(r Request) Decision {
 	return decision
 }
 
-// Names reports whether a statement is about a resource, whatever it says of it.
-func (p *Policy) Names(arn string) bool {
+// Names reports whether a statement is about the resource of a request, whatever it says of it. One about everything is where it is about
+// the action too.
+func (p *Policy) Names(r Request) bool {
 	return slices.ContainsFunc(p.statements, func(s statement) bool {
-		return slices.ContainsFunc(s.resources, func(x resource) bool { return x.match(arn) })
+		return slices.ContainsFunc(s.resources, func(x resource) bool {
+			return x.match(r.Resource) && (!x.everything || s.acts(r))
+		})
 	})
 }
 
@@ -85,10 +88,14 @@ func (p *Policy) Names(arn string) bool {
 func (p *Policy) String() string { return p.text }
 
 func (s *statement) matches(r Request) bool {
-	action := strings.ToLower(r.Action)
-	return slices.ContainsFunc(s.actions, func(g glob) bool { return g.match(action) }) &&
+	return s.acts(r) &&
 		slices.ContainsFunc(s.resources, func(x resource) bool { return x.match(r.Resource) }) &&
 		!slices.ContainsFunc(s.sources, func(x sources) bool { return !x.hold(r.Source) })
+}
+
+func (s *statement) acts(r Request) bool {
+	action := strings.ToLower(r.Action)
+	return slices.ContainsFunc(s.actions, func(g glob) bool { return g.match(action) })
 }
 
 // hold tells whether the condition holds. An address that is not known is in no range.

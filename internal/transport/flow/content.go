@@ -263,7 +263,7 @@ func (c *Contents) contentTx(ctx context.Context, tx *db.Tx, id string) (*Conten
 	var until, waits int64
 	err := tx.QueryRow(ctx, selectContent, id).Scan(&until, &waits, &f.Revision, &f.Own, &f.Size, &f.ref, &f.data)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && until <= c.Clock.Now().UnixMicro() {
-		return nil, unknown(id)
+		return nil, NoMessage(id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the content of message %s: %w", id, err)
@@ -272,7 +272,8 @@ func (c *Contents) contentTx(ctx context.Context, tx *db.Tx, id string) (*Conten
 	return f, nil
 }
 
-func unknown(id string) error {
+// NoMessage is the answer to the id of a message of which no function was told, or not lately.
+func NoMessage(id string) error {
 	return fault.New(fault.NotFound, fault.Message, "there is no message %s: it is none that a function was told of, or it is older than %v hours", id, Kept.Hours())
 }
 
@@ -291,7 +292,7 @@ func (c *Contents) owner(ctx context.Context, id string) (o *directory.Organizat
 		var org int64
 		err := tx.QueryRow(ctx, selectOwner, id, c.Clock.Now().UnixMicro()).Scan(&org, &d)
 		if errors.Is(err, sql.ErrNoRows) {
-			return unknown(id)
+			return NoMessage(id)
 		}
 		if err != nil {
 			return fmt.Errorf("find message %s: %w", id, err)
