@@ -2,10 +2,10 @@ package awsapi
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	victoria "github.com/VictoriaMetrics/metrics"
@@ -26,9 +26,7 @@ type Record struct {
 	Claim string
 	// Organization is the id that the input names, Resource the ARN that the policy was asked about. Both may be empty.
 	Organization, Resource string
-	// Parameters are the input as JSON, with lowerCamelCase names and without sensitive values; nil when it was not decoded.
-	Parameters json.RawMessage
-	UserAgent  string
+	UserAgent              string
 	// Code is the exception, empty for success.
 	Code   contract.ErrorCode
 	Status int
@@ -46,9 +44,6 @@ func (c *call) record(a *answer, written int) {
 	}
 	if c.input != nil {
 		r.Organization = c.route.op.Organization(c.input)
-		if o.Audit != nil {
-			r.Parameters, _ = c.route.op.Audit(c.input) // what was decoded can be written
-		}
 	}
 	took := o.Clock.Now().Sub(c.began)
 	c.front.metrics.answered(r.Operation, string(r.Code), took)
@@ -77,20 +72,44 @@ func (c *call) record(a *answer, written int) {
 type metrics struct {
 	set     *victoria.Set
 	buckets []float64 // upper bounds in seconds
+
+	mu      sync.Mutex
+	answers map[answerName]answerFigures // guarded by mu
+}
+
+// answerName is what the figures of an answer are found by, answerFigures those of the set: to make their names for each answer
+// anew costs more than the rest of them.
+type answerName struct{ operation, code string }
+
+type answerFigures struct {
+	requests *victoria.Counter
+	seconds  *victoria.PrometheusHistogram
 }
 
 func newMetrics(set *victoria.Set) *metrics {
 	if set == nil {
 		set = victoria.NewSet() // nobody reads it
 	}
-	return &metrics{set, victoria.ExponentialBuckets(0.0005, 4, 8)}
+	return &metrics{set: set, buckets: victoria.ExponentialBuckets(0.0005, 4, 8), answers: map[answerName]answerFigures{}}
 }
 
 // answered counts a request by its operation and exception (none for success), and the time from its headers to its answer.
 func (m *metrics) answered(operation, code string, took time.Duration) {
-	m.set.GetOrCreateCounter(fmt.Sprintf(`pennypost_api_requests_total{code=%q,operation=%q}`, code, operation)).Inc()
-	name := fmt.Sprintf(`pennypost_api_request_seconds{operation=%q}`, operation)
-	m.set.GetOrCreatePrometheusHistogramExt(name, m.buckets).Update(took.Seconds())
+	f := m.figures(answerName{operation, code})
+	f.requests.Inc()
+	f.seconds.Update(took.Seconds())
+}
+
+func (m *metrics) figures(name answerName) answerFigures {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, ok := m.answers[name]
+	if !ok {
+		f.requests = m.set.GetOrCreateCounter(fmt.Sprintf(`pennypost_api_requests_total{code=%q,operation=%q}`, name.code, name.operation))
+		f.seconds = m.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf(`pennypost_api_request_seconds{operation=%q}`, name.operation), m.buckets)
+		m.answers[name] = f
+	}
+	return f
 }
 
 // strange counts members that the API does not have.

@@ -27,8 +27,8 @@ const (
 // Files keeps each blob in a file. The last segment of the name is below a directory chosen by a hash of the name, one of 256,
 // so that no directory grows without bound: m-1/abc is in m-1/7f.d/abc.
 type Files struct {
-	root   string
-	noSync bool
+	root string
+	sync func(*os.File) error
 	// made remembers the directories that are on disk.
 	made sync.Map
 }
@@ -36,7 +36,10 @@ type Files struct {
 // NewFiles opens the store in dir and removes what a crash left half written.
 func NewFiles(dir string, noSync bool) (*Files, error) {
 	dir = filepath.Clean(dir)
-	f := &Files{root: dir, noSync: noSync}
+	f := &Files{root: dir, sync: (*os.File).Sync}
+	if noSync {
+		f.sync = func(*os.File) error { return nil }
+	}
 	// Not synced: nothing stays there, and Put syncs the directories that a blob's name stands in.
 	if err := os.MkdirAll(filepath.Join(dir, incoming), 0o700); err != nil {
 		return nil, fmt.Errorf("blobs in %s: %w", dir, err)
@@ -98,8 +101,8 @@ func (f *Files) put(ctx context.Context, dir, file string, body io.ReadSeeker) (
 		}
 	}()
 	_, werr := io.CopyBuffer(struct{ io.Writer }{tmp}, &contextReader{ctx, body}, make([]byte, copyBuffer))
-	if werr == nil && !f.noSync {
-		werr = tmp.Sync()
+	if werr == nil {
+		werr = f.sync(tmp)
 	}
 	if err := errors.Join(werr, tmp.Close()); err != nil {
 		return err
@@ -140,14 +143,11 @@ func (f *Files) makeDir(dir string) error {
 }
 
 func (f *Files) syncDir(dir string) error {
-	if f.noSync {
-		return nil
-	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(f.sync(d), d.Close())
 }
 
 // Open opens the file.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -103,6 +104,51 @@ func TestAFailedWriteLeavesNothing(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Join(dir, "incoming.tmp")); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestABlobIsOnDiskBeforeItIsAcknowledged: its bytes before it has its name, each directory on the way to it before that, and its own
+// directory afterwards. What a sync fails at is not acknowledged, and not there.
+func TestABlobIsOnDiskBeforeItIsAcknowledged(t *testing.T) {
+	want := []string{"incoming.tmp unnamed", ".. unnamed", ". unnamed", "m-1 unnamed", "m-1/d named"}
+	for failing := range len(want) + 1 { // 0: none
+		dir := t.TempDir()
+		s := files(t, dir)
+		named := func() bool {
+			found, err := filepath.Glob(filepath.Join(dir, "m-1", "*", "a"))
+			return err != nil || len(found) > 0
+		}
+		var synced []string
+		s.OnSync(func(f *os.File) error {
+			name, err := filepath.Rel(dir, f.Name())
+			if parent := filepath.Dir(name); parent == "incoming.tmp" {
+				name = parent
+			} else if parent == "m-1" {
+				name = "m-1/d"
+			}
+			state := " unnamed"
+			if named() {
+				state = " named"
+			}
+			if synced = append(synced, name+state); len(synced) == failing {
+				return unix.EIO
+			}
+			return err
+		})
+		err := s.Put(t.Context(), "m-1/a", strings.NewReader("body"))
+		if failing > 0 {
+			if fault.KindOf(err) != fault.Temporary || named() {
+				t.Errorf("when sync %d fails: %v; the blob is there: %v", failing, err, named())
+			}
+			continue
+		}
+		if err != nil || !slices.Equal(synced, want) {
+			t.Errorf("synced were %q, want %q; %v", synced, want, err)
+		}
+		synced = nil
+		if err := s.Put(t.Context(), "m-1/a", strings.NewReader("again")); err != nil || len(synced) != 2 {
+			t.Errorf("where the directories are there, %q were synced: %v", synced, err)
+		}
 	}
 }
 

@@ -18,5 +18,8 @@ func (d *DB) AwaitLog() { d.store.(*sqliteStore).moving.Wait() }
 // OpenConnections returns how many connections to SQLite are open.
 func (d *DB) OpenConnections() int { return d.store.(*sqliteStore).pool.Stats().OpenConnections }
 
+// Unnamed is a query as it is prepared on SQLite.
+func Unnamed(query string) string { return unnamed(query) }
+
 // HoldKey is the number of the lock that keeps other processes off a PostgreSQL database.
 const HoldKey = holdKey

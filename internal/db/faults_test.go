@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,12 @@ func openSQLite(t *testing.T, path string) *db.DB {
 // holds the writer until the others wait.
 func inOneGroup(t *testing.T, d *db.DB, fns ...db.Func) []error {
 	t.Helper()
+	return inOneGroupFor(t, d, slices.Repeat([]context.Context{t.Context()}, len(fns)), fns)
+}
+
+// inOneGroupFor is inOneGroup for callers with these contexts.
+func inOneGroupFor(t *testing.T, d *db.DB, callers []context.Context, fns []db.Func) []error {
+	t.Helper()
 	before := d.Stats()
 	results := make([]chan error, len(fns))
 	holding, goOn := make(chan struct{}), make(chan struct{})
@@ -53,7 +60,11 @@ func inOneGroup(t *testing.T, d *db.DB, fns ...db.Func) []error {
 				return inner(ctx, tx)
 			}
 		}
-		go func() { results[i] <- d.Write(t.Context(), fn) }()
+		go func() {
+			err := errGoroutineEnded
+			defer func() { results[i] <- err }()
+			err = d.Write(callers[i], fn)
+		}()
 		if i == 0 {
 			<-holding
 		}
@@ -71,6 +82,8 @@ func inOneGroup(t *testing.T, d *db.DB, fns ...db.Func) []error {
 	}
 	return errs
 }
+
+var errGoroutineEnded = errors.New("the goroutine ended in Write")
 
 func adding(id int64, body string) db.Func {
 	return func(ctx context.Context, tx *db.Tx) error { return add(ctx, tx, id, "ann", body) }
@@ -198,6 +211,32 @@ func TestACallerWhoGivesUp(t *testing.T) {
 	}
 }
 
+func TestCallersWhoGiveUpInAGroupOf16(t *testing.T) {
+	d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
+	callers, cancels := make([]context.Context, 16), make([]context.CancelFunc, 16)
+	var fns []db.Func
+	for i := range callers {
+		callers[i], cancels[i] = context.WithCancel(t.Context())
+		defer cancels[i]()
+		fns = append(fns, func(_ context.Context, tx *db.Tx) error { // its statements have the caller's own context
+			if i == 7 { // one that has run, its own, and every other that waits
+				for _, k := range []int{3, 7, 9, 11, 13, 15} {
+					cancels[k]()
+				}
+			}
+			return add(callers[i], tx, int64(i), "ann", fmt.Sprint(i))
+		})
+	}
+	errs := inOneGroupFor(t, d, callers, fns)
+	there := strings.Fields(ids(t, d))
+	for i, err := range errs {
+		waited := i > 7 && i%2 == 1 // it may have begun before it was withdrawn
+		if err != nil && (!waited || !errors.Is(err, context.Canceled)) || (err == nil) != slices.Contains(there, fmt.Sprint(i)) {
+			t.Errorf("function %d: %v; rows %s", i, err, there)
+		}
+	}
+}
+
 // A full file: SQLite refuses to let it grow, which drops the whole transaction as a full disk does.
 func TestAFullDiskFailsOnlyWhoFillsIt(t *testing.T) {
 	d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
@@ -209,31 +248,32 @@ func TestAFullDiskFailsOnlyWhoFillsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs := 0
-	errs := inOneGroup(t, d, adding(1, "a"), adding(2, "b"),
-		func(ctx context.Context, tx *db.Tx) error {
-			runs++
-			err := adding(3, strings.Repeat("x", 1<<20))(ctx, tx)
-			if err == nil {
-				t.Error("there was room")
-			}
-			// A careless function goes on. Had SQLite dropped the transaction, this would be committed by itself.
-			if err := adding(4, "must not be there")(ctx, tx); err == nil {
-				t.Error("the transaction took a statement after one had failed")
-			}
-			return nil
-		},
-		adding(5, "c"))
-	if errs[0] != nil || errs[1] != nil || errs[3] != nil {
-		t.Errorf("the neighbours: %v, %v, %v", errs[0], errs[1], errs[3])
+	fns := make([]db.Func, 16)
+	for i := range fns {
+		fns[i] = adding(int64(i), fmt.Sprint(i))
 	}
-	if errs[2] == nil {
-		t.Error("the function that filled the disk was acknowledged")
+	fns[8] = func(ctx context.Context, tx *db.Tx) error {
+		runs++
+		err := adding(8, strings.Repeat("x", 1<<20))(ctx, tx)
+		if err == nil {
+			t.Error("there was room")
+		}
+		// A careless function goes on. Had SQLite dropped the transaction, this would be committed by itself.
+		if err := adding(20, "must not be there")(ctx, tx); err == nil {
+			t.Error("the transaction took a statement after one had failed")
+		}
+		return nil
 	}
-	t.Logf("the one who filled it ran %d times and was told: %v", runs, errs[2])
-	if got := ids(t, d); got != "1 2 5" {
-		t.Errorf("rows %s, want 1 2 5", got)
+	for i, err := range inOneGroup(t, d, fns...) {
+		if (err == nil) != (i != 8) {
+			t.Errorf("function %d: %v", i, err)
+		}
 	}
-	if err := d.Write(t.Context(), adding(6, "d")); err != nil {
+	t.Logf("the one who filled it ran %d times", runs)
+	if got := ids(t, d); got != "0 1 2 3 4 5 6 7 9 10 11 12 13 14 15" {
+		t.Errorf("rows %s", got)
+	}
+	if err := d.Write(t.Context(), adding(16, "d")); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 }
@@ -263,6 +303,72 @@ func TestALostTransactionIsNeverAcknowledged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAFunctionThatEndsItsGoroutine, by runtime.Goexit, hurts only those of its group, who are told.
+func TestAFunctionThatEndsItsGoroutine(t *testing.T) {
+	ends := func(ctx context.Context, tx *db.Tx) error {
+		if err := add(ctx, tx, 99, "ann", "x"); err != nil {
+			return err
+		}
+		runtime.Goexit()
+		return nil
+	}
+	for name, c := range map[string]struct{ functions, from, ends int }{ // its group begins at from
+		"of a caller":     {16, 0, 8},
+		"of the writer":   {65, 64, 64}, // a group has 64
+		"of its only one": {1, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
+			var fns []db.Func
+			for i := range c.functions {
+				fns = append(fns, adding(int64(i), fmt.Sprint(i)))
+			}
+			fns[c.ends] = ends
+			for i, err := range inOneGroup(t, d, fns...) {
+				kept := i < c.from || i > c.ends
+				told := fault.KindOf(err) == fault.Temporary || i == 0 && errors.Is(err, errGoroutineEnded) // the goroutine was its caller's
+				if kept && err != nil || !kept && !told {
+					t.Errorf("function %d: %v", i, err)
+				}
+			}
+			want := c.functions - (c.ends - c.from + 1)
+			if n := count(t, d); n != want {
+				t.Errorf("%d rows, want %d", n, want)
+			}
+			if err := d.Write(t.Context(), adding(100, "y")); err != nil || count(t, d) != want+1 {
+				t.Errorf("afterwards: %v, %d rows", err, count(t, d))
+			}
+		})
+	}
+	t.Run("in a hook", func(t *testing.T) {
+		d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
+		errs := inOneGroup(t, d, func(ctx context.Context, tx *db.Tx) error {
+			tx.OnCommit(runtime.Goexit)
+			return adding(1, "a")(ctx, tx)
+		}, adding(2, "b"))
+		if !errors.Is(errs[0], errGoroutineEnded) || errs[1] != nil || ids(t, d) != "1 2" {
+			t.Errorf("%v; rows %s", errs, ids(t, d))
+		}
+	})
+	t.Run("in reads", func(t *testing.T) {
+		d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
+		for range 20 { // more than there are readers
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_ = d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+					defer runtime.Goexit()
+					return tx.QueryRow(ctx, "SELECT count(*) FROM note").Scan(new(int))
+				})
+			}()
+			<-ended
+		}
+		if err := d.Write(t.Context(), adding(1, "a")); err != nil || count(t, d) != 1 {
+			t.Errorf("afterwards: %v, %d rows", err, count(t, d))
+		}
+	})
 }
 
 func TestATransactionThatIsOverRefuses(t *testing.T) {

@@ -208,18 +208,21 @@ func (s *sqliteStore) read(ctx context.Context, fn Func) error {
 	if err != nil {
 		return err
 	}
+	whole := false
+	defer func() {
+		if whole {
+			s.idle <- r
+		} else { // as if fn ended its goroutine
+			s.dropReader(r)
+		}
+	}()
 	s.reads.Add(1)
 	if err := r.raw.exec("BEGIN"); err != nil {
-		s.dropReader(r)
 		return unavailable(err)
 	}
 	tx := &Tx{q: r.conn, engine: SQLite}
 	err = tx.run(ctx, s.log, fn)
-	if endErr := r.raw.exec("ROLLBACK"); endErr != nil {
-		s.dropReader(r)
-		return err
-	}
-	s.idle <- r
+	whole = r.raw.exec("ROLLBACK") == nil
 	return err
 }
 

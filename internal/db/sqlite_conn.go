@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"modernc.org/sqlite"
 )
@@ -49,6 +52,7 @@ type driverConn interface {
 type sqliteConn struct {
 	driverConn
 	idle map[string]driver.Stmt
+	args []driver.NamedValue // those of run, kept for the next
 	// rolledBack is set by SQLite itself when it drops a whole transaction, asked to or not.
 	rolledBack bool
 	// guarded makes the connection refuse every statement once the transaction was dropped, as it would commit by itself.
@@ -75,7 +79,21 @@ func (c *sqliteConn) take(ctx context.Context, query string) (driver.Stmt, error
 		delete(c.idle, query)
 		return s, nil
 	}
-	return c.PrepareContext(ctx, query)
+	return c.PrepareContext(ctx, unnamed(query))
+}
+
+// unnamed writes the parameters of a query as "?" if they stand in their order, each once and nowhere in a literal. To the driver "$1" is
+// a name, which it reads and looks up at every execution.
+func unnamed(query string) string {
+	parts := strings.Split(query, "$")
+	for i := 1; i < len(parts); i++ {
+		rest, ok := strings.CutPrefix(parts[i], strconv.Itoa(i))
+		if !ok || rest != "" && '0' <= rest[0] && rest[0] <= '9' {
+			return query
+		}
+		parts[i] = rest
+	}
+	return strings.Join(parts, "?")
 }
 
 func (c *sqliteConn) put(query string, s driver.Stmt) error {
@@ -116,6 +134,25 @@ func (c *sqliteConn) QueryContext(ctx context.Context, query string, args []driv
 func (c *sqliteConn) exec(query string) error {
 	_, err := c.ExecContext(context.Background(), query, nil)
 	return err
+}
+
+// run is exec with arguments, which returns how many rows were affected. Results of earlier statements may be open, if whoever reads
+// them is who calls.
+func (c *sqliteConn) run(query string, args []any) (int64, error) {
+	c.args = c.args[:0]
+	for i, arg := range args {
+		value, err := driver.DefaultParameterConverter.ConvertValue(arg) // as database/sql does
+		if err != nil {
+			return 0, fmt.Errorf("argument $%d: %w", i+1, err)
+		}
+		c.args = append(c.args, driver.NamedValue{Ordinal: i + 1, Value: value})
+	}
+	res, err := c.ExecContext(context.Background(), query, c.args)
+	clear(c.args) // a body is not to be kept
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
 // Close closes the cached statements and the connection.

@@ -75,3 +75,19 @@ func TestPageSizeIsSetBeforeTheFileIsMade(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestOnlyParametersInTheirOrderLoseTheirNames(t *testing.T) {
+	for query, want := range map[string]string{
+		"SELECT 1":                           "SELECT 1",
+		"VALUES ($1, $2)":                    "VALUES (?, ?)",
+		"$1$2$3$4$5$6$7$8$9$10$11":           "???????????",
+		"SET a = $2 WHERE b = $1":            "SET a = $2 WHERE b = $1",
+		"VALUES ($1, $1)":                    "VALUES ($1, $1)",
+		"VALUES ($10)":                       "VALUES ($10)",
+		"SELECT json_extract(a, '$.b') = $1": "SELECT json_extract(a, '$.b') = $1",
+	} {
+		if got := db.Unnamed(query); got != want {
+			t.Errorf("%s: %s", query, got)
+		}
+	}
+}

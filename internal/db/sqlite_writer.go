@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,13 @@ type request struct {
 	result error
 	hooks  []func()
 	done   chan error // of capacity 1: the writer never waits for a caller
+	// answered is set once the caller was told.
+	answered bool
+}
+
+func (r *request) answer(err error) {
+	r.answered = true
+	r.done <- err
 }
 
 // writer owns the one connection that writes. Whoever has the turn uses it: a caller that finds nobody before it runs its function
@@ -153,16 +161,22 @@ func (w *writer) close() {
 
 func (w *writer) run() {
 	stack.Deepen()
-	defer close(w.ended)
+	over := false
 	defer func() {
+		if !over { // a function ended this goroutine
+			go w.run()
+			return
+		}
 		if w.conn != nil {
 			_ = w.conn.Close() // the pool's Close tells
 		}
+		close(w.ended)
 	}()
 	for range w.work {
 		w.serveQueue()
 	}
 	w.serveQueue() // what came before it was closed
+	over = true
 }
 
 func (w *writer) serveQueue() {
@@ -187,9 +201,11 @@ func (w *writer) serveQueue() {
 // A group is first run without savepoints, which cost a copy of each page touched and a third of a small function's time; most
 // functions succeed, or fail before they wrote. When one fails after that, the group is run again with savepoints.
 func (w *writer) serve(first *request) {
-	group, err := w.commitGroup([]*request{first}, true, w.rehearse)
+	group := []*request{first}
+	defer func() { w.giveUp(group) }()
+	err := w.commitGroup(&group, true, w.rehearse)
 	if errors.Is(err, errMustUndo) {
-		group, err = w.commitGroup(group, true, true)
+		err = w.commitGroup(&group, true, true)
 	}
 	if err == nil {
 		w.acknowledge(group)
@@ -199,69 +215,94 @@ func (w *writer) serve(first *request) {
 	w.log.Error("a group of writes was abandoned; each is tried alone", "functions", len(group), "error", err)
 	for _, r := range group {
 		alone := []*request{r}
-		if _, err := w.commitGroup(alone, false, true); err != nil {
+		if err := w.commitGroup(&alone, false, true); err != nil {
 			w.counters.abandoned.Add(1)
 			w.log.Error("a write could not be committed", "error", err)
-			r.done <- unavailable(err)
+			r.answer(unavailable(err))
 			continue
 		}
 		w.acknowledge(alone)
 	}
 }
 
+// giveUp answers those of a group who were not, because a function ended the goroutine (runtime.Goexit), which leaves its transaction open.
+func (w *writer) giveUp(group []*request) {
+	group = slices.DeleteFunc(group, func(r *request) bool { return r.answered })
+	if len(group) == 0 {
+		return
+	}
+	w.counters.abandoned.Add(1)
+	w.log.Error("a function ended its goroutine; its group of writes was abandoned", "functions", len(group))
+	if w.conn != nil {
+		drop(w.conn)
+		w.conn, w.raw = nil, nil
+	}
+	for _, r := range group {
+		r.answer(unavailable(errEnded))
+	}
+}
+
 // acknowledge tells the callers of a committed group. The hooks run first, so that a caller finds its own change announced.
 func (w *writer) acknowledge(group []*request) {
+	defer func() { // also if a hook ends the goroutine: this is on disk
+		for _, r := range group {
+			r.answer(r.result)
+		}
+	}()
 	done := uint64(0)
 	for _, r := range group {
-		if r.result != nil {
-			w.counters.refused.Add(1)
-			continue
+		if r.result == nil {
+			done++
 		}
-		done++
-		committed(w.log, r.hooks)
 	}
+	w.counters.refused.Add(uint64(len(group)) - done)
 	if done > 0 {
 		w.counters.commits.Add(1)
 		w.counters.functions.Add(done)
 		w.counters.groups[min(bits.Len64(done-1), len(w.counters.groups)-1)].Add(1)
 	}
 	for _, r := range group {
-		r.done <- r.result
+		if r.result == nil {
+			committed(w.log, r.hooks)
+		}
 	}
 }
 
-// errMustUndo says that a function of a group without savepoints failed after it wrote.
-var errMustUndo = errors.New("a function must be undone")
+var (
+	// errMustUndo says that a function of a group without savepoints failed after it wrote.
+	errMustUndo = errors.New("a function must be undone")
+	errEnded    = errors.New("a function of the group ended its goroutine")
+)
 
-// commitGroup runs the group, and where grow is true whatever comes to wait meanwhile, in one transaction and commits it. It
-// returns the group as it grew. An error says that nothing of the group is in the database.
-func (w *writer) commitGroup(group []*request, grow, savepoints bool) (_ []*request, err error) {
+// commitGroup runs the group, to which it adds where grow is true whatever comes to wait meanwhile, in one transaction and commits it.
+// An error says that nothing of the group is in the database.
+func (w *writer) commitGroup(group *[]*request, grow, savepoints bool) error {
 	if w.conn == nil {
 		if err := w.connect(context.Background()); err != nil {
-			return group, err
+			return err
 		}
 	}
 	if err := w.begin(); err != nil {
-		return group, errors.Join(err, w.abandon())
+		return errors.Join(err, w.abandon())
 	}
 	changed := false
-	for i := 0; i < len(group); i++ {
+	for i := 0; i < len(*group); i++ {
 		run := w.runOne
 		if savepoints {
 			run = w.runInSavepoint
 		}
-		err := run(group[i])
+		err := run((*group)[i])
 		if errors.Is(err, errMustUndo) && i == 0 { // nobody else is in the transaction yet: begin it anew
 			if err = w.exec("ROLLBACK"); err == nil {
 				err = w.begin()
 			}
 		}
 		if err != nil {
-			return group, errors.Join(err, w.abandon())
+			return errors.Join(err, w.abandon())
 		}
-		changed = changed || group[i].result == nil
-		if grow && i == len(group)-1 && len(group) < maxGroup {
-			group = w.join(group)
+		changed = changed || (*group)[i].result == nil
+		if grow && i == len(*group)-1 && len(*group) < maxGroup {
+			*group = w.join(*group)
 		}
 	}
 	end := "COMMIT"
@@ -269,10 +310,10 @@ func (w *writer) commitGroup(group []*request, grow, savepoints bool) (_ []*requ
 		end = "ROLLBACK" // nothing to keep, so nothing to sync
 	}
 	if err := w.exec(end); err != nil {
-		return group, errors.Join(fmt.Errorf("commit: %w", err), w.abandon())
+		return errors.Join(fmt.Errorf("commit: %w", err), w.abandon())
 	}
 	w.raw.guarded = false
-	return group, nil
+	return nil
 }
 
 // join adds a request that waits now, if there is one.
@@ -344,7 +385,7 @@ func (w *writer) runInSavepoint(r *request) error {
 }
 
 func (w *writer) newTx(r *request) *Tx {
-	return &Tx{q: w.conn, engine: SQLite, ctx: r.ctx, hub: w.hub}
+	return &Tx{q: w.conn, raw: w.raw, engine: SQLite, ctx: r.ctx, hub: w.hub}
 }
 
 // abandon rolls back whatever is left of the transaction. A connection of which that can't be said is replaced.

@@ -24,6 +24,8 @@ type querier interface {
 type Tx struct {
 	q      querier
 	engine Engine
+	// raw, where it is set, is the connection beneath q: statements without rows need nothing of what lies between.
+	raw *sqliteConn
 	// ctx, where it is set, stands in for the one given to a statement: a write statement is never cancelled.
 	ctx    context.Context
 	failed error
@@ -52,17 +54,24 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	if err := t.refused(); err != nil {
 		return 0, err
 	}
-	res, err := t.q.ExecContext(t.context(ctx), query, args...)
+	n, err := t.exec(ctx, query, args)
 	if err != nil {
 		t.wrote = true
 		return 0, t.fail(err)
 	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return 0, t.fail(err)
-	}
 	t.wrote = t.wrote || n > 0
 	return n, nil
+}
+
+func (t *Tx) exec(ctx context.Context, query string, args []any) (int64, error) {
+	if t.raw != nil {
+		return t.raw.run(query, args)
+	}
+	res, err := t.q.ExecContext(t.context(ctx), query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
 // Send runs a statement whose outcome the function doesn't need. In a Write on PostgreSQL it is said together with the next one, or with

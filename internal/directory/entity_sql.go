@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
@@ -27,11 +28,11 @@ type entityScan struct {
 
 func (s *entityScan) targets(more ...any) []any {
 	e := &s.e
-	return append([]any{
+	return slices.Concat([]any{
 		&e.Key, &e.OrgKey, &e.ID, &e.Kind, &e.State, &e.Name, &e.Email, &e.Hidden, &e.Mailbox, &e.Role, &e.DisplayName,
 		&s.providerUser, &e.IdentityProviderStoreID, &s.created, &s.enabled, &s.disabled, &s.deleted,
 		&s.provisioned, &s.deprovisioned, &e.change,
-	}, more...)
+	}, more)
 }
 
 func (s *entityScan) entity() Entity {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -531,6 +532,45 @@ func TestAJobOfARolledBackTransactionDoesNotExist(t *testing.T) {
 		})
 		if !errors.Is(err, boom) || len(pending(t, d)) != 0 {
 			t.Errorf("%v, left: %+v", err, pending(t, d))
+		}
+	})
+}
+
+// TestJobsOfAStoreFromBefore, from when they had no share, have that of their key and run.
+func TestJobsOfAStoreFromBefore(t *testing.T) {
+	shares := map[string]string{"plain": "", "org item": "org", "org two items": "org", "o'rg  spaces": "o'rg", "ö/x y": "ö/x", "": "", " x": "", "a  ": "a"}
+	dbtest.Upgrade(t, job.Migrations()[:1], job.Migrations(), func(t *testing.T, d *db.DB) {
+		err := d.Write(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			id := 0
+			for key := range shares {
+				id++
+				if _, err := tx.Exec(ctx, `INSERT INTO job (id, kind, "key", payload, due, lease, token, generation, claimed, attempts, error)
+VALUES ($1, 'k', $2, $3, 0, 0, 0, 1, 0, 0, '')`, id, key, []byte("null")); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}, func(t *testing.T, d *db.DB) {
+		got := map[string]string{}
+		err := d.Read(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			return tx.Each(ctx, func(row db.Row) error {
+				var key, share string
+				err := row.Scan(&key, &share)
+				got[key] = share
+				return err
+			}, `SELECT "key", share FROM job`)
+		})
+		if err != nil || !maps.Equal(got, shares) {
+			t.Errorf("the shares are %q, want %q; %v", got, shares, err)
+		}
+		ran := make(chan string, len(shares))
+		defer start(t, d, map[string]job.Handler{"k": func(_ context.Context, j job.Job) error { ran <- j.Key; return nil }})()
+		for range shares {
+			<-ran
 		}
 	})
 }

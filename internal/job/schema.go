@@ -26,7 +26,7 @@ CREATE INDEX job_start ON job (lease, due);
 `}, {Version: 501, Name: "job: found by kind and share", SQL: `
 -- share is what stands before the first space of the key, see Runner.PerShare.
 ALTER TABLE job ADD COLUMN share TEXT {{.CollateC}} NOT NULL DEFAULT '';
-UPDATE job SET share = rtrim(rtrim("key", replace("key", ' ', '')), ' ');
+UPDATE job SET share = substr("key", 1, length("key") - length(ltrim("key", replace("key", ' ', '')))) WHERE "key" LIKE '% %';
 DROP INDEX job_start;
 CREATE INDEX job_kind_start ON job (kind, lease, due, share);
 CREATE INDEX job_share ON job (kind, share) WHERE share <> '';

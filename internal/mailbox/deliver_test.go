@@ -231,6 +231,47 @@ func TestLargeBodiesAreBlobsUntilTheLastItemGoes(t *testing.T) {
 	})
 }
 
+// TestBlobsComeBeforeTheirRowsAndGoAfterThem looks at what a crash would leave whenever a blob is about to be written or deleted: a mark
+// that names it, and no body that does.
+func TestBlobsComeBeforeTheirRowsAndGoAfterThem(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		ctx := t.Context()
+		id := r.mailbox("a")
+		seen := map[string]int{}
+		r.blobs.before = func(verb, key string) {
+			seen[verb]++
+			if marks := r.count("SELECT COUNT(*) FROM blob_garbage WHERE key = '" + key + "'"); marks != 1 {
+				t.Errorf("%d marks name a blob before its %s", marks, verb)
+			}
+			if bodies := r.count("SELECT COUNT(*) FROM body WHERE ref = '" + key + "'"); bodies != 0 {
+				t.Errorf("%d bodies have their bytes in a blob before its %s", bodies, verb)
+			}
+		}
+		m := Message{Source: Source{Bytes: randomBytes(DefaultInlineLimit + 1)}}
+		for range 3 {
+			_, err := r.Deliver(ctx, m, Target{Mailbox: id})
+			r.ok(err)
+		}
+		_, err := r.Expunge(ctx, id, InboxID, UIDs(1), false)
+		r.ok(err)
+		f := r.folder(id, "x")
+		_, err = r.Move(ctx, id, InboxID, UIDs(2), f.ID)
+		r.ok(err)
+		r.ok(r.DeleteFolder(ctx, id, "x", false))
+		r.write(func(ctx context.Context, tx *db.Tx) error {
+			_, _, err := r.RetainTx(ctx, tx, id, Due{InboxID, Rule{Before: r.clock.Now().Add(1)}})
+			return err
+		})
+		for more := true; more; {
+			more, err = r.Sweep(ctx)
+			r.ok(err)
+		}
+		if seen["put"] != 3 || seen["delete"] != 3 || r.blobs.len() != 0 {
+			t.Errorf("%v, and %d blobs are left", seen, r.blobs.len())
+		}
+	})
+}
+
 func TestABlobWithoutABodyIsGarbage(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
 		ctx := t.Context()

@@ -168,12 +168,16 @@ type memoryBlobs struct {
 	mu                sync.Mutex
 	m                 map[string][]byte
 	failPut, failOpen error
+	before            func(verb, key string) // of a Put and a Delete
 }
 
 func (b *memoryBlobs) Put(_ context.Context, key string, r io.Reader) (int64, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
 		return 0, err
+	}
+	if b.before != nil {
+		b.before("put", key)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -198,6 +202,9 @@ func (b *memoryBlobs) Open(_ context.Context, key string) (Blob, error) {
 }
 
 func (b *memoryBlobs) Delete(_ context.Context, key string) error {
+	if b.before != nil {
+		b.before("delete", key)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.m, key)

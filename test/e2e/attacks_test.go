@@ -34,23 +34,26 @@ func hostile() map[string]string {
 	}
 	const plain = "\r\nbody\r\n"
 	return map[string]string{
-		"header fields":     strings.Repeat("X-Field: value\r\n", n) + plain,
-		"folded lines":      "X-Field: value\r\n" + strings.Repeat("\tfolded\r\n", n) + plain,
-		"signatures":        strings.Repeat("DKIM-Signature: v=1; a=rsa-sha256; d=a.example; s=s; h=from; bh=AAAA; b=AAAA\r\n", n) + plain,
-		"seals":             strings.Repeat("ARC-Seal: i=1; a=rsa-sha256; cv=none; d=a.example; s=s; b=AAAA\r\n", n) + plain,
-		"results":           strings.Repeat("Authentication-Results: mail.ours.example; dmarc=pass\r\n", n) + plain,
-		"recipients":        "To: a@b.example" + strings.Repeat(",\r\n a@b.example", n) + "\r\n" + plain,
-		"groups":            "Cc: " + strings.Repeat("g:", n) + "\r\n" + plain,
-		"deep":              deep + "\r\nend\r\n",
-		"wide":              "Content-Type: multipart/mixed; boundary=x\r\n\r\n" + strings.Repeat("--x\r\n\r\n", 3*n) + "--x--\r\n",
-		"messages":          strings.Repeat("Content-Type: message/rfc822\r\n\r\n", n) + "\r\nend\r\n",
-		"encodings":         hidden + "\r\n",
-		"encoded words":     "Comments: =?utf-8?B?" + b64("=?utf-8?Q?a=0D=0ABcc:_x@a.example?=") + "?=\r\n" + plain,
-		"file names":        "Content-Type: application/x; name*0*=utf-8''..%2f%0d%0aX:%20y" + strings.Repeat("; name*1*=%41", n) + "\r\n" + plain,
-		"UTF-16":            "Content-Type: text/plain; charset=utf-16\r\n\r\n\xff\xfea\x00\xd8\r\n",
-		"escapes":           "Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n\x1b$B\x1b$Z\x1b\r\n",
-		"no charset":        "Content-Type: text/plain; charset=\"" + strings.Repeat("x", n) + "\"\r\n\r\n\xff\xfe\x00\r\n",
-		"8-bit header":      "X-\xff: \xe4\x00\r\nFrom : \x80\r\n" + plain,
+		"header fields":    strings.Repeat("X-Field: value\r\n", n) + plain,
+		"folded lines":     "X-Field: value\r\n" + strings.Repeat("\tfolded\r\n", n) + plain,
+		"signatures":       strings.Repeat("DKIM-Signature: v=1; a=rsa-sha256; d=a.example; s=s; h=from; bh=AAAA; b=AAAA\r\n", n) + plain,
+		"seals":            strings.Repeat("ARC-Seal: i=1; a=rsa-sha256; cv=none; d=a.example; s=s; b=AAAA\r\n", n) + plain,
+		"results":          strings.Repeat("Authentication-Results: mail.ours.example; dmarc=pass\r\n", n) + plain,
+		"recipients":       "To: a@b.example" + strings.Repeat(",\r\n a@b.example", n) + "\r\n" + plain,
+		"groups":           "Cc: " + strings.Repeat("g:", n) + "\r\n" + plain,
+		"deep":             deep + "\r\nend\r\n",
+		"wide":             "Content-Type: multipart/mixed; boundary=x\r\n\r\n" + strings.Repeat("--x\r\n\r\n", 3*n) + "--x--\r\n",
+		"messages":         strings.Repeat("Content-Type: message/rfc822\r\n\r\n", n) + "\r\nend\r\n",
+		"encodings":        hidden + "\r\n",
+		"encoded words":    "Comments: =?utf-8?B?" + b64("=?utf-8?Q?a=0D=0ABcc:_x@a.example?=") + "?=\r\n" + plain,
+		"file names":       "Content-Type: application/x; name*0*=utf-8''..%2f%0d%0aX:%20y" + strings.Repeat("; name*1*=%41", n) + "\r\n" + plain,
+		"UTF-16":           "Content-Type: text/plain; charset=utf-16\r\n\r\n\xff\xfea\x00\xd8\r\n",
+		"escapes":          "Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n\x1b$B\x1b$Z\x1b\r\n",
+		"no charset":       "Content-Type: text/plain; charset=\"" + strings.Repeat("x", n) + "\"\r\n\r\n\xff\xfe\x00\r\n",
+		"8-bit header":     "X-\xff: \xe4\x00\r\nFrom : \x80\r\n" + plain,
+		"a header of a MB": "X-Field: " + strings.Repeat("x", 1<<20) + "\r\n" + plain,
+		"NUL in addresses": "From: \x00\xff <\x00\xff@\xff.example>\r\nTo: \x00\r\nReply-To: <\x00@\x00>\r\nMessage-ID: <\x00\xff@x>\r\n" +
+			"In-Reply-To: <\x00@x>\r\nReferences: <\x00\xff@x>\r\nDate: \x00\r\nContent-Type: text/\x00; name=\x00\xff\r\n" + plain,
 		"a line of a MB":    "\r\n" + strings.Repeat("x", 1<<20) + "\r\n",
 		"nothing but dots":  "\r\n" + strings.Repeat(".\r\n..\r\n", 100),
 		"HTML without ends": "Content-Type: text/html\r\n\r\n" + strings.Repeat("<script><!--<a ", n) + "\r\n",
@@ -58,9 +61,15 @@ func hostile() map[string]string {
 }
 
 // TestHostileMail hands in what breaks readers of mail, and reads it by IMAP: 10,000-line headers, MIME bombs, nested encodings, broken
-// charsets. Each comes back byte for byte, in seconds.
+// charsets, on both engines. Each comes back byte for byte, in seconds.
 func TestHostileMail(t *testing.T) {
-	s := harness.Start(t, harness.Options{Flags: []string{"--hostname", "mail.ours.example"}})
+	harness.Engines(t, func(t *testing.T, url string) {
+		t.Parallel()
+		hostileMail(t, harness.Start(t, harness.Options{DatabaseURL: url, Flags: []string{"--hostname", "mail.ours.example"}}))
+	})
+}
+
+func hostileMail(t *testing.T, s *harness.Server) {
 	office(t, s, "hostile", "ann")
 	const ann = "ann@hostile.awsapps.com"
 	all := hostile()
@@ -100,6 +109,7 @@ func TestHostileMail(t *testing.T) {
 			t.Errorf("%s took %s to be read", name, spent)
 		}
 	}
+	s.Check()
 }
 
 // handInHostile hands in a message by the client of Go's library.

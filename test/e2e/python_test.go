@@ -34,3 +34,15 @@ func TestPython(t *testing.T) {
 		}
 	})
 }
+
+// TestPublishedExamples gives the AWS CLI the examples that it is published with (in a process of their own: the CLI brings another botocore).
+func TestPublishedExamples(t *testing.T) {
+	s := harness.Start(t, harness.Options{})
+	r := harness.Run(t, harness.Command{
+		Name: harness.Tool(t, "python"), Args: []string{"-m", "unittest", "examples"}, Dir: filepath.Join(harness.Root(), "test", "python"),
+		Env: append(s.Exports(), "PYTHONDONTWRITEBYTECODE=1"),
+	})
+	if r.Status != 0 || !regexp.MustCompile(`(?m)^Ran 1 test `).MatchString(r.Stderr) {
+		t.Errorf("python -m unittest examples: %s", r)
+	}
+}

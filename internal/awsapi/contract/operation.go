@@ -119,9 +119,6 @@ func (op *Op) Decode(body []byte, inPath ...string) (input any, unknown []string
 // Encode writes an output of the operation as JSON. An error is a bug of the handler.
 func (op *Op) Encode(output any) ([]byte, error) { return schema.Append(nil, op.Output, output) }
 
-// Audit writes an input for the audit trail: lowerCamelCase names, no sensitive values.
-func (op *Op) Audit(input any) ([]byte, error) { return schema.AppendAudit(nil, op.Input, input) }
-
 // Organization returns the id of the organisation that a decoded input names, "" when the operation has none.
 func (op *Op) Organization(input any) string { return member(input, op.organization) }
 

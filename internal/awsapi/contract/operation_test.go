@@ -100,11 +100,6 @@ func TestWhatAnInputNames(t *testing.T) {
 	if got := CreateUser.Op.ResourceARN(input); got != "" {
 		t.Errorf("ResourceARN = %q, want none", got)
 	}
-	audit, err := CreateUser.Op.Audit(input)
-	want := `{"organizationId":"m-0123456789abcdef0123456789abcdef","name":"ann","displayName":"(hidden)","password":"(hidden)","hiddenFromGlobalAddressList":false}`
-	if err != nil || string(audit) != want {
-		t.Errorf("Audit = %s, %v\nwant    %s", audit, err, want)
-	}
 	tags, _, err := TagResource.Op.Decode([]byte(`{"ResourceARN":"arn:aws:workmail:us-east-1:1:organization/m-1","Tags":[]}`))
 	if err != nil || TagResource.Op.ResourceARN(tags) != "arn:aws:workmail:us-east-1:1:organization/m-1" || TagResource.Op.Organization(tags) != "" {
 		t.Errorf("TagResource: %v, %q, %q", err, TagResource.Op.ResourceARN(tags), TagResource.Op.Organization(tags))
@@ -135,19 +130,13 @@ func TestHandle(t *testing.T) {
 	}
 }
 
-// FuzzEveryOperation hands any body to the decoders of all operations: none may panic, and what they accept can be audited.
+// FuzzEveryOperation hands any body to the decoders of all operations: none may panic.
 func FuzzEveryOperation(f *testing.F) {
 	for i, op := range Operations() {
 		f.Add(uint8(i), []byte(`{"OrganizationId":"m-0123456789abcdef0123456789abcdef","Name":"`+op.Name+`","Tags":[{"Key":"a","Value":"b"}],"MaxResults":7}`))
 	}
 	f.Fuzz(func(t *testing.T, i uint8, body []byte) {
 		op := Operations()[int(i)%len(Operations())]
-		input, _, err := op.Decode(body)
-		if err != nil {
-			return
-		}
-		if _, err := op.Audit(input); err != nil {
-			t.Errorf("%s %q: %v", op.Name, body, err)
-		}
+		_, _, _ = op.Decode(body) // what is wrong with it is not looked at
 	})
 }

@@ -11,57 +11,67 @@ import (
 	"strings"
 )
 
-// canonicalRequest is the text whose hash is signed.
-func canonicalRequest(r *http.Request, headers []string, bodyHash string) (string, error) {
+// appendCanonicalRequest appends the text whose hash is signed.
+func appendCanonicalRequest(b []byte, r *http.Request, headers []string, bodyHash string) ([]byte, error) {
 	query, err := canonicalQuery(r.URL.RawQuery)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	var b strings.Builder
-	for _, part := range []string{r.Method, canonicalPath(r.URL), query} {
-		b.WriteString(part)
-		b.WriteByte('\n')
+	for _, part := range [...]string{r.Method, canonicalPath(r.URL), query} {
+		b = append(append(b, part...), '\n')
 	}
 	for _, name := range headers {
-		value, ok := headerValue(r, name)
-		if !ok {
-			return "", refuse(Invalid, "The header %s is named in SignedHeaders and missing in the request.", name)
+		var ok bool
+		if b, ok = appendHeader(append(append(b, name...), ':'), r, name); !ok {
+			return nil, refuse(Invalid, "The header %s is named in SignedHeaders and missing in the request.", name)
 		}
-		b.WriteString(name)
-		b.WriteByte(':')
-		b.WriteString(value)
-		b.WriteByte('\n')
+		b = append(b, '\n')
 	}
-	b.WriteByte('\n')
-	b.WriteString(strings.Join(headers, ";"))
-	b.WriteByte('\n')
-	b.WriteString(bodyHash)
-	return b.String(), nil
+	b = append(b, '\n')
+	for i, name := range headers {
+		if i > 0 {
+			b = append(b, ';')
+		}
+		b = append(b, name...)
+	}
+	return append(append(b, '\n'), bodyHash...), nil
 }
 
-// headerValue returns a header as it is signed: its values trimmed, runs of spaces made one, joined by commas. The server
+// appendHeader appends a header as it is signed: its values trimmed, runs of spaces made one, joined by commas. The server
 // library keeps three headers elsewhere than in r.Header.
-func headerValue(r *http.Request, name string) (string, bool) {
+func appendHeader(b []byte, r *http.Request, name string) ([]byte, bool) {
 	var values []string
 	switch name {
 	case "host":
-		values = []string{r.Host}
+		return appendTrimmed(b, r.Host), true
 	case "transfer-encoding":
 		values = r.TransferEncoding
 	default:
 		values = r.Header[textproto.CanonicalMIMEHeaderKey(name)]
 	}
 	if name == "content-length" && len(values) == 0 && r.ContentLength >= 0 {
-		values = []string{strconv.FormatInt(r.ContentLength, 10)}
+		return strconv.AppendInt(b, r.ContentLength, 10), true
 	}
-	if len(values) == 0 {
-		return "", false
-	}
-	trimmed := make([]string, len(values))
 	for i, v := range values {
-		trimmed[i] = strings.Join(strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == '\t' }), " ")
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendTrimmed(b, v)
 	}
-	return strings.Join(trimmed, ","), true
+	return b, len(values) > 0
+}
+
+func appendTrimmed(b []byte, value string) []byte {
+	value = strings.Trim(value, " \t")
+	for i := range len(value) {
+		switch c := value[i]; {
+		case c != ' ' && c != '\t':
+			b = append(b, c)
+		case value[i-1] != ' ' && value[i-1] != '\t':
+			b = append(b, ' ')
+		}
+	}
+	return b
 }
 
 // canonicalPath encodes the path once more than it is encoded in the request line, as all services but S3 want it. It
@@ -124,7 +134,7 @@ func encode(s, keep string) string {
 	return b.String()
 }
 
-func hexSHA256(data []byte) string {
+func appendHexSHA256(b, data []byte) []byte {
 	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+	return hex.AppendEncode(b, sum[:])
 }

@@ -143,22 +143,27 @@ func parseAuthorization(header string) (*Signature, error) {
 	if scheme != algorithm {
 		return nil, refuse(Incomplete, "The Authorization header must begin with %s.", algorithm)
 	}
-	fields := map[string]string{}
+	names := [...]string{"Credential", "SignedHeaders", "Signature"}
+	var (
+		fields [len(names)]string
+		found  [len(names)]bool
+	)
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, ok := strings.Cut(strings.Trim(part, " "), "=")
-		if _, twice := fields[name]; !ok || twice || !slices.Contains([]string{"Credential", "SignedHeaders", "Signature"}, name) {
+		i := slices.Index(names[:], name)
+		if !ok || i < 0 || found[i] {
 			return nil, refuse(Incomplete, "The Authorization header must have Credential, SignedHeaders and Signature, each once, and nothing else.")
 		}
-		fields[name] = value
+		fields[i], found[i] = value, true
 	}
 	s := &Signature{}
-	if err := s.readCredential(fields["Credential"]); err != nil {
+	if err := s.readCredential(fields[0]); err != nil {
 		return nil, err
 	}
-	if err := s.readHeaders(fields["SignedHeaders"]); err != nil {
+	if err := s.readHeaders(fields[1]); err != nil {
 		return nil, err
 	}
-	mac, err := hex.DecodeString(fields["Signature"])
+	mac, err := hex.DecodeString(fields[2])
 	if err != nil || len(mac) != 32 {
 		return nil, refuse(Incomplete, "Signature must be 64 hexadecimal digits.")
 	}

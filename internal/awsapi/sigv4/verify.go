@@ -42,16 +42,19 @@ func (v *Verifier) Verify(r *http.Request, body []byte, s *Signature, key Key, s
 	if err := mustSign(r, s.Headers); err != nil {
 		return err
 	}
-	bodyHash := hexSHA256(body)
+	bodyHash := string(appendHexSHA256(nil, body))
 	if err := checkBodyHash(r, bodyHash); err != nil {
 		return err
 	}
-	canonical, err := canonicalRequest(r, s.Headers, bodyHash)
+	canonical, err := appendCanonicalRequest(make([]byte, 0, 1024), r, s.Headers, bodyHash)
 	if err != nil {
 		return err
 	}
-	scope := strings.Join([]string{s.Day, s.Region, s.Service, terminator}, "/")
-	text := strings.Join([]string{algorithm, s.date, scope, hexSHA256([]byte(canonical))}, "\n")
+	text := make([]byte, 0, 256)
+	for _, part := range [...]string{algorithm, "\n", s.date, "\n", s.Day, "/", s.Region, "/", s.Service, "/" + terminator + "\n"} {
+		text = append(text, part...)
+	}
+	text = appendHexSHA256(text, canonical)
 	signingKey, cached := v.keys.get(key, s)
 	if !cached {
 		signingKey = derive(key.Secret, s)
@@ -81,11 +84,10 @@ func (v *Verifier) checkTime(s *Signature) error {
 }
 
 func mustSign(r *http.Request, signed []string) error {
-	required := []string{"host", "x-amz-date"}
-	if len(r.Header.Values("X-Amz-Target")) > 0 {
-		required = append(required, "x-amz-target")
-	}
-	for _, name := range required {
+	for _, name := range [...]string{"host", "x-amz-date", "x-amz-target"} {
+		if name == "x-amz-target" && len(r.Header.Values("X-Amz-Target")) == 0 {
+			continue
+		}
 		if !slices.Contains(signed, name) {
 			return refuse(Invalid, "The signature must cover the header %s.", name)
 		}
@@ -108,15 +110,15 @@ func checkBodyHash(r *http.Request, bodyHash string) error {
 
 // derive makes the signing key of a day, region and service from the secret.
 func derive(secret string, s *Signature) [sha256.Size]byte {
-	key := sum([]byte("AWS4"+secret), s.Day)
+	key := sum([]byte("AWS4"+secret), []byte(s.Day))
 	for _, part := range []string{s.Region, s.Service, terminator} {
-		key = sum(key, part)
+		key = sum(key, []byte(part))
 	}
 	return [sha256.Size]byte(key)
 }
 
-func sum(key []byte, text string) []byte {
+func sum(key, text []byte) []byte {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte(text))
+	h.Write(text)
 	return h.Sum(nil)
 }

@@ -15,25 +15,16 @@ import (
 // U+FFFD in place of what is wrong. An error is a bug of the caller: a required member that is absent, a number that JSON
 // doesn't have.
 func Append(dst []byte, shape *Shape, value any) ([]byte, error) {
-	return encoder{}.structure(dst, shape, reflect.ValueOf(value).Elem())
+	return appendStructure(dst, shape, reflect.ValueOf(value).Elem())
 }
 
-// AppendAudit is Append for logs: members have lowerCamelCase names and sensitive values are replaced by a note.
-func AppendAudit(dst []byte, shape *Shape, value any) ([]byte, error) {
-	return encoder{audit: true}.structure(dst, shape, reflect.ValueOf(value).Elem())
-}
-
-const hidden = "(hidden)"
-
-type encoder struct{ audit bool }
-
-func (e encoder) structure(dst []byte, shape *Shape, v reflect.Value) ([]byte, error) {
+func appendStructure(dst []byte, shape *Shape, v reflect.Value) ([]byte, error) {
 	dst = append(dst, '{')
 	first := true
 	for i := range shape.Members {
 		m, field := &shape.Members[i], v.Field(i)
 		if absent(m, field) {
-			if m.Required && !e.audit {
+			if m.Required {
 				return nil, fmt.Errorf("%s: the required member %s is absent", shape.Name, m.Name)
 			}
 			continue
@@ -42,13 +33,9 @@ func (e encoder) structure(dst []byte, shape *Shape, v reflect.Value) ([]byte, e
 			dst = append(dst, ',')
 		}
 		first = false
-		name := m.Name
-		if e.audit {
-			name = lowerFirst(name)
-		}
-		dst = append(appendString(dst, name), ':')
+		dst = append(appendString(dst, m.Name), ':')
 		var err error
-		if dst, err = e.value(dst, m.Shape, reflect.Indirect(field)); err != nil {
+		if dst, err = appendValue(dst, m.Shape, reflect.Indirect(field)); err != nil {
 			return nil, fmt.Errorf("%s.%s: %w", shape.Name, m.Name, err)
 		}
 	}
@@ -67,15 +54,12 @@ func absent(m *Member, v reflect.Value) bool {
 	}
 }
 
-func (e encoder) value(dst []byte, shape *Shape, v reflect.Value) ([]byte, error) {
-	if e.audit && shape.Sensitive {
-		return appendString(dst, hidden), nil
-	}
+func appendValue(dst []byte, shape *Shape, v reflect.Value) ([]byte, error) {
 	switch shape.Type {
 	case Structure:
-		return e.structure(dst, shape, v)
+		return appendStructure(dst, shape, v)
 	case List:
-		return e.list(dst, shape, v)
+		return appendList(dst, shape, v)
 	case String:
 		return appendString(dst, v.String()), nil
 	case Boolean:
@@ -91,14 +75,14 @@ func (e encoder) value(dst []byte, shape *Shape, v reflect.Value) ([]byte, error
 	}
 }
 
-func (e encoder) list(dst []byte, shape *Shape, v reflect.Value) ([]byte, error) {
+func appendList(dst []byte, shape *Shape, v reflect.Value) ([]byte, error) {
 	dst = append(dst, '[')
 	for i := range v.Len() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		var err error
-		if dst, err = e.value(dst, shape.Element, reflect.Indirect(v.Index(i))); err != nil {
+		if dst, err = appendValue(dst, shape.Element, reflect.Indirect(v.Index(i))); err != nil {
 			return nil, fmt.Errorf("element %d: %w", i+1, err)
 		}
 	}
