@@ -107,9 +107,11 @@ func NewDoor(
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	remembered := newGoodSecrets(l.Remembered)
+	f.Watch("user", remembered.forget)
 	return &Door{
 		directory: d, policy: p, center: center, audit: a, clock: c, log: log,
-		remembered: newGoodSecrets(l.Remembered),
+		remembered: remembered,
 		accounts:   newGuessLimit(l.AccountFailures, l.AccountRefill, c),
 		addresses:  newGuessLimit(l.AddressFailures, l.AddressRefill, c),
 		sessions:   newSessions(f),
@@ -341,10 +343,7 @@ func (d *Door) Run(ctx context.Context) error {
 			return nil
 		case <-d.sessions.wake:
 		}
-		for user, itself := range d.sessions.takeChanged() {
-			if itself {
-				d.remembered.forget(user)
-			}
+		for user := range d.sessions.takeChanged() {
 			for _, s := range d.sessions.of(user) {
 				reason, err := d.stale(ctx, s)
 				if err != nil {

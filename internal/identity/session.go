@@ -41,11 +41,11 @@ type sessions struct {
 
 	mu      sync.Mutex
 	byUser  map[string]map[*Session]struct{}
-	changed map[string]bool // true: the user itself; false: its organisation
+	changed map[string]struct{}
 }
 
 func newSessions(f *feed.Feed) *sessions {
-	r := &sessions{wake: make(chan struct{}, 1), byUser: map[string]map[*Session]struct{}{}, changed: map[string]bool{}}
+	r := &sessions{wake: make(chan struct{}, 1), byUser: map[string]map[*Session]struct{}{}, changed: map[string]struct{}{}}
 	f.Watch("user", r.announce)
 	f.Watch("organization", r.announceOrganization)
 	return r
@@ -56,22 +56,25 @@ func userKey(org directory.OrgID, id directory.EntityID) string {
 	return string(org) + "/" + string(id)
 }
 
-// announce marks a user as changed. It runs inside the feed and does not block. A user without sessions is marked too: the
-// remembered password must go.
+// announce marks a user with sessions as changed. It runs inside the feed and does not block. Who opens a session looks at the user
+// once more after that.
 func (r *sessions) announce(user string) {
 	r.mu.Lock()
-	r.changed[user] = true
+	_, here := r.byUser[user]
+	if here {
+		r.changed[user] = struct{}{}
+	}
 	r.mu.Unlock()
-	r.notify()
+	if here {
+		r.notify()
+	}
 }
 
 func (r *sessions) announceOrganization(org string) {
 	r.mu.Lock()
 	for user := range r.byUser {
 		if len(user) > len(org) && user[:len(org)] == org && user[len(org)] == '/' {
-			if !r.changed[user] { // what was announced of the user itself stays
-				r.changed[user] = false
-			}
+			r.changed[user] = struct{}{}
 		}
 	}
 	r.mu.Unlock()
@@ -85,13 +88,12 @@ func (r *sessions) notify() {
 	}
 }
 
-// takeChanged returns the users of whom a change was announced, and whether it was the user itself that changed or only the
-// organisation.
-func (r *sessions) takeChanged() map[string]bool {
+// takeChanged returns the users of whom, or of whose organisation, a change was announced.
+func (r *sessions) takeChanged() map[string]struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	users := r.changed
-	r.changed = map[string]bool{}
+	r.changed = map[string]struct{}{}
 	return users
 }
 
@@ -114,9 +116,7 @@ func (r *sessions) expire(now time.Time) {
 	for user, open := range r.byUser {
 		for s := range open {
 			if !s.expires.IsZero() && !now.Before(s.expires) {
-				if _, there := r.changed[user]; !there {
-					r.changed[user] = false // nothing of the user itself
-				}
+				r.changed[user] = struct{}{}
 				r.notify()
 			}
 		}
