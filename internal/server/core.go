@@ -202,6 +202,9 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		KeepRecoverable: time.Duration(c.RecoverableDays) * 24 * time.Hour,
 		Forget:          parts.forget,
 		Filed:           parts.filed,
+		Filling: func(ctx context.Context, tx *db.Tx, f mailbox.Filling) error {
+			return parts.transport.FillingTx(ctx, tx, f)
+		},
 	})
 	if err := parts.openHygiene(c); err != nil {
 		return nil, err

@@ -248,6 +248,7 @@ type Transaction struct {
 	opinions     *spam.Judgement      // nil where the message is not judged
 	journals     []journalOf          // by which the message is journaled
 	rulings      map[mailbox.ID]*ruling
+	unwarned     bool // see notice
 
 	// lists is the List-Id of those that get the message through a group.
 	lists map[mailbox.ID]string
