@@ -262,6 +262,7 @@ func TestBlobsComeBeforeTheirRowsAndGoAfterThem(t *testing.T) {
 			_, _, err := r.RetainTx(ctx, tx, id, Due{InboxID, Rule{Before: r.clock.Now().Add(1)}})
 			return err
 		})
+		r.clock.Advance(garbageDelay)
 		for more := true; more; {
 			more, err = r.Sweep(ctx)
 			r.ok(err)
