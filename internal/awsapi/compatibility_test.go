@@ -70,7 +70,7 @@ var standings = map[string]standing{
 	"ListUsers":          {},
 	"UpdateUser":         {tests: []string{"internal/directory/user_test.go#TestUpdateUser"}, waits: "an address book (web, EWS, ActiveSync)"},
 	"ResetPassword":      {effect: "open sessions end, the new password works", tests: []string{mailTest + "test_reset_password"}},
-	"GetMailboxDetails":  {effect: "the size of real mail", tests: []string{mailTest + "test_quota"}},
+	"GetMailboxDetails":  {effect: "the size of real mail; a notice at nine tenths of the quota", tests: []string{mailTest + "test_quota"}},
 	"UpdateMailboxQuota": {effect: "mail beyond it is refused with 552, and taken when it is raised", tests: []string{mailTest + "test_quota", mailTest + "test_update_mailbox_quota"}},
 
 	"RegisterToWorkMail":     {effect: "a mailbox that takes and gives mail; the same one again within thirty days", tests: []string{mailTest + "test_deregister_and_return"}},

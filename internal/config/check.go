@@ -107,6 +107,7 @@ func (c *Config) check() []error {
 		{"limit_message_mb", c.LimitMessageMB, 1, 1024},
 		{"audit_retention_days", c.AuditRetentionDays, 1, 36500},
 		{"limit_recipients", c.LimitRecipients, 1, 100_000},
+		{"limit_attachments", c.LimitAttachments, 0, 5_000},
 	} {
 		if l.value < l.least || l.value > l.most {
 			wrong(l.key, "%d is not between %d and %d", l.value, l.least, l.most)

@@ -170,7 +170,8 @@ type Config struct {
 	// there end by then; who signs in is asked about at once.
 	DirectorySeconds int `key:"directory_seconds" default:"60" help:"seconds between two looks at what changed in external directories"`
 
-	// The limits below are WorkMail's own. Those that bound one request, entity or message must be 1 or more.
+	// The limits below are WorkMail's own. Those that bound one request, entity or message must be 1 or more, but
+	// for LimitAttachments.
 	LimitAliases int `key:"limit_aliases" default:"100" help:"aliases of a user, group or resource"`
 	LimitDomains int `key:"limit_domains" default:"1000" help:"mail domains of an organization"`
 	LimitTags    int `key:"limit_tags" default:"50" help:"tags of an organization"`
@@ -179,6 +180,8 @@ type Config struct {
 	LimitMailboxMB    int `key:"limit_mailbox_mb" default:"51200" help:"size of a new mailbox, and the largest quota, in MB"`
 	LimitMessageMB    int `key:"limit_message_mb" default:"40" help:"largest message in MB, up to 1024"`
 	LimitRecipients   int `key:"limit_recipients" default:"500" help:"recipients of a message"`
+	// LimitAttachments holds for mail from other servers and what users submit. What brings messages from elsewhere is not held to it.
+	LimitAttachments int `key:"limit_attachments" default:"500" help:"attachments of a message, up to 5000 (0: no limit)"`
 	// Those on the outbound queue have no published counterpart in WorkMail. 0 means no limit.
 	LimitQueueMessages int `key:"limit_queue_messages" default:"100000" help:"messages of an organization that may wait for other servers (0: no limit)"`
 	LimitQueueMB       int `key:"limit_queue_mb" default:"10240" help:"size of an organization's messages that may wait for other servers, and of those that are kept for its functions, in MB (0: no limit)"`

@@ -336,7 +336,7 @@ func TestFunctions(t *testing.T) {
 func TestLimitsHaveBounds(t *testing.T) {
 	for key, bad := range map[string]string{
 		"password_memory_kib": "19455", "password_passes": "1", "limit_aliases": "0", "limit_domains": "0", "limit_tags": "0", "limit_availability": "0",
-		"limit_mailbox_mb": "0", "limit_message_mb": "1025", "limit_recipients": "x", "limit_users": "-1", "limit_queue_mb": "-1", "limit_organizations": "1.5",
+		"limit_mailbox_mb": "0", "limit_message_mb": "1025", "limit_recipients": "x", "limit_attachments": "5001", "limit_users": "-1", "limit_queue_mb": "-1", "limit_organizations": "1.5",
 		"limit_daily_user_external": "-1", "limit_daily_account_external": "x", "limit_daily_account_test": "2.5", "recoverable_days": "0",
 		"dkim_rotation_days": "29",
 	} {

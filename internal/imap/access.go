@@ -185,13 +185,10 @@ func (m *opened) reads(items []wire.FetchItem) (text bool, attachments []string)
 	return text, attachments
 }
 
-// inAttachment reports whether a part is an attachment or lies in a message that is one: all that is no text, and text that has
-// a file's name or is meant as an attachment.
+// inAttachment reports whether a part is an attachment or lies in a message that is one.
 func inAttachment(s *message.Structure, at int) bool {
 	p := &s.Parts[at]
-	switch {
-	case p.IsMultipart():
-	case p.Type != "text" || p.Disposition == "attachment" || p.FileName() != "":
+	if p.IsAttachment() {
 		return true
 	}
 	for p.Parent >= 0 {

@@ -29,6 +29,7 @@ type Target struct {
 	Received time.Time // INTERNALDATE, kept to the microsecond; zero means now
 	Thread   ThreadID  // 0 means a thread of its own
 	ByUser   bool      // a user puts it there, which may say what it is: see Options.Filed
+	Unwarned bool      // it tells of the mailbox's size itself: Options.Filling is not told
 }
 
 // MaxPrefix is the longest prefix in bytes.
@@ -210,12 +211,19 @@ func (s *Store) write(ctx context.Context, tx *db.Tx, deliveries []delivery, pla
 	}
 	for len(places) > 0 {
 		// One lock for all targets in one mailbox.
-		mailbox, n, bytes := places[0].target().Mailbox, 0, int64(0)
+		mailbox, n, bytes, told := places[0].target().Mailbox, 0, int64(0), int64(0)
 		for ; n < len(places) && places[n].target().Mailbox == mailbox; n++ {
-			bytes += places[n].size(places[n].at)
+			size := places[n].size(places[n].at)
+			bytes += size
+			if !places[n].target().Unwarned {
+				told += size
+			}
 		}
 		l, err := s.lock(ctx, tx, mailbox, n, n, bytes)
 		if err != nil {
+			return err
+		}
+		if err := s.grown(ctx, tx, mailbox, l.used, l.quota, told, false); err != nil {
 			return err
 		}
 		for k, p := range places[:n] {

@@ -49,6 +49,9 @@ func (s *Store) DeliverAll(ctx context.Context, mailbox ID, folder FolderID, arr
 		if err != nil {
 			return err
 		}
+		if err := s.grown(ctx, tx, mailbox, l.used, l.quota, total, true); err != nil {
+			return err
+		}
 		for i := range deliveries {
 			d := &deliveries[i]
 			if out[i], err = d.insert(ctx, tx, l, i, 0); err != nil {

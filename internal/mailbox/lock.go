@@ -20,6 +20,8 @@ type locked struct {
 	change   ModSeq // the first of the numbers taken
 	item     ItemID // the first of the item ids taken
 	validity uint32 // the last UIDVALIDITY given out
+	// used and quota are in bytes, after the lock took room.
+	used, quota int64
 }
 
 const lockMailbox = `UPDATE mailbox SET change = change + $2, next_item = next_item + $3, bytes = bytes + $4
@@ -39,17 +41,16 @@ func (s *Store) lock(ctx context.Context, tx *db.Tx, id ID, changes, items int, 
 func (s *Store) lockAny(ctx context.Context, tx *db.Tx, id ID, changes, items int, bytes int64) (locked, error) {
 	s.spares.drop(id) // the numbers taken now are higher
 	l := locked{id: id}
-	var used, quota int64
 	err := tx.QueryRow(ctx, lockMailbox, int64(id), changes, items, bytes).
-		Scan(&l.org, &l.state, &l.change, &l.item, &used, &quota, &l.validity)
+		Scan(&l.org, &l.state, &l.change, &l.item, &l.used, &l.quota, &l.validity)
 	if errors.Is(err, sql.ErrNoRows) {
 		return l, noMailbox(id)
 	}
 	if err != nil {
 		return l, fmt.Errorf("lock mailbox %s: %w", id, err)
 	}
-	if bytes > 0 && used > quota {
-		return l, overQuota(used-bytes, quota, bytes)
+	if bytes > 0 && l.used > l.quota {
+		return l, overQuota(l.used-bytes, l.quota, bytes)
 	}
 	l.change -= ModSeq(changes) - 1
 	l.item -= ItemID(items)
@@ -87,7 +88,7 @@ func (s *Store) resize(ctx context.Context, tx *db.Tx, id ID, bytes int64) error
 	if bytes > 0 && used > quota {
 		return overQuota(used-bytes, quota, bytes)
 	}
-	return nil
+	return s.grown(ctx, tx, id, used, quota, bytes, false)
 }
 
 // publish tells the mailbox's listeners after the commit.

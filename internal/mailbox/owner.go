@@ -132,14 +132,19 @@ func (s *Store) setState(ctx context.Context, tx *db.Tx, o Owner, from, to State
 
 // SetQuotaTx sets the quota in bytes; it may lie below what is used. Faults: NotFound Mailbox.
 func (s *Store) SetQuotaTx(ctx context.Context, tx *db.Tx, o Owner, quota int64) error {
-	n, err := tx.Exec(ctx, `UPDATE mailbox SET quota = $3 WHERE org = $1 AND owner = $2`, int64(o.Org), o.Entity, quota)
+	d, err := s.ByOwnerTx(ctx, tx, o)
 	if err != nil {
+		return err
+	}
+	was := d.NearlyFull()
+	if err := tx.QueryRow(ctx, `UPDATE mailbox SET quota = $2 WHERE id = $1 RETURNING bytes`, int64(d.ID), quota).Scan(&d.Bytes); err != nil {
 		return fmt.Errorf("set the quota of %s: %w", o.Entity, err)
 	}
-	if n == 0 {
-		return noMailboxOf(o)
+	d.Quota = quota
+	if s.limits.Filling == nil || was || !d.NearlyFull() || d.State != Open {
+		return nil
 	}
-	return nil
+	return s.limits.Filling(ctx, tx, Filling{Mailbox: d.ID, Crossed: true})
 }
 
 func noMailboxOf(o Owner) error {

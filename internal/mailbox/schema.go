@@ -7,6 +7,7 @@ func Migrations() []db.Migration {
 	return []db.Migration{
 		{Version: 4000, Name: "mailbox", SQL: tables},
 		{Version: 4001, Name: "retention and recoverable items", SQL: retentionTables},
+		{Version: 4002, Name: "when owners were told that mailboxes are nearly full", SQL: `ALTER TABLE mailbox ADD COLUMN warned BIGINT NOT NULL DEFAULT 0;`},
 	}
 }
 

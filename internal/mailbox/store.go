@@ -57,6 +57,9 @@ type Options struct {
 	Forget func(ctx context.Context, tx *db.Tx, id ID, limit int) (int, error)
 	// Filed is told, in the transaction, what a user did with items that says what they are. It may be nil.
 	Filed func(ctx context.Context, tx *db.Tx, f Filed) error
+	// Filling is told, in the transaction, of a mailbox that comes to hold nine tenths of its quota, by whatever makes it larger or the quota
+	// smaller, and of one that does when messages are brought to it from elsewhere (DeliverAll). It may be nil.
+	Filling func(ctx context.Context, tx *db.Tx, f Filling) error
 	// SnapshotBytes bounds the memory of the UID lists kept for sharing between sessions. 0 means 64 MB.
 	SnapshotBytes int
 }

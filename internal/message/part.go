@@ -71,6 +71,12 @@ func isMessageType(typ, subtype string) bool {
 	return typ == "message" && (subtype == "rfc822" || subtype == "global")
 }
 
+// IsAttachment reports whether p is what readers of mail show as an attachment: all that is no text, and text that has a file's name or is
+// meant as one.
+func (p *Part) IsAttachment() bool {
+	return !p.IsMultipart() && (p.Type != "text" || p.Disposition == "attachment" || p.FileName() != "")
+}
+
 // Param returns the value of the parameter of Content-Type with the name (lower case), joined and decoded by RFC 2231,
 // or "".
 func (p *Part) Param(name string) string { return DecodeParam(p.Params, name) }

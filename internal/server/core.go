@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -201,6 +202,9 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 		KeepRecoverable: time.Duration(c.RecoverableDays) * 24 * time.Hour,
 		Forget:          parts.forget,
 		Filed:           parts.filed,
+		Filling: func(ctx context.Context, tx *db.Tx, f mailbox.Filling) error {
+			return parts.transport.FillingTx(ctx, tx, f)
+		},
 	})
 	if err := parts.openHygiene(c); err != nil {
 		return nil, err
@@ -241,7 +245,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, NoneLeaves: c.Outbound == "off"})
 	parts.transport = transport.New(transport.Options{
 		DB: d, Directory: parts.directory, Policy: parts.policy, Mailboxes: parts.mailboxes, Audit: parts.audit, Clock: parts.clock, Log: log,
-		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow, Scripts: parts.scripts, Replies: parts.replies, Contents: parts.contents, Journals: parts.journal,
+		Hostname: c.Hostname, Limits: transport.Limits{Recipients: c.LimitRecipients, Attachments: cmp.Or(c.LimitAttachments, -1)}, Auth: parts.mailauth, Signer: parts.signing, Reports: parts.reports, Rules: parts.flow, Scripts: parts.scripts, Replies: parts.replies, Contents: parts.contents, Journals: parts.journal,
 		Daily: transport.Daily{
 			UserExternal: c.LimitDailyUserExternal, AccountExternal: c.LimitDailyAccountExternal, AccountTest: c.LimitDailyAccountTest,
 		},

@@ -1,10 +1,12 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/netblock"
@@ -45,17 +47,43 @@ func (x *Transaction) examine(ctx context.Context, b []byte) error {
 			return err
 		}
 	}
-	if t.Scanner != nil {
+	err := x.checkAttachments(b)
+	if err == nil && t.Scanner != nil {
 		started := time.Now()
-		err := t.Scanner.Scan(ctx, b, x.sender.Submitted, netblock.Of(x.sender.Principal.Address).Addr())
-		if x.step("scan", started, err); err != nil {
-			t.Log.InfoContext(ctx, "refused for what it holds", "trace", x.trace, "remote", x.sender.Principal.Address, "from", x.sender.From.String(),
-				"submitted", x.sender.Submitted, "reason", err)
-			return err
-		}
+		err = t.Scanner.Scan(ctx, b, x.sender.Submitted, netblock.Of(x.sender.Principal.Address).Addr())
+		x.step("scan", started, err)
+	}
+	if err != nil {
+		t.Log.InfoContext(ctx, "refused for what it holds", "trace", x.trace, "remote", x.sender.Principal.Address, "from", x.sender.From.String(),
+			"submitted", x.sender.Submitted, "reason", err)
+		return err
 	}
 	if t.Spam != nil && !x.sender.Submitted && len(x.targets) > 0 {
 		return x.judge(ctx, b)
+	}
+	return nil
+}
+
+// checkAttachments refuses a message that has too many: TooLarge Message.
+func (x *Transaction) checkAttachments(b []byte) error {
+	limit := x.transport.Limits.Attachments
+	// Each has a delimiter line before it, but for a message that is all attachment: most mail is let through without a look at its parts.
+	if limit < 0 || bytes.Count(b, []byte("\n--")) <= limit {
+		return nil
+	}
+	s := message.Scan(b)
+	n, inside := 0, make([]bool, len(s.Parts))
+	for i := range s.Parts { // in which a part comes behind the one around it
+		p := &s.Parts[i]
+		if p.Parent >= 0 {
+			inside[i] = inside[p.Parent] || s.Parts[p.Parent].IsMessage()
+		}
+		if !inside[i] && p.IsAttachment() {
+			n++
+		}
+	}
+	if n > limit {
+		return fault.New(fault.TooLarge, fault.Message, "the message has %d attachments; at most %d are allowed", n, limit)
 	}
 	return nil
 }

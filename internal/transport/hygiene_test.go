@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -91,4 +92,58 @@ func TestSpamGoesToJunk(t *testing.T) {
 			t.Errorf("what is refused is stored: %d, %d", i, j)
 		}
 	})
+}
+
+// TestAttachmentsOfAMessageAreLimited just inside and just outside, for mail from elsewhere and of users.
+func TestAttachmentsOfAMessageAreLimited(t *testing.T) {
+	transporttest.OnBoth(t, nil, func(w *transporttest.World) { attachments(w, 500) })
+	transporttest.OnBoth(t, func(o *transport.Options) { o.Limits.Attachments = 3 }, func(w *transporttest.World) { attachments(w, 3) })
+	transporttest.OnBoth(t, func(o *transport.Options) { o.Limits.Attachments = -1 }, func(w *transporttest.World) { attachments(w, -1) })
+}
+
+func attachments(w *transporttest.World, limit int) {
+	t := w.T
+	ann := w.User("ann")
+	const (
+		text  = "--x\r\n\r\nText, and\r\n-- \r\na line\r\n"
+		named = "--x\r\nContent-Disposition: inline; filename=a.txt\r\n\r\n.\r\n"
+		image = "--x\r\nContent-Type: image/png\r\n\r\n.\r\n"
+		// holds two, and is one.
+		forwarded = "--x\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\nContent-Type: image/png\r\n\r\n.\r\n" +
+			"--y\r\nContent-Type: image/png\r\n\r\n.\r\n--y--\r\n"
+	)
+	most := limit
+	if limit < 0 {
+		most = 600
+	}
+	full := strings.Repeat(text, 5) + named + forwarded + strings.Repeat(image, most-2)
+	stored := 0
+	for _, c := range []struct {
+		parts string
+		ok    bool
+	}{{full, true}, {full + image, limit < 0}, {strings.Repeat(text, 700), true}} {
+		for _, submitted := range []bool{false, true} {
+			s := transport.Sender{Principal: principal.TheSystem("SMTP"), From: address("x@far.example")}
+			if submitted {
+				s = transport.Sender{
+					Principal: principal.Principal{Kind: principal.User, ID: string(ann), Organization: string(w.Acme.ID)}, Submitted: true, From: address(annsAddress),
+				}
+			}
+			x, err := w.Begin(t.Context(), s)
+			w.Must(err)
+			w.Must(x.Add(t.Context(), asked(annsAddress)))
+			err = store(t.Context(), x, "From: "+s.From.String()+"\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"+c.parts+"--x--\r\n")
+			if !c.ok {
+				if want := fmt.Sprintf("the message has %d attachments; at most %d are allowed", limit+1, limit); !fault.Is(err, fault.TooLarge, fault.Message) || !strings.Contains(err.Error(), want) {
+					t.Errorf("limit %d, submitted %v: %v, want %q", limit, submitted, err, want)
+				}
+				continue
+			}
+			w.Must(err)
+			stored++
+		}
+	}
+	if n := len(w.Inbox(ann)); n != stored {
+		t.Errorf("limit %d: %d are stored, want %d", limit, n, stored)
+	}
 }

@@ -489,7 +489,7 @@ func (x *Transaction) parcels(b []byte) (list []mailbox.Parcel) {
 		}
 		var mine []mailbox.Target
 		for i, f := range n.filings {
-			to := mailbox.Target{Mailbox: t.mailbox, Folder: f.folder, Flags: f.flags, Prefix: slices.Concat(prefix, f.added)}
+			to := mailbox.Target{Mailbox: t.mailbox, Folder: f.folder, Flags: f.flags, Prefix: slices.Concat(prefix, f.added), Unwarned: x.unwarned}
 			switch {
 			case f.body != nil:
 				to.Prefix = nil

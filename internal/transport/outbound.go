@@ -76,6 +76,8 @@ type notice struct {
 	trace      string
 	requireTLS bool // as the message it is about (RFC 8689 section 5)
 	text       []byte
+	// unwarned says that it is about a mailbox that is nearly full: nobody is told if it makes one so.
+	unwarned bool
 	// author is the user whose automatic reply it is, of an organisation; zero for the server's own notices.
 	author       message.Address
 	organization int64
@@ -125,7 +127,7 @@ func (t *Transport) sendNotice(ctx context.Context, n *notice, done func(context
 // deliverNotice stores a notice in mailboxes, and queues it for those on other servers. Of several mailboxes, those that can't take it do
 // without.
 func (t *Transport) deliverNotice(ctx context.Context, n *notice, to *reach, done func(context.Context, *db.Tx) error) error {
-	x := &Transaction{transport: t, trace: n.trace, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}}
+	x := &Transaction{transport: t, trace: n.trace, reached: map[mailbox.ID]bool{}, sent: map[passage]bool{}, unwarned: n.unwarned}
 	var without error
 	for _, m := range to.targets {
 		if len(to.targets)+len(to.away) > 1 {

@@ -42,10 +42,12 @@ func (t *Transport) Prune(ctx context.Context) (int64, error) {
 	}
 }
 
-// Handle makes runner prune the counts, which Start sets going, tell senders who asked to hear of success, and send automatic replies.
+// Handle makes runner prune the counts, which Start sets going, tell senders who asked to hear of success, send automatic replies, and tell owners of
+// mailboxes that are nearly full.
 func (t *Transport) Handle(runner *job.Runner) {
 	runner.Handle(successKind, t.tellSuccess)
 	runner.Handle(replyKind, t.sendReply)
+	runner.Handle(fillingKind, t.tellFilling)
 	runner.Handle(pruneKind, func(ctx context.Context, _ job.Job) error {
 		if _, err := t.Prune(ctx); err != nil || !t.Daily.on() {
 			return err

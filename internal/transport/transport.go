@@ -128,6 +128,9 @@ type Limits struct {
 	Memory     int64         // bytes of messages that are looked at and stored at the same time; 192 MB
 	Checked    int64         // bytes of large messages that wait for look-ups and filters at the same time, a quarter of them from one client, and of as many of users; 96 MB
 	Wait       time.Duration // how long a message waits for room among those; two minutes
+	// Attachments are those of a message, as message.Part.IsAttachment has it, without what lies in attached messages; 500, and below 0 no
+	// limit. It must be less than message.MaxParts, beyond which nobody counts.
+	Attachments int
 }
 
 // MaxAdded is how many bytes a message can grow by on its way into a mailbox: the trace, what a submitted message lacked, and
@@ -146,6 +149,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Received <= 0 {
 		l.Received = 50
+	}
+	if l.Attachments == 0 {
+		l.Attachments = 500
 	}
 	if l.Memory <= 0 {
 		l.Memory = 192 << 20
@@ -242,6 +248,7 @@ type Transaction struct {
 	opinions     *spam.Judgement      // nil where the message is not judged
 	journals     []journalOf          // by which the message is journaled
 	rulings      map[mailbox.ID]*ruling
+	unwarned     bool // see notice
 
 	// lists is the List-Id of those that get the message through a group.
 	lists map[mailbox.ID]string

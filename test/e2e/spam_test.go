@@ -128,7 +128,7 @@ func TestFilters(t *testing.T) {
 	}
 	monitor := harness.FreeAddress(t)
 	s := harness.Start(t, harness.Options{Flags: []string{
-		"--clamd", clamd, "--rspamd", rspamd, "--rspamd-controller", controller, "--rspamd-password-file", secret, "--metrics", monitor,
+		"--clamd", clamd, "--rspamd", rspamd, "--rspamd-controller", controller, "--rspamd-password-file", secret, "--metrics", monitor, "--limit-attachments", "1",
 	}})
 	office(t, s, "filters", "ann")
 	text := func(subject, body string) string {
@@ -174,6 +174,7 @@ func TestFilters(t *testing.T) {
 		{"a letter", "<~  250 2.0.0", nil},
 		{"a virus", "<~* 550 5.7.1 the message holds a virus: Eicar", []string{"--body", eicar}},
 		{"a program", `<~* 550 5.7.1 the attachment "setup.exe" is of type .exe`, []string{"--attach", "@" + program}},
+		{"two files", "<~* 552 5.3.4 the message has 2 attachments; at most 1 are allowed", []string{"--attach", "one", "--attach", "two"}},
 	} {
 		if r := submit(c.subject, c.more...); !strings.Contains(r.Stdout, c.says) {
 			t.Errorf("%s: %s\nwant %q", c.subject, r, c.says)

@@ -177,6 +177,20 @@ class InboundTest(Case):
         self.assertIn("552", str(caught.exception))
         self.assertGreater(self.call("get_mailbox_details", UserId=user)["MailboxSize"], 0)
 
+        # At nine tenths its owner is told, once.
+        def notices():
+            with mailbox(address) as m:
+                return [s for s in subjects(m) if "nearly full" in s]
+
+        big.set_content(("n" * 70 + "\r\n") * 1_650)  # 118,800 bytes
+        for _ in range(8):
+            self.assertEqual(notices(), [])
+            deliver("s@example.com", [address], big)
+        wait_for(notices)
+        big.set_content("more")
+        deliver("s@example.com", [address], big)
+        self.assertEqual(len(notices()), 1)
+
     def test_bytes_of_all_kinds(self):
         _, address = self.enabled_user()
         raw = b"From: s@example.com\r\nSubject: raw\r\nX-Long: " + b"a" * 900 + b"\r\n\r\n8-bit: \xff\xfe\x80 NUL: \x00 end\r\n..\r\n"

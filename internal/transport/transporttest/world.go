@@ -171,7 +171,7 @@ func newWorld(t testing.TB, d *db.DB, change func(*transport.Options)) *World {
 			return nil
 		}
 		return w.Filed(ctx, tx, f)
-	}})
+	}, Filling: func(ctx context.Context, tx *db.Tx, f mailbox.Filling) error { return w.FillingTx(ctx, tx, f) }})
 	w.Flow = flow.New(flow.Options{DB: d, Directory: w.Directory, Clock: w.Clock, Root: secret.Ephemeral()})
 	w.Autoreply = autoreply.New(autoreply.Options{DB: d, Directory: w.Directory, Mailboxes: w.Mailboxes, Clock: w.Clock})
 	w.Scripts = script.New(script.Options{DB: d, Mailboxes: w.Mailboxes, Audit: w.Audit, Clock: w.Clock, Log: log, Key: make([]byte, 32)})
