@@ -117,7 +117,7 @@ func (s *story) messageFlow() {
 			w.t.Errorf("%s of another organisation's message: %s\nof an unknown one: %s", op.Name, said, unknown.body)
 		}
 	}
-	if e := w.flow("READER", put, waits, in("new", "2"), "AccessDeniedException"); !strings.Contains(string(e.body), ":message/"+s.org+"/incoming/"+waits+" because") {
+	if e := w.flow("READER", put, waits, in("new", "2"), "AccessDeniedException"); !strings.Contains(string(e.body), ":message/"+waits+" because") {
 		w.t.Errorf("the refusal is %s", e.body)
 	}
 	w.flow("READER", get, waits, nil, "")
