@@ -10,6 +10,8 @@ import (
 	"net"
 	"os/exec"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // script runs its arguments as a program, waits until its standard input ends, and kills the program.
@@ -56,10 +58,14 @@ func (l *Leash) Close() error {
 }
 
 // FreePort is a port of loopback on which nobody listens, for a server that must be told one. It is none of those that a system gives to who
-// asks for any, which another test's server or connection could get first.
+// asks for any, which another test's server or connection could get first, and nobody else gets it from here while this process lives, even
+// while its server is down.
 func FreePort() (port int, err error) {
 	for range 100 {
 		port = 10_000 + rand.IntN(20_000)
+		if err = reserve(port); err != nil {
+			continue
+		}
 		var tcp net.Listener
 		if tcp, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err != nil {
 			continue
@@ -73,4 +79,17 @@ func FreePort() (port int, err error) {
 		}
 	}
 	return 0, err
+}
+
+// reserve takes the port for this process, or says that one has it. The mark is a socket in Linux's abstract name space: each network has its
+// own, as it has its own ports, and the kernel takes it away when the process ends, however it ends.
+func reserve(port int) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("reserving port %d: %w", port, err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprint("@pennypost-test-port-", port)}); err != nil {
+		return fmt.Errorf("reserving port %d: %w", port, errors.Join(err, unix.Close(fd)))
+	}
+	return nil // fd stays open until the end
 }

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -40,4 +41,24 @@ func TestAMissingProgram(t *testing.T) {
 	if _, err := Start(exec.Command("no-such-program-anywhere"), "KILL", ""); err == nil {
 		t.Error("a program that is not there was started")
 	}
+}
+
+func TestNobodyGetsAPortTwice(t *testing.T) {
+	var taken sync.Map
+	var everyone sync.WaitGroup
+	for range 10 {
+		everyone.Go(func() {
+			for range 50 {
+				port, err := FreePort()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, again := taken.LoadOrStore(port, true); again {
+					t.Errorf("port %d was given twice", port)
+				}
+			}
+		})
+	}
+	everyone.Wait()
 }

@@ -120,7 +120,7 @@ func (z *Zone) Break(name string) {
 // serve answers for the zone on a loopback port that it returns.
 func (z *Zone) serve() string {
 	z.t.Helper()
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	tcp, err := net.Listen("tcp", FreeAddress(z.t))
 	if err != nil {
 		z.t.Fatal(err)
 	}
