@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net/url"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,7 +31,7 @@ func envCommand(load loader) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprint(cmd.OutOrStdout(), exports(e))
+		_, err = fmt.Fprint(cmd.OutOrStdout(), exports(e, os.Getenv))
 		return err
 	}
 	return cmd
@@ -41,8 +43,9 @@ var inTheWay = []string{
 	"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
 }
 
-// exports writes e as lines for eval. An address that is off is unset: one exported earlier would lead elsewhere.
-func exports(e server.Environment) string {
+// exports writes e as lines for eval in a shell with the variables of getenv. An address that is off is unset: one exported earlier would
+// lead elsewhere.
+func exports(e server.Environment, getenv func(string) string) string {
 	var b strings.Builder
 	set := func(name, value string) {
 		if value == "" {
@@ -61,11 +64,38 @@ func exports(e server.Environment) string {
 	for _, name := range inTheWay {
 		set(name, "")
 	}
+	if list := pastProxy(e.Endpoint, getenv); list != "" {
+		set("NO_PROXY", list)
+		set("no_proxy", list) // where both are set, Python and curl read this one
+	}
 	for _, key := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "managesieve"} {
 		set("PENNYPOST_"+strings.ToUpper(key)+"_ADDR", e.Addresses[key])
 	}
 	set("PENNYPOST_CA_FILE", e.CAFile)
 	return b.String()
+}
+
+// pastProxy is the NO_PROXY with which clients ask the endpoint itself where the shell names a proxy, which would not find it. Empty: it is fine.
+func pastProxy(endpoint string, getenv func(string) string) string {
+	first := func(names ...string) string {
+		for _, name := range names {
+			if value := getenv(name); value != "" {
+				return value
+			}
+		}
+		return ""
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || first("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") == "" {
+		return ""
+	}
+	list := first("no_proxy", "NO_PROXY")
+	for entry := range strings.SplitSeq(list, ",") {
+		if entry = strings.TrimSpace(entry); entry == "*" || entry == u.Hostname() {
+			return ""
+		}
+	}
+	return strings.TrimPrefix(list+","+u.Hostname(), ",")
 }
 
 var plain = lazyregexp.New(`\A[A-Za-z0-9_./:=@%+-]+\z`)

@@ -45,7 +45,7 @@ func Inspect(ctx context.Context, dir, keyID string) (Environment, error) {
 	err := callControl(asking, dir, "state", nothing{}, &s)
 	switch {
 	case errors.Is(err, errNoServer):
-		return Environment{}, fmt.Errorf("no server runs on %s: start one with pennypost serve --data", dir)
+		return Environment{}, fmt.Errorf("no server runs on %s: start one with pennypost serve, or name its directory with --data", dir)
 	case errors.Is(err, context.DeadlineExceeded):
 		return Environment{}, fmt.Errorf("the server on %s does not answer within %s", dir, stateTimeout)
 	case err != nil:
@@ -74,11 +74,11 @@ func Inspect(ctx context.Context, dir, keyID string) (Environment, error) {
 	if keyID != "" {
 		return e, callControl(ctx, dir, "key-secret", keyRef{keyID}, &e.Key)
 	}
-	if e.Key, err = ReadAdminKey(dir); err != nil {
-		return Environment{}, err
+	if e.Key, err = ReadAdminKey(dir); err == nil {
+		err = callControl(ctx, dir, "key-secret", keyRef{e.Key.ID}, &AccessKey{})
 	}
-	if err := callControl(ctx, dir, "key-secret", keyRef{e.Key.ID}, &AccessKey{}); err != nil {
-		return Environment{}, fmt.Errorf("the first administrator's access key: %w; name another one with --key", err)
+	if err != nil {
+		return Environment{}, fmt.Errorf("the first administrator's access key: %w; name another one with --key (pennypost key list or create)", err)
 	}
 	return e, nil
 }
