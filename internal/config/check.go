@@ -191,7 +191,7 @@ func loopback(address string) bool {
 
 // isHostname reports whether name is a DNS host name (RFC 1123 section 2.1).
 func isHostname(name string) bool {
-	if len(name) > 253 {
+	if _, err := netip.ParseAddr(name); err == nil || len(name) > 253 {
 		return false
 	}
 	for part := range strings.SplitSeq(name, ".") {
