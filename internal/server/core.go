@@ -30,6 +30,7 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/migration"
 	"github.com/pennypost/pennypost/internal/organization"
+	"github.com/pennypost/pennypost/internal/owner"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
@@ -189,7 +190,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.spool = filepath.Join(dir, spoolName)
 	// What a killed server left there was never acknowledged.
-	if err := errors.Join(os.RemoveAll(parts.spool), os.MkdirAll(parts.spool, 0o700)); err != nil {
+	if err := errors.Join(os.RemoveAll(parts.spool), os.MkdirAll(parts.spool, 0o700), owner.Inherit(parts.spool)); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	store, err := blob.New(ctx, blob.Options{URL: c.BlobURL, Dir: filepath.Join(dir, "blobs"), NoSync: !kept})

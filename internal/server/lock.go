@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/pennypost/pennypost/internal/owner"
 )
 
 // ErrHeld says that another process works on the data directory.
@@ -21,6 +23,9 @@ func lockDir(dir string) (*lock, error) {
 		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		err = owner.Inherit(f.Name())
+	}
 	if err == nil {
 		return &lock{f}, nil
 	}
