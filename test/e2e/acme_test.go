@@ -140,7 +140,8 @@ func TestCertificatesByHTTP(t *testing.T) {
 		}
 	}
 	harness.Eventually(t, "it is known that a name leads elsewhere", func() bool {
-		return strings.Contains(s.verb(0, names[0], "certificate", "list"), "leads to another server")
+		r := s.Verb("certificate", "list")
+		return r.Status == 0 && strings.Contains(r.Stdout, names[0]) && strings.Contains(r.Stdout, "leads to another server")
 	})
 	if s.show("imaps", "localhost", s.TLS().RootCAs) == nil {
 		t.Error("who asks for localhost gets no development certificate any more")
