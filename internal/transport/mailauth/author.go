@@ -40,6 +40,7 @@ func authors(header []byte) (domains []string, complete bool) {
 		list := message.ParseAddressList(value)
 		for _, e := range list {
 			add(e.Domain)
+			complete = complete && (e.Domain != "" || len(e.Local) <= message.MaxWords)
 		}
 		complete = complete && len(list) < message.MaxEntries // which is where it stops
 		for _, domain := range bracketed(value) {

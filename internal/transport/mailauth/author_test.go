@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pennypost/pennypost/internal/message"
 )
 
 func TestAuthors(t *testing.T) {
@@ -48,6 +50,12 @@ func TestAuthors(t *testing.T) {
 	}
 	if _, complete := authors([]byte("From: " + strings.Repeat("a@b.c,", 10_000) + "d@e.f\r\n")); complete {
 		t.Error("From with an address behind those that are read is complete")
+	}
+	for _, words := range []string{"a ", `""`, "@", "<@r,"} {
+		header := "From: " + strings.Repeat(words, message.MaxWords+1) + "a@one.example\r\n"
+		if domains, complete := authors([]byte(header)); len(domains) == 0 && complete {
+			t.Errorf("From with an address behind %d times %q names nobody and is complete", message.MaxWords+1, words)
+		}
 	}
 	for _, bomb := range []string{"(", "\"", "<", "(\"<", "<@", "a@b,", "<a@b><"} {
 		if _, complete := authors([]byte("From: " + strings.Repeat(bomb, 1<<20/len(bomb)))); complete {
