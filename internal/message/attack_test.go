@@ -79,7 +79,7 @@ func TestLongInternationalDomain(t *testing.T) {
 	}
 }
 
-// What is no address took forty bytes for each of its words, in a header as large as the message.
+// What is no address took 150 times its size, in a header as large as the message.
 func TestAnAddressHasFewWords(t *testing.T) {
 	for _, words := range []string{"@", "a ", `""`, "a@", "<@", "<a ", "a [x]"} {
 		list := strings.Repeat(words, 4<<20/len(words)) + "@example.com"
