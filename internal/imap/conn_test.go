@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -228,6 +229,57 @@ func TestTimeLimits(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestALongSearch is told of while it lasts, and ends with its client.
+func TestALongSearch(t *testing.T) {
+	r := onSQLite(t, func(c *Config) { c.SearchNotice = 1 }) // at each message
+	const messages = 50
+	text := "Subject: x\r\n\r\n" + strings.Repeat("x\r\n", mailbox.DefaultInlineLimit) // which lies in a blob
+	for range messages {
+		r.deliver("INBOX", text, 0)
+	}
+	c := r.login()
+	c.ok("a SELECT INBOX")
+	if got, want := c.ok("b SEARCH BODY nothing"), append(slices.Repeat([]string{"* OK still searching"}, messages), "* SEARCH"); !slices.Equal(got, want) {
+		t.Errorf("heard %q", got)
+	}
+	c.send("c SEARCH BODY x\r\n")
+	if err := c.nc.(*tls.Conn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	for got := c.line(); !strings.HasPrefix(got, "c "); got = c.line() {
+		if got != "* OK still searching" && got != "* SEARCH"+numbers(messages) {
+			t.Errorf("a client that sends nothing more heard %q", got)
+		}
+	}
+
+	gone := r.login()
+	gone.ok("a SELECT INBOX")
+	opened := 0
+	r.blobs.opened = func() {
+		if opened++; opened == 1 {
+			_ = gone.nc.Close()
+		}
+	}
+	gone.send("b SEARCH BODY nothing\r\n")
+	for deadline := time.Now().Add(time.Minute); r.Connections() > 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the search goes on")
+		}
+		<-time.After(time.Millisecond)
+	}
+	if opened >= messages {
+		t.Error("the search went on to its end without a client")
+	}
+}
+
+// numbers are those from 1 to n, each behind a space.
+func numbers(n int) (s string) {
+	for i := range n {
+		s += fmt.Sprintf(" %d", i+1)
+	}
+	return s
 }
 
 // TestASlowReaderHoldsNothing lets a client ask for much and read nothing: others go on, and it is given up in time.

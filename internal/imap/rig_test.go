@@ -273,7 +273,8 @@ var testTLS = sync.OnceValue(func() *tls.Config {
 type memoryBlobs struct {
 	mu     sync.Mutex
 	m      map[string][]byte
-	broken int64 // where reading a body fails; 0 nowhere
+	broken int64  // where reading a body fails; 0 nowhere
+	opened func() // is told of each that is opened, unless nil
 }
 
 type memoryBlob struct {
@@ -301,6 +302,9 @@ func (b *memoryBlobs) Put(_ context.Context, key string, r io.Reader) (int64, er
 func (b *memoryBlobs) Open(_ context.Context, key string) (mailbox.Blob, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.opened != nil {
+		b.opened()
+	}
 	return memoryBlob{bytes.NewReader(b.m[key]), b.broken}, nil
 }
 
