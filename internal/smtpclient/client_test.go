@@ -392,10 +392,12 @@ func TestContextThatEnds(t *testing.T) {
 	for _, script := range []string{
 		plain + "HANG", plain + "C: MAIL\nS: 250\nHANG", plain + "C: MAIL\nS: 250\nC: RCPT\nS: 250\nC: DATA\nS: 354\nMESSAGE\nHANG",
 	} {
-		c := open(t, script)
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-		replies, err := send(ctx, c, "x\r\n", "ann@example.com")
-		cancel()
+		s := smtptest.Serve(t, nil, script)
+		c, err := New(t.Context(), connection(t, s), options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		replies, err := send(s.Hangs(t.Context()), c, "x\r\n", "ann@example.com")
 		var e *Error
 		if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) || e.Unknown != strings.Contains(script, "MESSAGE") || replies[0].Code != 0 {
 			t.Errorf("%v, %v", err, replies)
