@@ -76,23 +76,18 @@ func (f *imapImport) run(ctx context.Context, o *server.Operator, out, complaint
 	if err != nil {
 		return err
 	}
-	spool, err := os.MkdirTemp("", "pennypost-import-*")
-	if err != nil {
-		return err
-	}
 	report, err := imapsource.Run(ctx, o, imapsource.Options{
 		Organization: f.organization,
 		Server: imapsource.Server{
 			Address: f.server, StartTLS: f.startTLS, TLS: &tls.Config{ServerName: host, RootCAs: trust, MinVersion: tls.VersionTLS12},
 		},
-		Name: strings.ToLower(host), Accounts: accounts, Parallel: f.parallel, DryRun: f.dryRun, AcceptLoss: f.acceptLoss, Spool: spool,
+		Name: strings.ToLower(host), Accounts: accounts, Parallel: f.parallel, DryRun: f.dryRun, AcceptLoss: f.acceptLoss,
 		Done: func(m *imapsource.MailboxReport) error { return m.Write(out) },
 		Lost: func(a imapsource.Account, err error, pause time.Duration) {
 			fmt.Fprintf(complaints, "pennypost: %s: %s; tried again in %s\n", a.Address, orNone(err.Error()), pause)
 		},
 		Sleep: clock.System{}.Sleep,
 	})
-	err = errors.Join(err, os.RemoveAll(spool))
 	if f.report != "" {
 		text, jsonErr := json.MarshalIndent(report, "", "  ")
 		err = errors.Join(err, jsonErr, os.WriteFile(f.report, append(text, '\n'), 0o600))

@@ -26,7 +26,7 @@ func read(t *testing.T, b []byte) (*Structure, Envelope) {
 		t.Errorf("%d bytes to search, UTF-8: %v", len(text), utf8.ValidString(text))
 	}
 	checkStructure(t, b, s)
-	if spent := time.Since(start); spent > 5*time.Second {
+	if spent := time.Since(start); spent > 20*time.Second { // the machine may be busy
 		t.Errorf("%d bytes took %s", len(b), spent)
 	}
 	return s, e

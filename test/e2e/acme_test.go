@@ -225,7 +225,7 @@ func TestCertificatesByHandshake(t *testing.T) {
 	if err := os.WriteFile(secret, []byte(mac+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pebble := harness.NewPebble(t, harness.PebbleOptions{Resolver: bind.Addr, HTTPSPort: port(https), Seconds: 15, KeyID: "kid-1", MACKey: mac})
+	pebble := harness.NewPebble(t, harness.PebbleOptions{Resolver: bind.Addr, HTTPSPort: port(https), Seconds: 30, KeyID: "kid-1", MACKey: mac})
 	pebble.Start()
 	s := certified{harness.Start(t, harness.Options{Flags: []string{
 		"--acme", "on", "--acme-accept-terms", "true", "--acme-directory", pebble.Directory, "--acme-ca-file", pebble.CAFile, "--acme-challenge", "tls-alpn-01",
