@@ -206,7 +206,7 @@ func (r *ruler) pass(ctx context.Context, t target, there *reach, body []byte) (
 		original = dsn.EncodeOriginal(a)
 	}
 	for _, a := range there.away {
-		if !r.sent[passage{t.organization, a}] {
+		if !r.sent[passageTo(t.organization, a)] {
 			o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: cmp.Or(there.route, tr.Route)})
 		}
 	}
@@ -217,7 +217,7 @@ func (r *ruler) pass(ctx context.Context, t target, there *reach, body []byte) (
 		return done, limitFault("the message is passed on as often as it can")
 	}
 	for _, to := range o.to {
-		r.sent[passage{t.organization, to.Address}] = true
+		r.sent[passageTo(t.organization, to.Address)] = true
 	}
 	r.forwards = append(r.forwards, o)
 	return true, nil

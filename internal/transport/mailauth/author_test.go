@@ -37,6 +37,8 @@ func TestAuthors(t *testing.T) {
 		"From: \\<a@one.example> b@two.example\r\n":                  {"one.example"},
 		"From: Ann [x, a@one.example, y] <b@two.example>\r\n":        {"two.example", "one.example"},
 		"From: Ann [team x] <b@two.example>\r\n":                     {"two.example"},
+		"From: Ann \\\" , a@one.example, \" <b@two.example>\r\n":     {"two.example", "one.example"},
+		"From: \"Ann \\\", a@one.example\\\\\" <b@two.example>\r\n":  {"two.example"},
 		"Sender: s@three.example\r\nFROM:\ta@one.example(c)\r\nX: y": {"one.example"},
 	} {
 		if got, complete := authors([]byte(header)); !slices.Equal(got, want) || !complete {
