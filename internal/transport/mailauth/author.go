@@ -15,10 +15,10 @@ const maxFrom = 64 << 10
 
 // authors returns the domains that a header's From names, each once, A-labels in lower case: of all addresses of all such fields,
 // without dots at the end, since readers differ in which of several they show, and in what they make of dots. complete is false where
-// they are more than are read. Also what stands in brackets where the field's grammar has no address is taken for one, and what does once
+// they are more than are read, or another such field is there to some readers alone. Also what stands in brackets where the field's grammar has no address is taken for one, and what does once
 // square brackets in names, and quotes behind a backslash, mean nothing, as to many readers.
 func authors(header []byte) (domains []string, complete bool) {
-	complete = true
+	complete = !message.Hides(header, "from")
 	read := 0
 	add := func(domain string) {
 		domain = strings.TrimRight(message.FoldDomain(strings.TrimRight(strings.TrimSpace(domain), " \t.")), ".")

@@ -55,6 +55,11 @@ func TestAuthors(t *testing.T) {
 	if _, complete := authors([]byte("From: " + strings.Repeat("a@b.c,", 10_000) + "d@e.f\r\n")); complete {
 		t.Error("From with an address behind those that are read is complete")
 	}
+	for _, hidden := range []string{"From\v: a@one.example\r\n", "From\r\n : a@one.example\r\n"} {
+		if _, complete := authors([]byte(hidden + "From: b@two.example\r\n")); complete {
+			t.Errorf("%q hides nobody", hidden)
+		}
+	}
 	for _, words := range []string{"a ", `""`, "@", "<@r,"} {
 		header := "From: " + strings.Repeat(words, message.MaxWords+1) + "a@one.example\r\n"
 		if domains, complete := authors([]byte(header)); len(domains) == 0 && complete {
