@@ -1,9 +1,12 @@
 package organization_test
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 )
@@ -54,4 +57,37 @@ func TestAPurgeThatBeganIsFinished(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAPurgeThatAnOlderVersionScheduled: the key of its job has no mailbox's number, so that registering the user again does not cancel it.
+func TestAPurgeThatAnOlderVersionScheduled(t *testing.T) {
+	inBoth(t, func(w *world) {
+		org := w.acme()
+		ann := w.user(org, "ann")
+		w.register(org, ann, "ann@acme.awsapps.com")
+		mailbox := w.describe(org, ann).Mailbox
+		w.ok(w.Deregister(w.ctx, admin, org, "ann"))
+		w.exec(fmt.Sprintf(`UPDATE job SET "key" = REPLACE("key", '/%d', '') WHERE kind = 'mailbox-purge'`, mailbox))
+		w.pass(10 * 24 * time.Hour)
+		w.register(org, ann, "ann@acme.awsapps.com")
+		w.pass(10 * 24 * time.Hour)
+		w.ok(w.Deregister(w.ctx, admin, org, "ann"))
+		for _, days := range []time.Duration{11, 18} { // the first purge is due, and a day is missing to the second one
+			w.pass(days * 24 * time.Hour)
+			if w.mailboxCount() != 1 || w.describe(org, ann).Mailbox != mailbox {
+				t.Fatalf("the mailbox was purged before its time: the user is %+v", w.describe(org, ann))
+			}
+		}
+		w.pass(2 * 24 * time.Hour)
+		if n := w.mailboxCount(); n != 0 {
+			t.Errorf("%d mailboxes are left when their time has come", n)
+		}
+		var jobs int
+		w.ok(w.db.Read(w.ctx, func(ctx context.Context, tx *db.Tx) error {
+			return tx.QueryRow(ctx, `SELECT COUNT(*) FROM job WHERE kind = 'mailbox-purge'`).Scan(&jobs)
+		}))
+		if jobs != 0 {
+			t.Errorf("%d purges are left", jobs)
+		}
+	})
 }
