@@ -46,11 +46,20 @@ type GoneFolder struct {
 	Path string `json:"path"`
 }
 
+// CameFrom is a part of what came from a source: the messages of a folder under one UIDVALIDITY.
+type CameFrom struct {
+	Key int64 `json:"key"` // for Came
+	// Folder is the index of the folder where they are now, -1 where the source has it no more.
+	Folder int `json:"folder"`
+	// Renumbered ones have other UIDs there than those that are known.
+	Renumbered bool `json:"renumbered"`
+}
+
 // MailPlanned answers MailPlan, in the order of its folders.
 type MailPlanned struct {
 	Folders []PlannedFolder `json:"folders"`
-	// Known messages came from the source, but for its folders that are not read now.
-	Known int64 `json:"known"`
+	// Came is all that came from the source, but for its folders that are not read now.
+	Came []CameFrom `json:"came"`
 	// Gone are to be given to Settle.
 	Gone []GoneFolder `json:"gone"`
 }
@@ -81,9 +90,7 @@ func (m *Mail) Plan(ctx context.Context, p principal.Principal, r MailPlan) (out
 	// What lies above comes first.
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(len(r.Folders[a].Path), len(r.Folders[b].Path)) })
 	w.compare()
-	if out.Known, err = w.known(ctx); err != nil {
-		return out, err
-	}
+	out.Came = w.came()
 	for _, i := range order {
 		if out.Folders[i], err = w.place(ctx, i); err != nil {
 			return out, err
@@ -152,27 +159,34 @@ func (w *planning) compare() {
 	}
 }
 
-// known counts what came from the source, but for its folders that are not read now.
-func (w *planning) known(ctx context.Context) (n int64, err error) {
-	unread := map[string]bool{}
+// came lists what came from the source, but for its folders that are not read now.
+func (w *planning) came() (all []CameFrom) {
+	at := map[string]int{}
 	for i, f := range w.all {
-		unread[f.Name] = f.NoSelect || f.Unread || w.to[i].reason != ""
+		at[f.Name] = i
 	}
-	err = w.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
-		n = 0
-		for _, r := range w.rows {
-			if unread[r.name] {
-				continue
-			}
-			k, err := countTx(ctx, tx, r.key)
-			if err != nil {
-				return err
-			}
-			n += k
+	for i, r := range w.renamed {
+		at[r.name] = i
+	}
+	next := map[int64]folderRow{}
+	for _, r := range w.rows {
+		next[r.previous] = r
+	}
+	for _, r := range w.rows {
+		newest := r
+		for n, ok := next[newest.key]; ok; n, ok = next[newest.key] {
+			newest = n
 		}
-		return nil
-	})
-	return n, err
+		i, ok := at[newest.name]
+		if !ok {
+			all = append(all, CameFrom{Key: r.key, Folder: -1})
+			continue
+		}
+		if f := w.all[i]; !f.NoSelect && !f.Unread && w.to[i].reason == "" {
+			all = append(all, CameFrom{r.key, i, f.Name != r.name || f.UIDValidity != r.uidvalidity || r.key != newest.key})
+		}
+	}
+	return all
 }
 
 // place says where one folder leads, and makes it.

@@ -67,6 +67,41 @@ type MailFound struct {
 	Messages int64 `json:"messages"`
 }
 
+// MailCame asks for messages that came from a folder, in the order of their UIDs.
+type MailCame struct {
+	Mailbox int64  `json:"mailbox"`
+	Key     int64  `json:"key"`
+	After   uint32 `json:"after"` // this UID
+}
+
+// MailNumbered are at most 10,000 messages with the UIDs that they had. None means that there are no more.
+type MailNumbered struct {
+	Messages []MessageNumber `json:"messages"`
+}
+
+const readNumbers = `SELECT uid, identity FROM import_item WHERE folder = $1 AND uid > $2 ORDER BY uid LIMIT $3`
+
+// Came lists what came from a folder. Fault: NotFound Folder.
+func (m *Mail) Came(ctx context.Context, p principal.Principal, r MailCame) (out MailNumbered, err error) {
+	if err := mayImport(p); err != nil {
+		return out, err
+	}
+	err = m.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		if _, err := folderTx(ctx, tx, r.Mailbox, r.Key); err != nil {
+			return err
+		}
+		out.Messages, err = db.All(ctx, tx, func(row db.Row) (n MessageNumber, err error) {
+			err = row.Scan(&n.UID, &n.Identity)
+			return n, err
+		}, readNumbers, r.Key, int64(r.After), maxPage)
+		if err != nil {
+			return fmt.Errorf("list what was imported: %w", err)
+		}
+		return nil
+	})
+	return out, err
+}
+
 // maxFormer is how often a folder can get other UIDs before one of the runs comes to its end.
 const maxFormer = 100
 

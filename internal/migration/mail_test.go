@@ -171,15 +171,16 @@ func TestImportFollowsRenamedFolders(t *testing.T) {
 	})
 }
 
-func TestPlanSaysHowMuchCameFromTheSource(t *testing.T) {
+func TestPlanSaysWhatCameFromTheSource(t *testing.T) {
 	inBoth(t, func(w *world) {
 		o := w.origin()
 		in := o.folder("INBOX", mail("a"), mail("b"))
 		o.folder("Gone", mail("c"), mail("d"), mail("e"))
 		o.folder("Renamed", mail("f"))
 		o.folder("Refused", mail("g"))
-		if p := o.plan(); p.Known != 0 {
-			t.Errorf("%d before the first run", p.Known)
+		o.folder("Same", mail("h"))
+		if p := o.plan(); len(p.Came) != 0 {
+			t.Errorf("%v before the first run", p.Came)
 		}
 		o.run()
 		in.validity = 4711
@@ -190,12 +191,35 @@ func TestPlanSaysHowMuchCameFromTheSource(t *testing.T) {
 		for i := range list {
 			list[i].Unread = list[i].Name == "Refused"
 		}
-		for range 2 {
-			p, err := o.Plan(w.ctx, operator, migration.MailPlan{Mailbox: int64(w.ann), Source: source, Folders: list})
+		before, err := w.mailboxes.Folders(w.ctx, w.ann)
+		w.ok(err)
+		for _, dry := range []bool{true, false, true} {
+			p, err := o.Plan(w.ctx, operator, migration.MailPlan{Mailbox: int64(w.ann), Source: source, Folders: list, Dry: dry})
 			w.ok(err)
-			if p.Known != 6 {
-				t.Errorf("%d messages came from what is read, want 6", p.Known)
+			var got []string
+			for _, c := range p.Came {
+				line := "gone"
+				if c.Folder >= 0 {
+					line = list[c.Folder].Name
+				}
+				if c.Renumbered {
+					line += ", renumbered"
+				}
+				came, err := w.Came(w.ctx, operator, migration.MailCame{Mailbox: int64(w.ann), Key: c.Key})
+				w.ok(err)
+				for _, m := range came.Messages {
+					got = append(got, fmt.Sprintf("%s: %d", line, m.UID))
+				}
 			}
+			slices.Sort(got)
+			if want := []string{"INBOX, renumbered: 1", "INBOX, renumbered: 2", "Other, renumbered: 1", "Same: 1", "gone: 1", "gone: 2", "gone: 3"}; !slices.Equal(got, want) {
+				t.Errorf("dry %v: %q came, want %q", dry, got, want)
+			}
+			after, err := w.mailboxes.Folders(w.ctx, w.ann)
+			if w.ok(err); slices.EqualFunc(before.Folders, after.Folders, func(a, b mailbox.Folder) bool { return a.Path == b.Path }) != dry {
+				t.Errorf("dry %v: the folders are %v", dry, after.Folders)
+			}
+			before = after
 		}
 	})
 }

@@ -16,6 +16,9 @@ func (c *core) importVerbs(verbs map[string]verb) {
 	verbs["import-mail-plan"] = typed(func(ctx context.Context, r migration.MailPlan) (migration.MailPlanned, error) {
 		return m.Plan(ctx, operator, r)
 	})
+	verbs["import-mail-came"] = typed(func(ctx context.Context, r migration.MailCame) (migration.MailNumbered, error) {
+		return m.Came(ctx, operator, r)
+	})
 	verbs["import-mail-sync"] = typed(func(ctx context.Context, r migration.MailPage) (migration.MailSynced, error) {
 		return m.Sync(ctx, operator, r)
 	})
@@ -41,6 +44,11 @@ func (o *Operator) OpenMail(ctx context.Context, r migration.Account) (out migra
 // PlanMail says where the folders of a source lead.
 func (o *Operator) PlanMail(ctx context.Context, r migration.MailPlan) (out migration.MailPlanned, err error) {
 	return out, o.do(ctx, "import-mail-plan", r, &out)
+}
+
+// CameMail lists what came from a folder.
+func (o *Operator) CameMail(ctx context.Context, r migration.MailCame) (out migration.MailNumbered, err error) {
+	return out, o.do(ctx, "import-mail-came", r, &out)
 }
 
 // SyncMail brings what changed in a range of a folder.

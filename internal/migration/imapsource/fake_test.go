@@ -27,7 +27,7 @@ import (
 	"github.com/pennypost/pennypost/internal/migration"
 )
 
-// source is an IMAP server of one folder, that does as badly as a test wants.
+// source is an IMAP server of one folder, and of another one for what moved, that does as badly as a test wants.
 type source struct {
 	t     *testing.T
 	addr  string
@@ -42,14 +42,19 @@ type source struct {
 
 	mu    sync.Mutex
 	mails map[uint32]string // guarded by mu
-	heard []string          // commands; guarded by mu
-	ended sync.WaitGroup
+	moved map[uint32]string // of Archive, which is there unless nil; guarded by mu
+	// validity is the UIDVALIDITY of INBOX, and name its name where it has another one.
+	validity int
+	name     string
+	heard    []string // commands; guarded by mu
+	ended    sync.WaitGroup
 }
 
 // session is a connection to it.
 type session struct {
 	net.Conn
-	s *source
+	s       *source
+	archive bool // is selected
 }
 
 func (c *session) say(format string, args ...any) {
@@ -58,7 +63,7 @@ func (c *session) say(format string, args ...any) {
 
 func newSource(t *testing.T, n int) *source {
 	t.Helper()
-	s := &source{t: t, caps: "IMAP4rev1", patience: time.Minute, mails: map[uint32]string{}}
+	s := &source{t: t, caps: "IMAP4rev1", patience: time.Minute, validity: 7, name: "INBOX", mails: map[uint32]string{}}
 	for i := range n {
 		s.mails[uint32(i+1)] = fmt.Sprintf("Message-ID: <%d>\r\n\r\ntext %d\r\n", i+1, i+1)
 	}
@@ -96,7 +101,7 @@ func (s *source) start() *source {
 			if err != nil {
 				return
 			}
-			s.ended.Go(func() { s.serve(&session{c, s}) })
+			s.ended.Go(func() { s.serve(&session{Conn: c, s: s}) })
 		}
 	})
 	s.t.Cleanup(func() {
@@ -130,25 +135,35 @@ func (s *source) answer(c *session, tag, command string) {
 	if word == "UID" {
 		word, rest, _ = strings.Cut(rest, " ")
 	}
+	mails, validity := s.mails, s.validity
+	if archive := strings.HasPrefix(rest, "Archive") || strings.HasPrefix(rest, `"Archive"`); archive || c.archive && word != "STATUS" && word != "EXAMINE" {
+		mails, validity = s.moved, 8
+	}
+	uids := slices.Sorted(maps.Keys(mails))
 	switch word {
 	case "CAPABILITY":
 		c.say("* CAPABILITY %s", s.caps)
 	case "LIST":
-		c.say(`* LIST () "/" INBOX`)
+		c.say(`* LIST () "/" %s`, s.name)
+		if s.moved != nil {
+			c.say(`* LIST () "/" Archive`)
+		}
 	case "STATUS":
-		c.say("* STATUS INBOX (MESSAGES %d UIDNEXT 1000 UIDVALIDITY 7)", len(s.mails))
+		name, _, _ := strings.Cut(rest, " ")
+		c.say("* STATUS %s (MESSAGES %d UIDNEXT 1000 UIDVALIDITY %d)", name, len(mails), validity)
 	case "EXAMINE":
-		c.say("* FLAGS (\\Seen)\r\n* %d EXISTS\r\n* OK [UIDVALIDITY 7] \r\n* OK [UIDNEXT 1000] ", len(s.mails))
+		c.archive = validity == 8
+		c.say("* FLAGS (\\Seen)\r\n* %d EXISTS\r\n* OK [UIDVALIDITY %d] \r\n* OK [UIDNEXT 1000] ", len(mails), validity)
 	case "SEARCH":
 		answer := "* SEARCH"
 		if strings.HasPrefix(rest, "ALL") || strings.HasPrefix(rest, "UID") {
-			for _, u := range s.uids() {
+			for _, u := range uids {
 				answer += fmt.Sprintf(" %d", u)
 			}
 		}
 		c.say("%s", answer)
 	case "FETCH":
-		for i, u := range s.uids() {
+		for i, u := range uids {
 			if covers(rest, u) {
 				s.fetch(c, i+1, u, rest)
 			}
@@ -164,8 +179,14 @@ func (s *source) fetch(c *session, n int, u uint32, what string) {
 		c.say(`* %d FETCH (UID %d FLAGS (\Seen))`, n, u)
 		return
 	}
-	c.say("* %d FETCH (UID %d FLAGS (\\Seen) INTERNALDATE \"03-Feb-2020 04:05:06 +0000\" RFC822.SIZE %d BODY[] {%d}\r\n%s)", n, u, len(s.mails[u]), len(s.mails[u]), s.mails[u])
+	text := s.mails[u]
+	if c.archive {
+		text = s.moved[u]
+	}
+	c.say("* %d FETCH (UID %d FLAGS (\\Seen) INTERNALDATE \"03-Feb-2020 04:05:06 +0000\" RFC822.SIZE %d BODY[] {%d}\r\n%s)", n, u, len(text), len(text), text)
 }
+
+var received = time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
 
 // covers reports whether a FETCH asks for a UID.
 func covers(command string, u uint32) bool {
@@ -201,6 +222,9 @@ type core struct {
 	// renumbered is how many messages get other UIDs before all else.
 	renumbered int
 	fails      error
+	// validity is what INBOX had when it was planned last but in a dry run, and planned how often that was.
+	validity uint32
+	planned  int
 }
 
 func (c *core) OpenMail(_ context.Context, a migration.Account) (migration.Opened, error) {
@@ -219,11 +243,23 @@ func (c *core) PlanMail(_ context.Context, p migration.MailPlan) (out migration.
 	if c.mails[p.Source] == nil {
 		c.mails[p.Source] = map[uint32]string{}
 	}
-	out.Known = int64(len(c.mails[p.Source]))
-	for range p.Folders {
+	if !p.Dry {
+		c.planned++
+	}
+	came := migration.CameFrom{Key: 1, Folder: -1, Renumbered: c.renumbered > 0}
+	for i, f := range p.Folders {
+		if f.Name != "INBOX" {
+			out.Folders = append(out.Folders, migration.PlannedFolder{Path: f.Name})
+			continue
+		}
+		came.Folder, came.Renumbered = i, came.Renumbered || f.UIDValidity != c.validity
 		known := int64(len(c.mails[p.Source]) - c.renumbered)
 		out.Folders = append(out.Folders, migration.PlannedFolder{Path: "INBOX", Key: 1, Known: known, Renumbered: c.renumbered > 0})
+		if !p.Dry {
+			c.validity = f.UIDValidity
+		}
 	}
+	out.Came = []migration.CameFrom{came}
 	return out, nil
 }
 
@@ -233,6 +269,18 @@ func (c *core) only() map[uint32]string {
 		return m
 	}
 	return nil
+}
+
+func (c *core) CameMail(_ context.Context, r migration.MailCame) (out migration.MailNumbered, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	have := c.only()
+	for _, u := range slices.Sorted(maps.Keys(have)) {
+		if u > r.After && len(out.Messages) < 30 {
+			out.Messages = append(out.Messages, migration.MessageNumber{UID: u, Identity: migration.Identity([]byte(have[u]), int64(len(have[u])), received)})
+		}
+	}
+	return out, nil
 }
 
 func (c *core) SyncMail(_ context.Context, p migration.MailPage) (out migration.MailSynced, err error) {

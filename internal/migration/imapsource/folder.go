@@ -29,11 +29,25 @@ type passage struct {
 // maxChunk is how many messages are asked for at a time.
 const maxChunk = 200
 
+// passage begins the import of a folder, or a look into it.
+func (t *task) passage(i int) *passage {
+	at, to := &t.listed[i], t.planned.Folders[i]
+	return &passage{
+		task: t, at: at, to: to, chunk: maxChunk, missed: map[uint32]int{}, left: map[uint32]bool{},
+		report: &FolderReport{Source: at.Name, Here: to.Path, AtSource: at.messages(), Imported: to.Known},
+	}
+}
+
+// untouched reports whether nothing happened since the last run.
+func (p *passage) untouched() bool {
+	return !p.to.Renumbered && p.to.ModSeq != 0 && p.to.ModSeq == p.at.status.HighestModSeq &&
+		p.to.UIDNext == uint32(p.at.status.UIDNext) && p.to.Known == p.at.messages()
+}
+
 // folder imports one folder. The error is one that the account can't go on with.
 func (t *task) folder(ctx context.Context, i int) error {
-	p := passage{task: t, at: &t.listed[i], to: t.planned.Folders[i], chunk: maxChunk, missed: map[uint32]int{}, left: map[uint32]bool{}}
-	f := &FolderReport{Source: p.at.Name, Here: p.to.Path, AtSource: p.at.messages(), Imported: p.to.Known}
-	p.report = f
+	p := t.passage(i)
+	f := p.report
 	if p.at.NoSelect {
 		if p.to.Reason != "" {
 			t.report.note("%s is left out: %s", printable(f.Source), p.to.Reason)
@@ -55,9 +69,8 @@ func (t *task) folder(ctx context.Context, i int) error {
 	case t.o.DryRun:
 		f.New, f.Bytes = max(f.AtSource-f.Imported, 0), p.at.size
 		return nil
-	case !p.to.Renumbered && p.to.ModSeq != 0 && p.to.ModSeq == p.at.status.HighestModSeq &&
-		p.to.UIDNext == uint32(p.at.status.UIDNext) && p.to.Known == f.AtSource:
-		return nil // nothing happened since the last run
+	case p.untouched():
+		return nil
 	}
 	err := t.with(ctx, p.pass)
 	var refused refusedError
@@ -68,25 +81,30 @@ func (t *task) folder(ctx context.Context, i int) error {
 	return err
 }
 
-// pass goes through a folder, from its start: what came before is passed over.
-func (p *passage) pass(ctx context.Context) error {
+// open opens the folder and returns the UIDs of all its messages, ascending.
+func (p *passage) open() (*imap.SelectData, []uint32, error) {
 	p.c.names()
-	condstore := p.c.caps.Has(imap.CapCondStore)
-	selected, err := p.c.client.Select(p.at.Name, &imap.SelectOptions{ReadOnly: true, CondStore: condstore}).Wait()
+	selected, err := p.c.client.Select(p.at.Name, &imap.SelectOptions{ReadOnly: true, CondStore: p.c.caps.Has(imap.CapCondStore)}).Wait()
 	if err != nil {
-		return judge("open the folder", err)
+		return nil, nil, judge("open the folder", err)
 	}
 	if selected.UIDValidity != p.at.UIDValidity {
-		return refusedError{errors.New("the folder was made anew while it was read: run again")}
+		return nil, nil, refusedError{errors.New("the folder was made anew while it was read: run again")}
 	}
 	p.report.AtSource = int64(selected.NumMessages)
 	uids, err := p.uids()
+	if err == nil && int64(len(uids)) != p.report.AtSource {
+		// Taken for true, messages would seem to be gone.
+		err = lostError{fmt.Errorf("the source says that the folder has %d messages, and lists %d", p.report.AtSource, len(uids))}
+	}
+	return selected, uids, err
+}
+
+// pass goes through a folder, from its start: what came before is passed over.
+func (p *passage) pass(ctx context.Context) error {
+	selected, uids, err := p.open()
 	if err != nil {
 		return err
-	}
-	if int64(len(uids)) != p.report.AtSource {
-		// Taken for true, messages would seem to be gone.
-		return lostError{fmt.Errorf("the source says that the folder has %d messages, and lists %d", p.report.AtSource, len(uids))}
 	}
 	if p.to.Renumbered {
 		if err := p.renumber(ctx, uids); err != nil {
@@ -94,7 +112,7 @@ func (p *passage) pass(ctx context.Context) error {
 		}
 		p.to.Renumbered = false
 	}
-	changed, asked, err := p.changes(condstore)
+	changed, asked, err := p.changes()
 	if err != nil {
 		return err
 	}
@@ -121,7 +139,9 @@ func (p *passage) uids() ([]uint32, error) {
 	if p.report.AtSource == 0 {
 		return nil, nil
 	}
-	return p.search(&imap.SearchCriteria{})
+	uids, err := p.search(&imap.SearchCriteria{})
+	slices.Sort(uids)
+	return uids, err
 }
 
 func (p *passage) search(criteria *imap.SearchCriteria) ([]uint32, error) {
@@ -154,25 +174,12 @@ const renumbered = mailbox.BatchRows
 
 // renumber finds messages again that had other UIDs.
 func (p *passage) renumber(ctx context.Context, uids []uint32) error {
-	field := &imap.FetchItemBodySection{Specifier: imap.PartSpecifierHeader, HeaderFields: []string{"Message-ID"}, Peek: true}
 	for chunk := range slices.Chunk(uids, renumbered) {
-		numbers := migration.MailNumbers{Mailbox: p.opened.Mailbox, Key: p.to.Key}
-		err := p.fetch(chunk, &imap.FetchOptions{UID: true, InternalDate: true, RFC822Size: true, BodySection: []*imap.FetchItemBodySection{field}}, func(m *fetched) error {
-			var head limited
-			if err := m.read(&head); err != nil {
-				return err
-			}
-			numbers.Messages = append(numbers.Messages, migration.MessageNumber{UID: m.uid, Identity: migration.Identity(head.b, m.size, m.received)})
-			return nil
-		})
+		numbers, err := p.identities(chunk)
 		if err != nil {
 			return err
 		}
-		if len(numbers.Messages) != len(chunk) {
-			// Those that are missing would seem to be gone.
-			return lostError{fmt.Errorf("the source was asked for %d messages and gave %d", len(chunk), len(numbers.Messages))}
-		}
-		found, err := p.core.RenumberMail(ctx, numbers)
+		found, err := p.core.RenumberMail(ctx, migration.MailNumbers{Mailbox: p.opened.Mailbox, Key: p.to.Key, Messages: numbers})
 		if err != nil {
 			return err
 		}
@@ -182,6 +189,24 @@ func (p *passage) renumber(ctx context.Context, uids []uint32) error {
 		}
 	}
 	return p.settle(ctx, p.report, p.to.Key, false)
+}
+
+// identities asks for that of messages which stays when they get other UIDs.
+func (p *passage) identities(uids []uint32) (numbers []migration.MessageNumber, err error) {
+	field := &imap.FetchItemBodySection{Specifier: imap.PartSpecifierHeader, HeaderFields: []string{"Message-ID"}, Peek: true}
+	err = p.fetch(uids, &imap.FetchOptions{UID: true, InternalDate: true, RFC822Size: true, BodySection: []*imap.FetchItemBodySection{field}}, func(m *fetched) error {
+		var head limited
+		if err := m.read(&head); err != nil {
+			return err
+		}
+		numbers = append(numbers, migration.MessageNumber{UID: m.uid, Identity: migration.Identity(head.b, m.size, m.received)})
+		return nil
+	})
+	if err == nil && len(numbers) != len(uids) {
+		// Those that are missing would seem to be gone.
+		err = lostError{fmt.Errorf("the source was asked for %d messages and gave %d", len(uids), len(numbers))}
+	}
+	return numbers, err
 }
 
 // limited keeps the first bytes that are written to it.
@@ -195,8 +220,8 @@ func (l *limited) Write(b []byte) (int, error) {
 }
 
 // changes are the flags that changed since the last run, where the source can tell; asked is false where it can't.
-func (p *passage) changes(condstore bool) (changed map[uint32][]string, asked bool, err error) {
-	if !condstore || p.to.ModSeq == 0 || p.report.AtSource == 0 {
+func (p *passage) changes() (changed map[uint32][]string, asked bool, err error) {
+	if !p.c.caps.Has(imap.CapCondStore) || p.to.ModSeq == 0 || p.report.AtSource == 0 {
 		return nil, false, nil
 	}
 	changed = map[uint32][]string{}

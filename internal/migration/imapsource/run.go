@@ -19,6 +19,7 @@ import (
 type Core interface {
 	OpenMail(context.Context, migration.Account) (migration.Opened, error)
 	PlanMail(context.Context, migration.MailPlan) (migration.MailPlanned, error)
+	CameMail(context.Context, migration.MailCame) (migration.MailNumbered, error)
 	SyncMail(context.Context, migration.MailPage) (migration.MailSynced, error)
 	RenumberMail(context.Context, migration.MailNumbers) (migration.MailFound, error)
 	SettleMail(context.Context, migration.MailSettle) (migration.MailSynced, error)
@@ -136,17 +137,29 @@ func (t *task) all(ctx context.Context) (err error) {
 	if err := t.with(ctx, t.list); err != nil {
 		return err
 	}
-	plan := migration.MailPlan{Mailbox: t.opened.Mailbox, Source: t.source(), Dry: t.o.DryRun}
+	plan := migration.MailPlan{Mailbox: t.opened.Mailbox, Source: t.source()}
 	for _, l := range t.listed {
 		plan.Folders = append(plan.Folders, l.SourceFolder)
 	}
-	if t.planned, err = t.core.PlanMail(ctx, plan); err != nil {
-		return err
+	if t.o.DryRun || !t.o.AcceptLoss {
+		plan.Dry = true // as what is planned in earnest renames folders already
+		if t.planned, err = t.core.PlanMail(ctx, plan); err != nil {
+			return err
+		}
+		why, err := t.loss(ctx)
+		switch {
+		case err != nil:
+			return err
+		case why != "" && t.o.DryRun:
+			t.report.note("%s", why)
+		case why != "":
+			return refusedError{errors.New(why)}
+		}
 	}
-	if why := t.loss(); why != "" && t.o.DryRun {
-		t.report.note("%s", why)
-	} else if why != "" && !t.o.AcceptLoss {
-		return refusedError{errors.New(why)}
+	if plan.Dry = t.o.DryRun; !plan.Dry {
+		if t.planned, err = t.core.PlanMail(ctx, plan); err != nil {
+			return err
+		}
 	}
 	size := int64(0)
 	for i := range t.listed {
@@ -164,28 +177,6 @@ func (t *task) all(ctx context.Context) (err error) {
 		}
 	}
 	return nil
-}
-
-// The most of what came from an account that a run may remove by itself: more than this share of it, and more than the number, is
-// likelier a source that is being taken down than mail that was thrown away.
-const (
-	lossShare  = 2 // half
-	lossNumber = 20
-)
-
-// loss says that too much is gone at the source, empty where it is not.
-func (t *task) loss() string {
-	lost := t.planned.Known
-	for i := range t.listed {
-		if l := &t.listed[i]; !l.NoSelect && !l.Unread && t.planned.Folders[i].Reason == "" {
-			lost -= l.messages()
-		}
-	}
-	if lost <= lossNumber || lost <= t.planned.Known/lossShare {
-		return ""
-	}
-	return fmt.Sprintf("of the %d messages that came from the source, at least %d are not there any more, and would be removed here: "+
-		"is it being taken down? Give --accept-loss if that is wanted", t.planned.Known, lost)
 }
 
 // gone brings the end of a folder.
