@@ -71,7 +71,10 @@ func (w Want) full() Want {
 	if w&WantBody != 0 {
 		w |= WantPrefix
 	}
-	if w != 0 {
+	if w&WantMeta != 0 {
+		w |= WantEnvelope
+	}
+	if w&(WantMeta|WantPrefix) != 0 {
 		w |= WantItem
 	}
 	return w

@@ -47,7 +47,7 @@ func TestFetchGoesThroughManyPages(t *testing.T) {
 			"ranges":    NewUIDSet(UIDRange{1, 600}, UIDRange{640, 1200}, UIDRange{1300, MaxUID}),
 			"beyond":    UIDs(n + 5),
 		} {
-			for _, want := range []Want{WantFlags, WantItem, WantMeta, WantPrefix, WantBody, WantMeta | WantBody} {
+			for _, want := range []Want{WantFlags, WantModSeq, WantItem, WantEnvelope, WantMeta, WantPrefix, WantBody, WantEnvelope | WantBody, WantMeta | WantBody} {
 				var expect, got []UID
 				for u := UID(1); u <= n; u++ {
 					if set.Contains(u) && !gone(u) {
@@ -58,6 +58,10 @@ func TestFetchGoesThroughManyPages(t *testing.T) {
 				for it, err := range r.Fetch(ctx, id, InboxID, set, want, 0) {
 					r.ok(err)
 					got = append(got, it.UID)
+					if it.ModSeq == 0 && want != WantFlags || (it.Size != 0) != (want&^(WantModSeq|WantEnvelope) != 0) ||
+						(it.Envelope != nil) != (want&(WantEnvelope|WantMeta) != 0) || (it.Structure != nil) != (want&WantMeta != 0) {
+						t.Fatalf("%s, want %d: %+v", name, want, it)
+					}
 				}
 				if !slices.Equal(got, expect) {
 					t.Errorf("%s, want %d: %d items, expected %d", name, want, len(got), len(expect))

@@ -269,14 +269,14 @@ type reader struct {
 
 var errCorrupt = errors.New("the bytes are not what was written")
 
-func newReader(b []byte, version byte) *reader {
+func newReader(b []byte, version byte) reader {
 	switch {
 	case len(b) == 0:
-		return &reader{err: errCorrupt}
+		return reader{err: errCorrupt}
 	case b[0] != version:
-		return &reader{err: fmt.Errorf("version %d is unknown: it was written by a newer program", b[0])}
+		return reader{err: fmt.Errorf("version %d is unknown: it was written by a newer program", b[0])}
 	}
-	return &reader{text: string(b[1:])}
+	return reader{text: string(b[1:])}
 }
 
 func (r *reader) fail() {
