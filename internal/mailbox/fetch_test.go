@@ -182,6 +182,38 @@ func TestFetchChangedSince(t *testing.T) {
 	})
 }
 
+// Who reads slowly what changed makes the server hold no more changes than some thousands.
+func TestManyChangesAreNotHeld(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		ctx := t.Context()
+		id := r.mailbox("a")
+		r.many(id, changesHeld+1, text("x"))
+		since := r.get(id, InboxID).Highest
+		_, err := r.StoreFlags(ctx, id, InboxID, AllUIDs(), FlagChange{Add: Seen}, Always)
+		r.ok(err)
+		for _, read := range []bool{true, false} { // again, when the last is reached
+			n, last := 0, Flags(0)
+			for it, err := range r.Fetch(ctx, id, InboxID, AllUIDs(), WantFlags, since) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n++; n == 1 {
+					_, err := r.StoreFlags(ctx, id, InboxID, UIDs(changesHeld+1), FlagChange{Add: Flagged}, Always)
+					r.ok(err)
+				}
+				last = it.Flags
+			}
+			if last.Has(Flagged) != read {
+				t.Errorf("of %d changes the last has flags %x", n, last)
+			}
+			_, err := r.StoreFlags(ctx, id, InboxID, UIDs(changesHeld+1), FlagChange{Remove: Flagged}, Always)
+			r.ok(err)
+			_, err = r.Expunge(ctx, id, InboxID, UIDs(1), false)
+			r.ok(err)
+		}
+	})
+}
+
 func TestSnapshotsStayWithinTheirMemory(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
 		ctx := t.Context()
