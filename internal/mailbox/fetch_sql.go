@@ -3,10 +3,13 @@ package mailbox
 import (
 	"database/sql"
 	"fmt"
+
+	"github.com/pennypost/pennypost/internal/lazy"
 )
 
 // fetchTexts has the text of each Want that full returns.
-var fetchTexts = func() (texts [16]string) {
+var fetchTexts = lazy.Value[*[16]string]{Make: func() *[16]string {
+	var texts [16]string
 	for w := range Want(16) {
 		columns, join := `i.uid, i.item, i.flags, i.changed`, ``
 		if w&WantItem != 0 {
@@ -32,8 +35,8 @@ var fetchTexts = func() (texts [16]string) {
 		}
 		texts[w] = `SELECT ` + columns + ` FROM item i` + join + where + ` ORDER BY i.uid LIMIT $5`
 	}
-	return texts
-}()
+	return &texts
+}}
 
 // itemScan scans the rows of fetchTexts. Numbers go through num, which spares database/sql its slow conversions.
 type itemScan struct {
