@@ -30,7 +30,7 @@ const (
 type imapImport struct {
 	organization, server, accounts, caFile, report string
 	parallel                                       int
-	startTLS, dryRun                               bool
+	startTLS, dryRun, acceptLoss                   bool
 }
 
 func importIMAPCommand(load loader) *cobra.Command {
@@ -48,6 +48,7 @@ func importIMAPCommand(load loader) *cobra.Command {
 	flags.BoolVar(&f.startTLS, "starttls", false, "begin TLS by STARTTLS, usually on port 143")
 	flags.IntVar(&f.parallel, "parallel", 4, "how many mailboxes are read at once")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only count: change nothing")
+	flags.BoolVar(&f.acceptLoss, "accept-loss", false, "remove more than half of what came from an account, if that is gone at the source")
 	flags.StringVar(&f.report, "report", "", "file to write the report to, as JSON")
 	for _, name := range []string{"organization", "server", "accounts"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
@@ -75,23 +76,18 @@ func (f *imapImport) run(ctx context.Context, o *server.Operator, out, complaint
 	if err != nil {
 		return err
 	}
-	spool, err := os.MkdirTemp("", "pennypost-import-*")
-	if err != nil {
-		return err
-	}
 	report, err := imapsource.Run(ctx, o, imapsource.Options{
 		Organization: f.organization,
 		Server: imapsource.Server{
 			Address: f.server, StartTLS: f.startTLS, TLS: &tls.Config{ServerName: host, RootCAs: trust, MinVersion: tls.VersionTLS12},
 		},
-		Name: strings.ToLower(host), Accounts: accounts, Parallel: f.parallel, DryRun: f.dryRun, Spool: spool,
+		Name: strings.ToLower(host), Accounts: accounts, Parallel: f.parallel, DryRun: f.dryRun, AcceptLoss: f.acceptLoss,
 		Done: func(m *imapsource.MailboxReport) error { return m.Write(out) },
 		Lost: func(a imapsource.Account, err error, pause time.Duration) {
 			fmt.Fprintf(complaints, "pennypost: %s: %s; tried again in %s\n", a.Address, orNone(err.Error()), pause)
 		},
 		Sleep: clock.System{}.Sleep,
 	})
-	err = errors.Join(err, os.RemoveAll(spool))
 	if f.report != "" {
 		text, jsonErr := json.MarshalIndent(report, "", "  ")
 		err = errors.Join(err, jsonErr, os.WriteFile(f.report, append(text, '\n'), 0o600))

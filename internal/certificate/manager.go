@@ -240,11 +240,11 @@ func (m *Manager) attend(ctx context.Context, r *row, own bool) error {
 		}
 		err = m.order(ctx, r)
 	}
+	if err == nil {
+		return m.keep(context.WithoutCancel(ctx), r) // or a server that stops would order it again
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
-	}
-	if err == nil {
-		return m.keep(ctx, r)
 	}
 	r.attempts++
 	r.failed, r.trouble, r.standing = m.Clock.Now(), shown(err), Wanted

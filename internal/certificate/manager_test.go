@@ -3,6 +3,7 @@ package certificate
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,6 +45,25 @@ func TestOrderedOnceAndKept(t *testing.T) {
 		}
 		if faults := h.check(); len(faults) > 0 {
 			t.Errorf("inconsistent: %v", faults)
+		}
+	})
+}
+
+// TestIssuedWhileTheServerStops: what the CA has issued is not ordered again.
+func TestIssuedWhileTheServerStops(t *testing.T) {
+	dbtest.Run(t, Migrations(), func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d, "a.example")
+		ctx, stop := context.WithCancel(t.Context())
+		h.ca.forge = func(*x509.Certificate) { stop() }
+		if _, err := h.round(ctx); err != nil {
+			t.Error(err)
+		}
+		h.ca.ordered()
+		if h = h.again(nil); h.shown("a.example") == nil {
+			t.Error("there is no certificate after a restart")
+		}
+		if names, _ := h.work(); len(names) > 0 {
+			t.Errorf("ordered again: %v", names)
 		}
 	})
 }

@@ -347,12 +347,20 @@ func TestAFunctionThatEndsItsGoroutine(t *testing.T) {
 	}
 	t.Run("in a hook", func(t *testing.T) {
 		d := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
-		errs := inOneGroup(t, d, func(ctx context.Context, tx *db.Tx) error {
-			tx.OnCommit(runtime.Goexit)
-			return adding(1, "a")(ctx, tx)
-		}, adding(2, "b"))
-		if !errors.Is(errs[0], errGoroutineEnded) || errs[1] != nil || ids(t, d) != "1 2" {
+		var ran []int64
+		ends := func(id int64) db.Func {
+			return func(ctx context.Context, tx *db.Tx) error {
+				tx.OnCommit(runtime.Goexit)
+				tx.OnCommit(func() { ran = append(ran, id) })
+				return adding(id, fmt.Sprint(id))(ctx, tx)
+			}
+		}
+		errs := inOneGroup(t, d, ends(1), ends(2), ends(3))
+		if !errors.Is(errs[0], errGoroutineEnded) || errs[1] != nil || errs[2] != nil || ids(t, d) != "1 2 3" {
 			t.Errorf("%v; rows %s", errs, ids(t, d))
+		}
+		if fmt.Sprint(ran) != "[1 2 3]" {
+			t.Errorf("of the hooks behind one that ended the goroutine ran %v", ran)
 		}
 	})
 	t.Run("in reads", func(t *testing.T) {

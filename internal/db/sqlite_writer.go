@@ -250,10 +250,11 @@ func (w *writer) acknowledge(group []*request) {
 			r.answer(r.result)
 		}
 	}()
-	done := uint64(0)
+	done, hooks := uint64(0), []func(){}
 	for _, r := range group {
 		if r.result == nil {
 			done++
+			hooks = append(hooks, r.hooks...)
 		}
 	}
 	w.counters.refused.Add(uint64(len(group)) - done)
@@ -262,11 +263,7 @@ func (w *writer) acknowledge(group []*request) {
 		w.counters.functions.Add(done)
 		w.counters.groups[min(bits.Len64(done-1), len(w.counters.groups)-1)].Add(1)
 	}
-	for _, r := range group {
-		if r.result == nil {
-			committed(w.log, r.hooks)
-		}
-	}
+	committed(w.log, hooks)
 }
 
 var (

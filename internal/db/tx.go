@@ -247,9 +247,16 @@ func (t *Tx) run(ctx context.Context, log *slog.Logger, fn Func) (err error) {
 	return fn(ctx, t)
 }
 
-// committed runs the hooks.
+// committed runs the hooks, all of them even if one ends its goroutine (runtime.Goexit).
 func committed(log *slog.Logger, hooks []func()) {
-	for _, hook := range hooks {
+	defer func() {
+		if len(hooks) > 0 {
+			committed(log, hooks)
+		}
+	}()
+	for len(hooks) > 0 {
+		hook := hooks[0]
+		hooks = hooks[1:]
 		func() {
 			defer func() {
 				if p := recover(); p != nil {

@@ -55,8 +55,8 @@ func BenchmarkFolder(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				c.wait()
-				fmt.Fprintf(c.nc, "t %s\r\n", command)
+				c.Wait()
+				fmt.Fprintf(c, "t %s\r\n", command)
 				if err := skipTo(c, "t OK"); err != nil {
 					b.Fatal(err)
 				}
@@ -81,9 +81,9 @@ func BenchmarkFolder(b *testing.B) {
 // skipTo reads up to a line that begins with prefix. The benchmark's messages hold no such line.
 func skipTo(c *client, prefix string) error {
 	for {
-		line, err := c.in.ReadSlice('\n')
+		line, err := c.In.ReadSlice('\n')
 		for errors.Is(err, bufio.ErrBufferFull) {
-			_, err = c.in.ReadSlice('\n')
+			_, err = c.In.ReadSlice('\n')
 			line = nil
 		}
 		if err != nil {
@@ -105,9 +105,9 @@ func BenchmarkIdleMemory(b *testing.B) {
 		for range connections {
 			c := r.login()
 			c.ok("a SELECT INBOX")
-			c.send("b IDLE\r\n")
-			c.line()
-			c.log = bytes.Buffer{}
+			c.Send("b IDLE\r\n")
+			c.Line()
+			c.Log = bytes.Buffer{}
 		}
 		b.ReportMetric(float64(memory()-before)/connections/1024, "KB/conn")
 		r.shutDown()

@@ -27,15 +27,15 @@ func TestLargeBinary(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 		for part, want := range map[string]string{"": data, "<1000000.999>": data[1000000:1000999], "<99999999999.5>": ""} {
-			c.send("c FETCH 1 BINARY.PEEK[1]" + part + "\r\n")
-			if got := c.line(); !strings.HasSuffix(got, fmt.Sprintf("~{%d}", len(want))) {
+			c.Send("c FETCH 1 BINARY.PEEK[1]" + part + "\r\n")
+			if got := c.Line(); !strings.HasSuffix(got, fmt.Sprintf("~{%d}", len(want))) {
 				t.Fatalf("%q, want %d bytes", got, len(want))
 			}
 			got := make([]byte, len(want))
-			if _, err := io.ReadFull(c.in, got); err != nil || string(got) != want {
+			if _, err := io.ReadFull(c.In, got); err != nil || string(got) != want {
 				t.Errorf("BINARY[1]%s is something else: %v", part, err)
 			}
-			if got := c.line() + c.line(); got != ")c OK FETCH done" {
+			if got := c.Line() + c.Line(); got != ")c OK FETCH done" {
 				t.Errorf("then comes %q", got)
 			}
 		}

@@ -40,6 +40,9 @@ type Config struct {
 	// IdleNotice is how often an IDLE connection hears that it is still there (4 minutes), which keeps the routers between
 	// from forgetting it.
 	IdleNotice time.Duration
+	// SearchNotice is how often the client of a SEARCH that reads messages hears that it goes on (10 s, as RFC 9585 has it); one that is gone
+	// is noticed by that.
+	SearchNotice time.Duration
 	// Grace is how long a command may still run when the server shuts down (5 s).
 	Grace time.Duration
 }
@@ -74,6 +77,7 @@ func (c *Config) setDefaults() {
 	number(&c.WriteTime, time.Minute)
 	number(&c.LiteralTime, 2*time.Minute)
 	number(&c.IdleNotice, 4*time.Minute)
+	number(&c.SearchNotice, 10*time.Second)
 	number(&c.Grace, 5*time.Second)
 }
 

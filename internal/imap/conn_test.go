@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -54,8 +55,8 @@ func TestFaultsOfTheDoorAreAnswered(t *testing.T) {
 	for range maxRefused - 2 {
 		c.do("a LOGIN ann sesame")
 	}
-	c.send("a LOGIN ann sesame\r\n")
-	if got := c.line(); got != "* BYE too many refused sign-ins" || !c.ended() {
+	c.Send("a LOGIN ann sesame\r\n")
+	if got := c.Line(); got != "* BYE too many refused sign-ins" || !c.Ended() {
 		t.Errorf("after many refusals: %q", got)
 	}
 }
@@ -72,8 +73,8 @@ func TestAPanicEndsItsConnectionAlone(t *testing.T) {
 	})
 	other := r.login()
 	c := r.dial(true)
-	c.send("a LOGIN panic now\r\n")
-	if !c.ended() {
+	c.Send("a LOGIN panic now\r\n")
+	if !c.Ended() {
 		t.Error("the connection goes on")
 	}
 	other.ok("a NOOP")
@@ -90,10 +91,10 @@ func TestStrangersAreGivenUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := r.dial(true)
-			go func() { _, _ = io.WriteString(k.nc, c.send) }() // the server may close before it has read all
+			go func() { _, _ = io.WriteString(k, c.send) }() // the server may close before it has read all
 			var got string
 			for !strings.HasPrefix(got, "* BYE") {
-				got = k.line()
+				got = k.Line()
 			}
 			if got != c.want {
 				t.Errorf("the server said %q, want %q", got, c.want)
@@ -104,8 +105,8 @@ func TestStrangersAreGivenUp(t *testing.T) {
 
 func TestAMessageTooBigToSkipIsAnswered(t *testing.T) {
 	c := onSQLite(t).login()
-	c.send("a APPEND INBOX {99999999+}\r\n")
-	if got := c.line() + c.line(); got != "a NO [TOOBIG] a message may have 41943040 bytes* BYE that was too much" {
+	c.Send("a APPEND INBOX {99999999+}\r\n")
+	if got := c.Line() + c.Line(); got != "a NO [TOOBIG] a message may have 41943040 bytes* BYE that was too much" {
 		t.Errorf("the server said %q", got)
 	}
 }
@@ -154,7 +155,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 		t.Errorf("the third heard %q, %v", b, err)
 	}
 	first.ok("a LOGOUT")
-	if !first.ended() {
+	if !first.Ended() {
 		t.Error("LOGOUT left the connection open")
 	}
 	for deadline := time.Now().Add(time.Minute); r.Connections() > 1 && time.Now().Before(deadline); {
@@ -174,13 +175,13 @@ func TestTimeLimits(t *testing.T) {
 				case <-stop:
 					return
 				case <-time.After(20 * time.Millisecond):
-					if _, err := slow.nc.Write([]byte("x")); err != nil {
+					if _, err := slow.Write([]byte("x")); err != nil {
 						return
 					}
 				}
 			}
 		}()
-		if got := slow.line(); got != "* BYE you said nothing for too long" {
+		if got := slow.Line(); got != "* BYE you said nothing for too long" {
 			t.Errorf("the slow one heard %q", got)
 		}
 		close(stop)
@@ -188,17 +189,17 @@ func TestTimeLimits(t *testing.T) {
 	t.Run("autologout", func(t *testing.T) {
 		r := onSQLite(t, func(c *Config) { c.AutoLogout = 100 * time.Millisecond })
 		silent, idle := r.login(), r.dial(true)
-		idle.send("l LOGIN ann sesame\r\na IDLE\r\n") // at once, or it may be over
-		for got := idle.line(); !strings.HasPrefix(got, "l OK"); got = idle.line() {
+		idle.Send("l LOGIN ann sesame\r\na IDLE\r\n") // at once, or it may be over
+		for got := idle.Line(); !strings.HasPrefix(got, "l OK"); got = idle.Line() {
 			if strings.HasPrefix(got, "l ") {
 				t.Fatal(got)
 			}
 		}
-		if got := idle.line(); got != "+ idling" {
+		if got := idle.Line(); got != "+ idling" {
 			t.Errorf("IDLE: %q", got)
 		}
 		for _, c := range []*client{silent, idle} {
-			if got := c.line(); got != "* BYE you said nothing for too long" || !c.ended() {
+			if got := c.Line(); got != "* BYE you said nothing for too long" || !c.Ended() {
 				t.Errorf("the silent one heard %q", got)
 			}
 		}
@@ -206,28 +207,79 @@ func TestTimeLimits(t *testing.T) {
 	t.Run("inside a message", func(t *testing.T) {
 		r := onSQLite(t, func(c *Config) { c.LiteralTime = 50 * time.Millisecond })
 		c := r.login()
-		c.send("a APPEND INBOX {100}\r\n")
-		if got := c.line(); got != "+ go on" {
+		c.Send("a APPEND INBOX {100}\r\n")
+		if got := c.Line(); got != "+ go on" {
 			t.Fatalf("APPEND: %q", got)
 		}
-		if got := c.line(); got != "* BYE you said nothing for too long" {
+		if got := c.Line(); got != "* BYE you said nothing for too long" {
 			t.Errorf("the server said %q", got)
 		}
 	})
 	t.Run("notices while idle", func(t *testing.T) {
 		r := onSQLite(t, func(c *Config) { c.IdleNotice = 10 * time.Millisecond })
 		c := r.login()
-		c.send("a IDLE\r\n")
-		if got := c.line() + c.line() + c.line(); got != "+ idling* OK still here* OK still here" {
+		c.Send("a IDLE\r\n")
+		if got := c.Line() + c.Line() + c.Line(); got != "+ idling* OK still here* OK still here" {
 			t.Errorf("the server said %q", got)
 		}
-		c.send("DONE\r\n")
-		for got := c.line(); got != "a OK IDLE done"; got = c.line() {
+		c.Send("DONE\r\n")
+		for got := c.Line(); got != "a OK IDLE done"; got = c.Line() {
 			if got != "* OK still here" {
 				t.Errorf("the server said %q", got)
 			}
 		}
 	})
+}
+
+// TestALongSearch is told of while it lasts, and ends with its client.
+func TestALongSearch(t *testing.T) {
+	r := onSQLite(t, func(c *Config) { c.SearchNotice = 1 }) // at each message
+	const messages = 50
+	text := "Subject: x\r\n\r\n" + strings.Repeat("x\r\n", mailbox.DefaultInlineLimit) // which lies in a blob
+	for range messages {
+		r.deliver("INBOX", text, 0)
+	}
+	c := r.login()
+	c.ok("a SELECT INBOX")
+	if got, want := c.ok("b SEARCH BODY nothing"), append(slices.Repeat([]string{"* OK still searching"}, messages), "* SEARCH"); !slices.Equal(got, want) {
+		t.Errorf("heard %q", got)
+	}
+	c.Send("c SEARCH BODY x\r\n")
+	if err := c.Conn.Conn.(*tls.Conn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	for got := c.Line(); !strings.HasPrefix(got, "c "); got = c.Line() {
+		if got != "* OK still searching" && got != "* SEARCH"+numbers(messages) {
+			t.Errorf("a client that sends nothing more heard %q", got)
+		}
+	}
+
+	gone := r.login()
+	gone.ok("a SELECT INBOX")
+	opened := 0
+	r.blobs.opened = func() {
+		if opened++; opened == 1 {
+			_ = gone.Close()
+		}
+	}
+	gone.Send("b SEARCH BODY nothing\r\n")
+	for deadline := time.Now().Add(time.Minute); r.Connections() > 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the search goes on")
+		}
+		<-time.After(time.Millisecond)
+	}
+	if opened >= messages {
+		t.Error("the search went on to its end without a client")
+	}
+}
+
+// numbers are those from 1 to n, each behind a space.
+func numbers(n int) (s string) {
+	for i := range n {
+		s += fmt.Sprintf(" %d", i+1)
+	}
+	return s
 }
 
 // TestASlowReaderHoldsNothing lets a client ask for much and read nothing: others go on, and it is given up in time.
@@ -240,7 +292,7 @@ func TestASlowReaderHoldsNothing(t *testing.T) {
 	slow := r.login()
 	slow.readSlowly()
 	slow.ok("a SELECT INBOX")
-	slow.send("b FETCH 1:* BODY.PEEK[]\r\n")
+	slow.Send("b FETCH 1:* BODY.PEEK[]\r\n")
 	other := r.login()
 	other.ok("a SELECT INBOX")
 	other.ok("b STORE 1:* +FLAGS (\\Seen)")
@@ -257,15 +309,15 @@ func TestASlowReaderHoldsNothing(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	r := onSQLite(t, func(c *Config) { c.Grace = time.Minute })
 	idle, silent, stranger := r.login(), r.login(), r.dial(false)
-	idle.send("a IDLE\r\n")
-	idle.line()
+	idle.Send("a IDLE\r\n")
+	idle.Line()
 	began := time.Now()
 	r.shutDown()
 	if d := time.Since(began); d > 30*time.Second {
 		t.Errorf("the shutdown took %v", d)
 	}
 	for _, c := range []*client{idle, silent, stranger} {
-		if got := c.line(); got != "* BYE [UNAVAILABLE] the server is shutting down" || !c.ended() {
+		if got := c.Line(); got != "* BYE [UNAVAILABLE] the server is shutting down" || !c.Ended() {
 			t.Errorf("heard %q", got)
 		}
 	}
@@ -284,8 +336,8 @@ func TestASessionEndsWithinASecond(t *testing.T) {
 	c := r.login()
 	c.readSlowly()
 	c.ok("a SELECT INBOX")
-	c.send("b FETCH 1:* BODY.PEEK[]\r\n")
-	if got := c.line(); !strings.HasPrefix(got, "* 1 FETCH") {
+	c.Send("b FETCH 1:* BODY.PEEK[]\r\n")
+	if got := c.Line(); !strings.HasPrefix(got, "* 1 FETCH") {
 		t.Fatalf("FETCH: %q", got)
 	}
 	began := time.Now()
@@ -307,11 +359,11 @@ func TestNothingIsSaidInsideALiteral(t *testing.T) {
 	c := r.login()
 	c.ok(fmt.Sprintf("a APPEND INBOX {%d+}\r\n%s", len(text), text))
 	c.ok("a SELECT INBOX")
-	c.send("b FETCH 1 BODY.PEEK[]\r\n")
-	if got, want := c.line(), fmt.Sprintf("* 1 FETCH (BODY[] {%d}", len(text)); got != want {
+	c.Send("b FETCH 1 BODY.PEEK[]\r\n")
+	if got, want := c.Line(), fmt.Sprintf("* 1 FETCH (BODY[] {%d}", len(text)); got != want {
 		t.Fatalf("%q, want %q", got, want)
 	}
-	got, err := io.ReadAll(c.in)
+	got, err := io.ReadAll(c.In)
 	if err != nil || len(got) < len(text)/4 || !strings.HasPrefix(text, string(got)) {
 		t.Errorf("the literal ends with %q, %v", got[max(0, len(got)-80):], err)
 	}
@@ -329,20 +381,20 @@ func TestLargeMessage(t *testing.T) {
 		c := r.login()
 		c.ok(fmt.Sprintf("a APPEND INBOX {%d+}\r\n%s", len(text), text))
 		c.ok("b SELECT INBOX")
-		c.send("c FETCH 1 (BODY.PEEK[] BODY.PEEK[TEXT]<2000000.10>)\r\n")
-		if got, want := c.line(), fmt.Sprintf("* 1 FETCH (BODY[] {%d}", len(text)); got != want {
+		c.Send("c FETCH 1 (BODY.PEEK[] BODY.PEEK[TEXT]<2000000.10>)\r\n")
+		if got, want := c.Line(), fmt.Sprintf("* 1 FETCH (BODY[] {%d}", len(text)); got != want {
 			t.Fatalf("%q, want %q", got, want)
 		}
 		whole := make([]byte, len(text))
-		if _, err := io.ReadFull(c.in, whole); err != nil || string(whole) != text {
+		if _, err := io.ReadFull(c.In, whole); err != nil || string(whole) != text {
 			t.Fatalf("the message is another one: %v", err)
 		}
-		c.line()
+		c.Line()
 		part := make([]byte, 10)
-		if _, err := io.ReadFull(c.in, part); err != nil || string(part) != text[2000000+len("Subject: large\r\n\r\n"):][:10] {
+		if _, err := io.ReadFull(c.In, part); err != nil || string(part) != text[2000000+len("Subject: large\r\n\r\n"):][:10] {
 			t.Errorf("the part is %q, %v", part, err)
 		}
-		if got := c.line(); got != ")" {
+		if got := c.Line(); got != ")" {
 			t.Errorf("then comes %q", got)
 		}
 	})
@@ -389,7 +441,7 @@ func TestViewsAgree(t *testing.T) {
 		wandering.Wait()
 		for i, w := range all {
 			if w.check(); w.problem != nil {
-				t.Errorf("wanderer %d: %v\n%s", i, w.problem, w.c.log.String())
+				t.Errorf("wanderer %d: %v\n%s", i, w.problem, w.c.Log.String())
 			}
 		}
 	})

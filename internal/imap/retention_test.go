@@ -32,8 +32,8 @@ func TestClientsSeeRetentionAsExpunges(t *testing.T) {
 		}
 		idle.ok("a SELECT INBOX")
 		idle.ok("b STORE 2 +FLAGS (\\Flagged)") // it changed, which doesn't help it a month later
-		idle.send("c IDLE\r\n")
-		if got := idle.line(); !strings.HasPrefix(got, "+") {
+		idle.Send("c IDLE\r\n")
+		if got := idle.Line(); !strings.HasPrefix(got, "+") {
 			t.Fatalf("IDLE: %q", got)
 		}
 		back.ok("d CLOSE")
@@ -54,14 +54,14 @@ func TestClientsSeeRetentionAsExpunges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		idle.wait()
+		idle.Wait()
 		for range 4 {
-			if got := idle.line(); !strings.HasSuffix(got, " EXPUNGE") {
+			if got := idle.Line(); !strings.HasSuffix(got, " EXPUNGE") {
 				t.Errorf("the idle client reads %q", got)
 			}
 		}
-		idle.send("DONE\r\n")
-		for got := idle.line(); got != "c OK IDLE done"; got = idle.line() {
+		idle.Send("DONE\r\n")
+		for got := idle.Line(); got != "c OK IDLE done"; got = idle.Line() {
 			t.Errorf("the idle client reads %q", got)
 		}
 		got := back.ok(fmt.Sprintf("e SELECT INBOX (QRESYNC (%d %d))", validity, modseq))

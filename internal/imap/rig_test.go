@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -25,6 +24,7 @@ import (
 	"github.com/pennypost/pennypost/internal/db/dbtest"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/imap/imaptest"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/mailbox/content"
 )
@@ -149,10 +149,8 @@ func (r *rig) deliver(path, text string, flags mailbox.Flags) {
 
 // client is one connection to the server.
 type client struct {
-	t   testing.TB
-	nc  net.Conn
-	in  *bufio.Reader
-	log bytes.Buffer
+	*imaptest.Conn
+	t testing.TB
 }
 
 // connect connects, with TLS from the beginning or not.
@@ -176,10 +174,8 @@ func (r *rig) connect(protected bool) net.Conn {
 // dial connects and passes over the greeting.
 func (r *rig) dial(protected bool) *client {
 	r.t.Helper()
-	nc := r.connect(protected)
-	c := &client{t: r.t, nc: nc, in: bufio.NewReader(nc)}
-	c.wait()
-	if greeting := c.line(); !strings.HasPrefix(greeting, "* OK [CAPABILITY IMAP4rev1") || !strings.HasSuffix(greeting, "Pennypost ready") {
+	c := &client{imaptest.NewConn(r.t, r.connect(protected)), r.t}
+	if greeting := c.Line(); !strings.HasPrefix(greeting, "* OK [CAPABILITY IMAP4rev1") || !strings.HasSuffix(greeting, "Pennypost ready") {
 		r.t.Fatalf("the greeting is %q", greeting)
 	}
 	return c
@@ -195,40 +191,13 @@ func (r *rig) login() *client {
 
 // readSlowly keeps the kernel from reading ahead for the client.
 func (c *client) readSlowly() {
-	nc := c.nc
+	nc := c.Conn.Conn
 	if t, ok := nc.(*tls.Conn); ok {
 		nc = t.NetConn()
 	}
 	if err := nc.(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
 		c.t.Fatal(err)
 	}
-}
-
-func (c *client) wait() { _ = c.nc.SetDeadline(time.Now().Add(time.Minute)) }
-
-func (c *client) send(raw string) {
-	c.t.Helper()
-	c.log.WriteString("> " + raw)
-	if _, err := io.WriteString(c.nc, raw); err != nil {
-		c.t.Fatalf("send %.100q: %v", raw, err)
-	}
-}
-
-// line reads a line, without its line break.
-func (c *client) line() string {
-	c.t.Helper()
-	s, err := c.in.ReadString('\n')
-	if err != nil {
-		c.t.Fatalf("read: %v after %q; the conversation was\n%s", err, s, c.log.String())
-	}
-	c.log.WriteString("< " + s)
-	return strings.TrimSuffix(s, "\r\n")
-}
-
-// ended reports whether the server closed the connection.
-func (c *client) ended() bool {
-	_, err := c.in.ReadByte()
-	return err != nil && !isTimeout(err)
 }
 
 // ok sends a command, which begins with its tag, and returns the lines before its OK.
@@ -244,11 +213,11 @@ func (c *client) ok(command string) []string {
 // do sends a command and returns the lines before its answer, and the answer without the tag.
 func (c *client) do(command string) (lines []string, answer string) {
 	c.t.Helper()
-	c.wait()
-	c.send(command + "\r\n")
+	c.Wait()
+	c.Send(command + "\r\n")
 	tag, _, _ := strings.Cut(command, " ")
 	for {
-		line := c.line()
+		line := c.Line()
 		if rest, ok := strings.CutPrefix(line, tag+" "); ok {
 			return lines, rest
 		}
@@ -273,7 +242,8 @@ var testTLS = sync.OnceValue(func() *tls.Config {
 type memoryBlobs struct {
 	mu     sync.Mutex
 	m      map[string][]byte
-	broken int64 // where reading a body fails; 0 nowhere
+	broken int64  // where reading a body fails; 0 nowhere
+	opened func() // is told of each that is opened, unless nil
 }
 
 type memoryBlob struct {
@@ -301,6 +271,9 @@ func (b *memoryBlobs) Put(_ context.Context, key string, r io.Reader) (int64, er
 func (b *memoryBlobs) Open(_ context.Context, key string) (mailbox.Blob, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.opened != nil {
+		b.opened()
+	}
 	return memoryBlob{bytes.NewReader(b.m[key]), b.broken}, nil
 }
 

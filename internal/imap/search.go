@@ -29,7 +29,7 @@ func (c *conn) search(ctx context.Context, a wire.Search) (result, error) {
 	if t.modSeq {
 		c.enableCondStore()
 	}
-	found, err := c.s.Mailboxes.Search(ctx, c.box, c.sel.folder, &criterion, content.Matcher{}, t.modSeq)
+	found, err := c.s.Mailboxes.Search(ctx, c.box, c.sel.folder, &criterion, &matcher{c: c, told: t.now}, t.modSeq)
 	if err != nil {
 		return result{}, err
 	}
@@ -56,6 +56,36 @@ func (c *conn) search(ctx context.Context, a wire.Search) (result, error) {
 	}
 	c.tellSearch(numbers, highest)
 	return result{}, nil
+}
+
+// matcher looks into messages, and now and then tells the client so: reading instead would take one that only ended what it sends for gone.
+type matcher struct {
+	content.Matcher
+	c    *conn
+	told time.Time
+}
+
+// Message is mailbox.Matcher's.
+func (m *matcher) Message(structure []byte, body mailbox.Content, prefix int) mailbox.MessageMatcher {
+	return noticed{m, m.Matcher.Message(structure, body, prefix)}
+}
+
+type noticed struct {
+	matcher *matcher
+	mailbox.MessageMatcher
+}
+
+// Match is mailbox.MessageMatcher's.
+func (n noticed) Match(c *mailbox.Criterion) (bool, error) {
+	m := n.matcher
+	if time.Since(m.told) >= m.c.s.SearchNotice {
+		m.told = time.Now()
+		m.c.w.Status("*", "OK", "", "still searching")
+		if err := m.c.w.Flush(); err != nil {
+			return false, reading(err)
+		}
+	}
+	return n.MessageMatcher.Match(c)
 }
 
 // tellSearch sends SEARCH, with the highest mod-sequence found where MODSEQ was a key (RFC 7162 section 3.1.5).

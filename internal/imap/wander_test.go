@@ -46,7 +46,7 @@ func (w *wanderer) lose() {
 		}
 		w.uids = w.uids[:known]
 	}
-	_ = w.c.nc.Close()
+	_ = w.c.Close()
 	w.c = w.r.login()
 	w.do("ENABLE QRESYNC")
 	w.do("SELECT INBOX (QRESYNC (" + w.validity + " " + strconv.FormatUint(w.highest, 10) + "))")

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/db/dbtest"
 	"github.com/pennypost/pennypost/internal/fault"
 )
 
@@ -220,6 +222,42 @@ func TestLargeBodiesAreBlobsUntilTheLastItemGoes(t *testing.T) {
 		}
 		if _, err := r.Open(ctx, &it); !fault.Is(err, fault.NotFound, fault.Message) {
 			t.Errorf("a body that is gone: %v", err)
+		}
+	})
+}
+
+// TestGarbageOfAStoreFromBefore: marks that a version before wrote are found by the index that came later, those of their time first.
+func TestGarbageOfAStoreFromBefore(t *testing.T) {
+	mark := func(r *rig, key string, due time.Duration) {
+		r.write(func(ctx context.Context, tx *db.Tx) error { return addGarbage(ctx, tx, key, r.clock.Now().Add(due)) })
+	}
+	dbtest.Upgrade(t, Migrations()[:3], Migrations(), func(t *testing.T, d *db.DB) {
+		r := newRig(quiet{t}, d)
+		r.t = t
+		for i := range 2*sweepBatch - 1 {
+			mark(r, fmt.Sprintf("due-%d", i), -time.Duration(i)*time.Second)
+		}
+		mark(r, "later", time.Hour)
+	}, func(t *testing.T, d *db.DB) {
+		r := newRig(t, d)
+		mark(r, "due-last", 0)
+		for left := 2 * sweepBatch; left >= 0; left -= sweepBatch {
+			if n := r.count("SELECT COUNT(*) FROM blob_garbage"); n != int64(left)+1 {
+				t.Errorf("%d marks are left, want %d", n, left+1)
+			}
+			_, err := r.Sweep(t.Context())
+			r.ok(err)
+		}
+		r.clock.Advance(time.Hour)
+		_, err := r.Sweep(t.Context())
+		r.ok(err)
+		if n := r.count("SELECT COUNT(*) FROM blob_garbage"); n != 0 {
+			t.Errorf("%d marks are left in the end", n)
+		}
+		if d.Engine() == db.SQLite {
+			if plan := r.plan(readGarbage, 2); !strings.Contains(plan, "blob_garbage_due") {
+				t.Errorf("the plan is\n%s", plan)
+			}
 		}
 	})
 }

@@ -41,6 +41,7 @@ func TestStatementsFindTheirRowsByIndex(t *testing.T) {
 		"changed":     {readChanged, 3, []string{"USING INDEX item_changed (mailbox=? AND folder=? AND changed>?)"}},
 		"touched":     {readTouched, 3, []string{"USING INDEX item_changed (mailbox=? AND folder=? AND changed>?)"}},
 		"lock":        {lockMailbox, 4, []string{"USING INTEGER PRIMARY KEY"}},
+		"garbage":     {readGarbage, 2, []string{"USING COVERING INDEX blob_garbage_due (due<?)"}},
 		"folder":      {updateFolder, 9, []string{"USING PRIMARY KEY (mailbox=? AND id=?)"}},
 	} {
 		t.Run(name, func(t *testing.T) {

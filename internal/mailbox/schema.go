@@ -8,6 +8,7 @@ func Migrations() []db.Migration {
 		{Version: 4000, Name: "mailbox", SQL: tables},
 		{Version: 4001, Name: "retention and recoverable items", SQL: retentionTables},
 		{Version: 4002, Name: "when owners were told that mailboxes are nearly full", SQL: `ALTER TABLE mailbox ADD COLUMN warned BIGINT NOT NULL DEFAULT 0;`},
+		{Version: 4003, Name: "blobs to be removed by their time", SQL: `CREATE INDEX blob_garbage_due ON blob_garbage (due);`},
 	}
 }
 

@@ -58,6 +58,8 @@ func (s *Store) ids(ctx context.Context, query string, args ...any) (ids []int64
 	return ids, err
 }
 
+const readGarbage = `SELECT key FROM blob_garbage WHERE due <= $1 ORDER BY due LIMIT $2`
+
 // sweepBlobs removes blobs that no body refers to: first the bytes, then the mark, so that a crash in between repeats it.
 func (s *Store) sweepBlobs(ctx context.Context) (bool, error) {
 	var keys []string
@@ -68,7 +70,7 @@ func (s *Store) sweepBlobs(ctx context.Context) (bool, error) {
 			err := r.Scan(&key)
 			keys = append(keys, key)
 			return err
-		}, `SELECT key FROM blob_garbage WHERE due <= $1 ORDER BY due LIMIT $2`, micros(s.clock.Now()), sweepBatch)
+		}, readGarbage, micros(s.clock.Now()), sweepBatch)
 	})
 	if err != nil || len(keys) == 0 {
 		return false, err

@@ -67,10 +67,23 @@ func FoldDomain(domain string) string {
 	if isASCII(domain) {
 		return lowerASCII(domain)
 	}
-	if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
+	if ascii, err := toASCII(domain); err == nil {
 		return ascii
 	}
 	return norm.NFC.String(strings.ToLower(norm.NFC.String(domain)))
+}
+
+// maxLabel is more bytes of UTF-8 than a label can have whose A-label has 63.
+const maxLabel = 4 * 63
+
+// toASCII makes A-labels of a domain. A label that is too long is refused at once: the time that one takes grows with its square.
+func toASCII(domain string) (string, error) {
+	for label := range strings.SplitSeq(domain, ".") {
+		if len(label) > maxLabel {
+			return "", errors.New("a label is too long")
+		}
+	}
+	return idna.Lookup.ToASCII(domain)
 }
 
 // Subaddress returns the address without its tag: what stands before the first "+" of the local part, and the tag behind
@@ -217,7 +230,7 @@ func CheckDomain(domain string) error {
 	ascii := domain
 	if !isASCII(domain) {
 		var err error
-		if ascii, err = idna.Lookup.ToASCII(domain); err != nil {
+		if ascii, err = toASCII(domain); err != nil {
 			return fmt.Errorf("the domain %q is no valid international name", cut(domain, 60))
 		}
 	}

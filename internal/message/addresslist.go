@@ -4,7 +4,8 @@ import "strings"
 
 // ParseAddressList reads an address list as header fields hold it (RFC 5322 section 3.4), unfolded: mailboxes, groups,
 // comments, quoted strings, routes and the obsolete forms. It reads everything: what is no address becomes an entry without
-// Domain. A name in a comment behind the address ("ann@example.com (Ann)") counts where there is none before it.
+// Domain, and so does what has more than MaxWords words, whose Local is the text itself. A name in a comment behind the address
+// ("ann@example.com (Ann)") counts where there is none before it.
 func ParseAddressList(s string) []Entry {
 	p := listParser{s: s}
 	for p.pos < len(p.s) && len(p.out) < MaxEntries {
@@ -23,10 +24,15 @@ type listParser struct {
 	pos     int
 	out     []Entry
 	words   []listWord
+	first   int    // where the words begin
+	over    bool   // there were more than MaxWords
 	comment string // the last one of the entry
 	angle   *Entry // the address in angle brackets
 	inGroup bool
 }
+
+// MaxWords is how many words of a name or an address are read.
+const MaxWords = 1000
 
 // listWord is one word of a phrase or of an address.
 type listWord struct {
@@ -68,13 +74,20 @@ func (p *listParser) step() {
 // word reads a quoted string, a domain literal or an atom; any other character is a word by itself.
 func (p *listParser) word(c byte) {
 	w := listWord{spaced: p.pos > 0 && strings.IndexByte(" \t\r\n)", p.s[p.pos-1]) >= 0}
+	// Words behind the brackets belong to nothing.
+	counts := p.angle == nil && len(p.words) < MaxWords
+	if len(p.words) == 0 {
+		p.first = p.pos
+	}
 	switch {
 	case c == '"':
 		end := quotedEnd(p.s, p.pos)
 		if end < 0 { // never closed: what is left is the text
 			end = len(p.s)
 		}
-		w.text, w.quoted = unquote(p.s[p.pos+1:end]), true
+		if counts {
+			w.text, w.quoted = unquote(p.s[p.pos+1:end]), true
+		}
 		p.pos = end
 	case c == '[':
 		end := strings.IndexByte(p.s[p.pos:], ']')
@@ -91,8 +104,10 @@ func (p *listParser) word(c byte) {
 		w.text = p.s[p.pos:end]
 		p.pos = end
 	}
-	if p.angle == nil { // words behind the brackets belong to nothing
+	if counts {
 		p.words = append(p.words, w)
+	} else {
+		p.over = true
 	}
 }
 
@@ -124,7 +139,7 @@ func (p *listParser) readComment() string {
 // angleAddress reads "<…>", with a route before the address (RFC 5322 section 4.4).
 func (p *listParser) angleAddress() {
 	name, route := p.words, ""
-	p.words = nil
+	p.words, p.over = nil, false
 	p.pos++
 	for p.pos < len(p.s) {
 		switch c := p.s[p.pos]; c {
@@ -141,7 +156,7 @@ func (p *listParser) angleAddress() {
 		case ':':
 			p.pos++
 			if isRoute(p.words) {
-				route, p.words = joinRoute(p.words), nil
+				route, p.words, p.over = joinRoute(p.words), nil, false
 			}
 		case ' ', '\t', '\r', '\n', '<':
 			p.pos++
@@ -171,7 +186,7 @@ func joinRoute(words []listWord) string {
 }
 
 func (p *listParser) setAngle(name []listWord, route string) {
-	local, domain := addrSpec(p.words)
+	local, domain := p.addrSpec()
 	p.angle = &Entry{Name: phrase(name), Local: local, Domain: domain, Route: route}
 	p.words = nil
 }
@@ -186,13 +201,13 @@ func (p *listParser) endMailbox() {
 		p.out = append(p.out, *p.angle)
 	case len(p.words) > 0:
 		e := Entry{Name: p.comment}
-		e.Local, e.Domain = addrSpec(p.words)
+		e.Local, e.Domain = p.addrSpec()
 		p.out = append(p.out, e)
 	}
 	p.reset()
 }
 
-func (p *listParser) reset() { p.words, p.comment, p.angle = nil, "", nil }
+func (p *listParser) reset() { p.words, p.over, p.comment, p.angle = nil, false, "", nil }
 
 // phrase joins the words of a display name, keeping white space between words as one space.
 func phrase(words []listWord) string {
@@ -211,14 +226,17 @@ func phrase(words []listWord) string {
 
 // addrSpec joins the words of an address and parts it at the last "@" outside quotes. White space in an address is obsolete
 // and goes; in words without "@", which are no address, it stays.
-func addrSpec(words []listWord) (local, domain string) {
-	at := -1
+func (p *listParser) addrSpec() (local, domain string) {
+	at, words := -1, p.words
 	for i, w := range words {
 		if !w.quoted && strings.HasPrefix(w.text, "@") {
 			at = i
 		}
 	}
-	if at < 0 {
+	switch {
+	case p.over:
+		return p.s[p.first:p.pos], ""
+	case at < 0:
 		return phrase(words), ""
 	}
 	var l, d strings.Builder

@@ -58,6 +58,21 @@ type Part struct {
 	Envelope *Envelope
 }
 
+// Attachments counts the parts that are attachments; a message that is attached is one, whatever it holds.
+func (s *Structure) Attachments() (n int) {
+	inside := make([]bool, len(s.Parts)) // in an attached message
+	for i := range s.Parts {
+		p := &s.Parts[i]
+		if p.Parent >= 0 {
+			inside[i] = inside[p.Parent] || s.Parts[p.Parent].IsMessage()
+		}
+		if !inside[i] && p.IsAttachment() {
+			n++
+		}
+	}
+	return n
+}
+
 // Param is a parameter of a Content-Type or Content-Disposition field.
 type Param struct{ Name, Value string }
 

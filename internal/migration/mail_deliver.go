@@ -2,6 +2,7 @@ package migration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -180,28 +181,29 @@ func (b *batch) parse(ctx context.Context, sp *spool.Spool) (msg mailbox.Message
 	return content.Message(whole, source), nil
 }
 
-// store stores what was read: all of it together or, where that has no room, one after the other.
+// store stores what was read: all of it together or, where that has no room or some of it came here meanwhile, one after the other.
 func (b *batch) store(ctx context.Context) error {
 	if len(b.arrivals) == 0 {
 		return nil
 	}
 	err := b.deliver(ctx, 0, len(b.arrivals))
-	if !fault.Is(err, fault.OverQuota, fault.Mailbox) {
+	if !fault.Is(err, fault.OverQuota, fault.Mailbox) && !errors.Is(err, errHere) {
 		return err
 	}
 	for i := range b.arrivals {
-		err := b.deliver(ctx, i, i+1)
-		if fault.Is(err, fault.OverQuota, fault.Mailbox) {
+		switch err := b.deliver(ctx, i, i+1); {
+		case fault.Is(err, fault.OverQuota, fault.Mailbox):
 			b.out.Full = true
 			b.out.Left = append(b.out.Left, MessageLeft{b.heads[i].UID, MailboxFull})
-			continue
-		}
-		if err != nil {
+		case err != nil && !errors.Is(err, errHere):
 			return err
 		}
 	}
 	return nil
 }
+
+// errHere says that a message was stored since it was looked for: a run that was killed may have sent it last.
+var errHere = errors.New("the message is here already")
 
 // MailboxFull is the reason of a message that has no room.
 const MailboxFull = "the mailbox is full"
@@ -219,7 +221,7 @@ func (b *batch) deliver(ctx context.Context, from, to int) error {
 			_, err := tx.Exec(ctx, insertItem, f.key, int64(h.UID), int64(s.Folder), int64(s.UID), int64(s.ID), int64(s.ModSeq),
 				int64(b.flags[from+i]), h.Identity)
 			if db.IsUnique(err) {
-				return anotherRuns()
+				return errHere
 			}
 			if err != nil {
 				return fmt.Errorf("remember where a message came from: %w", err)

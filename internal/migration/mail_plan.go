@@ -49,6 +49,8 @@ type GoneFolder struct {
 // MailPlanned answers MailPlan, in the order of its folders.
 type MailPlanned struct {
 	Folders []PlannedFolder `json:"folders"`
+	// Known messages came from the source, but for its folders that are not read now.
+	Known int64 `json:"known"`
 	// Gone are to be given to Settle.
 	Gone []GoneFolder `json:"gone"`
 }
@@ -79,6 +81,9 @@ func (m *Mail) Plan(ctx context.Context, p principal.Principal, r MailPlan) (out
 	// What lies above comes first.
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(len(r.Folders[a].Path), len(r.Folders[b].Path)) })
 	w.compare()
+	if out.Known, err = w.known(ctx); err != nil {
+		return out, err
+	}
 	for _, i := range order {
 		if out.Folders[i], err = w.place(ctx, i); err != nil {
 			return out, err
@@ -145,6 +150,29 @@ func (w *planning) compare() {
 			w.gone = append(w.gone, r)
 		}
 	}
+}
+
+// known counts what came from the source, but for its folders that are not read now.
+func (w *planning) known(ctx context.Context) (n int64, err error) {
+	unread := map[string]bool{}
+	for i, f := range w.all {
+		unread[f.Name] = f.NoSelect || f.Unread || w.to[i].reason != ""
+	}
+	err = w.DB.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
+		n = 0
+		for _, r := range w.rows {
+			if unread[r.name] {
+				continue
+			}
+			k, err := countTx(ctx, tx, r.key)
+			if err != nil {
+				return err
+			}
+			n += k
+		}
+		return nil
+	})
+	return n, err
 }
 
 // place says where one folder leads, and makes it.

@@ -114,10 +114,12 @@ type purgePayload struct {
 	Mailbox int64
 }
 
-func purgeKey(entity int64) string { return fmt.Sprint(entity) }
+// key is the job's. A purge that began is not moved or cancelled with that of a mailbox which the entity was given since.
+func (p purgePayload) key() string { return fmt.Sprintf("%d/%d", p.Entity, p.Mailbox) }
 
 func (s *Service) schedulePurgeTx(ctx context.Context, tx *db.Tx, e *directory.Entity) error {
-	return job.EnqueueTx(ctx, tx, purgeKind, purgeKey(e.Key), purgePayload{e.Key, e.Mailbox}, s.clock.Now().Add(s.directory.Remember()))
+	p := purgePayload{e.Key, e.Mailbox}
+	return job.EnqueueTx(ctx, tx, purgeKind, p.key(), p, s.clock.Now().Add(s.directory.Remember()))
 }
 
 // purge removes the mailbox of an entity that stayed disabled or deleted, and the row of a deleted one.
@@ -150,10 +152,10 @@ func (s *Service) purge(ctx context.Context, j job.Job) error {
 // come, because the entity was disabled again or deleted since the job was written, the job is written anew.
 func (s *Service) beginPurgeTx(ctx context.Context, tx *db.Tx, p purgePayload) (due bool, err error) {
 	e, err := s.directory.LockByKeyTx(ctx, tx, p.Entity)
-	if fault.KindOf(err) == fault.NotFound {
+	switch {
+	case fault.KindOf(err) == fault.NotFound, err == nil && p.Mailbox != 0 && p.Mailbox != e.Mailbox:
 		return true, nil // an attempt came this far before; the mailbox may have a rest
-	}
-	if err != nil || e.State == directory.Enabled {
+	case err != nil || e.State == directory.Enabled:
 		return false, err
 	}
 	since := e.Disabled
@@ -161,7 +163,7 @@ func (s *Service) beginPurgeTx(ctx context.Context, tx *db.Tx, p purgePayload) (
 		since = e.Deleted
 	}
 	if at := since.Add(s.directory.Remember()); at.After(s.clock.Now()) {
-		return false, job.EnqueueTx(ctx, tx, purgeKind, purgeKey(e.Key), p, at)
+		return false, job.EnqueueTx(ctx, tx, purgeKind, p.key(), p, at)
 	}
 	return true, s.directory.ForgetTx(ctx, tx, e)
 }
@@ -178,7 +180,7 @@ func (s *Service) purgeAll(ctx context.Context, id int64) error {
 	}
 }
 
-// removeDeleted takes away what a deleted entity left behind.
+// removeDeleted takes away what a deleted entity left behind, once its time has come.
 func (s *Service) removeDeleted(ctx context.Context, entity int64) error {
 	for more := true; more; {
 		err := s.db.Write(ctx, func(ctx context.Context, tx *db.Tx) error {
@@ -187,7 +189,7 @@ func (s *Service) removeDeleted(ctx context.Context, entity int64) error {
 			if fault.KindOf(err) == fault.NotFound {
 				return nil
 			}
-			if err != nil || e.State != directory.Deleted {
+			if err != nil || e.State != directory.Deleted || e.Deleted.Add(s.directory.Remember()).After(s.clock.Now()) {
 				return err
 			}
 			n, err := s.untieTx(ctx, tx, e.Key, batchRows)

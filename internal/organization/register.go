@@ -73,7 +73,7 @@ func (s *Service) registerTx(ctx context.Context, tx *db.Tx, o *directory.Organi
 		}
 		box, made = int64(id), isNew
 	}
-	if _, err := job.CancelTx(ctx, tx, purgeKind, purgeKey(e.Key)); err != nil {
+	if _, err := job.CancelTx(ctx, tx, purgeKind, purgePayload{e.Key, box}.key()); err != nil {
 		return err
 	}
 	return s.directory.EnableTx(ctx, tx, o, e, a, box, made)

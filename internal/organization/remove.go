@@ -3,6 +3,7 @@ package organization
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -64,7 +65,7 @@ func (s *Service) removeTx(ctx context.Context, tx *db.Tx, o *directory.Organiza
 		return err
 	}
 	if n == batchRows { // the rest means nothing any more, and goes in later transactions
-		if err := job.EnqueueTx(ctx, tx, sweepKind, purgeKey(e.Key), nil, s.clock.Now()); err != nil {
+		if err := job.EnqueueTx(ctx, tx, sweepKind, fmt.Sprint(e.Key), nil, s.clock.Now()); err != nil {
 			return err
 		}
 	}

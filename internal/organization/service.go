@@ -97,7 +97,7 @@ func New(c Config) *Service {
 	return s
 }
 
-// The kinds of job. Each job's key is the organisation's id or the entity's number.
+// The kinds of job. Each job's key is the organisation's id or the entity's number, that of a purge with its mailbox's.
 const (
 	createKind = "organization-create"
 	deleteKind = "organization-delete"

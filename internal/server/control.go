@@ -25,7 +25,7 @@ import (
 const (
 	// maxControlBytes bounds a request and an answer on the control socket.
 	maxControlBytes = 64 << 20
-	// verbTimeout bounds a verb: the check of a large store takes minutes. One whose caller went away ends sooner.
+	// verbTimeout bounds a verb, on both sides: the check of a large store takes minutes. One whose caller went away ends sooner.
 	verbTimeout = time.Hour
 )
 
@@ -185,6 +185,8 @@ func callControl(ctx context.Context, dir, verb string, request, answer any) err
 
 // streamControl is callControl with bytes that follow the request, unless they are nil.
 func streamControl(ctx context.Context, dir, verb string, request any, stream io.Reader, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, verbTimeout)
+	defer cancel()
 	head, err := json.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("verb %s: %w", verb, err)

@@ -240,7 +240,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	parts.replies = autoreply.New(autoreply.Options{DB: d, Directory: parts.directory, Mailboxes: parts.mailboxes, Clock: parts.clock})
 	parts.contents = flow.NewContents(flow.ContentOptions{
 		DB: d, Directory: parts.directory, Blobs: bodies{store, parts.spool}, Clock: parts.clock, Objects: parts.exports,
-		MaxMessage: c.MaxMessage(), MaxKept: int64(c.LimitQueueMB) << 20,
+		MaxMessage: c.MaxMessage(), MaxAttachments: c.LimitAttachments, MaxKept: int64(c.LimitQueueMB) << 20,
 	})
 	parts.journal = journal.New(journal.Options{DB: d, Directory: parts.directory, Clock: parts.clock, Root: parts.root, NoneLeaves: c.Outbound == "off"})
 	parts.transport = transport.New(transport.Options{

@@ -39,16 +39,11 @@ const (
 // empty means the first administrator's. It fails where no server holds dir, a listener does not accept, or the key is not in
 // force.
 func Inspect(ctx context.Context, dir, keyID string) (Environment, error) {
-	var s state
-	asking, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
-	err := callControl(asking, dir, "state", nothing{}, &s)
-	switch {
-	case errors.Is(err, errNoServer):
+	s, err := askState(ctx, dir)
+	if errors.Is(err, errNoServer) {
 		return Environment{}, fmt.Errorf("no server runs on %s: start one with pennypost serve --data", dir)
-	case errors.Is(err, context.DeadlineExceeded):
-		return Environment{}, fmt.Errorf("the server on %s does not answer within %s", dir, stateTimeout)
-	case err != nil:
+	}
+	if err != nil {
 		return Environment{}, err
 	}
 	if !s.Ready {
@@ -81,6 +76,17 @@ func Inspect(ctx context.Context, dir, keyID string) (Environment, error) {
 		return Environment{}, fmt.Errorf("the first administrator's access key: %w; name another one with --key", err)
 	}
 	return e, nil
+}
+
+// askState asks the server that holds dir what it is. The error is errNoServer where there is none.
+func askState(ctx context.Context, dir string) (s state, err error) {
+	asking, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	err = callControl(asking, dir, "state", nothing{}, &s)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return s, fmt.Errorf("the server on %s does not answer within %s: is it stopped, as by SIGSTOP?", dir, stateTimeout)
+	}
+	return s, err
 }
 
 // dialable turns the address of a listener into one to connect to: who listens on all addresses is reached on this machine, by IPv4. Go's

@@ -126,13 +126,17 @@ type Operator struct {
 	verbs map[string]verb
 }
 
-// Connect reaches the server that holds c.Data, or opens the store where none does. The caller must Close the operator.
+// Connect reaches the server that holds c.Data, which it waits for some seconds to answer, or opens the store where none does. The
+// caller must Close the operator.
 func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*Operator, error) {
 	if err := keepsSomething(c.Data); err != nil {
 		return nil, err
 	}
 	held, err := lockDir(c.Data)
 	if errors.Is(err, ErrHeld) {
+		if _, err := askState(ctx, c.Data); err != nil {
+			return nil, heldBy(c.Data, err)
+		}
 		return Beside(c.Data), nil
 	}
 	if err != nil {
@@ -190,11 +194,7 @@ func (o *Operator) do(ctx context.Context, name string, request, answer any) err
 // stream is do with bytes that follow the request, unless they are nil.
 func (o *Operator) stream(ctx context.Context, name string, request any, body io.Reader, answer any) error {
 	if o.core == nil {
-		err := streamControl(ctx, o.dir, name, request, body, answer)
-		if errors.Is(err, errNoServer) {
-			return fmt.Errorf("%w in %s: it is starting, stopping, or held by another verb; try again", err, o.dir)
-		}
-		return err
+		return heldBy(o.dir, streamControl(ctx, o.dir, name, request, body, answer))
 	}
 	in, err := json.Marshal(request)
 	if err != nil {
@@ -209,6 +209,14 @@ func (o *Operator) stream(ctx context.Context, name string, request any, body io
 		return fmt.Errorf("verb %s: %w", name, err)
 	}
 	return json.Unmarshal(out, answer)
+}
+
+// heldBy says of errNoServer who may hold dir.
+func heldBy(dir string, err error) error {
+	if errors.Is(err, errNoServer) {
+		return fmt.Errorf("%w in %s: it is starting, stopping, or held by another verb; try again", err, dir)
+	}
+	return err
 }
 
 // CreateKey makes an administrator's access key and returns it with its secret.

@@ -111,6 +111,31 @@ func TestTakenPortIsNamedAndNothingStaysOpen(t *testing.T) {
 	start(t, settings(t, dir), Options{}) // the directory is free again
 }
 
+// TestTwoSettingsWithOnePortAreBothNamed: it was called another program's.
+func TestTwoSettingsWithOnePortAreBothNamed(t *testing.T) {
+	imap, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer imap.Close()
+	_, port, _ := net.SplitHostPort(imap.Addr().String())
+	for _, host := range []string{"127.0.0.1", "0.0.0.0", "[::]"} {
+		c := settings(t, t.TempDir(), "imap", imap.Addr().String(), "imaps", host+":"+port)
+		l := config.Listener{Key: "imaps", Address: c.IMAPS}
+		_, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", l.Address)
+		if err == nil {
+			t.Fatalf("%s could be listened on", l.Address)
+		}
+		want := "--imaps: " + l.Address + " is taken by the setting imap, which is " + c.IMAP + " (--imap): give another address with --imaps or --imap"
+		if err := listenError(c, l, map[string]net.Listener{"imap": imap}, err); err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		if err := listenError(c, l, map[string]net.Listener{}, err); !strings.Contains(err.Error(), "another program") {
+			t.Errorf("where no setting has it: %v", err)
+		}
+	}
+}
+
 func TestFirstKeySurvivesACrashBeforeTheDatabase(t *testing.T) {
 	dir := t.TempDir()
 	written := AccessKey{ID: "AKIAAAAAAAAAAAAAAAAA", Secret: "written before the crash"}

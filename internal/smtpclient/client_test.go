@@ -297,7 +297,7 @@ func TestSlowServers(t *testing.T) {
 		{"MAIL", plain + "HANG", func(t *Timeouts) { t.Command = 1 }, false},
 		{"DATA", plain + mail + "HANG", func(t *Timeouts) { t.Data = 1 }, false},
 		{Message, plain + mail + "S: 354\nMESSAGE\nHANG", func(t *Timeouts) { t.Final = 1 }, true},
-		{"BDAT", chunking + "C: MAIL\nC: RCPT\nS: 250\nS: 250\nHANG", func(t *Timeouts) { t.Final = 1 }, true},
+		{"BDAT", chunking + "C: MAIL\nC: RCPT\nS: 250\nS: 250\nHANG", func(t *Timeouts) { t.Final = time.Second }, true}, // the first two answers come within it
 		{"MAIL", chunking + "C: MAIL\nHANG", func(t *Timeouts) { t.Final = 1 }, true},
 		{"MAIL", plain + "S> \"2\"\nHANG", func(t *Timeouts) { t.Command = 1 }, false}, // half an answer
 	} {
@@ -373,7 +373,7 @@ func TestServerThatDoesNotRead(t *testing.T) {
 		}
 	})
 	o := options()
-	o.Timeouts.Block = 30 * time.Millisecond
+	o.Timeouts.Block = time.Second // in which what comes before is read
 	c, err := New(t.Context(), near, o)
 	if err != nil {
 		t.Fatal(err)
@@ -392,10 +392,12 @@ func TestContextThatEnds(t *testing.T) {
 	for _, script := range []string{
 		plain + "HANG", plain + "C: MAIL\nS: 250\nHANG", plain + "C: MAIL\nS: 250\nC: RCPT\nS: 250\nC: DATA\nS: 354\nMESSAGE\nHANG",
 	} {
-		c := open(t, script)
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-		replies, err := send(ctx, c, "x\r\n", "ann@example.com")
-		cancel()
+		s := smtptest.Serve(t, nil, script)
+		c, err := New(t.Context(), connection(t, s), options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		replies, err := send(s.Hangs(t.Context()), c, "x\r\n", "ann@example.com")
 		var e *Error
 		if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) || e.Unknown != strings.Contains(script, "MESSAGE") || replies[0].Code != 0 {
 			t.Errorf("%v, %v", err, replies)

@@ -8,8 +8,9 @@ import (
 
 // ambiguous reports whether a reader of mail could take a list of addresses to name others than message.ParseAddressList
 // finds in it. That makes the best of everything, as a reader must; where a message says who it is from, another reader's
-// best must not be somebody else. Refused are a second address in one place, text behind the brackets, and quotes, comments
-// and brackets that never end. An address as the name of itself is let pass: clients write it.
+// best must not be somebody else. Refused are a second address in one place, text behind the brackets, quotes, comments
+// and brackets that never end, square brackets around what others take for the end of an address, and a backslash before a mark outside
+// of quotes. An address as the name of itself is let pass: clients write it.
 func ambiguous(list string) bool {
 	// What is outside the brackets of an entry and what is inside, without quoted strings and comments.
 	var name, address strings.Builder
@@ -24,6 +25,14 @@ func ambiguous(list string) bool {
 			}
 			i = end
 		case c == ')' || c == ';' || c == ':':
+			return true
+		case c == '[':
+			end := strings.IndexByte(list[i:], ']')
+			if end < 0 || strings.ContainsAny(list[i:i+end], `,<>"(`) {
+				return true
+			}
+			name.WriteByte(c)
+		case c == '\\' && i+1 < len(list) && strings.IndexByte(`,<>"()`, list[i+1]) >= 0:
 			return true
 		case c == '<' && brackets == 0, c == '>' && brackets == 1:
 			brackets++

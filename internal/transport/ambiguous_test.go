@@ -14,6 +14,7 @@ func TestAmbiguous(t *testing.T) {
 		"<a@b> <c@d>": true, "<a@b><c@d>": true, "<a@b> c@d": true, "c@d <a@b>": true, "<<a@b>": true, "<a@b>>": true, "a@b c@d": true,
 		"a@b (": true, `"a" <a@b> "c"`: true, `"a@b`: true, "<a@b": true, "<a@b, c@d": true, "a@b;": true, "g: a@b": true, "a@b)": true,
 		"<@x:a@b>": true, "<a@b@c>": true, "<a@b>, c@d <e@f>": true, `"a\"`: true,
+		"Ann [x, c@d, y] <a@b>": true, "Ann [x <a@b>": true, `Ann \" , c@d, " <a@b>`: true, `CORP\ann <a@b>`: false,
 	} {
 		if got := ambiguous(list); got != want {
 			t.Errorf("%s: %v, want %v", list, got, want)

@@ -71,18 +71,7 @@ func (x *Transaction) checkAttachments(b []byte) error {
 	if limit < 0 || bytes.Count(b, []byte("\n--")) <= limit {
 		return nil
 	}
-	s := message.Scan(b)
-	n, inside := 0, make([]bool, len(s.Parts))
-	for i := range s.Parts { // in which a part comes behind the one around it
-		p := &s.Parts[i]
-		if p.Parent >= 0 {
-			inside[i] = inside[p.Parent] || s.Parts[p.Parent].IsMessage()
-		}
-		if !inside[i] && p.IsAttachment() {
-			n++
-		}
-	}
-	if n > limit {
+	if n := message.Scan(b).Attachments(); n > limit {
 		return fault.New(fault.TooLarge, fault.Message, "the message has %d attachments; at most %d are allowed", n, limit)
 	}
 	return nil

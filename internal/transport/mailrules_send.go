@@ -160,9 +160,10 @@ func (r *ruler) flowRule(ctx context.Context, d flow.Direction, org int64, to me
 	return nil, nil
 }
 
-// edit is the message that is passed on as it was edited, without the mailbox's own lines; nil as it came.
+// edit is the message that is passed on as it was edited, without the mailbox's own lines; nil as it came. So is what users of this server
+// send: edited it would go on signed, and in the name of who never wrote it.
 func (r *ruler) edit(edited []byte, t target, whole []byte) []byte {
-	if edited == nil || !r.spend(edited, whole) {
+	if edited == nil || r.sender.Submitted || !r.spend(edited, whole) {
 		if t.copied != nil {
 			return t.copied.body
 		}

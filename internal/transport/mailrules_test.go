@@ -161,6 +161,27 @@ func TestRulesOfAMailbox(t *testing.T) {
 	})
 }
 
+// TestNobodyIsMadeToSayWhatHeDidNot: a script that changes a user's message and has it go on would have it signed, and sent in his name.
+func TestNobodyIsMadeToSayWhatHeDidNot(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Script(s.ann, `require ["editheader", "copy", "fileinto"]; deleteheader "Subject"; addheader "Subject" "changed"; redirect "y@far.example"; redirect "eve@acme.awsapps.com"; keep;`)
+		eve := s.User("eve")
+		s.Script(eve, `redirect "z@far.example"; keep;`)
+		defer s.run(t)()
+		x, err := s.begin(s.bob, "bob@acme.test", "ann@acme.test")
+		s.Must(err)
+		s.Must(store(t.Context(), x, "From: bob@acme.test\r\nSubject: as bob wrote it\r\n\r\nx\r\n"))
+		for _, got := range append(s.takings(2), s.Inbox(eve)[0].Text) {
+			if strings.Contains(got, "changed") || !strings.Contains(got, "as bob wrote it") {
+				t.Errorf("passed on is %s", got)
+			}
+		}
+		if got := s.Inbox(s.ann)[0].Text; !strings.Contains(got, "changed") {
+			t.Errorf("ann has %s", got)
+		}
+	})
+}
+
 // TestRulesAreTold to the log group of an organisation that wants to know of its mail.
 func TestRulesAreTold(t *testing.T) {
 	onBothSending(t, func(s *sending) {

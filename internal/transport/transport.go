@@ -128,8 +128,7 @@ type Limits struct {
 	Memory     int64         // bytes of messages that are looked at and stored at the same time; 192 MB
 	Checked    int64         // bytes of large messages that wait for look-ups and filters at the same time, a quarter of them from one client, and of as many of users; 96 MB
 	Wait       time.Duration // how long a message waits for room among those; two minutes
-	// Attachments are those of a message, as message.Part.IsAttachment has it, without what lies in attached messages; 500, and below 0 no
-	// limit. It must be less than message.MaxParts, beyond which nobody counts.
+	// Attachments are those of a message, as message.Structure counts them; 500, and below 0 no limit. It must be less than message.MaxParts, beyond which nobody counts.
 	Attachments int
 }
 

@@ -1,10 +1,14 @@
 package e2e
 
 import (
+	"bufio"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pennypost/pennypost/test/harness"
 )
@@ -85,9 +89,10 @@ func TestOldGoGetsOneSentence(t *testing.T) {
 	}
 }
 
-// TestSetupTellsWhoIsNotRoot runs the set-up as a user who may not install anything, on a machine that lacks everything.
+// TestSetupTellsWhoIsNotRoot runs the set-up as a user who may not install anything, on a machine that lacks everything, while another set-up of
+// this checkout works: it waits for that one, and says so.
 func TestSetupTellsWhoIsNotRoot(t *testing.T) {
-	path := withoutCompiler(t, "sh", "sed", "sort", "head", "dirname")
+	path := withoutCompiler(t, "sh", "sed", "sort", "head", "dirname", "mkdir", "flock")
 	dir := strings.TrimPrefix(path, "PATH=")
 	for name, script := range map[string]string{
 		"go": "#!/bin/sh\necho 'go version go1.99.0 linux/amd64'\n",
@@ -97,12 +102,38 @@ func TestSetupTellsWhoIsNotRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := harness.Run(t, harness.Command{Name: filepath.Join(harness.Root(), "scripts", "setup-test"), Env: []string{path}})
-	lines := strings.Split(strings.TrimSpace(r.Stderr), "\n")
-	if r.Status != 1 || r.Stdout != "" || len(lines) != 2 {
-		t.Fatalf("setup-test: %s", r)
+	other, err := os.Create(filepath.Join(harness.Root(), ".cache", "setup-test.lock"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	command := strings.TrimSpace(lines[1])
+	defer other.Close()
+	if err := unix.Flock(int(other.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	setup := exec.Command(filepath.Join(harness.Root(), "scripts", "setup-test"))
+	setup.Env = []string{path}
+	said, err := setup.StderrPipe()
+	if err == nil {
+		err = setup.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(said)
+	if !lines.Scan() || lines.Text() != "waiting for another scripts/setup-test here to end" {
+		t.Errorf("beside another set-up it says %q", lines.Text())
+	}
+	if err := other.Close(); err != nil {
+		t.Error(err)
+	}
+	var rest []string
+	for lines.Scan() {
+		rest = append(rest, strings.TrimSpace(lines.Text()))
+	}
+	if err := setup.Wait(); err == nil || setup.ProcessState.ExitCode() != 1 || len(rest) != 2 {
+		t.Fatalf("setup-test ends with %v and says %q", err, rest)
+	}
+	command := rest[1]
 	if !strings.HasPrefix(command, "sudo sh -c 'apt-get update && apt-get install ") {
 		t.Errorf("the command is %q", command)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/smtp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -56,6 +57,9 @@ func TestDomainIsProvenByDNS(t *testing.T) {
 		}
 	}()
 
+	publish := sync.OnceFunc(func() { close(z.published) })
+	defer publish() // or the DNS server would not end
+
 	s := harness.Start(t, harness.Options{Flags: []string{"--dns-resolver", socket.LocalAddr().String()}})
 	org, other := office(t, s, "proven", "ann"), office(t, s, "late")
 	api := s.WorkMail()
@@ -84,7 +88,7 @@ func TestDomainIsProvenByDNS(t *testing.T) {
 	if err := recipient(t, s, "ann@proven.example.com"); err == nil || !strings.HasPrefix(err.Error(), "550 ") {
 		t.Errorf("a domain that nobody has proven takes mail: %v", err)
 	}
-	close(z.published)
+	publish()
 	harness.Eventually(t, "the domain and its keys are proven", func() bool {
 		now := status()
 		return now.OwnershipVerificationStatus == types.DnsRecordVerificationStatusVerified && now.DkimVerificationStatus == types.DnsRecordVerificationStatusVerified

@@ -109,16 +109,22 @@ func TestEnvWithAnotherKey(t *testing.T) {
 	}
 }
 
-func TestEnvOfAServerThatDoesNotAnswer(t *testing.T) {
+// TestVerbsOfAServerThatDoesNotAnswer: all but env waited for as long as it was stopped.
+func TestVerbsOfAServerThatDoesNotAnswer(t *testing.T) {
 	s := harness.Start(t, harness.Options{})
 	if err := s.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	r := s.Verb("env")
+	results := map[string]harness.Result{}
+	for _, verb := range []string{"env", "check"} {
+		results[verb] = s.Verb(verb)
+	}
 	if err := s.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	if r.Status != 1 || r.Stdout != "" || !strings.Contains(r.Stderr, "does not answer") {
-		t.Errorf("env: %s", r)
+	for verb, status := range map[string]int{"env": 1, "check": 2} {
+		if r := results[verb]; r.Status != status || r.Stdout != "" || !strings.Contains(r.Stderr, "does not answer within 5s") {
+			t.Errorf("%s: %s", verb, r)
+		}
 	}
 }

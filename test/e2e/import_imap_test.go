@@ -159,6 +159,7 @@ func sameMail(t *testing.T, what string, source, here map[string][]string) {
 type importer struct {
 	t    testing.TB
 	to   *harness.Server
+	tmp  string // its TMPDIR, where it is left to itself
 	args []string
 }
 
@@ -170,7 +171,7 @@ func newImporter(t testing.TB, to *harness.Server, org, address, caFile string, 
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &importer{t, to, []string{"import", "imap", "--organization", org, "--server", address, "--ca-file", caFile, "--accounts", file}}
+	return &importer{t, to, t.TempDir(), []string{"import", "imap", "--organization", org, "--server", address, "--ca-file", caFile, "--accounts", file}}
 }
 
 func (i *importer) run(status int, more ...string) string {
@@ -192,6 +193,7 @@ func (i *importer) start(database string) *exec.Cmd {
 		args = append(args, "--database-url", database)
 	}
 	cmd := exec.Command(harness.Binary(i.t), args...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+i.tmp)
 	if err := cmd.Start(); err != nil {
 		i.t.Fatal(err)
 	}
@@ -371,6 +373,9 @@ func TestImportThatIsKilled(t *testing.T) {
 		i.run(0)
 		here := openBox(t, s.Addr("imaps"), s.TLS(), "ann", password)
 		sameMail(t, "after two crashes", source.all(nil), here.all(nil))
+		if left, err := os.ReadDir(i.tmp); len(left) > 0 || err != nil {
+			t.Errorf("left behind by the crashes: %v %v", left, err)
+		}
 
 		source.open("INBOX")
 		source.ok(source.Store(imap.SeqSetNum(1, 3, 5, 7), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagAnswered}}, nil).Close())

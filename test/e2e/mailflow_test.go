@@ -145,7 +145,7 @@ func TestRunLambda(t *testing.T) {
 			return strings.Contains(s.Verb("queue", "list").Stdout, "the function answered HTTP 503")
 		})
 		f.says(`{"actions":[{"action":{"type":"MOVE_TO_JUNK"},"recipients":["bob@asks.awsapps.com"]},{"action":{"type":"DEFAULT"},"allRecipients":true}]}`)
-		if r := s.Verb("queue", "retry", "--all"); r.Status != 0 {
+		if r := s.Verb("queue", "retry", "--all"); r.Status > 1 { // 1: it went by itself
 			t.Fatal(r)
 		}
 		harness.Eventually(t, "it is delivered", func() bool { return len(s.IMAP(ann, password).Subjects("INBOX", "ALL")) == 1 })

@@ -24,23 +24,14 @@ import (
 // TestSignaturesElsewhere holds that dkimpy and mailauth verify what we sign and seal, and that we verify what they sign and seal.
 func TestSignaturesElsewhere(t *testing.T) {
 	t.Parallel()
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	rsaKey, edKey, names := signingKeys(t)
+	der, err := x509.MarshalPKCS8PrivateKey(edKey.Private)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, seed, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(seed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rsaKey, edKey := dkim.Key{Domain: "example.com", Selector: "r", Private: private}, dkim.Key{Domain: "example.com", Selector: "e", Private: seed}
-	rsaPEM := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)}))
+	rsaPEM := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rsaKey.Private.(*rsa.PrivateKey))}))
 	edPEM := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	names := dnstest.New(t)
-	names.Add(keyRecord(rsaKey), keyRecord(edKey), `example.com. 60 IN TXT "v=spf1 ip4:192.0.2.1 -all"`, `_dmarc.example.com. 60 IN TXT "v=DMARC1; p=reject"`)
+	names.Add(`example.com. 60 IN TXT "v=spf1 ip4:192.0.2.1 -all"`, `_dmarc.example.com. 60 IN TXT "v=DMARC1; p=reject"`)
 	v := &dkim.Verifier{
 		Resolver: dkim.Resolver{TXT: dns.New(names.Address).LookupTXT, IsNotFound: func(err error) bool { return errors.Is(err, dns.ErrNotFound) }},
 		Now:      time.Now,
@@ -130,6 +121,23 @@ func signedMessages() map[string]string {
 	}
 }
 
+// signingKeys are keys of example.com, and a DNS server that has their records.
+func signingKeys(t *testing.T) (rsaKey, edKey dkim.Key, names *dnstest.Server) {
+	t.Helper()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, seed, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaKey, edKey = dkim.Key{Domain: "example.com", Selector: "r", Private: private}, dkim.Key{Domain: "example.com", Selector: "e", Private: seed}
+	names = dnstest.New(t)
+	names.Add(keyRecord(rsaKey), keyRecord(edKey))
+	return rsaKey, edKey, names
+}
+
 // keyRecord is the record of a key, in strings of a length that DNS has.
 func keyRecord(k dkim.Key) string {
 	record := k.Name() + ". 60 IN TXT"
@@ -142,17 +150,7 @@ func keyRecord(k dkim.Key) string {
 // TestOpenDKIMVerifies holds that OpenDKIM verifies what we sign, by both keys.
 func TestOpenDKIMVerifies(t *testing.T) {
 	t.Parallel()
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, seed, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rsaKey, edKey := dkim.Key{Domain: "example.com", Selector: "r", Private: private}, dkim.Key{Domain: "example.com", Selector: "e", Private: seed}
-	names := dnstest.New(t)
-	names.Add(keyRecord(rsaKey), keyRecord(edKey))
+	rsaKey, edKey, names := signingKeys(t)
 	judge := harness.StartOpenDKIM(t, names.Address)
 	for name, text := range signedMessages() {
 		fields, err := dkim.Sign([]byte(text), dkim.SignOptions{Time: time.Now(), Lifetime: time.Hour}, rsaKey, edKey)

@@ -26,7 +26,7 @@ def client(service="workmail", **kwargs):
     return boto3.client(service, config=Config(retries={"max_attempts": 1, "mode": "standard"}), **kwargs)
 
 
-def wait_for(what, seconds=30):
+def wait_for(what, seconds=60):
     """Calls what until it returns something true, and returns that."""
     end = time.monotonic() + seconds
     while True:

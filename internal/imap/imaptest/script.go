@@ -3,16 +3,13 @@ package imaptest
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
 	"encoding/base64"
-	"io"
 	"net"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Player plays a script as the clients of one user.
@@ -27,7 +24,7 @@ type Player struct {
 	EndSessions func()
 
 	t        testing.TB
-	sessions map[string]*session
+	sessions map[string]*Conn
 	numbers  map[string]string
 }
 
@@ -46,7 +43,7 @@ type Player struct {
 //	ENDSESSIONS   the user's sessions are ended by the door
 func (p *Player) Play(t testing.TB, script string) {
 	t.Helper()
-	p.t, p.sessions, p.numbers = t, map[string]*session{}, map[string]string{}
+	p.t, p.sessions, p.numbers = t, map[string]*Conn{}, map[string]string{}
 	for i, line := range strings.Split(script, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
@@ -73,19 +70,19 @@ func (p *Player) step(line string) string {
 	c := p.session(name)
 	switch word[len(name):] {
 	case ":":
-		c.send(p.fill(rest) + "\r\n")
+		c.Send(p.fill(rest) + "\r\n")
 	case ">":
 		raw, err := strconv.Unquote(rest)
 		if err != nil {
 			return err.Error()
 		}
-		c.send(p.fill(raw))
+		c.Send(p.fill(raw))
 	case "<":
-		if got := c.line(); !p.like(rest, got) {
+		if got := c.Line(); !p.like(rest, got) {
 			return "the server said\n\t" + got
 		}
 	case "<<":
-		for got := c.line(); !p.like(rest, got); got = c.line() {
+		for got := c.Line(); !p.like(rest, got); got = c.Line() {
 		}
 	case "":
 		return p.act(c, rest)
@@ -93,18 +90,18 @@ func (p *Player) step(line string) string {
 	return ""
 }
 
-func (p *Player) act(c *session, what string) string {
+func (p *Player) act(c *Conn, what string) string {
 	switch what {
 	case "LOGIN":
-		c.send(`login LOGIN ann "` + p.Password + "\"\r\n")
-		if got := c.line(); !strings.HasPrefix(got, "login OK ") {
+		c.Send(`login LOGIN ann "` + p.Password + "\"\r\n")
+		if got := c.Line(); !strings.HasPrefix(got, "login OK ") {
 			return "the server said\n\t" + got
 		}
 	case "TLS":
-		c.nc = tls.Client(c.nc, &tls.Config{InsecureSkipVerify: true}) // the certificate is made by the test, and not what is tested
-		c.in = bufio.NewReader(c.nc)
+		c.Conn = tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true}) // the certificate is made by the test, and not what is tested
+		c.In = bufio.NewReader(c.Conn)
 	case "END":
-		if _, err := c.in.ReadByte(); err == nil || isTimeout(err) {
+		if !c.Ended() {
 			return "the connection is still open"
 		}
 	default:
@@ -113,25 +110,17 @@ func (p *Player) act(c *session, what string) string {
 	return ""
 }
 
-// isTimeout tells a server that says nothing from one that closed the connection.
-func isTimeout(err error) bool {
-	t, ok := err.(net.Error)
-	return ok && t.Timeout()
-}
-
 // session returns a session, connected, with a minute for its next step.
-func (p *Player) session(name string) *session {
+func (p *Player) session(name string) *Conn {
 	c := p.sessions[name]
 	if c == nil {
-		nc := p.Dial(name != "plain")
-		c = &session{t: p.t, nc: nc, in: bufio.NewReader(nc)}
+		c = NewConn(p.t, p.Dial(name != "plain"))
 		p.sessions[name] = c
-		c.wait()
-		if greeting := c.line(); !strings.HasPrefix(greeting, "* OK ") {
+		if greeting := c.Line(); !strings.HasPrefix(greeting, "* OK ") {
 			p.t.Fatalf("the greeting is %q", greeting)
 		}
 	}
-	c.wait()
+	c.Wait()
 	return c
 }
 
@@ -172,33 +161,4 @@ func (p *Player) like(pattern, line string) bool {
 		p.numbers[name] = m[i+1]
 	}
 	return true
-}
-
-// session is one connection.
-type session struct {
-	t   testing.TB
-	nc  net.Conn
-	in  *bufio.Reader
-	log bytes.Buffer
-}
-
-func (c *session) wait() { _ = c.nc.SetDeadline(time.Now().Add(time.Minute)) }
-
-func (c *session) send(raw string) {
-	c.t.Helper()
-	c.log.WriteString("> " + raw)
-	if _, err := io.WriteString(c.nc, raw); err != nil {
-		c.t.Fatalf("send %.100q: %v", raw, err)
-	}
-}
-
-// line reads a line, without its line break.
-func (c *session) line() string {
-	c.t.Helper()
-	s, err := c.in.ReadString('\n')
-	if err != nil {
-		c.t.Fatalf("read: %v after %q; the conversation was\n%s", err, s, c.log.String())
-	}
-	c.log.WriteString("< " + s)
-	return strings.TrimSuffix(s, "\r\n")
 }

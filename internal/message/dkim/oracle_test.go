@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"strings"
 	"testing"
+	"time"
 
 	oracle "github.com/emersion/go-msgauth/dkim"
 	"pgregory.net/rapid"
@@ -49,7 +50,8 @@ func TestOracle(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if got := z.verifier(noon).Verify(t.Context(), signed.Bytes()); results(got) != "pass" {
+		// It knows no other time than the machine's.
+		if got := z.verifier(time.Now()).Verify(t.Context(), signed.Bytes()); results(got) != "pass" {
 			t.Fatalf("%+v\n%q", got, signed.String())
 		}
 	})

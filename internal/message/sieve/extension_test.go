@@ -85,6 +85,8 @@ func TestVariables(t *testing.T) {
 	} {
 		f.check(t, [2]string{"fileinto =" + want, all + `set "a" "juMBlEd lETteRS"; ` + command + ` fileinto "=${b}";`})
 	}
+	half := fixture{message: "Subject: \xc3\xbc\r\n\r\n"} // "?" is one byte of it
+	half.check(t, [2]string{"fileinto =3", all + `if header :matches "subject" "?*" { set :quotewildcard :length "b" "*${2}"; } fileinto "=${b}";`})
 	f.holds(t, `string :is "${unknown}" ""`, `string " a " " a "`, `string :contains ["a", "bc"] ["x", "C"]`)
 	f.holdsNot(t, `string " a" "a"`)
 

@@ -65,12 +65,10 @@ func (r *run) set(_ context.Context, n *node) error {
 // quoteWildcards puts a backslash before what has a meaning in a key of ":matches". It cuts the result between characters.
 func quoteWildcards(s string, most int) string {
 	var out strings.Builder
-	for i, c := range s {
-		character := s[i : i+utf8.RuneLen(c)]
-		if c == utf8.RuneError {
-			character = firstCharacter(s[i:])
-		}
-		if strings.ContainsRune(`*?\`, c) {
+	for s != "" {
+		character := firstCharacter(s)
+		s = s[len(character):]
+		if strings.Contains(`*?\`, character) {
 			character = `\` + character
 		}
 		if out.Len()+len(character) > most {

@@ -219,6 +219,7 @@ func (c *core) PlanMail(_ context.Context, p migration.MailPlan) (out migration.
 	if c.mails[p.Source] == nil {
 		c.mails[p.Source] = map[uint32]string{}
 	}
+	out.Known = int64(len(c.mails[p.Source]))
 	for range p.Folders {
 		known := int64(len(c.mails[p.Source]) - c.renumbered)
 		out.Folders = append(out.Folders, migration.PlannedFolder{Path: "INBOX", Key: 1, Known: known, Renumbered: c.renumbered > 0})
@@ -296,12 +297,16 @@ func (s *source) bring(c *core, accounts ...Account) (*Report, error) {
 	if len(accounts) == 0 {
 		accounts = []Account{{"ann", "ann", "secret"}}
 	}
-	return Run(s.t.Context(), c, Options{
-		Server: Server{Address: s.addr, TLS: &tls.Config{ServerName: "source", RootCAs: s.roots}, StartTLS: s.plain, Patience: s.patience},
-		Name:   "source", Accounts: accounts, Parallel: 2, Spool: s.t.TempDir(),
-		Lost:  func(Account, error, time.Duration) { s.lost.Add(1) },
-		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
-	})
+	return s.bringBy(c, Options{Accounts: accounts})
+}
+
+// bringBy completes options.
+func (s *source) bringBy(c *core, o Options) (*Report, error) {
+	o.Server = Server{Address: s.addr, TLS: &tls.Config{ServerName: "source", RootCAs: s.roots}, StartTLS: s.plain, Patience: s.patience}
+	o.Name, o.Parallel, o.Spool = "source", 2, s.t.TempDir()
+	o.Lost = func(Account, error, time.Duration) { s.lost.Add(1) }
+	o.Sleep = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+	return Run(s.t.Context(), c, o)
 }
 
 // want brings all but some messages, and compares.

@@ -36,6 +36,8 @@ type Options struct {
 	// Parallel is how many accounts are read at once.
 	Parallel int
 	DryRun   bool
+	// AcceptLoss goes on where more is gone at the source than is likely.
+	AcceptLoss bool
 	// Spool is the directory for large messages on their way; empty means the system's.
 	Spool string
 	// Done hears of each account that was gone through, one after the other. It may be nil.
@@ -141,6 +143,11 @@ func (t *task) all(ctx context.Context) (err error) {
 	if t.planned, err = t.core.PlanMail(ctx, plan); err != nil {
 		return err
 	}
+	if why := t.loss(); why != "" && t.o.DryRun {
+		t.report.note("%s", why)
+	} else if why != "" && !t.o.AcceptLoss {
+		return refusedError{errors.New(why)}
+	}
 	size := int64(0)
 	for i := range t.listed {
 		if err := t.folder(ctx, i); err != nil {
@@ -157,6 +164,28 @@ func (t *task) all(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// The most of what came from an account that a run may remove by itself: more than this share of it, and more than the number, is
+// likelier a source that is being taken down than mail that was thrown away.
+const (
+	lossShare  = 2 // half
+	lossNumber = 20
+)
+
+// loss says that too much is gone at the source, empty where it is not.
+func (t *task) loss() string {
+	lost := t.planned.Known
+	for i := range t.listed {
+		if l := &t.listed[i]; !l.NoSelect && !l.Unread && t.planned.Folders[i].Reason == "" {
+			lost -= l.messages()
+		}
+	}
+	if lost <= lossNumber || lost <= t.planned.Known/lossShare {
+		return ""
+	}
+	return fmt.Sprintf("of the %d messages that came from the source, at least %d are not there any more, and would be removed here: "+
+		"is it being taken down? Give --accept-loss if that is wanted", t.planned.Known, lost)
 }
 
 // gone brings the end of a folder.

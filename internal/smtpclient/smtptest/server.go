@@ -3,6 +3,7 @@ package smtptest
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 )
 
 // patience is how long a script waits for its client.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // Server plays one script for each connection, in their order.
 type Server struct {
@@ -28,6 +29,7 @@ type Server struct {
 	mu      sync.Mutex
 	scripts []string
 	opened  int
+	hangs   chan struct{} // holds one
 }
 
 // Serve starts a server that ends with the test, which fails if a connection went another way than its script, or scripts are left. cfg is
@@ -53,7 +55,7 @@ func Serve(t testing.TB, cfg *tls.Config, scripts ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Addr: l.Addr().String(), t: t, tls: cfg, scripts: scripts}
+	s := &Server{Addr: l.Addr().String(), t: t, tls: cfg, scripts: scripts, hangs: make(chan struct{}, 1)}
 	s.wg.Go(func() {
 		for {
 			conn, err := l.Accept()
@@ -80,6 +82,38 @@ func (s *Server) Opened() int {
 	return s.opened
 }
 
+// Hangs is a context whose time is over once a script is at HANG.
+func (s *Server) Hangs(ctx context.Context) context.Context {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-s.hangs:
+		case <-ctx.Done():
+		}
+	}()
+	return hung{ctx, done}
+}
+
+type hung struct {
+	context.Context
+	done <-chan struct{}
+}
+
+func (h hung) Done() <-chan struct{} { return h.done }
+
+func (h hung) Err() error {
+	select {
+	case <-h.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// Value has nothing: what is asked for a parent's end would not hear of this one.
+func (hung) Value(any) any { return nil }
+
 func (s *Server) start(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +130,7 @@ func (s *Server) start(conn net.Conn) {
 		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			s.t.Error(err)
 		}
-		p := &play{raw: conn, conn: conn, in: bufio.NewReader(conn), tls: s.tls}
+		p := &play{raw: conn, conn: conn, in: bufio.NewReader(conn), tls: s.tls, hangs: s.hangs}
 		for line := range strings.SplitSeq(script, "\n") {
 			line = strings.TrimLeft(line, "\t ")
 			if line == "" || line[0] == '#' {
@@ -122,6 +156,7 @@ type play struct {
 	in        *bufio.Reader
 	out       strings.Builder
 	tls       *tls.Config
+	hangs     chan<- struct{}
 }
 
 func (p *play) send() error {
@@ -200,6 +235,10 @@ func (p *play) line(line string) error {
 			return errors.New("the client keeps the connection open")
 		}
 	case "HANG":
+		select {
+		case p.hangs <- struct{}{}:
+		default:
+		}
 		if _, err := io.Copy(io.Discard, p.in); isTimeout(err) {
 			return errors.New("the client keeps the connection open")
 		}

@@ -223,15 +223,14 @@ func TestAttemptsAreBounded(t *testing.T) {
 
 func TestContextThatEnds(t *testing.T) {
 	w := newWorld(t, nil)
-	w.host("mx.test", "192.0.2.1", route.TLS{}, nil, offers+"C: MAIL\nHANG", offers+"C: MAIL\nC: RCPT\nC: RCPT\nC: DATA\nS: 250\nS: 250\nS: 550\nHANG")
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
+	s := w.host("mx.test", "192.0.2.1", route.TLS{}, nil, offers+"C: MAIL\nHANG", offers+"C: MAIL\nC: RCPT\nC: RCPT\nC: DATA\nS: 250\nS: 250\nS: 550\nHANG")
+	ctx := s.Hangs(t.Context())
 	m := newMessage("one", "two")
 	out := w.courier.Deliver(ctx, queue.Destination{Domain: "a.test"}, m)
 	want(t, out[0], queue.Deferred, "4.4.2", "mx.test", "", true, "took too long over MAIL")
 	want(t, w.courier.Deliver(ctx, queue.Destination{Domain: "a.test"}, m)[0], queue.Deferred, "4.4.1", "", "", true, "took too long")
 
-	ctx, cancel = context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	w.wrap = func(conn net.Conn) net.Conn { return &answered{Conn: conn, text: "550", then: cancel} }
 	out = w.courier.Deliver(ctx, queue.Destination{Domain: "a.test"}, m)
 	want(t, out[0], queue.Deferred, "4.3.2", "", "", false, "broke the attempt off")

@@ -47,8 +47,10 @@ type ContentOptions struct {
 	Clock     clock.Clock
 	// Objects reads what is to be put; nil reads nothing.
 	Objects Objects
-	// MaxMessage is how many bytes a message may have.
-	MaxMessage int64
+	// MaxMessage is how many bytes a message may have, MaxAttachments how many attachments what is put (see transport.Limits); 0 is no limit
+	// on these.
+	MaxMessage     int64
+	MaxAttachments int
 	// MaxKept is how many bytes of messages that nobody decides on any more are kept of an organisation: the oldest go. Those that wait have
 	// as much room for what is put: as they arrive, package queue counts them. 0 is no limit.
 	MaxKept int64
@@ -366,7 +368,7 @@ func (c *Contents) Put(ctx context.Context, p principal.Principal, id string, fr
 	if err != nil {
 		return fmt.Errorf("read the header of message %s: %w", id, err)
 	}
-	if text, err = check(before, old.Own, text, c.MaxMessage); err != nil {
+	if text, err = check(before, old.Own, text, c.MaxMessage, c.MaxAttachments); err != nil {
 		return err
 	}
 	if err := c.room(ctx, o, int64(old.Own+len(text))-old.Size); err != nil {

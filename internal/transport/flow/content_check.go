@@ -45,7 +45,7 @@ func rejected(format string, args ...any) error {
 // check holds the new content of a message to what WorkMail asks for, and returns it with CRLF at the ends of lines and without the
 // server's own lines. old is the beginning of the content so far, with its whole header, of which own bytes are those lines. Faults:
 // Invalid Message, which names what is wrong; it quotes only what has the header of this message, as who put it may name what others wrote.
-func check(old []byte, own int, text []byte, most int64) ([]byte, error) {
+func check(old []byte, own int, text []byte, most int64, attachments int) ([]byte, error) {
 	text, err := checkLines(text)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func check(old []byte, own int, text []byte, most int64) ([]byte, error) {
 		return nil, rejected("%s", wrong)
 	}
 	text = withoutOwn(old[:own], text, end)
-	return text, checkParts(text)
+	return text, checkParts(text, attachments)
 }
 
 // checkLines makes every end of a line CRLF, as programs that make messages leave that to who sends them.
@@ -186,11 +186,14 @@ func once(f fields) string {
 // encodings are those of RFC 2045 section 6.1 that SMTP can carry without BINARYMIME.
 var encodings = []string{"7bit", "8bit", "quoted-printable", "base64"}
 
-// checkParts holds every part to its form, and to the types of attachments that WorkMail sends.
-func checkParts(text []byte) error {
+// checkParts holds every part to its form, and attachments to the types that WorkMail sends and to their number; 0 is any.
+func checkParts(text []byte, attachments int) error {
 	s := message.Scan(text)
 	if s.Truncated {
 		return rejected("it has more than %d parts, or parts more than %d deep", message.MaxParts, message.MaxDepth)
+	}
+	if n := s.Attachments(); attachments > 0 && n > attachments {
+		return rejected("it has %d attachments; at most %d are allowed", n, attachments)
 	}
 	if name, is, _ := scan.NewTypes([]string{scan.WorkMail}).Blocked(text); is != "" {
 		return rejected("the attachment %.100q is of type .%.20s, which is not let through", name, is)

@@ -26,7 +26,8 @@ func mixed(parts ...string) string {
 func with(old, new string) string { return strings.Replace(testOld, old, new, 1) }
 
 func TestNewContents(t *testing.T) {
-	text := "Content-Type: text/plain\r\n\r\ntext"
+	text, file := "Content-Type: text/plain\r\n\r\ntext", "Content-Type: image/png\r\n\r\n."
+	forwarded := "Content-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" + file + "\r\n--c\r\n" + file + "\r\n--c--" // is one
 	for name, c := range map[string]struct{ text, says string }{
 		"as it is":                        {testOld, ""},
 		"another subject":                 {with("hello", "[External] hello"), ""},
@@ -78,10 +79,12 @@ func TestNewContents(t *testing.T) {
 		"a part with two types":      {mixed("Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nx"), "Content-Type is there 2 times; once is allowed in part 1"},
 		"a program":                  {mixed(text, "Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=\"a.ExE\"\r\n\r\nMZ"), `the attachment "a.ExE" is of type .exe`},
 		"a program in another":       {mixed("Content-Type: message/rfc822\r\n\r\nContent-Type: text/plain; name=x.vbs\r\n\r\nx"), `the attachment "x.vbs" is of type .vbs`},
+		"three attachments":          {mixed(text, file, forwarded, file), ""},
+		"four attachments":           {mixed(text, file, forwarded, file, file), "it has 4 attachments; at most 3 are allowed"},
 		"more parts than are read":   {mixed(strings.Repeat("\r\n\r\n--b\r\n", message.MaxParts)), "parts"},
 		"a header that is too large": {with("To:", strings.Repeat("X: "+strings.Repeat("x", 990)+"\r\n", 1100)+"To:"), "more than 100000 bytes"},
 	} {
-		got, err := check([]byte(testOld), len(testOwn), []byte(c.text), 100_000)
+		got, err := check([]byte(testOld), len(testOwn), []byte(c.text), 100_000, 3)
 		switch {
 		case c.says == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
@@ -93,7 +96,7 @@ func TestNewContents(t *testing.T) {
 	}
 	// What a message lacks may be added.
 	old := "From: x@far.example\r\n\r\n"
-	if _, err := check([]byte(old), 0, []byte("Date: now\r\nMessage-ID: <1@x>\r\n"+old), 1000); err != nil {
+	if _, err := check([]byte(old), 0, []byte("Date: now\r\nMessage-ID: <1@x>\r\n"+old), 1000, 0); err != nil {
 		t.Error(err)
 	}
 }
@@ -105,12 +108,12 @@ func TestTheServersOwnLinesCountForNothing(t *testing.T) {
 	text := testOwn + header + "\r\nbody\r\n"
 	for more, want := range []bool{true, false} {
 		most := int64(len(text) - len(testOwn) - more)
-		got, err := check([]byte(testOld), len(testOwn), []byte(text), most)
+		got, err := check([]byte(testOld), len(testOwn), []byte(text), most, 0)
 		if (err == nil) != want || want && testOwn+string(got) != text {
 			t.Errorf("%d bytes where %d are the most: %v", len(text)-len(testOwn), most, err)
 		}
 	}
-	if _, err := check([]byte(testOld), len(testOwn), []byte(testOwn+"Z:\r\n"+header+"\r\n"), 2<<20); err == nil || !strings.Contains(err.Error(), "its header has more") {
+	if _, err := check([]byte(testOld), len(testOwn), []byte(testOwn+"Z:\r\n"+header+"\r\n"), 2<<20, 0); err == nil || !strings.Contains(err.Error(), "its header has more") {
 		t.Errorf("a header that is too large: %v", err)
 	}
 }
@@ -118,7 +121,7 @@ func TestTheServersOwnLinesCountForNothing(t *testing.T) {
 // TestNothingOfOthersIsQuoted: an object that is not of the message has bytes of who knows whom.
 func TestNothingOfOthersIsQuoted(t *testing.T) {
 	for _, text := range []string{"secret\r\n" + testHeader + "\r\n", "secret\r\nFrom: a\r\nDate: b\r\n\r\n", "Secret\xc3\xbc: x\r\nFrom: a\r\nDate: b\r\n\r\n"} {
-		if _, err := check([]byte(testOld), len(testOwn), []byte(text), 1000); err == nil || strings.Contains(strings.ToLower(err.Error()), "secret") {
+		if _, err := check([]byte(testOld), len(testOwn), []byte(text), 1000, 0); err == nil || strings.Contains(strings.ToLower(err.Error()), "secret") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -135,7 +138,7 @@ func FuzzCheck(f *testing.F) {
 		if bytes.HasPrefix(old, []byte(testOwn)) {
 			own = len(testOwn)
 		}
-		got, err := check(old, own, text, 1<<20)
+		got, err := check(old, own, text, 1<<20, 0)
 		if err != nil {
 			if !fault.Is(err, fault.Invalid, fault.Message) {
 				t.Fatal(err)

@@ -15,7 +15,8 @@ const maxFrom = 64 << 10
 
 // authors returns the domains that a header's From names, each once, A-labels in lower case: of all addresses of all such fields,
 // without dots at the end, since readers differ in which of several they show, and in what they make of dots. complete is false where
-// they are more than are read. Also what stands in brackets where the field's grammar has no address is taken for one.
+// they are more than are read. Also what stands in brackets where the field's grammar has no address is taken for one, and what does once
+// square brackets in names mean nothing, as to many readers.
 func authors(header []byte) (domains []string, complete bool) {
 	complete = true
 	read := 0
@@ -37,16 +38,27 @@ func authors(header []byte) (domains []string, complete bool) {
 			return domains, false
 		}
 		value := f.Value()
-		list := message.ParseAddressList(value)
-		for _, e := range list {
-			add(e.Domain)
+		for _, reading := range readings(value) {
+			list := message.ParseAddressList(reading)
+			for _, e := range list {
+				add(e.Domain)
+				complete = complete && (e.Domain != "" || len(e.Local) <= message.MaxWords)
+			}
+			complete = complete && len(list) < message.MaxEntries // which is where it stops
 		}
-		complete = complete && len(list) < message.MaxEntries // which is where it stops
 		for _, domain := range bracketed(value) {
 			add(domain)
 		}
 	}
 	return domains, complete
+}
+
+// readings are a list of addresses as it is and, where it has others than those of address literals, without square brackets.
+func readings(list string) []string {
+	if strings.Count(list, "[") == strings.Count(list, "@[") {
+		return []string{list}
+	}
+	return []string{list, strings.NewReplacer("@[", "@[", "[", " ", "]", " ").Replace(list)}
 }
 
 // proofs reports whether a header has DKIM signatures, and whether it has parts of ARC sets.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pennypost/pennypost/internal/message"
 )
 
 func TestAuthors(t *testing.T) {
@@ -33,6 +35,8 @@ func TestAuthors(t *testing.T) {
 		"From: =?utf-8?q?a=40one.example?= <b@two.example>\r\n":      {"two.example"},
 		"From: a@[192.0.2.1]\r\n":                                    {"[192.0.2.1]"},
 		"From: \\<a@one.example> b@two.example\r\n":                  {"one.example"},
+		"From: Ann [x, a@one.example, y] <b@two.example>\r\n":        {"two.example", "one.example"},
+		"From: Ann [team x] <b@two.example>\r\n":                     {"two.example"},
 		"Sender: s@three.example\r\nFROM:\ta@one.example(c)\r\nX: y": {"one.example"},
 	} {
 		if got, complete := authors([]byte(header)); !slices.Equal(got, want) || !complete {
@@ -48,6 +52,12 @@ func TestAuthors(t *testing.T) {
 	}
 	if _, complete := authors([]byte("From: " + strings.Repeat("a@b.c,", 10_000) + "d@e.f\r\n")); complete {
 		t.Error("From with an address behind those that are read is complete")
+	}
+	for _, words := range []string{"a ", `""`, "@", "<@r,"} {
+		header := "From: " + strings.Repeat(words, message.MaxWords+1) + "a@one.example\r\n"
+		if domains, complete := authors([]byte(header)); len(domains) == 0 && complete {
+			t.Errorf("From with an address behind %d times %q names nobody and is complete", message.MaxWords+1, words)
+		}
 	}
 	for _, bomb := range []string{"(", "\"", "<", "(\"<", "<@", "a@b,", "<a@b><"} {
 		if _, complete := authors([]byte("From: " + strings.Repeat(bomb, 1<<20/len(bomb)))); complete {

@@ -131,6 +131,7 @@ func TestNoAnswer(t *testing.T) {
 		t.Error(s)
 	}
 	// Another's slow DNS does not save a forger.
+	w.Timeout = time.Second
 	w.Repair("_dmarc.sender.example.", mdns.TypeTXT)
 	w.Repair("_dmarc.example.", mdns.TypeTXT)
 	w.publish("sender.example v=DMARC1;p=reject")
