@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/stack"
 )
 
 // The control socket speaks HTTP with JSON bodies: POST /<verb>. Some verbs take bytes too, which follow a request of one line.
@@ -58,6 +59,7 @@ type refusal struct {
 // controlHandler answers requests for verbs.
 func controlHandler(verbs map[string]verb, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stack.Deepen()
 		name := strings.TrimPrefix(r.URL.Path, "/")
 		if err := ownDeadline(w); err != nil {
 			log.Error("a verb on the control socket has the bounds of other requests", "verb", name, "error", err)
