@@ -91,6 +91,11 @@ func printRecords(out io.Writer, records []domain.Record) error {
 				return err
 			}
 		}
+		if r.Type == "MX" && !strings.Contains(r.Value, ".") { // on a machine whose own name is like that, where the setting was forgotten
+			if _, err := fmt.Fprintln(out, "; nobody elsewhere can look up this server's name: set hostname to one that they can, then publish"); err != nil {
+				return err
+			}
+		}
 		line := r.Line()
 		if r.Detail != "" {
 			line += " ; " + r.Detail

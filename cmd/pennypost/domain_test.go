@@ -70,6 +70,17 @@ func TestDomainVerbs(t *testing.T) {
 			},
 			"",
 		},
+		"records that lead nowhere": {
+			"records shop.example",
+			told{records: []domain.Record{{Purpose: domain.MX, Type: "MX", Name: "shop.example", Value: "10 vm"}}},
+			0,
+			server.DomainRef{Domain: "shop.example"},
+			[]string{
+				"; mx: brings the domain's mail here",
+				"; nobody elsewhere can look up this server's name: set hostname to one that they can, then publish", "shop.example. 3600 IN MX 10 vm.",
+			},
+			"",
+		},
 		"records of a test domain": {"records x.awsapps.com", told{}, 0, server.DomainRef{Domain: "x.awsapps.com"}, []string{noRecords}, ""},
 		"records that fail":        {"records x.example", told{fails: errors.New("no such domain")}, 2, server.DomainRef{Domain: "x.example"}, nil, "no such domain"},
 		"records of none":          {"records", told{}, 2, server.DomainRef{}, nil, "arg"},

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"net/url"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,7 +33,7 @@ func envCommand(load loader) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprint(cmd.OutOrStdout(), exports(e))
+		_, err = fmt.Fprint(cmd.OutOrStdout(), exports(e, os.Getenv))
 		return err
 	}
 	return cmd
@@ -41,8 +45,9 @@ var inTheWay = []string{
 	"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
 }
 
-// exports writes e as lines for eval. An address that is off is unset: one exported earlier would lead elsewhere.
-func exports(e server.Environment) string {
+// exports writes e as lines for eval in a shell with the variables of getenv. An address that is off is unset: one exported earlier would
+// lead elsewhere.
+func exports(e server.Environment, getenv func(string) string) string {
 	var b strings.Builder
 	set := func(name, value string) {
 		if value == "" {
@@ -61,11 +66,54 @@ func exports(e server.Environment) string {
 	for _, name := range inTheWay {
 		set(name, "")
 	}
+	for _, v := range pastProxy(e.Endpoint, getenv) {
+		set(v.name, v.value)
+	}
 	for _, key := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "managesieve"} {
 		set("PENNYPOST_"+strings.ToUpper(key)+"_ADDR", e.Addresses[key])
 	}
 	set("PENNYPOST_CA_FILE", e.CAFile)
 	return b.String()
+}
+
+type variable struct{ name, value string }
+
+// pastProxy is the variables with which clients ask the endpoint itself where the shell names a proxy, which would not find it.
+func pastProxy(endpoint string, getenv func(string) string) (out []variable) {
+	names := []string{"http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
+	u, err := url.Parse(endpoint)
+	if err != nil || !slices.ContainsFunc(names, func(name string) bool { return getenv(name) != "" }) {
+		return nil
+	}
+	hosts := []string{u.Hostname()}
+	if strings.Contains(hosts[0], ":") {
+		hosts = append(hosts, "["+hosts[0]+"]") // as Python compares it
+	}
+	upper, lower := getenv("NO_PROXY"), getenv("no_proxy")
+	// Of the two Go reads the first, Python and curl the second; where one is empty, both read the other.
+	for _, v := range []variable{{"NO_PROXY", cmp.Or(upper, lower)}, {"no_proxy", cmp.Or(lower, upper)}} {
+		if list := withEntries(v.value, hosts); list != getenv(v.name) {
+			out = append(out, variable{v.name, list})
+		}
+	}
+	return out
+}
+
+// withEntries adds to a list of NO_PROXY the entries that it lacks.
+func withEntries(list string, entries []string) string {
+	var has []string
+	for entry := range strings.SplitSeq(list, ",") {
+		has = append(has, strings.TrimSpace(entry))
+	}
+	if slices.Contains(has, "*") {
+		return list
+	}
+	for _, entry := range entries {
+		if !slices.Contains(has, entry) {
+			list = strings.TrimPrefix(list+","+entry, ",")
+		}
+	}
+	return list
 }
 
 var plain = lazyregexp.New(`\A[A-Za-z0-9_./:=@%+-]+\z`)

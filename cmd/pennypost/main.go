@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,8 +22,9 @@ func main() {
 	// What the server writes is for its owner alone: mail, keys, the database.
 	syscall.Umask(0o077)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal asks for a clean stop; a second one ends the process at once.
-	context.AfterFunc(ctx, stop)
+	// The first signal asks for a clean stop; a second one ends the process at once, unless it comes with the first: timeout(1), make and
+	// others send it to their child and to their group, and the child is in both.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	err := root().ExecuteContext(ctx)
 	stop()
 	if err == nil {

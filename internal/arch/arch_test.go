@@ -72,7 +72,7 @@ var house = []layer{
 	},
 	{
 		name:     "plumbing",
-		packages: []string{"internal/trace", "internal/otlp", "internal/feed", "internal/dns", "internal/dial", "internal/clock", "internal/secret", "internal/id", "internal/accept", "internal/netblock", "internal/spool"},
+		packages: []string{"internal/trace", "internal/otlp", "internal/feed", "internal/dns", "internal/dial", "internal/clock", "internal/secret", "internal/id", "internal/accept", "internal/netblock", "internal/spool", "internal/owner"},
 		ordered:  true,
 		may:      []string{"words"},
 		reason:   "time, names, keys and notices are handed to everybody, so they must know nobody",

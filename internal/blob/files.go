@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/pennypost/pennypost/internal/owner"
 )
 
 const (
@@ -44,6 +46,8 @@ func NewFiles(dir string, noSync bool) (*Files, error) {
 	if err := os.MkdirAll(filepath.Join(dir, incoming), 0o700); err != nil {
 		return nil, fmt.Errorf("blobs in %s: %w", dir, err)
 	}
+	owner.Inherit(dir)
+	owner.Inherit(filepath.Join(dir, incoming))
 	if err := f.sweep(); err != nil {
 		return nil, fmt.Errorf("blobs in %s: %w", dir, err)
 	}
@@ -100,6 +104,7 @@ func (f *Files) put(ctx context.Context, dir, file string, body io.ReadSeeker) (
 			err = errors.Join(err, os.Remove(tmp.Name()))
 		}
 	}()
+	owner.Inherit(tmp.Name())
 	_, werr := io.CopyBuffer(struct{ io.Writer }{tmp}, &contextReader{ctx, body}, make([]byte, copyBuffer))
 	if werr == nil {
 		werr = f.sync(tmp)
@@ -131,6 +136,7 @@ func (f *Files) makeDir(dir string) error {
 		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
+		owner.Inherit(dir) // even if it was there, as below
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

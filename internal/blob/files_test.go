@@ -64,6 +64,34 @@ func TestOthersCanNotReadFiles(t *testing.T) {
 	}
 }
 
+// TestRootLeavesFilesToTheOwnerOfTheDirectory: the server, which is another user, could not open what an import by root left.
+func TestRootLeavesFilesToTheOwnerOfTheDirectory(t *testing.T) {
+	dir, user := t.TempDir(), os.Geteuid()
+	if user == 0 { // whoever is not root makes files that are its own anyway
+		user = 65534
+		if err := os.Chown(dir, user, user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := files(t, filepath.Join(dir, "blobs")).Put(t.Context(), "m-1/a", strings.NewReader("body")); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		var stat unix.Stat_t
+		if err := errors.Join(err, unix.Lstat(path, &stat)); err != nil {
+			return err
+		}
+		if seen++; int(stat.Uid) != user {
+			t.Errorf("%s is %d's, want %d's", path, stat.Uid, user)
+		}
+		return nil
+	})
+	if err != nil || seen != 6 { // with blobs, incoming.tmp, m-1, the directory of the hash, and the file
+		t.Fatalf("%d files and directories, %v", seen, err)
+	}
+}
+
 func TestHalfWrittenFilesAreSweptWhenOld(t *testing.T) {
 	dir := t.TempDir()
 	files(t, dir)

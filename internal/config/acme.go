@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -36,7 +35,7 @@ func (c *Config) checkACME(wrong func(key, format string, args ...any)) {
 		return
 	}
 	for _, name := range c.ACME {
-		if _, err := netip.ParseAddr(name); err == nil || !isHostname(name) || !strings.Contains(name, ".") {
+		if !isHostname(name) || !strings.Contains(name, ".") {
 			wrong("acme", "%q is not a host name that a CA issues certificates for", name)
 		}
 	}

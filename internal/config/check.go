@@ -39,7 +39,7 @@ func (c *Config) check() []error {
 			"others with --https, or name the reverse proxies in front with --trusted-proxies", c.HTTP)
 	}
 	if !isHostname(c.Hostname) {
-		wrong("hostname", "%q is not a host name", c.Hostname)
+		wrong("hostname", "%q is not a host name that others could look up", c.Hostname)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		set, missing := "tls_cert", "--tls-key"
@@ -191,7 +191,7 @@ func loopback(address string) bool {
 
 // isHostname reports whether name is a DNS host name (RFC 1123 section 2.1).
 func isHostname(name string) bool {
-	if len(name) > 253 {
+	if _, err := netip.ParseAddr(name); err == nil || len(name) > 253 {
 		return false
 	}
 	for part := range strings.SplitSeq(name, ".") {

@@ -161,6 +161,7 @@ func TestRefused(t *testing.T) {
 		{"http", "mail.example:8480", []string{"can be reached from other machines"}},
 		{"imaps", "x", []string{"--imaps"}},
 		{"hostname", "a b", []string{`--hostname: "a b" is not a host name`}},
+		{"hostname", "192.0.2.1", []string{`--hostname: "192.0.2.1" is not a host name`}},
 		{"tls_cert", "/c.pem", []string{"--tls-cert", "--tls-key is missing"}},
 		{"tls_key", "/k.pem", []string{"--tls-key", "--tls-cert is missing"}},
 		{"database_url", "mysql://u:hunter2@h/d", []string{"--database-url", "postgres://"}},

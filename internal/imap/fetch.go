@@ -90,6 +90,9 @@ func newFetchPlan(a *wire.Fetch) *fetchPlan {
 		}
 		p.items = append(p.items, it)
 	}
+	if p.modSeq {
+		p.want |= mailbox.WantModSeq
+	}
 	if p.modSeq && !hasModSeq { // RFC 7162 section 3.1.4.1
 		p.items = append(p.items, wire.FetchItem{Kind: wire.FetchModSeq})
 	}

@@ -62,7 +62,7 @@ func newRig(t testing.TB, d *db.DB, change ...func(*Config)) *rig {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	f := feed.New()
 	blobs := &memoryBlobs{m: map[string][]byte{}}
-	store := mailbox.New(mailbox.Options{DB: d, Blobs: blobs, Feed: f, Clock: clock.System{}, Log: log})
+	store := mailbox.New(mailbox.Options{DB: d, Blobs: blobs, Feed: f, Clock: clock.System{}, Log: log, FewItems: 2})
 	r := &rig{t: t, db: d, blobs: blobs, sessionEnded: make(chan struct{})}
 	err := d.Write(context.Background(), func(ctx context.Context, tx *db.Tx) (err error) {
 		r.box, err = store.CreateTx(ctx, tx, mailbox.Owner{Org: 1, Entity: "ann"}, testQuota)

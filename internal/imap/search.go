@@ -155,7 +155,7 @@ func ends(r wire.SearchReturn, uids mailbox.UIDSet) mailbox.UIDSet {
 }
 
 func (c *conn) highestOf(ctx context.Context, uids mailbox.UIDSet) (highest mailbox.ModSeq, err error) {
-	for it, err := range c.s.Mailboxes.Fetch(ctx, c.box, c.sel.folder, uids, mailbox.WantFlags, 0) {
+	for it, err := range c.s.Mailboxes.Fetch(ctx, c.box, c.sel.folder, uids, mailbox.WantModSeq, 0) {
 		if err != nil {
 			return 0, err
 		}

@@ -158,6 +158,60 @@ func (f *follower) look(t *testing.T) {
 	f.since, f.next = c.Folder.Highest, c.Folder.UIDNext
 }
 
+// Flags that are read beside a writer are those of one moment, and none that had passed when they were asked for.
+func TestFlagsAreReadBesideTheirWriter(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		const rounds, shift = 60, 8 // the round is a number in keywords
+		id := r.mailbox("a")
+		r.many(id, 2*rounds, text("x"))
+		var begun, done atomic.Int64
+		read := func(since ModSeq) {
+			first := Flags(done.Load())
+			var flags Flags
+			n := 0
+			for it, err := range r.Fetch(context.Background(), id, InboxID, AllUIDs(), WantFlags, since) {
+				if err != nil {
+					t.Errorf("Fetch: %v", err)
+					return
+				}
+				if n++; n == 1 {
+					flags = it.Flags
+				} else if it.Flags != flags {
+					t.Errorf("since %d: item %d is of round %d, those before of %d", since, it.UID, it.Flags>>shift, flags>>shift)
+				}
+			}
+			if last := Flags(begun.Load()); n < rounds || flags>>shift < first || flags>>shift > last {
+				t.Errorf("since %d: %d items are of round %d, in those from %d to %d", since, n, flags>>shift, first, last)
+			}
+		}
+		var readers sync.WaitGroup
+		for since := range ModSeq(2) {
+			readers.Go(func() {
+				for done.Load() < rounds {
+					read(since)
+				}
+				read(since)
+			})
+		}
+		for n := int64(1); n <= rounds; n++ {
+			begun.Store(n)
+			flags := Flags(n) << shift
+			_, err := r.StoreFlags(t.Context(), id, InboxID, AllUIDs(), FlagChange{Remove: AllFlags, Add: flags}, Always)
+			done.Store(n)
+			if err == nil {
+				_, err = r.Expunge(t.Context(), id, InboxID, UIDs(UID(2*n)), false)
+			}
+			if err == nil {
+				_, err = r.Deliver(t.Context(), text("y"), Target{Mailbox: id, Flags: flags})
+			}
+			if err != nil {
+				t.Errorf("round %d: %v", n, err)
+			}
+		}
+		readers.Wait()
+	}, func(o *Options) { o.FewItems = 1 })
+}
+
 func TestACallerWhoGivesUpChangesNothingHalf(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
 		id := r.mailbox("a")

@@ -12,9 +12,11 @@ import (
 // Fetch goes through the items of set that exist, ascending by UID. It reads pages of some hundred and holds no database
 // snapshot in between, so a slow caller stops nobody; items that leave meanwhile may be missing. An Item and what it points to
 // are valid until the next step, unless copied (a copy of the Item keeps its slices). changedSince above 0 leaves out items
-// whose ModSeq is not above it. The sequence ends after its first error. Faults: NotFound Folder, Temporary.
+// whose ModSeq is not above it. What needs no pages, the flags of many items or of those that changed, is of one moment. The
+// sequence ends after its first error. Faults: NotFound Folder, Temporary.
 func (s *Store) Fetch(ctx context.Context, id ID, f FolderID, set UIDSet, want Want, changedSince ModSeq) iter.Seq2[*Item, error] {
 	return func(yield func(*Item, error) bool) {
+		var it Item
 		if changedSince > 0 {
 			c, err := s.Changes(ctx, id, f, changedSince)
 			if err != nil {
@@ -23,11 +25,30 @@ func (s *Store) Fetch(ctx context.Context, id ID, f FolderID, set UIDSet, want W
 			}
 			var changed UIDSet
 			for _, u := range c.Changed {
-				if set.Contains(u.UID) {
+				if !set.Contains(u.UID) {
+					continue
+				}
+				if want&^WantModSeq != 0 {
 					changed.add(u.UID)
+				} else if it.UID, it.Flags, it.ModSeq = u.UID, u.Flags, u.ModSeq; !yield(&it, nil) {
+					return
 				}
 			}
 			set = changed
+		} else if want == WantFlags && set.Len() > s.limits.FewItems {
+			uids, flags, err := s.flagsOf(ctx, id, f, set)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if flags != nil {
+				for it.UID, it.Flags = range flags.of(uids) {
+					if !yield(&it, nil) {
+						return
+					}
+				}
+				return
+			}
 		}
 		p := pager{store: s, id: id, folder: f, want: want.full(), set: slices.Clone(set)}
 		for !p.done() {
@@ -46,6 +67,7 @@ func (s *Store) Fetch(ctx context.Context, id ID, f FolderID, set UIDSet, want W
 
 // full adds what a want implies.
 func (w Want) full() Want {
+	w &^= WantModSeq // every row's
 	if w&WantBody != 0 {
 		w |= WantPrefix
 	}

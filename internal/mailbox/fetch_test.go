@@ -120,6 +120,41 @@ func TestASlowReaderHoldsNobodyUp(t *testing.T) {
 	})
 }
 
+// The flags of many items are of one moment, whatever happens before the last of them is taken.
+func TestFlagsOfManyAreOfOneMoment(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		ctx := t.Context()
+		id := r.mailbox("a")
+		r.many(id, 2*pageItems, text("x"))
+		_, err := r.StoreFlags(ctx, id, InboxID, UIDs(1, 3, 2*pageItems), FlagChange{Add: Flagged}, Always)
+		r.ok(err)
+		_, err = r.Expunge(ctx, id, InboxID, UIDs(2), false)
+		r.ok(err)
+		for round, want := range []Flags{0, Seen} { // the second time from lists that are brought up to date
+			var flagged UIDSet
+			n := 0
+			for it, err := range r.Fetch(ctx, id, InboxID, NewUIDSet(UIDRange{1, 2 * pageItems}), WantFlags, 0) {
+				r.ok(err)
+				if n++; n == 1 && round == 0 {
+					_, err := r.StoreFlags(ctx, id, InboxID, AllUIDs(), FlagChange{Add: Seen}, Always)
+					r.ok(err)
+					_, err = r.Expunge(ctx, id, InboxID, UIDs(2*pageItems-1), false)
+					r.ok(err)
+				}
+				if it.Flags&Seen != want {
+					t.Fatalf("round %d: item %d has flags %x", round, it.UID, it.Flags)
+				}
+				if it.Flags.Has(Flagged) {
+					flagged.add(it.UID)
+				}
+			}
+			if flagged.String() != "1,3,1024" || n != 2*pageItems-1-round {
+				t.Errorf("round %d: %d items, of which %s are flagged", round, n, flagged)
+			}
+		}
+	})
+}
+
 func TestFetchChangedSince(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *rig) {
 		ctx := t.Context()

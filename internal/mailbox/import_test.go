@@ -93,7 +93,7 @@ func TestFollow(t *testing.T) {
 				t.Errorf("item %d: %+v, want fate %d", i, out[i], want)
 			}
 		}
-		for i, it := range r.items(id, InboxID, WantFlags) {
+		for i, it := range r.items(id, InboxID, WantModSeq) {
 			at := []int{0, 1, 3, 4}[i]
 			if it.Flags != Seen || it.ModSeq != out[at].ModSeq {
 				t.Errorf("item %d: flags %b, number %d, told %+v", at, it.Flags, it.ModSeq, out[at])

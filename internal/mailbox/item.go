@@ -28,14 +28,15 @@ type Item struct {
 	body bodyRef
 }
 
-// Want is what Fetch reads besides UID, ID, Flags, ModSeq, Created, Size, Received, Saved, Email and Thread.
+// Want is what Fetch reads besides UID and Flags.
 type Want uint8
 
 // What can be wanted. They may be combined.
 const (
-	WantFlags  Want = 0      // only UID, ID, Flags and ModSeq are sure to be filled: the fastest scan
+	WantFlags  Want = 0      // nothing: of many items, what is kept in memory tells
 	WantItem   Want = 1 << 0 // all the fields of the item's own row
 	WantMeta   Want = 1 << 1 // Envelope, Structure, ParserVersion; implies WantItem
 	WantPrefix Want = 1 << 2 // Prefix; implies WantItem
 	WantBody   Want = 1 << 3 // the body, ready for Store.Open; implies WantItem and WantPrefix
+	WantModSeq Want = 1 << 4 // ModSeq, as all the above do
 )

@@ -65,7 +65,7 @@ type machine struct {
 
 func TestStoreBehavesAsItsModel(t *testing.T) {
 	dbtest.Run(t, Migrations(), func(t *testing.T, d *db.DB) {
-		r := newRig(t, d, func(o *Options) { o.KeepDepartures = 6 })
+		r := newRig(t, d, func(o *Options) { o.KeepDepartures, o.FewItems = 6, 1 })
 		r.batch = 3 // every verb is cut into pieces
 		n := 0
 		rapid.Check(t, func(rt *rapid.T) {
@@ -498,6 +498,7 @@ func (m *machine) verifyItems(rt *rapid.T, f *Folder, want *modelFolder) {
 	if !slices.Equal(listed, uids) || int(f.Messages) != len(uids) {
 		rt.Fatalf("folder %s lists %v and counts %d, want %v", f.Path, listed, f.Messages, uids)
 	}
+	m.verifyFlags(rt, f.ID, want)
 	var unseen, deleted int64
 	for i, it := range m.items(m.id, f.ID, WantMeta|WantBody) {
 		w := want.items[it.UID]
@@ -522,6 +523,27 @@ func (m *machine) verifyItems(rt *rapid.T, f *Folder, want *modelFolder) {
 	uids = slices.DeleteFunc(uids, func(u UID) bool { return want.items[u].flags&mask != flags })
 	if got := slices.Collect(found.UIDs.All()); !slices.Equal(got, uids) || int(others.UIDs.Len()) != len(want.items)-len(uids) {
 		rt.Fatalf("%v have flags %x under %x in %s, want %v; %d have not", got, flags, mask, f.Path, uids, others.UIDs.Len())
+	}
+}
+
+// verifyFlags reads the flags of some items, which may be from memory.
+func (m *machine) verifyFlags(rt *rapid.T, f FolderID, want *modelFolder) {
+	if rapid.IntRange(0, 4).Draw(rt, "forget") == 0 {
+		m.snaps = newSnapshots(m.limits.SnapshotBytes)
+	}
+	set := anySet(rt, want)
+	since := rapid.OneOf(rapid.Just(ModSeq(0)), rapid.Map(rapid.Int64Range(1, int64(m.last)+1), func(v int64) ModSeq { return ModSeq(v) })).Draw(rt, "since")
+	asked := rapid.SampledFrom([]Want{WantFlags, WantModSeq}).Draw(rt, "want")
+	uids := slices.DeleteFunc(want.in(set), func(u UID) bool { return since > 0 && want.items[u].modseq <= since })
+	for it, err := range m.Fetch(context.Background(), m.id, f, set, asked, since) {
+		m.ok(err)
+		if len(uids) == 0 || it.UID != uids[0] || it.Flags != want.items[it.UID].flags || asked == WantModSeq && it.ModSeq != want.items[it.UID].modseq {
+			rt.Fatalf("%s since %d of %s told of %+v, want UIDs %v", set, since, want.path, it, uids)
+		}
+		uids = uids[1:]
+	}
+	if len(uids) > 0 {
+		rt.Fatalf("%s since %d of %s lacks UIDs %v", set, since, want.path, uids)
 	}
 }
 

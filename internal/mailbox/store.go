@@ -60,8 +60,10 @@ type Options struct {
 	// Filling is told, in the transaction, of a mailbox that comes to hold nine tenths of its quota, by whatever makes it larger or the quota
 	// smaller, and of one that does when messages are brought to it from elsewhere (DeliverAll). It may be nil.
 	Filling func(ctx context.Context, tx *db.Tx, f Filling) error
-	// SnapshotBytes bounds the memory of the UID lists kept for sharing between sessions. 0 means 64 MB.
+	// SnapshotBytes bounds the memory of the lists of UIDs and flags kept for sharing between sessions. 0 means 64 MB.
 	SnapshotBytes int
+	// FewItems is up to how many items Fetch reads flags from the database, without making a list of the folder's for them. 0 means 512.
+	FewItems int64
 }
 
 // DefaultInlineLimit is the size up to which bodies are kept in the database, chosen by measurement (DESIGN.md).
@@ -110,6 +112,9 @@ func New(o Options) *Store {
 	}
 	if o.SnapshotBytes == 0 {
 		o.SnapshotBytes = 64 << 20
+	}
+	if o.FewItems == 0 {
+		o.FewItems = pageItems
 	}
 	return &Store{
 		db: o.DB, blobs: o.Blobs, feed: o.Feed, clock: o.Clock, log: o.Log, limits: o, bulk: newBulks(), snaps: newSnapshots(o.SnapshotBytes), trees: newTrees(), zip: newZip(),

@@ -86,7 +86,7 @@ func (l *UIDList) Rank(u UID) (int, bool) {
 		return 0, false
 	}
 	key := uint32(u >> blockBits)
-	at := sort.Search(len(l.blocks), func(k int) bool { return l.blocks[k].key >= key })
+	at := l.from(u)
 	switch {
 	case at == len(l.blocks):
 		return l.n, false
@@ -155,38 +155,61 @@ func (l *UIDList) Set(first, last int) UIDSet {
 	return l.Within(UIDSet{{l.UID(first), l.UID(last)}})
 }
 
-// Within returns the UIDs of the list that are in set.
+// Within returns the UIDs of the list that are in set. It takes time by the ranges and the windows, not by the UIDs.
 func (l *UIDList) Within(set UIDSet) UIDSet {
 	var out UIDSet
 	if l == nil {
 		return nil
 	}
 	for _, r := range set {
-		lo, in := l.Rank(r.First)
-		if in {
-			lo--
-		}
-		hi, _ := l.Rank(r.Last)
-		for i := lo; i < hi; {
-			at := sort.Search(len(l.blocks), func(k int) bool { return int(l.blocks[k].before) > i }) - 1
-			b := &l.blocks[at]
-			in := i - int(b.before)
-			n := min(int(b.n)-in, hi-i)
-			if b.bits == nil {
-				out.addRange(UIDRange{b.nth(in), b.nth(in + n - 1)})
-			} else {
-				k := 0
-				for u := range b.all() {
-					if k >= in && k < in+n {
-						out.add(u)
-					}
-					k++
-				}
-			}
-			i += n
+		for i := l.from(r.First); i < len(l.blocks) && l.blocks[i].base() <= r.Last; i++ {
+			l.blocks[i].within(r, &out)
 		}
 	}
 	return out
+}
+
+// within appends the UIDs of the block that are in r.
+func (b *uidBlock) within(r UIDRange, out *UIDSet) {
+	base := b.base()
+	low, high := int(max(r.First, base)-base), int(min(r.Last-base, blockSize-1))
+	if b.bits == nil {
+		low, high = max(low, int(b.low)), min(high, int(b.low)+int(b.n)-1)
+		if low <= high {
+			out.addRange(UIDRange{base + UID(low), base + UID(high)})
+		}
+		return
+	}
+	for low <= high {
+		word := b.bits[low/64] >> (low % 64)
+		if word == 0 {
+			low = (low | 63) + 1
+			continue
+		}
+		if low += bits.TrailingZeros64(word); low > high {
+			return
+		}
+		end := low + bits.TrailingZeros64(^(b.bits[low/64] >> (low % 64)))
+		out.addRange(UIDRange{base + UID(low), base + UID(min(end-1, high))})
+		low = end
+	}
+}
+
+// from returns the place of the first block that has UIDs at or above u's window.
+func (l *UIDList) from(u UID) int {
+	key := uint32(u >> blockBits)
+	return sort.Search(len(l.blocks), func(k int) bool { return l.blocks[k].key >= key })
+}
+
+// block returns the block of a window, nil where the list has none.
+func (l *UIDList) block(key uint32) *uidBlock {
+	if l == nil {
+		return nil
+	}
+	if at := l.from(UID(key) << blockBits); at < len(l.blocks) && l.blocks[at].key == key {
+		return &l.blocks[at]
+	}
+	return nil
 }
 
 // addRange appends r, which must lie above the set.

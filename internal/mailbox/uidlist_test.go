@@ -127,6 +127,34 @@ func TestUIDListsAreCombinedAsSets(t *testing.T) {
 	})
 }
 
+func TestFlagListsBehaveAsAMap(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var whole flagListsBuilder
+		flags := map[UID]Flags{}
+		uids := sortedUIDs(anyUIDs(rt, "at first"))
+		for _, u := range uids {
+			flags[u] = Flags(u*0x9e3779b1) & (Seen | Deleted | Junk)
+			whole.add(u, flags[u])
+		}
+		lists := whole.done(1)
+		var updates []FlagUpdate
+		for _, u := range sortedUIDs(anyUIDs(rt, "changed")) {
+			flags[u] = Flags(u*0x85ebca6b) & (Seen | Flagged | Important)
+			updates = append(updates, FlagUpdate{UID: u, Flags: flags[u]})
+			uids = append(uids, u)
+		}
+		for u, f := range lists.with(updates, 2).of(UIDs(uids...)) {
+			if flags[u] != f {
+				rt.Fatalf("UID %d has flags %x, want %x", u, f, flags[u])
+			}
+			delete(flags, u)
+		}
+		if len(flags) > 0 {
+			rt.Fatalf("the flags of %d UIDs are not told", len(flags))
+		}
+	})
+}
+
 // checkSets compares what a list says of a set with the plain way.
 func checkSets(rt *rapid.T, l *UIDList, want []UID) {
 	set := UIDs(sortedUIDs(anyUIDs(rt, "set"))...)

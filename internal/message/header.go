@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -28,14 +29,10 @@ func (f Field) Value() string { return unfold(f.Raw) }
 func Fields(header []byte) iter.Seq[Field] {
 	return func(yield func(Field) bool) {
 		for pos := 0; pos < len(header); {
-			end := lineEnd(header, pos)
-			if isEmptyLine(header[pos:end]) {
+			if isEmptyLine(header[pos:lineEnd(header, pos)]) {
 				return
 			}
-			start := pos
-			for end < len(header) && (header[end] == ' ' || header[end] == '\t') {
-				end = lineEnd(header, end)
-			}
+			start, end := pos, fieldEnd(header, pos)
 			pos = end
 			colon, ok := fieldName(header[start:end])
 			if !ok {
@@ -67,6 +64,30 @@ func fieldName(line []byte) (colon int, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// Hides reports whether a header has a line that Fields passes over and that is one of the fields with the names (lower case) to a reader that
+// passes over what can't be seen in a name, or joins folded lines before it looks for the colon.
+func Hides(header []byte, names ...string) bool {
+	for pos := 0; pos < len(header); {
+		start := pos
+		pos = fieldEnd(header, pos)
+		name, _, ok := bytes.Cut(header[start:pos], []byte(":"))
+		if !ok {
+			continue
+		}
+		name = bytes.TrimRight(name, " \t")
+		seen := bytes.Map(func(r rune) rune {
+			if r <= ' ' || r >= 127 {
+				return -1
+			}
+			return r
+		}, name)
+		if len(seen) != len(name) && slices.ContainsFunc(names, func(n string) bool { return equalFold(seen, n) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // FirstValue returns the unfolded value of the first field with the name (lower case).
@@ -119,6 +140,15 @@ func lineEnd(b []byte, pos int) int {
 		return pos + i + 1
 	}
 	return len(b)
+}
+
+// fieldEnd returns the offset behind the line at pos and those folded under it.
+func fieldEnd(b []byte, pos int) int {
+	end := lineEnd(b, pos)
+	for end < len(b) && (b[end] == ' ' || b[end] == '\t') {
+		end = lineEnd(b, end)
+	}
+	return end
 }
 
 // isEmptyLine reports whether a line, with its line break, has nothing else.

@@ -25,7 +25,7 @@ func ReadAdminKey(dir string) (AccessKey, error) {
 	path := filepath.Join(dir, adminKeyName)
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return AccessKey{}, fmt.Errorf("the first administrator's access key: %w", err)
+		return AccessKey{}, err
 	}
 	var key AccessKey
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {

@@ -30,6 +30,7 @@ import (
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/migration"
 	"github.com/pennypost/pennypost/internal/organization"
+	"github.com/pennypost/pennypost/internal/owner"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/policy/iam"
 	"github.com/pennypost/pennypost/internal/principal"
@@ -192,6 +193,7 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	if err := errors.Join(os.RemoveAll(parts.spool), os.MkdirAll(parts.spool, 0o700)); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
+	owner.Inherit(parts.spool)
 	store, err := blob.New(ctx, blob.Options{URL: c.BlobURL, Dir: filepath.Join(dir, "blobs"), NoSync: !kept})
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ const (
 func Inspect(ctx context.Context, dir, keyID string) (Environment, error) {
 	s, err := askState(ctx, dir)
 	if errors.Is(err, errNoServer) {
-		return Environment{}, fmt.Errorf("no server runs on %s: start one with pennypost serve --data", dir)
+		return Environment{}, fmt.Errorf("no server runs on %s: start one with pennypost serve, or name its directory with --data", dir)
 	}
 	if err != nil {
 		return Environment{}, err
@@ -69,11 +69,11 @@ func Inspect(ctx context.Context, dir, keyID string) (Environment, error) {
 	if keyID != "" {
 		return e, callControl(ctx, dir, "key-secret", keyRef{keyID}, &e.Key)
 	}
-	if e.Key, err = ReadAdminKey(dir); err != nil {
-		return Environment{}, err
+	if e.Key, err = ReadAdminKey(dir); err == nil {
+		err = callControl(ctx, dir, "key-secret", keyRef{e.Key.ID}, &AccessKey{})
 	}
-	if err := callControl(ctx, dir, "key-secret", keyRef{e.Key.ID}, &AccessKey{}); err != nil {
-		return Environment{}, fmt.Errorf("the first administrator's access key: %w; name another one with --key", err)
+	if err != nil {
+		return Environment{}, fmt.Errorf("the first administrator's access key: %w; name another one with --key (pennypost key list or create)", err)
 	}
 	return e, nil
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/pennypost/pennypost/internal/owner"
 )
 
 // ErrHeld says that another process works on the data directory.
@@ -22,6 +24,7 @@ func lockDir(dir string) (*lock, error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if err == nil {
+		owner.Inherit(f.Name())
 		return &lock{f}, nil
 	}
 	_ = f.Close() // nothing was written

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -119,12 +120,19 @@ func TestTwoSettingsWithOnePortAreBothNamed(t *testing.T) {
 	}
 	defer imap.Close()
 	_, port, _ := net.SplitHostPort(imap.Addr().String())
-	for _, host := range []string{"127.0.0.1", "0.0.0.0", "[::]"} {
+	for host, taken := range map[string]bool{"127.0.0.1": true, "0.0.0.0": true, "[::]": true, "127.0.0.2": false, "[::1]": false} {
 		c := settings(t, t.TempDir(), "imap", imap.Addr().String(), "imaps", host+":"+port)
 		l := config.Listener{Key: "imaps", Address: c.IMAPS}
-		_, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", l.Address)
-		if err == nil {
-			t.Fatalf("%s could be listened on", l.Address)
+		address, err := net.ResolveTCPAddr("tcp", l.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = &net.OpError{Op: "listen", Addr: address, Err: syscall.EADDRINUSE} // as a listener says it
+		if got := overlap(err, imap.Addr()); got != taken {
+			t.Errorf("%s overlaps: %v", l.Address, got)
+		}
+		if !taken {
+			continue
 		}
 		want := "--imaps: " + l.Address + " is taken by the setting imap, which is " + c.IMAP + " (--imap): give another address with --imaps or --imap"
 		if err := listenError(c, l, map[string]net.Listener{"imap": imap}, err); err.Error() != want {
@@ -422,11 +430,27 @@ func TestConnectToWhatWasPutBack(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "lock")); err != nil {
 		t.Fatal(err)
 	}
+	user := os.Geteuid()
+	if user == 0 { // who puts it back is root, and gives it to the server's user before the check
+		user = 65534
+		if err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, _ error) error { return os.Chown(path, user, user) }); err != nil {
+			t.Fatal(err)
+		}
+	}
 	o, err := Connect(t.Context(), settings(t, dir), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, _ error) error {
+		info, err := d.Info()
+		if err == nil && int(info.Sys().(*syscall.Stat_t).Uid) != user {
+			t.Errorf("%s is not the server's user's any more", path)
+		}
+		return err
+	}); err != nil {
 		t.Error(err)
 	}
 	database := filepath.Join(dir, "pennypost.db")

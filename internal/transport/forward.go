@@ -37,6 +37,12 @@ type passage struct {
 	to           message.Address
 }
 
+// passageTo is the passage to an address, whose domain is the same in upper and lower case.
+func passageTo(org int64, to message.Address) passage {
+	to.Domain = message.FoldDomain(to.Domain)
+	return passage{org, to}
+}
+
 // forward has the message passed on to addresses of other servers, to which the recipient leads. The reverse-path stays the sender's.
 // For a group that is the expansion of an alias, not of a list with an owner of its own (RFC 3461 section 5.2.7.3): success is told of
 // the group, by us. A stranger hears of nothing, or of failures where it is proven to be whom it says, see tellFailures.

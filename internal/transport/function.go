@@ -493,7 +493,7 @@ func (x *Transaction) againTx(ctx context.Context, tx *db.Tx, r *recipient, org 
 	}
 	whose := cmp.Or(reach.organization, x.organization)
 	fresh := slices.DeleteFunc(slices.Clone(reach.targets), func(t target) bool { return x.reached[t.mailbox] })
-	away := slices.DeleteFunc(slices.Clone(reach.away), func(a message.Address) bool { return x.sent[passage{whose, a}] })
+	away := slices.DeleteFunc(slices.Clone(reach.away), func(a message.Address) bool { return x.sent[passageTo(whose, a)] })
 	counts := err == nil && r.stays()
 	if counts && (len(x.targets)+len(fresh) > x.transport.Limits.Mailboxes || len(x.sent)+len(away) > queue.MaxRecipients ||
 		!remote && len(away) > 0 && len(x.forwards) >= maxForwards) {

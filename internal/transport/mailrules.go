@@ -63,7 +63,6 @@ type copied struct {
 	via          string     // the address that it was passed on for
 	organization int64      // of that
 	origin       mailbox.ID // whose recipient the message is
-	body         []byte     // as it was edited; nil as it came
 }
 
 // origin is the mailbox of one of the message's recipients that it came by.
@@ -130,19 +129,11 @@ type ruler struct {
 	edited   int    // how many bytes of edited messages there may still be
 }
 
-// base is the message without the mailbox's own lines.
-func (r *ruler) base(t target) []byte {
-	if t.copied != nil && t.copied.body != nil {
-		return t.copied.body
-	}
-	return r.plain
-}
-
 // whole is the message as the mailbox would have it. It is good until the next call.
 func (r *ruler) whole(t target) []byte {
-	prefix, base := r.prefix(t, r.results()), r.base(t)
-	if len(prefix) > mailbox.MaxPrefix || t.copied != nil && t.copied.body != nil {
-		return slices.Concat([]byte(prefix), base)
+	prefix := r.prefix(t, r.results())
+	if len(prefix) > mailbox.MaxPrefix {
+		return slices.Concat([]byte(prefix), r.plain)
 	}
 	if r.room == nil {
 		r.room = append(make([]byte, mailbox.MaxPrefix, mailbox.MaxPrefix+len(r.plain)), r.plain...)
@@ -396,7 +387,7 @@ func (r *ruler) filing(ctx context.Context, t target, folder mailbox.FolderID, p
 	}
 	rest, added := bytes.CutSuffix(edited, whole)
 	switch {
-	case added && len(whole)-len(r.base(t))+len(rest) <= mailbox.MaxPrefix:
+	case added && len(whole)-len(r.plain)+len(rest) <= mailbox.MaxPrefix:
 		f.added = bytes.Clone(rest)
 	case r.spend(edited, whole):
 		f.body = edited
@@ -454,7 +445,7 @@ func (r *ruler) fit(ctx context.Context, n *ruling, t target) error {
 			if edited = edited || f.added != nil || f.body != nil; f.body != nil {
 				bytes += int64(len(f.body))
 			} else {
-				bytes += int64(len(r.base(t)) + len(prefix) + len(f.added))
+				bytes += int64(len(r.plain) + len(prefix) + len(f.added))
 			}
 		}
 		return bytes, edited
@@ -482,12 +473,11 @@ func (x *Transaction) parcels(b []byte) (list []mailbox.Parcel) {
 	var plain []mailbox.Target
 	for _, t := range x.targets {
 		prefix := []byte(x.prefix(t, results))
-		n, own := x.rulings[t.mailbox], t.copied != nil && t.copied.body != nil
+		n := x.rulings[t.mailbox]
 		if n == nil {
 			n = &ruling{filings: []filing{{}}}
 			n.filings[0].folder, _ = x.folder(t)
 		}
-		var mine []mailbox.Target
 		for i, f := range n.filings {
 			to := mailbox.Target{Mailbox: t.mailbox, Folder: f.folder, Flags: f.flags, Prefix: slices.Concat(prefix, f.added), Unwarned: x.unwarned}
 			switch {
@@ -499,14 +489,9 @@ func (x *Transaction) parcels(b []byte) (list []mailbox.Parcel) {
 				} else {
 					list = append(list, parcel(f.body, to))
 				}
-			case own:
-				mine = append(mine, to)
 			default:
 				plain = append(plain, to)
 			}
-		}
-		if len(mine) > 0 {
-			list = append(list, parcel(t.copied.body, mine...))
 		}
 	}
 	if len(plain) > 0 {

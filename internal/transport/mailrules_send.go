@@ -63,7 +63,7 @@ func (r *ruler) redirect(ctx context.Context, n *ruling, t target, a *sieve.Redi
 		err = r.mayPass(ctx, t, to, &there)
 	}
 	if err == nil {
-		done, err = r.pass(ctx, t, &there, r.edit(a.Message, t, whole))
+		done, err = r.pass(ctx, t, &there, a.Message, whole)
 	}
 	if fault.As(err) != nil {
 		tr.Log.InfoContext(ctx, "a rule can't pass a message on, which is kept", "recipient", t.address, "to", a.To, "trace", r.trace, "error", err)
@@ -160,24 +160,22 @@ func (r *ruler) flowRule(ctx context.Context, d flow.Direction, org int64, to me
 	return nil, nil
 }
 
-// edit is the message that is passed on as it was edited, without the mailbox's own lines; nil as it came. So is what users of this server
-// send: edited it would go on signed, and in the name of who never wrote it.
-func (r *ruler) edit(edited []byte, t target, whole []byte) []byte {
+// edit is the message that is passed on to other servers as it was edited, without the mailbox's own lines; nil as it came. So is what users of
+// this server send: edited it would go on signed, and in the name of who never wrote it.
+func (r *ruler) edit(edited, whole []byte) []byte {
 	if edited == nil || r.sender.Submitted || !r.spend(edited, whole) {
-		if t.copied != nil {
-			return t.copied.body
-		}
 		return nil
 	}
-	own, end := whole[:len(whole)-len(r.base(t))], message.HeaderEnd(edited)
+	own, end := whole[:len(whole)-len(r.plain)], message.HeaderEnd(edited)
 	if i := bytes.Index(edited[:end], own); i >= 0 {
 		return slices.Concat(edited[:i], edited[i+len(own):])
 	}
 	return slices.Concat(message.WithoutFields(edited[:end], "return-path"), edited[end:]) // some of its lines were edited too
 }
 
-// pass has the message go where an address leads, and reports whether that is anywhere. Faults: those of mailboxes that can't take it.
-func (r *ruler) pass(ctx context.Context, t target, there *reach, body []byte) (done bool, err error) {
+// pass has the message go where an address leads, and reports whether that is anywhere: into mailboxes here as it came, as what was found out
+// about it goes with it. Faults: those of mailboxes that can't take it.
+func (r *ruler) pass(ctx context.Context, t target, there *reach, edited, whole []byte) (done bool, err error) {
 	tr := r.transport
 	for _, to := range there.targets {
 		if i := slices.IndexFunc(r.targets, func(o target) bool { return o.mailbox == to.mailbox }); i >= 0 {
@@ -189,14 +187,14 @@ func (r *ruler) pass(ctx context.Context, t target, there *reach, body []byte) (
 		if len(r.targets) >= tr.Limits.Mailboxes {
 			return done, limitFault("the message goes to as many mailboxes as it can")
 		}
-		to.copied = &copied{via: t.address, organization: t.organization, origin: t.origin(), body: body}
-		if err := tr.Mailboxes.CheckRoom(ctx, to.mailbox, int64(len(r.base(to))+len(r.prefix(to, r.results())))); err != nil {
+		to.copied = &copied{via: t.address, organization: t.organization, origin: t.origin()}
+		if err := tr.Mailboxes.CheckRoom(ctx, to.mailbox, int64(len(r.plain)+len(r.prefix(to, r.results())))); err != nil {
 			return done, err
 		}
 		r.targets = append(r.targets, to)
 		done = true
 	}
-	o := outgoing{organization: t.organization, id: t.id, via: t.address, body: body}
+	o := outgoing{organization: t.organization, id: t.id, via: t.address}
 	notify := queue.OnFailure
 	if !r.sender.Submitted && !r.proven() { // see forward
 		notify = queue.Never
@@ -206,7 +204,7 @@ func (r *ruler) pass(ctx context.Context, t target, there *reach, body []byte) (
 		original = dsn.EncodeOriginal(a)
 	}
 	for _, a := range there.away {
-		if !r.sent[passage{t.organization, a}] {
+		if !r.sent[passageTo(t.organization, a)] {
 			o.to = append(o.to, queue.Recipient{Address: a, Original: original, Notify: notify, Route: cmp.Or(there.route, tr.Route)})
 		}
 	}
@@ -217,8 +215,9 @@ func (r *ruler) pass(ctx context.Context, t target, there *reach, body []byte) (
 		return done, limitFault("the message is passed on as often as it can")
 	}
 	for _, to := range o.to {
-		r.sent[passage{t.organization, to.Address}] = true
+		r.sent[passageTo(t.organization, to.Address)] = true
 	}
+	o.body = r.edit(edited, whole)
 	r.forwards = append(r.forwards, o)
 	return true, nil
 }

@@ -161,7 +161,8 @@ func TestRulesOfAMailbox(t *testing.T) {
 	})
 }
 
-// TestNobodyIsMadeToSayWhatHeDidNot: a script that changes a user's message and has it go on would have it signed, and sent in his name.
+// TestNobodyIsMadeToSayWhatHeDidNot: a script that changes a user's message and has it go on would have it signed, and sent in his name; and
+// one that changes another's, in a mailbox here, would have it with what was found out before.
 func TestNobodyIsMadeToSayWhatHeDidNot(t *testing.T) {
 	onBothSending(t, func(s *sending) {
 		s.Script(s.ann, `require ["editheader", "copy", "fileinto"]; deleteheader "Subject"; addheader "Subject" "changed"; redirect "y@far.example"; redirect "eve@acme.awsapps.com"; keep;`)
@@ -170,14 +171,20 @@ func TestNobodyIsMadeToSayWhatHeDidNot(t *testing.T) {
 		defer s.run(t)()
 		x, err := s.begin(s.bob, "bob@acme.test", "ann@acme.test")
 		s.Must(err)
-		s.Must(store(t.Context(), x, "From: bob@acme.test\r\nSubject: as bob wrote it\r\n\r\nx\r\n"))
-		for _, got := range append(s.takings(2), s.Inbox(eve)[0].Text) {
-			if strings.Contains(got, "changed") || !strings.Contains(got, "as bob wrote it") {
+		s.Must(store(t.Context(), x, "From: bob@acme.test\r\nSubject: as it was\r\n\r\nx\r\n"))
+		got := s.takings(2)
+		s.Must(arrive(s.World, "x@far.example", "as it was", "ann@acme.test"))
+		of := s.takings(2)
+		got = append(got, of[1], s.Inbox(eve)[0].Text, s.Inbox(eve)[1].Text)
+		for _, got := range got {
+			if strings.Contains(got, "changed") || !strings.Contains(got, "as it was") {
 				t.Errorf("passed on is %s", got)
 			}
 		}
-		if got := s.Inbox(s.ann)[0].Text; !strings.Contains(got, "changed") {
-			t.Errorf("ann has %s", got)
+		for _, got := range []string{of[0], s.Inbox(s.ann)[0].Text, s.Inbox(s.ann)[1].Text} {
+			if !strings.Contains(got, "changed") {
+				t.Errorf("changed is %s", got)
+			}
 		}
 	})
 }

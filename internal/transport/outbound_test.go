@@ -177,7 +177,7 @@ func TestWhatLeavesIsSigned(t *testing.T) {
 
 func TestMailForOthersIsQueuedWithTheRest(t *testing.T) {
 	onBothSending(t, func(s *sending) {
-		x, err := s.begin(s.ann, "ann@acme.test", "bob@acme.test", "one@far.test", "two@far.test")
+		x, err := s.begin(s.ann, "ann@acme.test", "bob@acme.test", "one@far.test", "two@far.test", "one@FAR.test") // each once
 		s.Must(err)
 		s.Must(store(t.Context(), x, "From: ann@acme.test\r\nBcc: secret@far.test\r\nSubject: both\r\n\r\nx\r\n"))
 		want := []string{"<ann@acme.test> <one@far.test>", "<ann@acme.test> <two@far.test>"}

@@ -56,7 +56,7 @@ func (x *Transaction) Add(ctx context.Context, asked queue.Recipient) error {
 	}
 	fresh := slices.DeleteFunc(slices.Clone(r.targets), func(t target) bool { return x.reached[t.mailbox] })
 	whose := cmp.Or(r.organization, x.organization)
-	added := slices.DeleteFunc(slices.Clone(r.away), func(a message.Address) bool { return x.sent[passage{whose, a}] })
+	added := slices.DeleteFunc(slices.Clone(r.away), func(a message.Address) bool { return x.sent[passageTo(whose, a)] })
 	switch total := len(x.targets) + len(fresh); {
 	case total > t.Limits.Mailboxes && len(x.targets) == 0:
 		return tooManyMembers(to, t.Limits.Mailboxes)

@@ -211,7 +211,7 @@ func (x *Transaction) redirect() {
 			}
 		}
 		whose := cmp.Or(r.organization, x.organization)
-		x.goAway(r, slices.DeleteFunc(slices.Clone(r.reach.away), func(a message.Address) bool { return x.sent[passage{whose, a}] }))
+		x.goAway(r, slices.DeleteFunc(slices.Clone(r.reach.away), func(a message.Address) bool { return x.sent[passageTo(whose, a)] }))
 	}
 }
 
@@ -224,14 +224,14 @@ func (x *Transaction) goAway(r *recipient, added []message.Address) {
 	default:
 		x.forward(r.asked, &r.reach, added)
 		for _, a := range added {
-			x.sent[passage{r.organization, a}] = true
+			x.sent[passageTo(r.organization, a)] = true
 		}
 	}
 }
 
 // route has a recipient whom the sender named get the message by another server, once.
 func (x *Transaction) route(r queue.Recipient, route string) {
-	if p := (passage{x.organization, r.Address}); !x.sent[p] {
+	if p := passageTo(x.organization, r.Address); !x.sent[p] {
 		x.sent[p] = true
 		r.Route = route
 		x.remote = append(x.remote, r)

@@ -3,9 +3,10 @@ package transport
 import (
 	"bytes"
 	"context"
+	"maps"
 	"mime"
+	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/directory"
@@ -91,10 +92,8 @@ func readOriginators(header []byte) (o originators, err error) {
 		return o, fault.New(fault.Invalid, fault.Message, "the header begins with the continuation of a field")
 	}
 	lists := map[string]*[]message.Address{"from": &o.from, "sender": &o.sender, "resent-from": &o.resentFrom, "resent-sender": &o.resentSender}
-	for line := range bytes.Lines(header) {
-		if name, _, ok := bytes.Cut(line, []byte(":")); ok && line[0] != ' ' && line[0] != '\t' && hides(name, lists) {
-			return o, fault.New(fault.Invalid, fault.Message, "the header has the name of a field with characters that can't be in it")
-		}
+	if message.Hides(header, slices.Collect(maps.Keys(lists))...) {
+		return o, fault.New(fault.Invalid, fault.Message, "the header has the name of a field with characters that can't be in it")
 	}
 	count := map[string]int{}
 	for f := range message.Fields(header) {
@@ -123,19 +122,6 @@ func readOriginators(header []byte) (o originators, err error) {
 		return o, fault.New(fault.Invalid, fault.Message, "the Sender field has more than one address")
 	}
 	return o, nil
-}
-
-// hides reports whether a field's name is none as it stands, but one of the names to a reader that passes over what can't be seen.
-func hides[V any](name []byte, names map[string]V) bool {
-	name = bytes.TrimRight(name, " \t")
-	seen := bytes.Map(func(r rune) rune {
-		if r <= ' ' || r >= 127 {
-			return -1
-		}
-		return unicode.ToLower(r)
-	}, name)
-	_, ok := names[string(seen)]
-	return ok && len(seen) != len(name)
 }
 
 // maxOriginators is how many addresses one field can say a message is from.

@@ -147,6 +147,9 @@ func TestRefusedOriginators(t *testing.T) {
 			"From: ann@.\nSen\u200bder: stranger@.":    fault.Invalid,
 			"From: ann@.\nRe sent-From: stranger@.":    fault.Invalid,
 			"From: ann@.\n\xffResent-From: stranger@.": fault.Invalid,
+			// Some join folded lines before they look for the colon.
+			"From\n : stranger@.\nFrom: ann@.":        fault.Invalid,
+			"From: ann@.\nSender\n\t\n \t:stranger@.": fault.Invalid,
 			// Readers differ in which of the two they show.
 			"From: <ann@.> <stranger@.>":                                 fault.Invalid,
 			"From: <ann@.><stranger@.>":                                  fault.Invalid,

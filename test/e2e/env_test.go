@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -20,7 +22,7 @@ func TestEnv(t *testing.T) {
 		t.Errorf("standard error: %q", r.Stderr)
 	}
 	for line := range strings.Lines(r.Stdout) {
-		if !regexp.MustCompile(`^(export [A-Z_]+='.*'|unset [A-Z_]+)\n$`).MatchString(line) {
+		if !regexp.MustCompile(`^(export [A-Za-z_]+='.*'|unset [A-Z_]+)\n$`).MatchString(line) {
 			t.Errorf("a line that is neither export nor unset, or not quoted: %q", line)
 		}
 	}
@@ -56,6 +58,7 @@ func TestEnvClearsWhatIsInTheWay(t *testing.T) {
 	} {
 		stale = append(stale, name+"=stale")
 	}
+	stale = append(stale, "http_proxy=http://"+s.Addr("smtp"), "NO_PROXY=", "no_proxy=")
 	for _, shell := range []string{"sh", "bash"} {
 		r := harness.Run(t, harness.Command{
 			Name: shell, Args: []string{"-c", `eval "$(` + harness.Binary(t) + ` env --data "$1")" && env`, shell, s.Dir}, Env: stale,
@@ -65,6 +68,11 @@ func TestEnvClearsWhatIsInTheWay(t *testing.T) {
 		}
 		if !strings.Contains(r.Stdout, "AWS_ENDPOINT_URL_WORKMAIL="+s.Env["AWS_ENDPOINT_URL_WORKMAIL"]+"\n") {
 			t.Errorf("%s: the endpoint is missing: %s", shell, r)
+		}
+		for _, name := range []string{"NO_PROXY", "no_proxy"} {
+			if !strings.Contains(r.Stdout, name+"=127.0.0.1\n") {
+				t.Errorf("%s: the proxy would be asked for the endpoint, %s: %s", shell, name, r)
+			}
 		}
 	}
 }
@@ -107,6 +115,12 @@ func TestEnvWithAnotherKey(t *testing.T) {
 	if r := s.Verb("env"); r.Status != 1 || r.Stdout != "" || !strings.Contains(r.Stderr, "--key") {
 		t.Errorf("env when the first administrator's key is revoked: %s", r)
 	}
+	if err := os.Remove(filepath.Join(s.Dir, "admin.key")); err != nil { // as in what was restored from a backup without it
+		t.Fatal(err)
+	}
+	if r := s.Verb("env"); r.Status != 1 || r.Stdout != "" || !strings.Contains(r.Stderr, "--key") {
+		t.Errorf("env when the first administrator's key is gone: %s", r)
+	}
 }
 
 // TestVerbsOfAServerThatDoesNotAnswer: all but env waited for as long as it was stopped.
@@ -115,10 +129,12 @@ func TestVerbsOfAServerThatDoesNotAnswer(t *testing.T) {
 	if err := s.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	results := map[string]harness.Result{}
-	for _, verb := range []string{"env", "check"} {
-		results[verb] = s.Verb(verb)
-	}
+	var check harness.Result
+	var both sync.WaitGroup
+	both.Go(func() { check = s.Verb("check") })
+	results := map[string]harness.Result{"env": s.Verb("env")}
+	both.Wait()
+	results["check"] = check
 	if err := s.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}

@@ -4,8 +4,11 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/x509"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/workmail"
@@ -23,6 +27,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // restores a dump
 
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
+	"github.com/pennypost/pennypost/internal/dns/dnstest"
 	"github.com/pennypost/pennypost/test/harness"
 )
 
@@ -54,6 +59,153 @@ func TestStoreWithoutSigning(t *testing.T) {
 	})
 }
 
+// TestStoreThatSends opens what the binary of the end of issue 4 wrote (scripts/write-previous 536a131 sending): what waits goes on, what was
+// set is as it was, and what is sealed opens.
+func TestStoreThatSends(t *testing.T) {
+	f := newMailFunction(t)
+	f.says(`{"actions":[{"action":{"type":"DEFAULT"},"allRecipients":true}]}`)
+	ca, config := filepath.Join(t.TempDir(), "ca.pem"), filepath.Join(t.TempDir(), "config.toml")
+	text := fmt.Sprintf("allowed_networks = [\"127.0.0.1\"]\n[function.\"arn:aws:lambda:eu-west-1:111122223333:function:mail\"]\nurl = %q\nca_file = %q\n", f.URL, ca)
+	err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Certificate().Raw}), 0o600)
+	if err := errors.Join(err, os.WriteFile(config, []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	harness.Engines(t, func(t *testing.T, url string) {
+		t.Parallel()
+		p := restore(t, url, "sending")
+		later := time.Now().Add(48 * time.Hour).UnixMicro() // whenever that was written
+		p.exec(fmt.Sprintf("UPDATE queue_delivery SET due = 0, alarm = %d, expires = %[1]d; UPDATE queue_destination SET due = 0, not_before = 0, failures = 0", later))
+
+		d := dnstest.New(t)
+		d.Add("far.example. 60 IN MX 10 mx.far.example.", "mx.far.example. 60 IN A 127.0.0.1")
+		for name, record := range p.DKIM {
+			d.Add(inStrings(strings.TrimSuffix(name, "."), record))
+		}
+		theirs := harness.FreeAddress(t)
+		far := harness.Start(t, harness.Options{Flags: append(outside(t, d, "1"), "--smtp", theirs, "--hostname", "mx.far.example")})
+		company(t, far, "far", "far.example", "friend", "held", "far")
+		p.Server = harness.Start(t, harness.Options{Dir: p.dir, DatabaseURL: url, Flags: append(outside(t, d, portOf(t, theirs)), "--config", config, "--dkim-rotation-days", "0")})
+		p.isAsItWas()
+		p.saysWhatItSaid()
+		p.sends(far)
+		p.receives()
+		token, err := p.WorkMail().AssumeImpersonationRole(t.Context(), &workmail.AssumeImpersonationRoleInput{OrganizationId: &p.Sends, ImpersonationRoleId: &p.Role})
+		if err != nil || aws.ToString(token.Token) == "" {
+			t.Errorf("the role can't be assumed: %v", err)
+		}
+		p.Check()
+
+		p.Stop()
+		p.Server = harness.Start(t, harness.Options{Dir: p.dir, DatabaseURL: url, Flags: []string{
+			"--acme", "mail.pennypost.example", "--acme-accept-terms", "true", "--acme-directory", "https://127.0.0.1:1/dir", "--acme-domains", "false",
+		}})
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM([]byte(p.Root)) || (certified{p.Server, t}).show("imaps", "mail.pennypost.example", roots) == nil {
+			t.Error("the certificate is not shown")
+		}
+	})
+}
+
+// saysWhatItSaid compares what the API says with what it said. It may say more.
+func (p *previous) saysWhatItSaid() {
+	p.t.Helper()
+	ops := map[string]*contract.Op{}
+	for _, op := range contract.Operations() {
+		ops[op.Name] = op
+	}
+	for _, was := range p.Said {
+		in, err := json.Marshal(was.In)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		_, text := p.Signed(http.MethodPost, "/", "workmail", ops[was.Operation].Target(), in)
+		var is any
+		if err := json.Unmarshal(text, &is); err != nil || !has(is, was.Out) {
+			p.t.Errorf("%s of %s said %v, and says %s (%v)", was.Operation, in, was.Out, text, err)
+		}
+	}
+	if len(p.Said) < 35 {
+		p.t.Errorf("only %d answers were compared", len(p.Said))
+	}
+}
+
+// has reports whether a value of JSON has all that another has.
+func has(is, was any) bool {
+	switch was := was.(type) {
+	case map[string]any:
+		is, ok := is.(map[string]any)
+		for k := range was {
+			ok = ok && has(is[k], was[k])
+		}
+		return ok
+	case []any:
+		is, ok := is.([]any)
+		ok = ok && len(is) == len(was)
+		for i := range was {
+			ok = ok && has(is[i], was[i])
+		}
+		return ok
+	}
+	return is == was
+}
+
+// sends lets go what waits for other servers, with the signatures that it has, and sends anew with the old keys.
+func (p *previous) sends(far *harness.Server) {
+	p.t.Helper()
+	p.Own("ReleaseQueuedMessages", map[string]any{"OrganizationId": p.Sends, "All": true})
+	if err := handIn(p.t, p.Server, "cyd@sends.example", "Subject: new\r\n\r\nHello\r\n", "friend@far.example"); err != nil {
+		p.t.Fatal(err)
+	}
+	for user, want := range map[string][]string{"friend": {"new", "waits", "waits, and is large"}, "held": {"is held"}, "far": {"passed on"}} {
+		c := far.IMAP(user+"@far.example", password)
+		harness.Eventually(p.t, fmt.Sprintf("%s has %q", user, want), func() bool {
+			got := append(c.Subjects("INBOX", "ALL"), c.Subjects("Junk E-mail", "ALL")...)
+			slices.Sort(got)
+			return slices.Equal(got, want)
+		})
+		if user == "far" {
+			continue // it is of another author
+		}
+		c.Do("SELECT INBOX")
+		for _, m := range c.Do("FETCH 1:* BODY.PEEK[HEADER.FIELDS (Authentication-Results)]") {
+			if strings.Contains(m, "FETCH") && !strings.Contains(m, "dkim=pass") {
+				p.t.Errorf("the signatures of what came to %s: %s", user, m)
+			}
+		}
+	}
+}
+
+// receives looks for what a function decided on at last, and at the way of new mail by what was set.
+func (p *previous) receives() {
+	p.t.Helper()
+	if err := handIn(p.t, p.Server, "dan@sends.example", "Subject: more work\r\n\r\nHello\r\n", "eve@sends.example"); err != nil {
+		p.t.Fatal(err)
+	}
+	for _, of := range []struct{ user, folder, subject string }{
+		{"cyd", "INBOX", "asks"},
+		{"cyd", "INBOX", "asks, and is large"},
+		{"cyd", "Junk E-mail", "buy this"},
+		{"cyd", "INBOX", "Auto: about work"},
+		{"eve", "Work", "about work"},
+		{"eve", "Work", "more work"},
+		{"archive", "INBOX", "about work"},
+		{"archive", "INBOX", "more work"},
+		{"archive", "Projects/2026", "message 0"},
+		{"dan", "Junk E-mail", "from far"},
+	} {
+		c := p.IMAP(of.user+"@sends.example", password)
+		harness.Eventually(p.t, fmt.Sprintf("%s has %q in %s", of.user, of.subject, of.folder), func() bool {
+			return slices.Contains(c.Subjects(of.folder, "ALL"), of.subject)
+		})
+		c.Close()
+	}
+	c := p.IMAP("eve@sends.example", password)
+	c.Do("SELECT Work")
+	if got := strings.Join(c.Do("FETCH 1 BODY.PEEK[TEXT]"), "\n"); strings.Count(got, "A line of a large letter.") != 20_000 {
+		p.t.Errorf("the large letter is %.200q", got)
+	}
+}
+
 // hasKeys waits for the DKIM keys of the one domain that the old organisation registered.
 func (p *previous) hasKeys() {
 	p.t.Helper()
@@ -69,7 +221,14 @@ type previous struct {
 	postgres bool
 	// What is in it.
 	Org, Gone, Ann, Bob string
-	aliasOf             map[string]string // of organisations
+	Sends, Role         string            // an organisation that has all that came later, and an impersonation role
+	Root                string            // vouches for the certificate of the server, PEM
+	DKIM                map[string]string // records by name
+	Said                []struct {        // by the API, of Sends
+		Operation string
+		In, Out   any
+	}
+	aliasOf map[string]string // of organisations
 }
 
 func restore(t *testing.T, url, store string) *previous {
@@ -91,13 +250,14 @@ func restore(t *testing.T, url, store string) *previous {
 	for name, content := range unpacked(t, filepath.Join("testdata", store+"-"+engine+".tar.gz")) {
 		switch name {
 		case "dump.sql":
-			p.exec(string(content))
+			p.exec(waitsOn.Replace(string(content)))
 			p.db.SetMaxIdleConns(0) // the dump changed the connection's settings
 			p.db.SetMaxIdleConns(1)
 		case "facts.json":
 			err = json.Unmarshal(content, p)
 		default:
-			err = os.WriteFile(filepath.Join(p.dir, name), content, 0o600)
+			name = filepath.Join(p.dir, name)
+			err = errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, content, 0o600))
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -105,6 +265,9 @@ func restore(t *testing.T, url, store string) *previous {
 	}
 	return p
 }
+
+// waitsOn lets what waits for a function's decision wait, in a dump, for longer than the hours that it had when that was written.
+var waitsOn = strings.NewReplacer(hex.EncodeToString([]byte(`"until":"2026-`)), hex.EncodeToString([]byte(`"until":"2096-`)))
 
 func unpacked(t *testing.T, path string) map[string][]byte {
 	t.Helper()
@@ -124,6 +287,9 @@ func unpacked(t *testing.T, path string) map[string][]byte {
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		if h.Typeflag == tar.TypeDir {
+			continue
 		}
 		if files[h.Name], err = io.ReadAll(archive); err != nil {
 			t.Fatal(err)

@@ -138,10 +138,12 @@ func signingKeys(t *testing.T) (rsaKey, edKey dkim.Key, names *dnstest.Server) {
 	return rsaKey, edKey, names
 }
 
-// keyRecord is the record of a key, in strings of a length that DNS has.
-func keyRecord(k dkim.Key) string {
-	record := k.Name() + ". 60 IN TXT"
-	for part := range slices.Chunk([]byte(k.Record().String()), 200) {
+// keyRecord is the record of a key, and inStrings a record of text, in strings of a length that DNS has.
+func keyRecord(k dkim.Key) string { return inStrings(k.Name(), k.Record().String()) }
+
+func inStrings(name, text string) string {
+	record := name + ". 60 IN TXT"
+	for part := range slices.Chunk([]byte(text), 200) {
 		record += ` "` + string(part) + `"`
 	}
 	return record

@@ -82,3 +82,17 @@ func TestStopUnderLoad(t *testing.T) {
 		}
 	})
 }
+
+// TestOneStopInManySignals sends SIGTERM as programs do that send it to their child and to their own group, and the child is in both.
+func TestOneStopInManySignals(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, harness.Options{})
+	for range 100 { // the server hears of some of them at once, and of some while it stops, well within the second
+		if err := s.Signal(syscall.SIGTERM); err != nil {
+			break // it has stopped
+		}
+	}
+	if err := s.Wait(); err != nil {
+		t.Errorf("a server that was told to stop again and again within a moment: %v", err)
+	}
+}

@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a state may take to come.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // TestSDKs plays the scenario with every client, against one server.
 func TestSDKs(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	ldaplib "github.com/go-ldap/ldap/v3"
 
@@ -65,6 +66,7 @@ func (f flavour) config(t testing.TB, base string) ldap.Config {
 	return ldap.Config{
 		URL: f.server.URL, TLS: config, Dial: dial.New(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}).DialContext,
 		BindDN: f.server.BindDN, BindPassword: f.server.Password, Base: base, Schema: schema, Writable: true,
+		Timeout: time.Minute, // the machine may be busy
 	}
 }
 

@@ -15,10 +15,10 @@ const maxFrom = 64 << 10
 
 // authors returns the domains that a header's From names, each once, A-labels in lower case: of all addresses of all such fields,
 // without dots at the end, since readers differ in which of several they show, and in what they make of dots. complete is false where
-// they are more than are read. Also what stands in brackets where the field's grammar has no address is taken for one, and what does once
-// square brackets in names mean nothing, as to many readers.
+// they are more than are read, or another such field is there to some readers alone. Also what stands in brackets where the field's grammar has no address is taken for one, and what does once
+// square brackets in names, and quotes behind a backslash, mean nothing, as to many readers.
 func authors(header []byte) (domains []string, complete bool) {
-	complete = true
+	complete = !message.Hides(header, "from")
 	read := 0
 	add := func(domain string) {
 		domain = strings.TrimRight(message.FoldDomain(strings.TrimRight(strings.TrimSpace(domain), " \t.")), ".")
@@ -53,12 +53,13 @@ func authors(header []byte) (domains []string, complete bool) {
 	return domains, complete
 }
 
-// readings are a list of addresses as it is and, where it has others than those of address literals, without square brackets.
+// readings are a list of addresses as it is and, where that may be another, as one in which square brackets are none but in address literals,
+// and quotes behind a backslash none anywhere.
 func readings(list string) []string {
-	if strings.Count(list, "[") == strings.Count(list, "@[") {
+	if strings.Count(list, "[") == strings.Count(list, "@[") && !strings.Contains(list, `\"`) {
 		return []string{list}
 	}
-	return []string{list, strings.NewReplacer("@[", "@[", "[", " ", "]", " ").Replace(list)}
+	return []string{list, strings.NewReplacer("@[", "@[", "[", " ", "]", " ", `\\`, "", `\"`, "").Replace(list)}
 }
 
 // proofs reports whether a header has DKIM signatures, and whether it has parts of ARC sets.

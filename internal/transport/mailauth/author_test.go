@@ -37,6 +37,8 @@ func TestAuthors(t *testing.T) {
 		"From: \\<a@one.example> b@two.example\r\n":                  {"one.example"},
 		"From: Ann [x, a@one.example, y] <b@two.example>\r\n":        {"two.example", "one.example"},
 		"From: Ann [team x] <b@two.example>\r\n":                     {"two.example"},
+		"From: Ann \\\" , a@one.example, \" <b@two.example>\r\n":     {"two.example", "one.example"},
+		"From: \"Ann \\\", a@one.example\\\\\" <b@two.example>\r\n":  {"two.example"},
 		"Sender: s@three.example\r\nFROM:\ta@one.example(c)\r\nX: y": {"one.example"},
 	} {
 		if got, complete := authors([]byte(header)); !slices.Equal(got, want) || !complete {
@@ -52,6 +54,11 @@ func TestAuthors(t *testing.T) {
 	}
 	if _, complete := authors([]byte("From: " + strings.Repeat("a@b.c,", 10_000) + "d@e.f\r\n")); complete {
 		t.Error("From with an address behind those that are read is complete")
+	}
+	for _, hidden := range []string{"From\v: a@one.example\r\n", "From\r\n : a@one.example\r\n"} {
+		if _, complete := authors([]byte(hidden + "From: b@two.example\r\n")); complete {
+			t.Errorf("%q hides nobody", hidden)
+		}
 	}
 	for _, words := range []string{"a ", `""`, "@", "<@r,"} {
 		header := "From: " + strings.Repeat(words, message.MaxWords+1) + "a@one.example\r\n"
