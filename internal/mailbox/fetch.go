@@ -111,7 +111,7 @@ func (p *pager) read(ctx context.Context) error {
 	err := p.store.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		covered = span.Last
 		p.page = p.page[:0]
-		rows, err := tx.Query(ctx, fetchTexts[p.want], int64(p.id), int64(p.folder), int64(span.First), int64(span.Last), pageItems)
+		rows, err := tx.Query(ctx, fetchTexts.Get()[p.want], int64(p.id), int64(p.folder), int64(span.First), int64(span.Last), pageItems)
 		if err != nil {
 			return err
 		}

@@ -3,10 +3,13 @@ package mailbox
 import (
 	"database/sql"
 	"fmt"
+
+	"github.com/pennypost/pennypost/internal/lazy"
 )
 
 // fetchTexts has the text of each Want that full returns.
-var fetchTexts = func() (texts [WantModSeq]string) {
+var fetchTexts = lazy.Value[*[WantModSeq]string]{Make: func() *[WantModSeq]string {
+	var texts [WantModSeq]string
 	for w := range WantModSeq {
 		if w != w.full() {
 			continue
@@ -38,8 +41,8 @@ var fetchTexts = func() (texts [WantModSeq]string) {
 		}
 		texts[w] = `SELECT ` + columns + ` FROM item i` + join + where + ` ORDER BY i.uid LIMIT $5`
 	}
-	return texts
-}()
+	return &texts
+}}
 
 // itemScan scans the rows of fetchTexts. Numbers go through num, which spares database/sql its slow conversions.
 type itemScan struct {
