@@ -87,7 +87,7 @@ func printRecords(out io.Writer, records []domain.Record) error {
 	for _, r := range records {
 		if r.Purpose != said {
 			said = r.Purpose
-			if _, err := fmt.Fprintf(out, "; %s: %s\n", r.Purpose, purposes[r.Purpose]); err != nil {
+			if _, err := fmt.Fprintf(out, "; %s: %s\n", r.Purpose, purpose(r.Purpose)); err != nil {
 				return err
 			}
 		}
@@ -107,18 +107,32 @@ func printRecords(out io.Writer, records []domain.Record) error {
 	return nil
 }
 
-// purposes say in words what records are for.
-var purposes = map[domain.Purpose]string{
-	domain.Ownership:    "proves that the domain is its organization's",
-	domain.MX:           "brings the domain's mail here",
-	domain.SPF:          "lets this server send for the domain",
-	domain.DKIM:         "the keys that the domain's mail is signed by, and those that will be next",
-	domain.DMARC:        "asks others to distrust what is neither, and to report",
-	domain.TLSReports:   "asks others to report how their connections to here were protected",
-	domain.Autodiscover: "leads Outlook and phones here",
-	domain.Autoconfig:   "leads Thunderbird and others here",
-	domain.MTASTS:       "says that mail comes here under TLS alone",
-	domain.Services:     "tells programs the servers for reading and sending mail",
+// purpose says in words what records are for.
+func purpose(p domain.Purpose) string {
+	switch p {
+	case domain.Ownership:
+		return "proves that the domain is its organization's"
+	case domain.MX:
+		return "brings the domain's mail here"
+	case domain.SPF:
+		return "lets this server send for the domain"
+	case domain.DKIM:
+		return "the keys that the domain's mail is signed by, and those that will be next"
+	case domain.DMARC:
+		return "asks others to distrust what is neither, and to report"
+	case domain.TLSReports:
+		return "asks others to report how their connections to here were protected"
+	case domain.Autodiscover:
+		return "leads Outlook and phones here"
+	case domain.Autoconfig:
+		return "leads Thunderbird and others here"
+	case domain.MTASTS:
+		return "says that mail comes here under TLS alone"
+	case domain.Services:
+		return "tells programs the servers for reading and sending mail"
+	default:
+		return ""
+	}
 }
 
 func domainCheckCommand(reach reachDomains) *cobra.Command {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -64,9 +66,8 @@ func exports(e server.Environment, getenv func(string) string) string {
 	for _, name := range inTheWay {
 		set(name, "")
 	}
-	if list := pastProxy(e.Endpoint, getenv); list != "" {
-		set("NO_PROXY", list)
-		set("no_proxy", list) // where both are set, Python and curl read this one
+	for _, v := range pastProxy(e.Endpoint, getenv) {
+		set(v.name, v.value)
 	}
 	for _, key := range []string{"http", "https", "smtp", "submission", "submissions", "imap", "imaps", "managesieve"} {
 		set("PENNYPOST_"+strings.ToUpper(key)+"_ADDR", e.Addresses[key])
@@ -75,27 +76,44 @@ func exports(e server.Environment, getenv func(string) string) string {
 	return b.String()
 }
 
-// pastProxy is the NO_PROXY with which clients ask the endpoint itself where the shell names a proxy, which would not find it. Empty: it is fine.
-func pastProxy(endpoint string, getenv func(string) string) string {
-	first := func(names ...string) string {
-		for _, name := range names {
-			if value := getenv(name); value != "" {
-				return value
-			}
-		}
-		return ""
-	}
+type variable struct{ name, value string }
+
+// pastProxy is the variables with which clients ask the endpoint itself where the shell names a proxy, which would not find it.
+func pastProxy(endpoint string, getenv func(string) string) (out []variable) {
+	names := []string{"http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
 	u, err := url.Parse(endpoint)
-	if err != nil || first("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") == "" {
-		return ""
+	if err != nil || !slices.ContainsFunc(names, func(name string) bool { return getenv(name) != "" }) {
+		return nil
 	}
-	list := first("no_proxy", "NO_PROXY")
-	for entry := range strings.SplitSeq(list, ",") {
-		if entry = strings.TrimSpace(entry); entry == "*" || entry == u.Hostname() {
-			return ""
+	hosts := []string{u.Hostname()}
+	if strings.Contains(hosts[0], ":") {
+		hosts = append(hosts, "["+hosts[0]+"]") // as Python compares it
+	}
+	upper, lower := getenv("NO_PROXY"), getenv("no_proxy")
+	// Of the two Go reads the first, Python and curl the second; where one is empty, both read the other.
+	for _, v := range []variable{{"NO_PROXY", cmp.Or(upper, lower)}, {"no_proxy", cmp.Or(lower, upper)}} {
+		if list := withEntries(v.value, hosts); list != getenv(v.name) {
+			out = append(out, variable{v.name, list})
 		}
 	}
-	return strings.TrimPrefix(list+","+u.Hostname(), ",")
+	return out
+}
+
+// withEntries adds to a list of NO_PROXY the entries that it lacks.
+func withEntries(list string, entries []string) string {
+	var has []string
+	for entry := range strings.SplitSeq(list, ",") {
+		has = append(has, strings.TrimSpace(entry))
+	}
+	if slices.Contains(has, "*") {
+		return list
+	}
+	for _, entry := range entries {
+		if !slices.Contains(has, entry) {
+			list = strings.TrimPrefix(list+","+entry, ",")
+		}
+	}
+	return list
 }
 
 var plain = lazyregexp.New(`\A[A-Za-z0-9_./:=@%+-]+\z`)

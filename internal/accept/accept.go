@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/pennypost/pennypost/internal/netblock"
+	"github.com/pennypost/pennypost/internal/stack"
 )
 
 // Serve hands each connection of l to handle, in a goroutine of its own, until ctx ends, and returns when all of those have. It closes l.
@@ -22,7 +23,10 @@ func Serve(ctx context.Context, l net.Listener, handle func(net.Conn)) error {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			handled.Go(func() { handle(nc) })
+			handled.Go(func() {
+				stack.Deepen() // a TLS handshake is as deep
+				handle(nc)
+			})
 		case ctx.Err() != nil:
 			return nil
 		default:

@@ -79,7 +79,7 @@ var house = []layer{
 	},
 	{
 		name:     "words",
-		packages: []string{"internal/principal", "internal/fault", "internal/lazyregexp", "internal/stack"},
+		packages: []string{"internal/principal", "internal/fault", "internal/lazy", "internal/lazyregexp", "internal/stack"},
 		reason:   "the words that all layers share import nothing of ours",
 	},
 	{

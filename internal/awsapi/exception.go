@@ -9,6 +9,7 @@ import (
 	"github.com/pennypost/pennypost/internal/awsapi/contract"
 	"github.com/pennypost/pennypost/internal/awsapi/sigv4"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/lazy"
 )
 
 // refusal is an exception that is ready to be sent. It is an error.
@@ -81,69 +82,71 @@ func (c *call) fail(err error) *answer {
 
 // exceptions says which of an operation's exceptions tells a fault: the first that the operation lists. A fault with a
 // subject that is not named is told as one with the subject None.
-var exceptions = map[fault.Kind]map[fault.Subject][]contract.ErrorCode{
-	fault.Invalid: {
-		fault.None:     {contract.InvalidParameterException},
-		fault.Message:  {contract.MessageRejected, contract.InvalidParameterException},
-		fault.Location: {contract.InvalidContentLocation, contract.InvalidParameterException},
-	},
-	fault.NotFound: {
-		fault.None:         {contract.ResourceNotFoundException, contract.EntityNotFoundException},
-		fault.Organization: {contract.OrganizationNotFoundException, contract.ResourceNotFoundException},
-		fault.Entity:       {contract.EntityNotFoundException, contract.ResourceNotFoundException},
-		fault.Address:      {contract.EntityNotFoundException},
-		fault.Mailbox:      {contract.EntityNotFoundException},
-		fault.Domain:       {contract.MailDomainNotFoundException, contract.ResourceNotFoundException},
-		fault.Directory:    {contract.DirectoryUnavailableException},
-	},
-	fault.Exists: {
-		fault.None:    {contract.NameAvailabilityException},
-		fault.Address: {contract.EmailAddressInUseException},
-		fault.Domain:  {contract.MailDomainInUseException, contract.NameAvailabilityException},
-	},
-	fault.Reserved: {
-		fault.None: {contract.ReservedNameException, contract.NameAvailabilityException},
-	},
-	fault.State: {
-		fault.None:         {contract.EntityStateException},
-		fault.Organization: {contract.OrganizationStateException, contract.ResourceNotFoundException},
-		fault.Domain:       {contract.MailDomainStateException},
-		fault.Message:      {contract.MessageFrozen, contract.EntityStateException},
-	},
-	fault.InUse: {
-		fault.None:         {contract.EntityStateException, contract.OrganizationStateException},
-		fault.Organization: {contract.OrganizationStateException},
-		fault.Domain:       {contract.MailDomainInUseException},
-		fault.Directory:    {contract.DirectoryInUseException},
-		fault.Address:      {contract.EmailAddressInUseException},
-	},
-	fault.AlreadyRegistered: {
-		fault.None: {contract.EntityAlreadyRegisteredException, contract.EntityStateException},
-	},
-	fault.Limit: {
-		fault.None: {contract.LimitExceededException},
-		fault.Tag:  {contract.TooManyTagsException},
-	},
-	fault.OverQuota:   {fault.None: {contract.LimitExceededException}},
-	fault.TooLarge:    {fault.None: {contract.LimitExceededException}},
-	fault.Unsupported: {fault.None: {contract.UnsupportedOperationException}},
-	fault.BadPassword: {fault.None: {contract.InvalidPasswordException}},
-	fault.BadConfiguration: {
-		fault.None: {contract.InvalidConfigurationException, contract.EntityStateException},
-	},
-	fault.Conflict: {fault.None: {contract.InvalidParameterException}},
-	fault.DirectoryDown: {
-		fault.None: {contract.DirectoryUnavailableException},
-	},
-	fault.DirectoryRefusedUs: {
-		fault.None: {contract.DirectoryServiceAuthenticationFailedException, contract.DirectoryUnavailableException},
-	},
-}
+var exceptions = lazy.Value[map[fault.Kind]map[fault.Subject][]contract.ErrorCode]{Make: func() map[fault.Kind]map[fault.Subject][]contract.ErrorCode {
+	return map[fault.Kind]map[fault.Subject][]contract.ErrorCode{
+		fault.Invalid: {
+			fault.None:     {contract.InvalidParameterException},
+			fault.Message:  {contract.MessageRejected, contract.InvalidParameterException},
+			fault.Location: {contract.InvalidContentLocation, contract.InvalidParameterException},
+		},
+		fault.NotFound: {
+			fault.None:         {contract.ResourceNotFoundException, contract.EntityNotFoundException},
+			fault.Organization: {contract.OrganizationNotFoundException, contract.ResourceNotFoundException},
+			fault.Entity:       {contract.EntityNotFoundException, contract.ResourceNotFoundException},
+			fault.Address:      {contract.EntityNotFoundException},
+			fault.Mailbox:      {contract.EntityNotFoundException},
+			fault.Domain:       {contract.MailDomainNotFoundException, contract.ResourceNotFoundException},
+			fault.Directory:    {contract.DirectoryUnavailableException},
+		},
+		fault.Exists: {
+			fault.None:    {contract.NameAvailabilityException},
+			fault.Address: {contract.EmailAddressInUseException},
+			fault.Domain:  {contract.MailDomainInUseException, contract.NameAvailabilityException},
+		},
+		fault.Reserved: {
+			fault.None: {contract.ReservedNameException, contract.NameAvailabilityException},
+		},
+		fault.State: {
+			fault.None:         {contract.EntityStateException},
+			fault.Organization: {contract.OrganizationStateException, contract.ResourceNotFoundException},
+			fault.Domain:       {contract.MailDomainStateException},
+			fault.Message:      {contract.MessageFrozen, contract.EntityStateException},
+		},
+		fault.InUse: {
+			fault.None:         {contract.EntityStateException, contract.OrganizationStateException},
+			fault.Organization: {contract.OrganizationStateException},
+			fault.Domain:       {contract.MailDomainInUseException},
+			fault.Directory:    {contract.DirectoryInUseException},
+			fault.Address:      {contract.EmailAddressInUseException},
+		},
+		fault.AlreadyRegistered: {
+			fault.None: {contract.EntityAlreadyRegisteredException, contract.EntityStateException},
+		},
+		fault.Limit: {
+			fault.None: {contract.LimitExceededException},
+			fault.Tag:  {contract.TooManyTagsException},
+		},
+		fault.OverQuota:   {fault.None: {contract.LimitExceededException}},
+		fault.TooLarge:    {fault.None: {contract.LimitExceededException}},
+		fault.Unsupported: {fault.None: {contract.UnsupportedOperationException}},
+		fault.BadPassword: {fault.None: {contract.InvalidPasswordException}},
+		fault.BadConfiguration: {
+			fault.None: {contract.InvalidConfigurationException, contract.EntityStateException},
+		},
+		fault.Conflict: {fault.None: {contract.InvalidParameterException}},
+		fault.DirectoryDown: {
+			fault.None: {contract.DirectoryUnavailableException},
+		},
+		fault.DirectoryRefusedUs: {
+			fault.None: {contract.DirectoryServiceAuthenticationFailedException, contract.DirectoryUnavailableException},
+		},
+	}
+}}
 
 // exception tells a fault in the operation's own exceptions, or, where it lists none that fits, in one of the frameworks':
 // those of the caller's making as the operation's answer to bad input, those that time may heal as ServiceUnavailable.
 func exception(op *contract.Op, f *fault.Error) refusal {
-	bySubject := exceptions[f.Kind]
+	bySubject := exceptions.Get()[f.Kind]
 	codes, ok := bySubject[f.Subject]
 	if !ok {
 		codes = bySubject[fault.None]

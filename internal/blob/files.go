@@ -43,15 +43,11 @@ func NewFiles(dir string, noSync bool) (*Files, error) {
 		f.sync = func(*os.File) error { return nil }
 	}
 	// Not synced: nothing stays there, and Put syncs the directories that a blob's name stands in.
-	err := os.MkdirAll(filepath.Join(dir, incoming), 0o700)
-	for _, made := range []string{dir, filepath.Join(dir, incoming)} {
-		if err == nil {
-			err = owner.Inherit(made)
-		}
-	}
-	if err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, incoming), 0o700); err != nil {
 		return nil, fmt.Errorf("blobs in %s: %w", dir, err)
 	}
+	owner.Inherit(dir)
+	owner.Inherit(filepath.Join(dir, incoming))
 	if err := f.sweep(); err != nil {
 		return nil, fmt.Errorf("blobs in %s: %w", dir, err)
 	}
@@ -108,9 +104,7 @@ func (f *Files) put(ctx context.Context, dir, file string, body io.ReadSeeker) (
 			err = errors.Join(err, os.Remove(tmp.Name()))
 		}
 	}()
-	if err := owner.Inherit(tmp.Name()); err != nil {
-		return errors.Join(err, tmp.Close())
-	}
+	owner.Inherit(tmp.Name())
 	_, werr := io.CopyBuffer(struct{ io.Writer }{tmp}, &contextReader{ctx, body}, make([]byte, copyBuffer))
 	if werr == nil {
 		werr = f.sync(tmp)
@@ -139,13 +133,10 @@ func (f *Files) makeDir(dir string) error {
 		if err := f.makeDir(filepath.Dir(dir)); err != nil {
 			return err
 		}
-		err := os.Mkdir(dir, 0o700)
-		if err == nil {
-			err = owner.Inherit(dir)
-		}
-		if err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
+		owner.Inherit(dir) // even if it was there, as below
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

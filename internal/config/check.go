@@ -39,7 +39,7 @@ func (c *Config) check() []error {
 			"others with --https, or name the reverse proxies in front with --trusted-proxies", c.HTTP)
 	}
 	if !isHostname(c.Hostname) {
-		wrong("hostname", "%q is not a host name", c.Hostname)
+		wrong("hostname", "%q is not a host name that others could look up", c.Hostname)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		set, missing := "tls_cert", "--tls-key"

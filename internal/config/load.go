@@ -30,7 +30,7 @@ type Sources struct {
 
 // Settings lists every setting in the order of Config.
 func Settings() []Setting {
-	var all []Setting
+	all := make([]Setting, 0, reflect.TypeFor[Config]().NumField())
 	for field := range fields() {
 		all = append(all, setting(field))
 	}
@@ -175,6 +175,9 @@ func readTables(path, text string, raw map[string]any, c *Config) error {
 
 // known refuses keys that are no settings.
 func known[V any](where string, values map[string]V) error {
+	if len(values) == 0 {
+		return nil
+	}
 	settings := map[string]bool{}
 	for _, s := range Settings() {
 		settings[s.Key] = true

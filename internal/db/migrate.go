@@ -39,11 +39,13 @@ const (
 	migrationLock = 5887940537704921958
 )
 
-// wordsOf are the words that differ, by engine, each after the name that stands for it. They are replaced by hand: with
+// wordsOf are the words that differ between the engines, each after the name that stands for it. They are replaced by hand: with
 // text/template in the program, which calls methods by names that only it knows, the linker keeps every method of every type.
-var wordsOf = map[Engine][]string{
-	SQLite:     {"{{.Blob}}", "BLOB", "{{.RowID}}", "INTEGER", "{{.CollateC}}", "", "{{.WithoutRowID}}", "WITHOUT ROWID"},
-	PostgreSQL: {"{{.Blob}}", "BYTEA", "{{.RowID}}", "BIGINT", "{{.CollateC}}", `COLLATE "C"`, "{{.WithoutRowID}}", ""},
+func wordsOf(e Engine) []string {
+	if e == PostgreSQL {
+		return []string{"{{.Blob}}", "BYTEA", "{{.RowID}}", "BIGINT", "{{.CollateC}}", `COLLATE "C"`, "{{.WithoutRowID}}", ""}
+	}
+	return []string{"{{.Blob}}", "BLOB", "{{.RowID}}", "INTEGER", "{{.CollateC}}", "", "{{.WithoutRowID}}", "WITHOUT ROWID"}
 }
 
 // statements renders the step for the engine and cuts it at each ";" that ends a line.
@@ -52,7 +54,7 @@ func (m Migration) statements(e Engine) ([]string, error) {
 	if e == PostgreSQL {
 		text += "\n" + m.PostgreSQL
 	}
-	text = strings.NewReplacer(wordsOf[e]...).Replace(text)
+	text = strings.NewReplacer(wordsOf(e)...).Replace(text)
 	if _, odd, found := strings.Cut(text, "{{"); found {
 		return nil, fmt.Errorf("migration %d %s: unknown word {{%.20s", m.Version, m.Name, odd)
 	}

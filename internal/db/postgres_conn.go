@@ -100,7 +100,6 @@ var (
 	errRowsOpen   = errors.New("db: a statement was made while the rows of another were open")
 	errRolledBack = errors.New("PostgreSQL rolled the transaction back")
 	errPipeline   = errors.New("PostgreSQL gave an answer that nobody asked for")
-	longAgo       = time.Unix(1, 0)
 )
 
 // postgresOf returns the connection beneath database/sql's. It stays valid until conn is closed.
@@ -117,7 +116,7 @@ func (c *postgresConn) watch(ctx context.Context) {
 		return
 	}
 	c.watched = ctx
-	c.unwatch = context.AfterFunc(ctx, func() { _ = c.conn.Conn().SetDeadline(longAgo) })
+	c.unwatch = context.AfterFunc(ctx, func() { _ = c.conn.Conn().SetDeadline(time.Unix(1, 0)) })
 }
 
 func (c *postgresConn) release() {

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+
+	"github.com/pennypost/pennypost/internal/lazy"
 )
 
 // querier is what *sql.Conn and *sql.Tx have in common.
@@ -272,7 +274,7 @@ type refusal struct {
 	err error
 }
 
-var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+var closedChannel = lazy.Value[chan struct{}]{Make: func() chan struct{} { c := make(chan struct{}); close(c); return c }}
 
-func (refusal) Done() <-chan struct{} { return closedChannel }
+func (refusal) Done() <-chan struct{} { return closedChannel.Get() }
 func (r refusal) Err() error          { return r.err }

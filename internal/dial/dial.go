@@ -13,6 +13,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/pennypost/pennypost/internal/lazy"
 )
 
 // connectTimeout bounds the making of one connection, the look-up of its name included.
@@ -71,39 +73,43 @@ func IsRefused(err error) bool {
 
 // special are the blocks of IANA's registries of special-purpose addresses (RFC 6890) that do not lead to hosts on the public
 // internet, and those that hold an IPv4 address in an IPv6 one, which may lead anywhere.
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),       // this network
-	netip.MustParsePrefix("10.0.0.0/8"),      // private (RFC 1918)
-	netip.MustParsePrefix("100.64.0.0/10"),   // carrier's NAT (RFC 6598)
-	netip.MustParsePrefix("127.0.0.0/8"),     // loopback
-	netip.MustParsePrefix("169.254.0.0/16"),  // link-local, and the metadata of clouds
-	netip.MustParsePrefix("172.16.0.0/12"),   // private
-	netip.MustParsePrefix("192.0.0.0/24"),    // IETF protocols
-	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
-	netip.MustParsePrefix("192.88.99.0/24"),  // 6to4 relays
-	netip.MustParsePrefix("192.168.0.0/16"),  // private
-	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
-	netip.MustParsePrefix("198.51.100.0/24"), // documentation
-	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
-	netip.MustParsePrefix("224.0.0.0/3"),     // multicast, reserved, broadcast
-}
+var special = lazy.Value[[]netip.Prefix]{Make: func() []netip.Prefix {
+	return []netip.Prefix{
+		netip.MustParsePrefix("0.0.0.0/8"),       // this network
+		netip.MustParsePrefix("10.0.0.0/8"),      // private (RFC 1918)
+		netip.MustParsePrefix("100.64.0.0/10"),   // carrier's NAT (RFC 6598)
+		netip.MustParsePrefix("127.0.0.0/8"),     // loopback
+		netip.MustParsePrefix("169.254.0.0/16"),  // link-local, and the metadata of clouds
+		netip.MustParsePrefix("172.16.0.0/12"),   // private
+		netip.MustParsePrefix("192.0.0.0/24"),    // IETF protocols
+		netip.MustParsePrefix("192.0.2.0/24"),    // documentation
+		netip.MustParsePrefix("192.88.99.0/24"),  // 6to4 relays
+		netip.MustParsePrefix("192.168.0.0/16"),  // private
+		netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
+		netip.MustParsePrefix("198.51.100.0/24"), // documentation
+		netip.MustParsePrefix("203.0.113.0/24"),  // documentation
+		netip.MustParsePrefix("224.0.0.0/3"),     // multicast, reserved, broadcast
+	}
+}}
 
 // internet is the IPv6 space given out for unicast on the internet; all else of IPv6 is special.
-var internet = netip.MustParsePrefix("2000::/3")
+var internet = lazy.Value[netip.Prefix]{Make: func() netip.Prefix { return netip.MustParsePrefix("2000::/3") }}
 
-var specialWithin = []netip.Prefix{
-	netip.MustParsePrefix("2001::/23"),     // IETF protocols, Teredo among them
-	netip.MustParsePrefix("2001:db8::/32"), // documentation
-	netip.MustParsePrefix("2002::/16"),     // 6to4
-	netip.MustParsePrefix("3fff::/20"),     // documentation
-}
+var specialWithin = lazy.Value[[]netip.Prefix]{Make: func() []netip.Prefix {
+	return []netip.Prefix{
+		netip.MustParsePrefix("2001::/23"),     // IETF protocols, Teredo among them
+		netip.MustParsePrefix("2001:db8::/32"), // documentation
+		netip.MustParsePrefix("2002::/16"),     // 6to4
+		netip.MustParsePrefix("3fff::/20"),     // documentation
+	}
+}}
 
 // Public reports whether addr is an ordinary address on the internet.
 func Public(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	within := func(p netip.Prefix) bool { return p.Contains(addr) }
 	if addr.Is4() {
-		return !slices.ContainsFunc(special, within)
+		return !slices.ContainsFunc(special.Get(), within)
 	}
-	return internet.Contains(addr) && !slices.ContainsFunc(specialWithin, within)
+	return internet.Get().Contains(addr) && !slices.ContainsFunc(specialWithin.Get(), within)
 }

@@ -6,13 +6,14 @@ import (
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/lazy"
 	"github.com/pennypost/pennypost/internal/principal"
 )
 
 // ListUsers lists users in all states: in the order of their names, or of the text that a prefix is of. A page costs the
 // same however many users there are. Faults: Invalid for two filters at once, Invalid (Token).
 func (s *Service) ListUsers(ctx context.Context, p principal.Principal, org OrgID, f UserFilter, page Page) (users []Entity, next string, err error) {
-	l := entityLists
+	l := entityLists.Get()
 	q, err := newListQuery(l, page, f.State, prefixFilter{l.byName, f.NamePrefix}, prefixFilter{l.byDisplay, f.DisplayNamePrefix},
 		prefixFilter{l.byEmail, f.EmailPrefix}, prefixFilter{l.byProvider, f.IdentityProviderUserIDPrefix})
 	if err != nil {
@@ -23,7 +24,7 @@ func (s *Service) ListUsers(ctx context.Context, p principal.Principal, org OrgI
 
 // ListGroups lists groups as ListUsers lists users.
 func (s *Service) ListGroups(ctx context.Context, p principal.Principal, org OrgID, f Filter, page Page) (groups []Entity, next string, err error) {
-	q, err := f.query(entityLists, page)
+	q, err := f.query(entityLists.Get(), page)
 	if err != nil {
 		return nil, "", s.GateFirst(ctx, org, err)
 	}
@@ -32,7 +33,7 @@ func (s *Service) ListGroups(ctx context.Context, p principal.Principal, org Org
 
 // ListResources lists resources as ListUsers lists users.
 func (s *Service) ListResources(ctx context.Context, p principal.Principal, org OrgID, f Filter, page Page) (resources []Resource, next string, err error) {
-	q, err := f.query(resourceLists, page)
+	q, err := f.query(resourceLists.Get(), page)
 	if err != nil {
 		return nil, "", s.GateFirst(ctx, org, err)
 	}
@@ -91,8 +92,8 @@ func newListQuery(l listStatements, page Page, state *State, prefixes ...prefixF
 type listStatements struct{ all, byState, byName, byDisplay, byProvider, byEmail string }
 
 var (
-	entityLists   = listStatementsOf(prefixedEntityColumns)
-	resourceLists = listStatementsOf(prefixedEntityColumns + prefixedResourceColumns)
+	entityLists   = lazy.Value[listStatements]{Make: func() listStatements { return listStatementsOf(prefixedEntityColumns) }}
+	resourceLists = lazy.Value[listStatements]{Make: func() listStatements { return listStatementsOf(prefixedEntityColumns + prefixedResourceColumns) }}
 )
 
 // listStatementsOf writes the statements. Lists of all states merge them, in each of which the index runs in the order of names,

@@ -199,12 +199,12 @@ func TestListsUseIndexes(t *testing.T) {
 			args  []any
 			index string
 		}{
-			"all":        {entityLists.all, []any{1, 1, 1, 10, "a"}, "entity_by_state"},
-			"byState":    {entityLists.byState, []any{1, 1, 1, 10, "a", 1}, "entity_by_state"},
-			"byName":     {entityLists.byName, []any{1, 1, 1, 10, "a", "b"}, "entity_by_state"},
-			"byDisplay":  {entityLists.byDisplay, []any{1, 1, 1, 10, "a", "b"}, "entity_by_display"},
-			"byProvider": {entityLists.byProvider, []any{1, 1, 1, 10, "a", "b"}, "entity_by_provider"},
-			"byEmail":    {entityLists.byEmail, []any{1, 1, 1, 10, "a", "b"}, "address_primary"},
+			"all":        {entityLists.Get().all, []any{1, 1, 1, 10, "a"}, "entity_by_state"},
+			"byState":    {entityLists.Get().byState, []any{1, 1, 1, 10, "a", 1}, "entity_by_state"},
+			"byName":     {entityLists.Get().byName, []any{1, 1, 1, 10, "a", "b"}, "entity_by_state"},
+			"byDisplay":  {entityLists.Get().byDisplay, []any{1, 1, 1, 10, "a", "b"}, "entity_by_display"},
+			"byProvider": {entityLists.Get().byProvider, []any{1, 1, 1, 10, "a", "b"}, "entity_by_provider"},
+			"byEmail":    {entityLists.Get().byEmail, []any{1, 1, 1, 10, "a", "b"}, "address_primary"},
 			"members":    {listMembers, []any{1, 1, 10}, "PRIMARY KEY"},
 			"groups of":  {listGroupsOf, []any{1, "a", 1, 10}, "member_of"},
 			"delegates":  {listDelegates, []any{1, 1, 10}, "PRIMARY KEY"},
@@ -212,8 +212,8 @@ func TestListsUseIndexes(t *testing.T) {
 			"domains":    {listDomains, []any{1, "a", 10}, "PRIMARY KEY"},
 			"recipient":  {findRecipient, []any{"a", "b"}, "domain_verified"},
 			"by name":    {entityByName, []any{1, "a"}, "entity_name"},
-			"resolved":   {findUser.byAny, []any{1, "a", "a"}, "entity_id"},
-			"name or id": {findEntity.byName, []any{1, "a", "a"}, "entity_name"},
+			"resolved":   {findUser.Get().byAny, []any{1, "a", "a"}, "entity_id"},
+			"name or id": {findEntity.Get().byName, []any{1, "a", "a"}, "entity_name"},
 			"bare name":  {signInByBareName, []any{"a"}, "entity_name"},
 		} {
 			plan := f.plan(q.query, q.args...)

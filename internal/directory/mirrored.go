@@ -183,7 +183,7 @@ func (s *Service) MirrorTx(ctx context.Context, tx *db.Tx, o *Organization, out 
 		}
 	}
 	u := &User{}
-	e, err := resolveTx(ctx, tx, o, string(out.ID), Narrow{IDOnly: true}, &findUser, u.Profile.targets()...)
+	e, err := resolveTx(ctx, tx, o, string(out.ID), Narrow{IDOnly: true}, findUser.Get(), u.Profile.targets()...)
 	isNew := fault.Is(err, fault.NotFound, fault.Entity)
 	switch {
 	case isNew:
@@ -394,7 +394,7 @@ func (s *Service) MirrorMembersTx(ctx context.Context, tx *db.Tx, o *Organizatio
 
 // mayLeaveTx returns Unsupported (Directory) for a membership that is the user's primary group, which no list of members holds.
 func mayLeaveTx(ctx context.Context, tx *db.Tx, o *Organization, group Entry, m *Entity) error {
-	g, err := resolveTx(ctx, tx, o, string(group.ID), Narrow{IDOnly: true}, &findEntity)
+	g, err := resolveTx(ctx, tx, o, string(group.ID), Narrow{IDOnly: true}, findEntity.Get())
 	if err != nil {
 		return err
 	}

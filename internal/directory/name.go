@@ -36,16 +36,15 @@ const (
 	descriptionLimit  = 64  // characters of a resource's description
 )
 
-// reservedNames are those that nobody may take: accounts that every directory of the kind has, and the sender of journal
-// reports. The real service does not publish its list.
-var reservedNames = map[string]bool{
-	"administrator": true, "guest": true, "krbtgt": true, "amazonjournaling": true,
-}
-
-// reserved reports whether the folded name, or the part before its @, is reserved.
+// reserved reports whether the folded name, or the part before its @, is one that nobody may take: of an account that every directory
+// of the kind has, or of the sender of journal reports. The real service does not publish its list.
 func reserved(nameKey string) bool {
 	local, _, _ := strings.Cut(nameKey, "@")
-	return reservedNames[local]
+	switch local {
+	case "administrator", "guest", "krbtgt", "amazonjournaling":
+		return true
+	}
+	return false
 }
 
 // checkUserName checks the name of a user or resource: letters, digits, "_", "-", ".", then perhaps "@" and a domain of

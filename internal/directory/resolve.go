@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
+	"github.com/pennypost/pennypost/internal/lazy"
 )
 
 // Narrow says which ways of naming an entity an operation takes, and which kind it must be.
@@ -38,12 +39,12 @@ func finderOf(columns string) finder {
 }
 
 var (
-	findEntity = finderOf(entityColumns)
-	findUser   = finderOf(entityColumns + `, ` + profileColumns)
+	findEntity = lazy.Value[finder]{Make: func() finder { return finderOf(entityColumns) }}
+	findUser   = lazy.Value[finder]{Make: func() finder { return finderOf(entityColumns + `, ` + profileColumns) }}
 )
 
 // query returns the statement that finds ident, and its arguments.
-func (f *finder) query(o *Organization, ident string, how Narrow) (string, []any) {
+func (f finder) query(o *Organization, ident string, how Narrow) (string, []any) {
 	switch {
 	case how.IDOnly:
 		return f.byID, []any{o.Key, ident}
@@ -57,11 +58,11 @@ func (f *finder) query(o *Organization, ident string, how Narrow) (string, []any
 // addresses and names without case. Deleted entities are found by their id alone. It returns NotFound where there is none
 // or it is of another kind than how.Kind.
 func (s *Service) ResolveTx(ctx context.Context, tx *db.Tx, o *Organization, ident string, how Narrow) (*Entity, error) {
-	return resolveTx(ctx, tx, o, ident, how, &findEntity)
+	return resolveTx(ctx, tx, o, ident, how, findEntity.Get())
 }
 
 // resolveTx is ResolveTx by the statements of f, whose columns behind the entity's go to more.
-func resolveTx(ctx context.Context, tx *db.Tx, o *Organization, ident string, how Narrow, f *finder, more ...any) (*Entity, error) {
+func resolveTx(ctx context.Context, tx *db.Tx, o *Organization, ident string, how Narrow, f finder, more ...any) (*Entity, error) {
 	if !storable(ident) { // not all identifiers have a pattern, and a database may refuse what no row can hold
 		return nil, notFound(how.Kind, strings.ToValidUTF8(ident, "\uFFFD"))
 	}

@@ -67,7 +67,7 @@ func (s *Service) DescribeUser(ctx context.Context, p principal.Principal, org O
 	var u *User
 	err := s.View(ctx, p, org, func(ctx context.Context, tx *db.Tx, o *Organization) (err error) {
 		var profile Profile
-		e, err := resolveTx(ctx, tx, o, ident, Narrow{Kind: KindUser}, &findUser, profile.targets()...)
+		e, err := resolveTx(ctx, tx, o, ident, Narrow{Kind: KindUser}, findUser.Get(), profile.targets()...)
 		if err == nil {
 			u = &User{Entity: *e, Profile: profile}
 		}

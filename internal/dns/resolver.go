@@ -16,7 +16,12 @@ import (
 var ErrNotFound = errors.New("no such record")
 
 // ErrNoName is the ErrNotFound of a name that does not exist at all (NXDOMAIN). LookupTXT does not tell the two apart.
-var ErrNoName = fmt.Errorf("no such name: %w", ErrNotFound)
+var ErrNoName error = noName{}
+
+type noName struct{}
+
+func (noName) Error() string { return "no such name: " + ErrNotFound.Error() }
+func (noName) Unwrap() error { return ErrNotFound }
 
 // ErrBogus says that the resolver refuses the answer because its signatures do not hold (DNSSEC).
 var ErrBogus = errors.New("the answer's signatures do not hold")

@@ -55,8 +55,8 @@ func fill(b []byte) {
 	}
 }
 
-// epoch is the zero of the time in a key: 2026-01-01 UTC.
-var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+// epoch is the zero of the time in a key: 2026-01-01 UTC, in milliseconds.
+const epoch = 1_767_225_600_000
 
 var lastKey atomic.Int64
 

@@ -120,7 +120,7 @@ func NewDoor(
 }
 
 // errRefused is every refusal's answer, whatever the reason: the audit record alone tells them apart.
-var errRefused = fault.New(fault.Unauthenticated, fault.None, "the user name or the password is wrong, or this user may not sign in")
+var errRefused = &fault.Error{Kind: fault.Unauthenticated, Message: "the user name or the password is wrong, or this user may not sign in"}
 
 // Authenticate lets the holder of the credentials in, or refuses with an Unauthenticated fault that is the same for every
 // reason. It answers Temporary when too many sign-ins wait. The caller must Close the session.

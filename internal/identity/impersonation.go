@@ -123,8 +123,8 @@ func ruleIDs(rules []policy.RoleRule) (ids []string) {
 }
 
 var (
-	errBadToken  = fault.New(fault.Unauthenticated, fault.None, "the token is none of this server's, or has expired: assume the role again")
-	errMayNotAct = fault.New(fault.Denied, fault.None, "the impersonation role may not do this for this user")
+	errBadToken  = &fault.Error{Kind: fault.Unauthenticated, Message: "the token is none of this server's, or has expired: assume the role again"}
+	errMayNotAct = &fault.Error{Kind: fault.Denied, Message: "the impersonation role may not do this for this user"}
 )
 
 // refuse records a refusal and returns what the caller is told.

@@ -156,7 +156,7 @@ func (c *Center) linkTx(ctx context.Context, tx *db.Tx, text string, lock bool) 
 }
 
 // errLink is every useless link's answer, whatever the reason.
-var errLink = fault.New(fault.Unauthenticated, fault.Resource, "this link can't be used: it is wrong, was used already or has expired; ask your administrator for a new one")
+var errLink = &fault.Error{Kind: fault.Unauthenticated, Subject: fault.Resource, Message: "this link can't be used: it is wrong, was used already or has expired; ask your administrator for a new one"}
 
 // PasswordLink returns the user whose password a link sets, and does not use it up. Faults: Unauthenticated, the same for every
 // link of no use; Temporary for an address from which too many such came.

@@ -20,6 +20,7 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/feed"
+	"github.com/pennypost/pennypost/internal/lazy"
 	"github.com/pennypost/pennypost/internal/lazyregexp"
 	"github.com/pennypost/pennypost/internal/principal"
 )
@@ -48,7 +49,9 @@ const (
 )
 
 var (
-	tokenIDText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+	tokenIDText = lazy.Value[*base32.Encoding]{Make: func() *base32.Encoding {
+		return base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+	}}
 	// tokenText has the id as its group. With its 61 characters a token fits every client's password field, and could be somebody's
 	// password: who presents one that is no token is asked for as by any password.
 	tokenText     = lazyregexp.New(`\A` + tokenPrefix + `([a-z2-7]{13})[A-Za-z0-9_-]{43}\z`)
@@ -56,7 +59,7 @@ var (
 )
 
 func newToken() (id, text string) {
-	id = tokenIDText.EncodeToString(random(idBytes))
+	id = tokenIDText.Get().EncodeToString(random(idBytes))
 	return id, tokenPrefix + id + base64.RawURLEncoding.EncodeToString(random(secretBytes))
 }
 

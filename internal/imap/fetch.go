@@ -79,7 +79,9 @@ func newFetchPlan(a *wire.Fetch) *fetchPlan {
 			p.modSeq, hasModSeq = true, true
 		case wire.FetchInternalDate, wire.FetchRFC822Size, wire.FetchEmailID, wire.FetchThreadID, wire.FetchSaveDate:
 			p.want |= mailbox.WantItem
-		case wire.FetchEnvelope, wire.FetchBodyStructure, wire.FetchBody:
+		case wire.FetchEnvelope:
+			p.want |= mailbox.WantEnvelope
+		case wire.FetchBodyStructure, wire.FetchBody:
 			p.want |= mailbox.WantMeta
 		case wire.FetchBinary, wire.FetchBinarySize, wire.FetchRFC822, wire.FetchRFC822Header, wire.FetchRFC822Text, wire.FetchSection:
 			p.want |= mailbox.WantBody

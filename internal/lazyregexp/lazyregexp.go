@@ -8,11 +8,19 @@ import (
 )
 
 // Regexp is a regular expression that is compiled when first used. It is safe for concurrent use.
-type Regexp struct{ get func() *regexp.Regexp }
+type Regexp struct {
+	expr string
+	once sync.Once
+	re   *regexp.Regexp
+}
 
-// New returns the regular expression of expr. One that can't be compiled panics when first used, so a test must use each.
-func New(expr string) *Regexp {
-	return &Regexp{sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })}
+// New returns the regular expression of expr. One that can't be compiled panics when first used, so a test must use each. It is so simple
+// that the compiler lays a package's variables out without running it.
+func New(expr string) *Regexp { return &Regexp{expr: expr} }
+
+func (r *Regexp) get() *regexp.Regexp {
+	r.once.Do(func() { r.re = regexp.MustCompile(r.expr) })
+	return r.re
 }
 
 // MatchString is [regexp.Regexp.MatchString].

@@ -142,7 +142,7 @@ func BenchmarkFetch(b *testing.B) {
 		for _, c := range []struct {
 			name string
 			want Want
-		}{{"flags", WantFlags}, {"flags and numbers", WantModSeq}, {"item", WantItem}, {"envelope", WantMeta}, {"body", WantBody}} {
+		}{{"flags", WantFlags}, {"flags and numbers", WantModSeq}, {"item", WantItem}, {"envelope", WantEnvelope}, {"meta", WantMeta}, {"body", WantBody}} {
 			b.Run(c.name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {

@@ -12,7 +12,7 @@ import (
 // Fetch goes through the items of set that exist, ascending by UID. It reads pages of some hundred and holds no database
 // snapshot in between, so a slow caller stops nobody; items that leave meanwhile may be missing. An Item and what it points to
 // are valid until the next step, unless copied (a copy of the Item keeps its slices). changedSince above 0 leaves out items
-// whose ModSeq is not above it. What needs no pages, the flags of many items or of those that changed, is of one moment. The
+// whose ModSeq is not above it. What needs no pages, the flags of many items or of some thousands that changed, is of one moment. The
 // sequence ends after its first error. Faults: NotFound Folder, Temporary.
 func (s *Store) Fetch(ctx context.Context, id ID, f FolderID, set UIDSet, want Want, changedSince ModSeq) iter.Seq2[*Item, error] {
 	return func(yield func(*Item, error) bool) {
@@ -24,11 +24,12 @@ func (s *Store) Fetch(ctx context.Context, id ID, f FolderID, set UIDSet, want W
 				return
 			}
 			var changed UIDSet
+			pages := want&^WantModSeq != 0 || len(c.Changed) > changesHeld
 			for _, u := range c.Changed {
 				if !set.Contains(u.UID) {
 					continue
 				}
-				if want&^WantModSeq != 0 {
+				if pages {
 					changed.add(u.UID)
 				} else if it.UID, it.Flags, it.ModSeq = u.UID, u.Flags, u.ModSeq; !yield(&it, nil) {
 					return
@@ -65,13 +66,19 @@ func (s *Store) Fetch(ctx context.Context, id ID, f FolderID, set UIDSet, want W
 	}
 }
 
+// changesHeld is how many changes are held while a caller goes through them; more are read again, in pages.
+const changesHeld = 8 * pageItems
+
 // full adds what a want implies.
 func (w Want) full() Want {
 	w &^= WantModSeq // every row's
 	if w&WantBody != 0 {
 		w |= WantPrefix
 	}
-	if w != 0 {
+	if w&WantMeta != 0 {
+		w |= WantEnvelope
+	}
+	if w&(WantMeta|WantPrefix) != 0 {
 		w |= WantItem
 	}
 	return w
@@ -104,7 +111,7 @@ func (p *pager) read(ctx context.Context) error {
 	err := p.store.db.Read(ctx, func(ctx context.Context, tx *db.Tx) error {
 		covered = span.Last
 		p.page = p.page[:0]
-		rows, err := tx.Query(ctx, fetchTexts[p.want], int64(p.id), int64(p.folder), int64(span.First), int64(span.Last), pageItems)
+		rows, err := tx.Query(ctx, fetchTexts.Get()[p.want], int64(p.id), int64(p.folder), int64(span.First), int64(span.Last), pageItems)
 		if err != nil {
 			return err
 		}

@@ -3,18 +3,27 @@ package mailbox
 import (
 	"database/sql"
 	"fmt"
+
+	"github.com/pennypost/pennypost/internal/lazy"
 )
 
 // fetchTexts has the text of each Want that full returns.
-var fetchTexts = func() (texts [16]string) {
-	for w := range Want(16) {
+var fetchTexts = lazy.Value[*[WantModSeq]string]{Make: func() *[WantModSeq]string {
+	var texts [WantModSeq]string
+	for w := range WantModSeq {
+		if w != w.full() {
+			continue
+		}
 		columns, join := `i.uid, i.item, i.flags, i.changed`, ``
 		if w&WantItem != 0 {
 			columns += `, i.created, i.size, i.received, i.saved, i.email, i.thread`
 		}
-		if w&WantMeta != 0 {
-			columns += `, m.parser, m.envelope, m.structure`
+		if w&WantEnvelope != 0 {
+			columns += `, m.envelope`
 			join += ` CROSS JOIN meta m`
+		}
+		if w&WantMeta != 0 {
+			columns += `, m.parser, m.structure`
 		}
 		if w&WantPrefix != 0 {
 			columns += `, i.prefix`
@@ -24,7 +33,7 @@ var fetchTexts = func() (texts [16]string) {
 			join += ` CROSS JOIN body b`
 		}
 		where := ` WHERE i.mailbox = $1 AND i.folder = $2 AND i.uid BETWEEN $3 AND $4`
-		if w&WantMeta != 0 {
+		if w&WantEnvelope != 0 {
 			where += ` AND m.mailbox = i.mailbox AND m.item = i.item`
 		}
 		if w&WantBody != 0 {
@@ -32,8 +41,8 @@ var fetchTexts = func() (texts [16]string) {
 		}
 		texts[w] = `SELECT ` + columns + ` FROM item i` + join + where + ` ORDER BY i.uid LIMIT $5`
 	}
-	return texts
-}()
+	return &texts
+}}
 
 // itemScan scans the rows of fetchTexts. Numbers go through num, which spares database/sql its slow conversions.
 type itemScan struct {
@@ -64,8 +73,11 @@ func (sc *itemScan) scan(rows *sql.Rows, want Want) error {
 	if want&WantItem != 0 {
 		d = append(d, &sc.created, &sc.size, &sc.received, &sc.saved, &sc.email, &sc.thread)
 	}
+	if want&WantEnvelope != 0 {
+		d = append(d, (*blobColumn)(&it.Envelope))
+	}
 	if want&WantMeta != 0 {
-		d = append(d, &sc.parser, (*blobColumn)(&it.Envelope), (*blobColumn)(&it.Structure))
+		d = append(d, &sc.parser, (*blobColumn)(&it.Structure))
 	}
 	if want&WantPrefix != 0 {
 		d = append(d, (*blobColumn)(&it.Prefix))

@@ -47,7 +47,7 @@ func TestFetchGoesThroughManyPages(t *testing.T) {
 			"ranges":    NewUIDSet(UIDRange{1, 600}, UIDRange{640, 1200}, UIDRange{1300, MaxUID}),
 			"beyond":    UIDs(n + 5),
 		} {
-			for _, want := range []Want{WantFlags, WantItem, WantMeta, WantPrefix, WantBody, WantMeta | WantBody} {
+			for _, want := range []Want{WantFlags, WantModSeq, WantItem, WantEnvelope, WantMeta, WantPrefix, WantBody, WantEnvelope | WantBody, WantMeta | WantBody} {
 				var expect, got []UID
 				for u := UID(1); u <= n; u++ {
 					if set.Contains(u) && !gone(u) {
@@ -58,6 +58,10 @@ func TestFetchGoesThroughManyPages(t *testing.T) {
 				for it, err := range r.Fetch(ctx, id, InboxID, set, want, 0) {
 					r.ok(err)
 					got = append(got, it.UID)
+					if it.ModSeq == 0 && want != WantFlags || (it.Size != 0) != (want&^(WantModSeq|WantEnvelope) != 0) ||
+						(it.Envelope != nil) != (want&(WantEnvelope|WantMeta) != 0) || (it.Structure != nil) != (want&WantMeta != 0) {
+						t.Fatalf("%s, want %d: %+v", name, want, it)
+					}
 				}
 				if !slices.Equal(got, expect) {
 					t.Errorf("%s, want %d: %d items, expected %d", name, want, len(got), len(expect))
@@ -174,6 +178,38 @@ func TestFetchChangedSince(t *testing.T) {
 		}
 		for _, err := range r.Fetch(ctx, id, 99, AllUIDs(), WantFlags, 1) {
 			wantFault(t, err, fault.NotFound, fault.Folder)
+		}
+	})
+}
+
+// Who reads slowly what changed makes the server hold no more changes than some thousands.
+func TestManyChangesAreNotHeld(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		ctx := t.Context()
+		id := r.mailbox("a")
+		r.many(id, changesHeld+1, text("x"))
+		since := r.get(id, InboxID).Highest
+		_, err := r.StoreFlags(ctx, id, InboxID, AllUIDs(), FlagChange{Add: Seen}, Always)
+		r.ok(err)
+		for _, read := range []bool{true, false} { // again, when the last is reached
+			n, last := 0, Flags(0)
+			for it, err := range r.Fetch(ctx, id, InboxID, AllUIDs(), WantFlags, since) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n++; n == 1 {
+					_, err := r.StoreFlags(ctx, id, InboxID, UIDs(changesHeld+1), FlagChange{Add: Flagged}, Always)
+					r.ok(err)
+				}
+				last = it.Flags
+			}
+			if last.Has(Flagged) != read {
+				t.Errorf("of %d changes the last has flags %x", n, last)
+			}
+			_, err := r.StoreFlags(ctx, id, InboxID, UIDs(changesHeld+1), FlagChange{Remove: Flagged}, Always)
+			r.ok(err)
+			_, err = r.Expunge(ctx, id, InboxID, UIDs(1), false)
+			r.ok(err)
 		}
 	})
 }

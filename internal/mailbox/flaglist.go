@@ -133,7 +133,7 @@ func (s *Store) flagsOf(ctx context.Context, id ID, fid FolderID, set UIDSet) (U
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, snap := s.snaps.entry(snapshotKey{id, fid}); (snap == nil || snap.flags.stale(&f)) && set.Len() < f.Messages/2 {
+	if snap := s.snaps.kept(snapshotKey{id, fid}); (snap == nil || snap.flags.stale(&f)) && set.Len() < f.Messages/2 {
 		return nil, nil, nil
 	}
 	snap, err := s.snapshot(ctx, id, &f, true)

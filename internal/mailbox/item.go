@@ -16,7 +16,7 @@ type Item struct {
 	Email    EmailID
 	Thread   ThreadID
 
-	// Envelope and Structure are what the parser handed in for Append or Deliver, byte for byte (WantMeta). Structure's
+	// Envelope and Structure are what the parser handed in for Append or Deliver, byte for byte (WantEnvelope, WantMeta). Structure's
 	// offsets count from the start of the body, behind the prefix.
 	Envelope, Structure []byte
 	// ParserVersion is the version of the parser that made them (WantMeta).
@@ -33,10 +33,11 @@ type Want uint8
 
 // What can be wanted. They may be combined.
 const (
-	WantFlags  Want = 0      // nothing: of many items, what is kept in memory tells
-	WantItem   Want = 1 << 0 // all the fields of the item's own row
-	WantMeta   Want = 1 << 1 // Envelope, Structure, ParserVersion; implies WantItem
-	WantPrefix Want = 1 << 2 // Prefix; implies WantItem
-	WantBody   Want = 1 << 3 // the body, ready for Store.Open; implies WantItem and WantPrefix
-	WantModSeq Want = 1 << 4 // ModSeq, as all the above do
+	WantFlags    Want = 0      // nothing: of many items, what is kept in memory tells
+	WantItem     Want = 1 << 0 // all the fields of the item's own row
+	WantEnvelope Want = 1 << 1 // Envelope
+	WantMeta     Want = 1 << 2 // Structure, ParserVersion; implies WantItem and WantEnvelope
+	WantPrefix   Want = 1 << 3 // Prefix; implies WantItem
+	WantBody     Want = 1 << 4 // the body, ready for Store.Open; implies WantItem and WantPrefix
+	WantModSeq   Want = 1 << 5 // ModSeq, as all the above do
 )

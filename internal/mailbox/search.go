@@ -27,7 +27,7 @@ func (s *Store) Search(ctx context.Context, id ID, f FolderID, c *Criterion, m M
 	}
 	set := UIDSet{{1, MaxUID}}.upTo(folder.UIDNext - 1)
 	if c.narrows() {
-		snap, err := s.snapshot(ctx, id, &folder, c.asksFlags())
+		snap, err := s.snapshot(ctx, id, &folder, c.asks(FlagsAre, FlagsAre))
 		if err != nil {
 			return Found{}, err
 		}
@@ -46,9 +46,12 @@ func (s *Store) searchItems(ctx context.Context, id ID, f FolderID, c *Criterion
 	if c.onlyMessages() {
 		return s.searchMessages(ctx, id, f, c, &k, set)
 	}
-	want := WantItem
+	want := WantModSeq
+	if c.asks(Larger, ThreadIs) {
+		want |= WantItem
+	}
 	if c.need() >= envelopeLevel {
-		want = WantMeta
+		want |= WantEnvelope
 	}
 	var doubtful UIDSet
 	for it, err := range s.Fetch(ctx, id, f, set, want, 0) {

@@ -26,13 +26,13 @@ func (c *Criterion) narrows() bool {
 	return c.inMemory()
 }
 
-// asksFlags reports whether flags are among what c asks.
-func (c *Criterion) asksFlags() bool {
-	if c.Op == FlagsAre {
+// asks reports whether operators from first to last are among what c asks.
+func (c *Criterion) asks(first, last Op) bool {
+	if first <= c.Op && c.Op <= last {
 		return true
 	}
 	for i := range c.Sub {
-		if c.Sub[i].asksFlags() {
+		if c.Sub[i].asks(first, last) {
 			return true
 		}
 	}

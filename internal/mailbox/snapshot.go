@@ -65,6 +65,16 @@ func (c *snapshots) entry(key snapshotKey) (*snapshotEntry, *snapshot) {
 	return e, e.snap
 }
 
+// kept returns the folder's snapshot, nil where there is none.
+func (c *snapshots) kept(key snapshotKey) *snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if el := c.byKey[key]; el != nil {
+		return el.Value.(*snapshotEntry).snap
+	}
+	return nil
+}
+
 // put stores a newer snapshot and drops the least recently used ones that no longer fit. Flags that don't fit by themselves are
 // not kept.
 func (c *snapshots) put(e *snapshotEntry, snap *snapshot) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/pennypost/pennypost/internal/lazy"
 )
 
 // codec is how a stored body's bytes are packed.
@@ -14,25 +16,33 @@ const (
 	zstd1       // zstd frames (RFC 8878)
 )
 
-// zip packs and unpacks bodies. It is safe for concurrent use; encoder and decoder keep a state per core. Figures are in
-// DESIGN.md.
+// zip packs and unpacks bodies. It is safe for concurrent use; encoder and decoder keep a state per core, and are made when first
+// used. Figures are in DESIGN.md.
 type zip struct {
-	enc *zstd.Encoder
-	dec *zstd.Decoder
+	enc lazy.Value[*zstd.Encoder]
+	dec lazy.Value[*zstd.Decoder]
 }
 
 func newZip() *zip {
-	// Errors come only from options out of range.
+	return &zip{enc: lazy.Value[*zstd.Encoder]{Make: newEncoder}, dec: lazy.Value[*zstd.Decoder]{Make: newDecoder}}
+}
+
+// Errors come only from options out of range.
+func newEncoder() *zstd.Encoder {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(128<<10),
 		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		panic("mailbox: zstd encoder: " + err.Error())
 	}
+	return enc
+}
+
+func newDecoder() *zstd.Decoder {
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(64<<20))
 	if err != nil {
 		panic("mailbox: zstd decoder: " + err.Error())
 	}
-	return &zip{enc: enc, dec: dec}
+	return dec
 }
 
 // pack returns the bytes to store, which may be data itself.
@@ -40,7 +50,7 @@ func (z *zip) pack(data []byte) ([]byte, codec) {
 	if len(data) < 512 {
 		return data, plain
 	}
-	packed := z.enc.EncodeAll(data, make([]byte, 0, len(data)/2))
+	packed := z.enc.Get().EncodeAll(data, make([]byte, 0, len(data)/2))
 	if len(packed) > len(data)*7/8 {
 		return data, plain
 	}
@@ -58,7 +68,7 @@ func (z *zip) unpack(prefix, packed []byte, c codec, size int64) ([]byte, error)
 	case plain:
 		return append(data, packed...), nil
 	case zstd1:
-		data, err := z.dec.DecodeAll(packed, data)
+		data, err := z.dec.Get().DecodeAll(packed, data)
 		if err != nil {
 			return nil, fmt.Errorf("unpack a body: %w", err)
 		}

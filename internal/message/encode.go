@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -211,14 +212,22 @@ func (r *reader) envelope() Envelope {
 // writer appends the primitive forms.
 type writer struct{ b []byte }
 
-// wordIndex is words1 turned around.
-var wordIndex = func() map[string]int {
-	m := make(map[string]int, len(words1))
-	for i, word := range words1 {
-		m[word] = i
-	}
-	return m
-}()
+// wordIndex is words1 turned around, when it was first asked for.
+var wordIndex struct {
+	once sync.Once
+	of   map[string]int
+}
+
+func indexOfWord(s string) (int, bool) {
+	wordIndex.once.Do(func() {
+		wordIndex.of = make(map[string]int, len(words1))
+		for i, word := range words1 {
+			wordIndex.of[word] = i
+		}
+	})
+	i, ok := wordIndex.of[s]
+	return i, ok
+}
 
 func newWriter(dst []byte, version byte) *writer {
 	return &writer{b: append(dst, version)}
@@ -231,7 +240,7 @@ func (w *writer) signed(n int64) { w.b = binary.AppendVarint(w.b, n) }
 func (w *writer) bool(v bool) { w.int(flag(v, 1)) }
 
 func (w *writer) string(s string) {
-	if i, ok := wordIndex[s]; ok {
+	if i, ok := indexOfWord(s); ok {
 		w.int(2*i + 1)
 		return
 	}
@@ -269,14 +278,14 @@ type reader struct {
 
 var errCorrupt = errors.New("the bytes are not what was written")
 
-func newReader(b []byte, version byte) *reader {
+func newReader(b []byte, version byte) reader {
 	switch {
 	case len(b) == 0:
-		return &reader{err: errCorrupt}
+		return reader{err: errCorrupt}
 	case b[0] != version:
-		return &reader{err: fmt.Errorf("version %d is unknown: it was written by a newer program", b[0])}
+		return reader{err: fmt.Errorf("version %d is unknown: it was written by a newer program", b[0])}
 	}
-	return &reader{text: string(b[1:])}
+	return reader{text: string(b[1:])}
 }
 
 func (r *reader) fail() {

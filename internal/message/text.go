@@ -71,17 +71,20 @@ func HTMLText(s string) string {
 		if name == "script" || name == "style" {
 			s = afterElement(s, name)
 		}
-		if !inlineTags[name] {
+		if !inline(name) {
 			out.WriteByte(' ')
 		}
 	}
 	return strings.Join(strings.Fields(html.UnescapeString(out.String())), " ")
 }
 
-// inlineTags are the elements inside which a word may go on.
-var inlineTags = map[string]bool{
-	"a": true, "b": true, "i": true, "u": true, "em": true, "strong": true, "span": true, "font": true, "small": true, "big": true,
-	"sub": true, "sup": true, "s": true, "code": true, "wbr": true, "mark": true, "abbr": true, "o:p": true,
+// inline reports whether a word may go on inside the element.
+func inline(tag string) bool {
+	switch tag {
+	case "a", "b", "i", "u", "em", "strong", "span", "font", "small", "big", "sub", "sup", "s", "code", "wbr", "mark", "abbr", "o:p":
+		return true
+	}
+	return false
 }
 
 // tagName returns the lower-case name of the tag at the beginning of s, "" where "<" begins none.

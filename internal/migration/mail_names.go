@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/pennypost/pennypost/internal/lazy"
 	"github.com/pennypost/pennypost/internal/mailbox"
 )
 
@@ -32,9 +33,11 @@ type target struct {
 	reason, note string
 }
 
-var usesByAttribute = map[string]mailbox.Use{
-	`\drafts`: mailbox.Drafts, `\sent`: mailbox.Sent, `\trash`: mailbox.Trash, `\junk`: mailbox.JunkMail, `\archive`: mailbox.Archive,
-}
+var usesByAttribute = lazy.Value[map[string]mailbox.Use]{Make: func() map[string]mailbox.Use {
+	return map[string]mailbox.Use{
+		`\drafts`: mailbox.Drafts, `\sent`: mailbox.Sent, `\trash`: mailbox.Trash, `\junk`: mailbox.JunkMail, `\archive`: mailbox.Archive,
+	}
+}}
 
 // usesByName are the names of folders at the top that are taken for special ones where the source says nothing of them: WorkMail's
 // and those of common clients. Where several are there, the first stands for the use.
@@ -48,9 +51,22 @@ var usesByName = []struct {
 	{mailbox.JunkMail, []string{"junk e-mail", "junk email", "junk", "spam"}},
 }
 
-// The folders that every mailbox has.
-var ownPaths = map[mailbox.Use]string{
-	mailbox.Inbox: "INBOX", mailbox.Drafts: "Drafts", mailbox.Sent: "Sent Items", mailbox.Trash: "Deleted Items", mailbox.JunkMail: "Junk E-mail",
+// ownPath is the path of a folder that every mailbox has, empty for other uses.
+func ownPath(use mailbox.Use) string {
+	switch use {
+	case mailbox.Inbox:
+		return "INBOX"
+	case mailbox.Drafts:
+		return "Drafts"
+	case mailbox.Sent:
+		return "Sent Items"
+	case mailbox.Trash:
+		return "Deleted Items"
+	case mailbox.JunkMail:
+		return "Junk E-mail"
+	default:
+		return ""
+	}
 }
 
 // virtual folders show messages that are in others.
@@ -71,7 +87,7 @@ func targets(folders []SourceFolder) []target {
 	for i, f := range folders {
 		if len(f.Path) == 1 && strings.EqualFold(f.Path[0], "INBOX") {
 			claim(i, mailbox.Inbox)
-		} else if u, ok := usesByAttribute[strings.ToLower(f.Use)]; ok {
+		} else if u, ok := usesByAttribute.Get()[strings.ToLower(f.Use)]; ok {
 			claim(i, u)
 		}
 	}
@@ -86,7 +102,7 @@ func targets(folders []SourceFolder) []target {
 	}
 	special := map[string]string{} // where folders that are not under their own name lead
 	for i, u := range uses {
-		if path, ok := ownPaths[u]; ok {
+		if path := ownPath(u); path != "" {
 			special[strings.Join(folders[i].Path, pathSeparator)] = path
 		}
 	}
@@ -98,8 +114,8 @@ func targets(folders []SourceFolder) []target {
 			t.reason = "its name is too long or has characters that can't be kept"
 		case slices.Contains(virtual, strings.ToLower(f.Use)):
 			t.reason = "it is a view (" + f.Use + ") of messages that are in other folders"
-		case ownPaths[t.use] != "":
-			t.path = ownPaths[t.use]
+		case ownPath(t.use) != "":
+			t.path = ownPath(t.use)
 		default:
 			t.path, t.note, t.reason = pathHere(f.Path, special)
 		}

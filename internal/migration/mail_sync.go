@@ -8,6 +8,7 @@ import (
 
 	"github.com/pennypost/pennypost/internal/db"
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/lazy"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/principal"
 )
@@ -226,14 +227,16 @@ type words struct {
 
 func (m *Mail) words(id mailbox.ID) *words { return &words{store: m.Mailboxes, id: id} }
 
-var systemFlags = map[string]mailbox.Flags{
-	`\seen`: mailbox.Seen, `\answered`: mailbox.Answered, `\flagged`: mailbox.Flagged, `\deleted`: mailbox.Deleted, `\draft`: mailbox.Draft,
-}
+var systemFlags = lazy.Value[map[string]mailbox.Flags]{Make: func() map[string]mailbox.Flags {
+	return map[string]mailbox.Flags{
+		`\seen`: mailbox.Seen, `\answered`: mailbox.Answered, `\flagged`: mailbox.Flagged, `\deleted`: mailbox.Deleted, `\draft`: mailbox.Draft,
+	}
+}}
 
 func (w *words) bits(ctx context.Context, names []string) (flags mailbox.Flags, err error) {
 	for _, name := range names {
 		if strings.HasPrefix(name, `\`) {
-			flags |= systemFlags[strings.ToLower(name)] // \Recent is the session's, others are nobody's
+			flags |= systemFlags.Get()[strings.ToLower(name)] // \Recent is the session's, others are nobody's
 			continue
 		}
 		if w.keywords == nil {

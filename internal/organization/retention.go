@@ -12,6 +12,7 @@ import (
 	"github.com/pennypost/pennypost/internal/directory"
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/lazy"
 	"github.com/pennypost/pennypost/internal/mailbox"
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
@@ -199,10 +200,12 @@ func (s *Service) retainFolder(ctx context.Context, j job.Job, o *directory.Orga
 }
 
 // usesOf is what package mailbox calls the folders of a policy.
-var usesOf = map[string]mailbox.Use{
-	policy.RetainInbox: mailbox.Inbox, policy.RetainDeletedItems: mailbox.Trash, policy.RetainSentItems: mailbox.Sent,
-	policy.RetainDrafts: mailbox.Drafts, policy.RetainJunkEmail: mailbox.JunkMail,
-}
+var usesOf = lazy.Value[map[string]mailbox.Use]{Make: func() map[string]mailbox.Use {
+	return map[string]mailbox.Use{
+		policy.RetainInbox: mailbox.Inbox, policy.RetainDeletedItems: mailbox.Trash, policy.RetainSentItems: mailbox.Sent,
+		policy.RetainDrafts: mailbox.Drafts, policy.RetainJunkEmail: mailbox.JunkMail,
+	}
+}}
 
 func retentionRules(folders []policy.RetentionFolder, now time.Time) (rules []mailbox.Rule) {
 	for _, f := range folders {
@@ -210,7 +213,7 @@ func retentionRules(folders []policy.RetentionFolder, now time.Time) (rules []ma
 			continue
 		}
 		rules = append(rules, mailbox.Rule{
-			Use: usesOf[f.Folder], Before: now.Add(-time.Duration(f.Days) * 24 * time.Hour), Recoverable: f.Action == policy.RetainDelete,
+			Use: usesOf.Get()[f.Folder], Before: now.Add(-time.Duration(f.Days) * 24 * time.Hour), Recoverable: f.Action == policy.RetainDelete,
 		})
 	}
 	return rules

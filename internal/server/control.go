@@ -14,9 +14,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pennypost/pennypost/internal/fault"
+	"github.com/pennypost/pennypost/internal/stack"
 )
 
 // The control socket speaks HTTP with JSON bodies: POST /<verb>. Some verbs take bytes too, which follow a request of one line.
@@ -56,26 +58,27 @@ type refusal struct {
 
 // controlHandler answers requests for verbs.
 func controlHandler(verbs map[string]verb, log *slog.Logger) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /{verb}", func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stack.Deepen()
+		name := strings.TrimPrefix(r.URL.Path, "/")
 		if err := ownDeadline(w); err != nil {
-			log.Error("a verb on the control socket has the bounds of other requests", "verb", r.PathValue("verb"), "error", err)
+			log.Error("a verb on the control socket has the bounds of other requests", "verb", name, "error", err)
 		}
 		status, answer := http.StatusOK, any(nil)
-		run, known := verbs[r.PathValue("verb")]
+		run, known := verbs[name]
 		body := bufio.NewReader(r.Body)
 		request, err := readRequest(body)
 		switch {
 		case err != nil:
 		case !known:
-			err = fault.New(fault.Unsupported, fault.None, "the running server does not know the verb %q: is it of another version?", r.PathValue("verb"))
+			err = fault.New(fault.Unsupported, fault.None, "the running server does not know the verb %q: is it of another version?", name)
 		default:
 			answer, err = run(r.Context(), request, body)
 		}
 		if err != nil {
 			status, answer = http.StatusBadRequest, refusal{err.Error()}
 			if fault.As(err) == nil {
-				log.Error("a verb on the control socket failed", "verb", r.PathValue("verb"), "error", err)
+				log.Error("a verb on the control socket failed", "verb", name, "error", err)
 			}
 		}
 		text, err := json.Marshal(answer)
@@ -86,7 +89,6 @@ func controlHandler(verbs map[string]verb, log *slog.Logger) http.Handler {
 		w.WriteHeader(status)
 		_, _ = w.Write(text) // a verb that went away hears nothing
 	})
-	return mux
 }
 
 // readRequest reads the line that a body begins with. JSON has none within.

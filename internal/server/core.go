@@ -190,9 +190,10 @@ func openCore(ctx context.Context, c *config.Config, dir string, kept bool, log 
 	})
 	parts.spool = filepath.Join(dir, spoolName)
 	// What a killed server left there was never acknowledged.
-	if err := errors.Join(os.RemoveAll(parts.spool), os.MkdirAll(parts.spool, 0o700), owner.Inherit(parts.spool)); err != nil {
+	if err := errors.Join(os.RemoveAll(parts.spool), os.MkdirAll(parts.spool, 0o700)); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
+	owner.Inherit(parts.spool)
 	store, err := blob.New(ctx, blob.Options{URL: c.BlobURL, Dir: filepath.Join(dir, "blobs"), NoSync: !kept})
 	if err != nil {
 		return nil, err

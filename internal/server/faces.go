@@ -77,7 +77,9 @@ func (s *Server) serve(ctx context.Context, g parts) {
 	}
 	web("http", nil, behindProxies(api, trusted, true))
 	web("https", s.certs.Config("h2", "http/1.1"), behindProxies(api, trusted, false))
-	web("metrics", nil, s.metrics.handler(s.core.db))
+	if _, on := s.listeners["metrics"]; on {
+		web("metrics", nil, s.metrics.handler(s.core.db))
+	}
 	web("acme_http", nil, s.answering(http.NotFoundHandler()))
 
 	s.serveSMTP(ctx, g, s.faces.inbound, map[string]bool{"smtp": false})

@@ -32,6 +32,10 @@ func serveHTTP(ctx context.Context, l net.Listener, tlsConfig *tls.Config, h htt
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken handshakes and the like: noise from outside
 	}
+	if tlsConfig == nil { // HTTP/2 is for TLS alone, and need not be made ready
+		s.Protocols = new(http.Protocols)
+		s.Protocols.SetHTTP1(true)
+	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	stopped := make(chan error, 1)

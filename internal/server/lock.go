@@ -24,9 +24,7 @@ func lockDir(dir string) (*lock, error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if err == nil {
-		err = owner.Inherit(f.Name())
-	}
-	if err == nil {
+		owner.Inherit(f.Name())
 		return &lock{f}, nil
 	}
 	_ = f.Close() // nothing was written

@@ -179,7 +179,7 @@ func (s *Server) Run(ctx context.Context, ready func()) (err error) {
 	below, stopBelow := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBelow()
 
-	var core errgroup.Group
+	core := parts{new(errgroup.Group)}
 	core.Go(func() error {
 		defer stopFaces() // without the core no face is of use
 		return s.core.run(below)

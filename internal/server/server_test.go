@@ -120,12 +120,19 @@ func TestTwoSettingsWithOnePortAreBothNamed(t *testing.T) {
 	}
 	defer imap.Close()
 	_, port, _ := net.SplitHostPort(imap.Addr().String())
-	for _, host := range []string{"127.0.0.1", "0.0.0.0", "[::]"} {
+	for host, taken := range map[string]bool{"127.0.0.1": true, "0.0.0.0": true, "[::]": true, "127.0.0.2": false, "[::1]": false} {
 		c := settings(t, t.TempDir(), "imap", imap.Addr().String(), "imaps", host+":"+port)
 		l := config.Listener{Key: "imaps", Address: c.IMAPS}
-		_, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", l.Address)
-		if err == nil {
-			t.Fatalf("%s could be listened on", l.Address)
+		address, err := net.ResolveTCPAddr("tcp", l.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = &net.OpError{Op: "listen", Addr: address, Err: syscall.EADDRINUSE} // as a listener says it
+		if got := overlap(err, imap.Addr()); got != taken {
+			t.Errorf("%s overlaps: %v", l.Address, got)
+		}
+		if !taken {
+			continue
 		}
 		want := "--imaps: " + l.Address + " is taken by the setting imap, which is " + c.IMAP + " (--imap): give another address with --imaps or --imap"
 		if err := listenError(c, l, map[string]net.Listener{"imap": imap}, err); err.Error() != want {

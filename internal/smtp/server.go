@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"sync"
+
+	"github.com/pennypost/pennypost/internal/stack"
 )
 
 // Server takes mail in on any number of listeners. It is made by New.
@@ -81,6 +83,7 @@ func (s *Server) start(conn net.Conn, implicitTLS bool) {
 	s.wg.Add(1)
 	s.mu.Unlock()
 	go func() {
+		stack.Deepen() // a TLS handshake is as deep
 		defer s.wg.Done()
 		if full != "" {
 			c.refuse("4.3.2", full, implicitTLS)

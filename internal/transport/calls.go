@@ -111,7 +111,7 @@ func (h *hanging) is(f function) bool {
 func (h *held) late(now time.Time) bool { return h.Lambda.Timeout > 0 && !now.Before(h.Until) }
 
 // errNotAsked says that a function that hangs is being asked about another message.
-var errNotAsked = fault.New(fault.Temporary, fault.Resource, "the function gave no answer in time to others, and was not asked")
+var errNotAsked = &fault.Error{Kind: fault.Temporary, Subject: fault.Resource, Message: "the function gave no answer in time to others, and was not asked"}
 
 // decide asks a function about a message and reads its answer. why is why it does not decide, err why this server can't go on. Once its time
 // is over it is not asked again, nor while it is known to hang.

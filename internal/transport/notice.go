@@ -14,6 +14,7 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/job"
+	"github.com/pennypost/pennypost/internal/lazy"
 	"github.com/pennypost/pennypost/internal/message"
 	"github.com/pennypost/pennypost/internal/message/dsn"
 	"github.com/pennypost/pennypost/internal/transport/queue"
@@ -27,7 +28,7 @@ func (t *Transport) Tell(ctx context.Context, n *queue.Notice, done func(context
 	}
 	for _, r := range n.Reports {
 		d.Recipients = append(d.Recipients, dsn.Recipient{
-			Address: r.Recipient.Address, Original: r.Recipient.Original, Action: actions[r.Action],
+			Address: r.Recipient.Address, Original: r.Recipient.Original, Action: actions.Get()[r.Action],
 			Status: r.Outcome.Status, Reply: r.Outcome.Reply, Host: r.Outcome.Host, Tried: r.Tried, Until: r.Until,
 		})
 	}
@@ -39,9 +40,11 @@ func (t *Transport) Tell(ctx context.Context, n *queue.Notice, done func(context
 	return t.tell(ctx, &d, &notice{deputy: deputy, members: isJournal(&n.Envelope), since: n.Queued, trace: n.Trace, requireTLS: n.RequireTLS}, done)
 }
 
-var actions = map[queue.Action]dsn.Action{
-	queue.ActionFailed: dsn.Failed, queue.ActionDelayed: dsn.Delayed, queue.ActionDelivered: dsn.Delivered, queue.ActionRelayed: dsn.Relayed,
-}
+var actions = lazy.Value[map[queue.Action]dsn.Action]{Make: func() map[queue.Action]dsn.Action {
+	return map[queue.Action]dsn.Action{
+		queue.ActionFailed: dsn.Failed, queue.ActionDelayed: dsn.Delayed, queue.ActionDelivered: dsn.Delivered, queue.ActionRelayed: dsn.Relayed,
+	}
+}}
 
 // tell sends what d says as n, which it completes.
 func (t *Transport) tell(ctx context.Context, d *dsn.Notice, n *notice, done func(context.Context, *db.Tx) error) error {

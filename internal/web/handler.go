@@ -20,6 +20,7 @@ import (
 	"github.com/pennypost/pennypost/internal/fault"
 	"github.com/pennypost/pennypost/internal/id"
 	"github.com/pennypost/pennypost/internal/identity"
+	"github.com/pennypost/pennypost/internal/lazy"
 	"github.com/pennypost/pennypost/internal/secret"
 	"github.com/pennypost/pennypost/internal/transport/domain"
 )
@@ -60,7 +61,7 @@ var files embed.FS
 type Handler struct {
 	config    Config
 	log       *slog.Logger
-	mux       *http.ServeMux
+	mux       lazy.Value[*http.ServeMux] // few servers have anybody who comes to the pages
 	style     []byte
 	providers map[string]*provider
 	sessions  *sessions
@@ -69,7 +70,7 @@ type Handler struct {
 // New returns the page.
 func New(c Config) *Handler {
 	h := &Handler{
-		config: c, log: c.Log, mux: http.NewServeMux(),
+		config: c, log: c.Log,
 		providers: map[string]*provider{}, sessions: newSessions(c.Clock),
 	}
 	if h.log == nil {
@@ -82,6 +83,12 @@ func New(c Config) *Handler {
 	for instance, p := range c.Providers {
 		h.providers[instance] = newProvider(p, c.Dialer, c.Clock)
 	}
+	h.mux.Make = h.routes
+	return h
+}
+
+func (h *Handler) routes() *http.ServeMux {
+	mux := http.NewServeMux()
 	for pattern, serve := range map[string]http.HandlerFunc{
 		"GET " + Path:                         h.choose,
 		"GET " + Path + "/to/{alias}":         h.start,
@@ -95,9 +102,9 @@ func New(c Config) *Handler {
 		"GET " + PasswordPath:                 h.askPassword,
 		"POST " + PasswordPath:                h.setPassword,
 	} {
-		h.mux.HandleFunc(pattern, serve)
+		mux.HandleFunc(pattern, serve)
 	}
-	return h
+	return mux
 }
 
 // Serves reports whether a request is the page's to answer.
@@ -120,7 +127,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		header.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	h.mux.ServeHTTP(w, r)
+	h.mux.Get().ServeHTTP(w, r)
 }
 
 func (h *Handler) styleSheet(w http.ResponseWriter, _ *http.Request) {

@@ -147,12 +147,12 @@ func policyHost(t *testing.T, certFile, keyFile string, hosts map[string]string)
 	t.Helper()
 	var l net.Listener
 	err := error(unix.EADDRINUSE)
-	for errors.Is(err, unix.EADDRINUSE) {
+	for try := 0; try < 20 && errors.Is(err, unix.EADDRINUSE); try++ {
 		address = fmt.Sprintf("127.43.%d.%d", rand.IntN(256), rand.IntN(256))
 		l, err = net.Listen("tcp", address+":443")
 	}
 	if err != nil {
-		t.Fatalf("a policy's host has port 443, which this test must be root for: %v", err)
+		t.Fatalf("a policy's host has port 443, which this test must be root for, and which nobody may have on all addresses: %v", err)
 	}
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {

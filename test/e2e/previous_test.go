@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"crypto/x509"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -249,7 +250,7 @@ func restore(t *testing.T, url, store string) *previous {
 	for name, content := range unpacked(t, filepath.Join("testdata", store+"-"+engine+".tar.gz")) {
 		switch name {
 		case "dump.sql":
-			p.exec(string(content))
+			p.exec(waitsOn.Replace(string(content)))
 			p.db.SetMaxIdleConns(0) // the dump changed the connection's settings
 			p.db.SetMaxIdleConns(1)
 		case "facts.json":
@@ -264,6 +265,9 @@ func restore(t *testing.T, url, store string) *previous {
 	}
 	return p
 }
+
+// waitsOn lets what waits for a function's decision wait, in a dump, for longer than the hours that it had when that was written.
+var waitsOn = strings.NewReplacer(hex.EncodeToString([]byte(`"until":"2026-`)), hex.EncodeToString([]byte(`"until":"2096-`)))
 
 func unpacked(t *testing.T, path string) map[string][]byte {
 	t.Helper()

@@ -58,11 +58,6 @@ func (s Service) MessageMember() string {
 // ErrorCode is the name of an exception.
 type ErrorCode string
 
-type statusKey struct {
-	service Service
-	code    ErrorCode
-}
-
 // Op is what is known of an operation without its Go types.
 type Op struct {
 	Name    string
@@ -75,9 +70,6 @@ type Op struct {
 	// Errors are the exceptions that the operation may answer with, in the model's order.
 	Errors []ErrorCode
 
-	// Indexes of the input members that all operations treat alike, or -1.
-	organization, arn, message, token, items int
-
 	newInput  func() any
 	newOutput func() any
 }
@@ -89,12 +81,7 @@ func (op *Op) Target() string { return op.Service.TargetPrefix() + op.Name }
 func (op *Op) Lists(code ErrorCode) bool { return slices.Contains(op.Errors, code) }
 
 // Status returns the HTTP status of one of the operation's exceptions: 400 unless its model says otherwise.
-func (op *Op) Status(code ErrorCode) int {
-	if status, ok := modelledStatus[statusKey{op.Service, code}]; ok {
-		return status
-	}
-	return 400
-}
+func (op *Op) Status(code ErrorCode) int { return modelledStatus(op.Service, code) }
 
 // BreachCode is the exception for input that breaks a constraint: the service's own InvalidParameterException where the
 // operation lists it, the ValidationException of AWS's frameworks for the few that don't.
@@ -120,23 +107,23 @@ func (op *Op) Decode(body []byte, inPath ...string) (input any, unknown []string
 func (op *Op) Encode(output any) ([]byte, error) { return schema.Append(nil, op.Output, output) }
 
 // Organization returns the id of the organisation that a decoded input names, "" when the operation has none.
-func (op *Op) Organization(input any) string { return member(input, op.organization) }
+func (op *Op) Organization(input any) string { return op.text(input, "OrganizationId") }
 
 // ResourceARN returns the ARN that a decoded input of the tag operations names, "" for the others.
-func (op *Op) ResourceARN(input any) string { return member(input, op.arn) }
+func (op *Op) ResourceARN(input any) string { return op.text(input, "ResourceARN") }
 
 // MessageID returns the id of the message that a decoded input of message flow names, "" for the others.
-func (op *Op) MessageID(input any) string { return member(input, op.message) }
+func (op *Op) MessageID(input any) string { return op.text(input, "messageId") }
 
 // Page returns the page that the input of a list asks for: where it begins and how many items it may have, both nil when
 // the input does not say.
 func (op *Op) Page(input any) (token *string, items *int32) {
 	v := reflect.ValueOf(input).Elem()
-	if op.token >= 0 {
-		token, _ = v.Field(op.token).Interface().(*string)
+	if i := op.Input.Member(nextToken); i >= 0 {
+		token, _ = v.Field(i).Interface().(*string)
 	}
-	if op.items >= 0 {
-		items, _ = v.Field(op.items).Interface().(*int32)
+	if i := op.Input.Member(maxResults); i >= 0 {
+		items, _ = v.Field(i).Interface().(*int32)
 	}
 	return token, items
 }
@@ -145,15 +132,20 @@ func (op *Op) Page(input any) (token *string, items *int32) {
 func (op *Op) WithoutPage(input any) ([]byte, error) {
 	list := reflect.New(reflect.TypeOf(input).Elem())
 	list.Elem().Set(reflect.ValueOf(input).Elem())
-	for _, i := range []int{op.token, op.items} {
-		if i >= 0 {
+	for _, name := range []string{nextToken, maxResults} {
+		if i := op.Input.Member(name); i >= 0 {
 			list.Elem().Field(i).SetZero()
 		}
 	}
 	return schema.Append(nil, op.Input, list.Interface())
 }
 
-func member(input any, i int) string {
+// The input members that say which page of a list is asked for.
+const nextToken, maxResults = "NextToken", "MaxResults"
+
+// text returns the input's member of that name, "" where it has none.
+func (op *Op) text(input any, name string) string {
+	i := op.Input.Member(name)
 	if i < 0 {
 		return ""
 	}
@@ -167,16 +159,7 @@ func member(input any, i int) string {
 // Operation is an operation with the Go types of its input and output.
 type Operation[In, Out any] struct{ Op Op }
 
-func define[In, Out any](op Op) *Operation[In, Out] {
-	op.organization = op.Input.Member("OrganizationId")
-	op.arn = op.Input.Member("ResourceARN")
-	op.message = op.Input.Member("messageId")
-	op.token = op.Input.Member("NextToken")
-	op.items = op.Input.Member("MaxResults")
-	op.newInput = func() any { return new(In) }
-	op.newOutput = func() any { return new(Out) }
-	return &Operation[In, Out]{Op: op}
-}
+func made[T any]() any { return new(T) }
 
 // Handler is an operation bound to the function that carries it out.
 type Handler struct {

@@ -4,6 +4,50 @@ package contract
 
 import "github.com/pennypost/pennypost/internal/awsapi/contract/schema"
 
+var (
+	bound0     int64 = 0
+	bound1     int64 = 1
+	bound3     int64 = 3
+	bound5     int64 = 5
+	bound10    int64 = 10
+	bound12    int64 = 12
+	bound15    int64 = 15
+	bound18    int64 = 18
+	bound19    int64 = 19
+	bound20    int64 = 20
+	bound32    int64 = 32
+	bound34    int64 = 34
+	bound36    int64 = 36
+	bound47    int64 = 47
+	bound49    int64 = 49
+	bound50    int64 = 50
+	bound62    int64 = 62
+	bound63    int64 = 63
+	bound64    int64 = 64
+	bound100   int64 = 100
+	bound120   int64 = 120
+	bound128   int64 = 128
+	bound209   int64 = 209
+	bound240   int64 = 240
+	bound250   int64 = 250
+	bound254   int64 = 254
+	bound255   int64 = 255
+	bound256   int64 = 256
+	bound511   int64 = 511
+	bound512   int64 = 512
+	bound562   int64 = 562
+	bound730   int64 = 730
+	bound1011  int64 = 1011
+	bound1023  int64 = 1023
+	bound1024  int64 = 1024
+	bound1124  int64 = 1124
+	bound1224  int64 = 1224
+	bound2048  int64 = 2048
+	bound3653  int64 = 3653
+	bound65535 int64 = 65535
+	bound65536 int64 = 65536
+)
+
 var shapeAccessControlRule = &schema.Shape{
 	Name: "AccessControlRule",
 	Type: schema.Structure,
@@ -27,16 +71,16 @@ var shapeAccessControlRule = &schema.Shape{
 var shapeAccessControlRuleAction = &schema.Shape{
 	Name:    "AccessControlRuleAction",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[a-zA-Z]+`),
 }
 
 var shapeAccessControlRuleDescription = &schema.Shape{
 	Name:    "AccessControlRuleDescription",
 	Type:    schema.String,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(255),
+	Min:     &bound0,
+	Max:     &bound255,
 	Pattern: schema.NewPattern(`[\u0020-\u00FF]+`),
 }
 
@@ -49,24 +93,24 @@ var shapeAccessControlRuleEffect = &schema.Shape{
 var shapeAccessControlRuleName = &schema.Shape{
 	Name:    "AccessControlRuleName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9_-]+`),
 }
 
 var shapeAccessControlRuleNameList = &schema.Shape{
 	Name:    "AccessControlRuleNameList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(10),
+	Min:     &bound0,
+	Max:     &bound10,
 	Element: shapeAccessControlRuleName,
 }
 
 var shapeAccessControlRulesList = &schema.Shape{
 	Name:    "AccessControlRulesList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(10),
+	Min:     &bound0,
+	Max:     &bound10,
 	Element: shapeAccessControlRule,
 }
 
@@ -79,8 +123,8 @@ var shapeAccessEffect = &schema.Shape{
 var shapeActionsList = &schema.Shape{
 	Name:    "ActionsList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(10),
+	Min:     &bound0,
+	Max:     &bound10,
 	Element: shapeAccessControlRuleAction,
 }
 
@@ -93,16 +137,16 @@ var shapeAliases = &schema.Shape{
 var shapeAmazonResourceName = &schema.Shape{
 	Name:    "AmazonResourceName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(1011),
+	Min:     &bound1,
+	Max:     &bound1011,
 	Pattern: schema.NewPattern(`arn:aws:workmail:[a-z0-9-]*:[a-z0-9-]+:[A-Za-z0-9][A-Za-z0-9:_/+=,@.-]{0,1023}`),
 }
 
 var shapeApplicationArn = &schema.Shape{
 	Name:    "ApplicationArn",
 	Type:    schema.String,
-	Min:     schema.Bound(10),
-	Max:     schema.Bound(1224),
+	Min:     &bound10,
+	Max:     &bound1224,
 	Pattern: schema.NewPattern(`^arn:(aws|aws-us-gov|aws-cn|aws-iso|aws-iso-b):sso::\d{12}:application/(sso)?ins-[a-zA-Z0-9-.]{16}/apl-[a-zA-Z0-9]{16}$`),
 }
 
@@ -882,88 +926,88 @@ var shapeDescribeUserOutput = &schema.Shape{
 var shapeDescription = &schema.Shape{
 	Name:    "Description",
 	Type:    schema.String,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(1023),
+	Min:     &bound0,
+	Max:     &bound1023,
 	Pattern: schema.NewPattern(`[\S\s]*`),
 }
 
 var shapeDeviceId = &schema.Shape{
 	Name:    "DeviceId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(32),
+	Min:     &bound1,
+	Max:     &bound32,
 	Pattern: schema.NewPattern(`[A-Za-z0-9]+`),
 }
 
 var shapeDeviceModel = &schema.Shape{
 	Name:    "DeviceModel",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(256),
+	Min:     &bound1,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[\u0020-\u00FF]+`),
 }
 
 var shapeDeviceModelList = &schema.Shape{
 	Name:    "DeviceModelList",
 	Type:    schema.List,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(10),
+	Min:     &bound1,
+	Max:     &bound10,
 	Element: shapeDeviceModel,
 }
 
 var shapeDeviceOperatingSystem = &schema.Shape{
 	Name:    "DeviceOperatingSystem",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(256),
+	Min:     &bound1,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[\u0020-\u00FF]+`),
 }
 
 var shapeDeviceOperatingSystemList = &schema.Shape{
 	Name:    "DeviceOperatingSystemList",
 	Type:    schema.List,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(10),
+	Min:     &bound1,
+	Max:     &bound10,
 	Element: shapeDeviceOperatingSystem,
 }
 
 var shapeDeviceType = &schema.Shape{
 	Name:    "DeviceType",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(256),
+	Min:     &bound1,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[\u0020-\u00FF]+`),
 }
 
 var shapeDeviceTypeList = &schema.Shape{
 	Name:    "DeviceTypeList",
 	Type:    schema.List,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(10),
+	Min:     &bound1,
+	Max:     &bound10,
 	Element: shapeDeviceType,
 }
 
 var shapeDeviceUserAgent = &schema.Shape{
 	Name:    "DeviceUserAgent",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(256),
+	Min:     &bound1,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[\u0020-\u00FF]+`),
 }
 
 var shapeDeviceUserAgentList = &schema.Shape{
 	Name:    "DeviceUserAgentList",
 	Type:    schema.List,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(10),
+	Min:     &bound1,
+	Max:     &bound10,
 	Element: shapeDeviceUserAgent,
 }
 
 var shapeDirectoryId = &schema.Shape{
 	Name:    "DirectoryId",
 	Type:    schema.String,
-	Min:     schema.Bound(12),
-	Max:     schema.Bound(12),
+	Min:     &bound12,
+	Max:     &bound12,
 	Pattern: schema.NewPattern(`^d-[0-9a-f]{10}$`),
 }
 
@@ -1031,32 +1075,32 @@ var shapeDomain = &schema.Shape{
 var shapeDomainName = &schema.Shape{
 	Name:    "DomainName",
 	Type:    schema.String,
-	Min:     schema.Bound(3),
-	Max:     schema.Bound(255),
+	Min:     &bound3,
+	Max:     &bound255,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9.-]+`),
 }
 
 var shapeDomains = &schema.Shape{
 	Name:    "Domains",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(5),
+	Min:     &bound0,
+	Max:     &bound5,
 	Element: shapeDomain,
 }
 
 var shapeEmailAddress = &schema.Shape{
 	Name:    "EmailAddress",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(254),
+	Min:     &bound1,
+	Max:     &bound254,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9._%+-]{1,64}@[a-zA-Z0-9.-]+\.[a-zA-Z-]{2,}`),
 }
 
 var shapeEntityIdentifier = &schema.Shape{
 	Name:    "EntityIdentifier",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(256),
+	Min:     &bound1,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9._%+@-]+`),
 }
 
@@ -1091,7 +1135,7 @@ var shapeExpiresIn = &schema.Shape{
 var shapeExternalUserName = &schema.Shape{
 	Name:    "ExternalUserName",
 	Type:    schema.String,
-	Max:     schema.Bound(256),
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[\u0020-\u00FF]+`),
 }
 
@@ -1337,8 +1381,8 @@ var shapeGroupIdentifiers = &schema.Shape{
 var shapeGroupName = &schema.Shape{
 	Name:    "GroupName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(256),
+	Min:     &bound1,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[\u0020-\u00FF]+`),
 }
 
@@ -1351,24 +1395,24 @@ var shapeGroups = &schema.Shape{
 var shapeHostedZoneId = &schema.Shape{
 	Name:    "HostedZoneId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(32),
+	Min:     &bound1,
+	Max:     &bound32,
 	Pattern: schema.NewPattern(`[^/\\]*`),
 }
 
 var shapeIdempotencyClientToken = &schema.Shape{
 	Name:    "IdempotencyClientToken",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(128),
+	Min:     &bound1,
+	Max:     &bound128,
 	Pattern: schema.NewPattern(`[\x21-\x7e]+`),
 }
 
 var shapeIdentityCenterApplicationName = &schema.Shape{
 	Name:    "IdentityCenterApplicationName",
 	Type:    schema.String,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(255),
+	Min:     &bound0,
+	Max:     &bound255,
 	Pattern: schema.NewPattern(`^[\w+=,.@-]+$`),
 }
 
@@ -1390,32 +1434,32 @@ var shapeIdentityProviderAuthenticationMode = &schema.Shape{
 var shapeIdentityProviderIdentityStoreId = &schema.Shape{
 	Name:    "IdentityProviderIdentityStoreId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(36),
+	Min:     &bound1,
+	Max:     &bound36,
 	Pattern: schema.NewPattern(`^d-[0-9a-f]{10}$|^[0-9a-f]{8}\\b-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-\\b[0-9a-f]{12}$`),
 }
 
 var shapeIdentityProviderUserId = &schema.Shape{
 	Name:    "IdentityProviderUserId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(47),
+	Min:     &bound1,
+	Max:     &bound47,
 	Pattern: schema.NewPattern(`^([0-9a-f]{10}-|)[A-Fa-f0-9]{8}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{12}$`),
 }
 
 var shapeIdentityProviderUserIdForUpdate = &schema.Shape{
 	Name:    "IdentityProviderUserIdForUpdate",
 	Type:    schema.String,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(47),
+	Min:     &bound0,
+	Max:     &bound47,
 	Pattern: schema.NewPattern(`^$|^([0-9a-f]{10}-|)[A-Fa-f0-9]{8}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{12}$`),
 }
 
 var shapeIdentityProviderUserIdPrefix = &schema.Shape{
 	Name:    "IdentityProviderUserIdPrefix",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(47),
+	Min:     &bound1,
+	Max:     &bound47,
 	Pattern: schema.NewPattern(`^[A-Fa-f0-9-]+$`),
 }
 
@@ -1431,8 +1475,8 @@ var shapeImpersonationMatchedRule = &schema.Shape{
 var shapeImpersonationMatchedRuleList = &schema.Shape{
 	Name:    "ImpersonationMatchedRuleList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(10),
+	Min:     &bound0,
+	Max:     &bound10,
 	Element: shapeImpersonationMatchedRule,
 }
 
@@ -1451,40 +1495,40 @@ var shapeImpersonationRole = &schema.Shape{
 var shapeImpersonationRoleDescription = &schema.Shape{
 	Name:    "ImpersonationRoleDescription",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(256),
+	Min:     &bound1,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[^\x00-\x09\x0B\x0C\x0E-\x1F\x7F\x3C\x3E\x5C]+`),
 }
 
 var shapeImpersonationRoleId = &schema.Shape{
 	Name:    "ImpersonationRoleId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9_-]+`),
 }
 
 var shapeImpersonationRoleIdList = &schema.Shape{
 	Name:    "ImpersonationRoleIdList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(10),
+	Min:     &bound0,
+	Max:     &bound10,
 	Element: shapeImpersonationRoleId,
 }
 
 var shapeImpersonationRoleList = &schema.Shape{
 	Name:    "ImpersonationRoleList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(20),
+	Min:     &bound0,
+	Max:     &bound20,
 	Element: shapeImpersonationRole,
 }
 
 var shapeImpersonationRoleName = &schema.Shape{
 	Name:    "ImpersonationRoleName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[^\x00-\x1F\x7F\x3C\x3E\x5C]+`),
 }
 
@@ -1510,72 +1554,72 @@ var shapeImpersonationRule = &schema.Shape{
 var shapeImpersonationRuleDescription = &schema.Shape{
 	Name:    "ImpersonationRuleDescription",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(256),
+	Min:     &bound1,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[^\x00-\x09\x0B\x0C\x0E-\x1F\x7F\x3C\x3E\x5C]+`),
 }
 
 var shapeImpersonationRuleId = &schema.Shape{
 	Name:    "ImpersonationRuleId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9_-]+`),
 }
 
 var shapeImpersonationRuleList = &schema.Shape{
 	Name:    "ImpersonationRuleList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(10),
+	Min:     &bound0,
+	Max:     &bound10,
 	Element: shapeImpersonationRule,
 }
 
 var shapeImpersonationRuleName = &schema.Shape{
 	Name:    "ImpersonationRuleName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[^\x00-\x1F\x7F\x3C\x3E\x5C]+`),
 }
 
 var shapeImpersonationToken = &schema.Shape{
 	Name:    "ImpersonationToken",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(256),
+	Min:     &bound1,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[\x21-\x7e]+`),
 }
 
 var shapeInstanceArn = &schema.Shape{
 	Name:    "InstanceArn",
 	Type:    schema.String,
-	Min:     schema.Bound(10),
-	Max:     schema.Bound(1124),
+	Min:     &bound10,
+	Max:     &bound1124,
 	Pattern: schema.NewPattern(`^arn:(aws|aws-us-gov|aws-cn|aws-iso|aws-iso-b):sso:::instance/(sso)?ins-[a-zA-Z0-9-.]{16}$`),
 }
 
 var shapeIpAddress = &schema.Shape{
 	Name:    "IpAddress",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(15),
+	Min:     &bound1,
+	Max:     &bound15,
 	Pattern: schema.NewPattern(`^(([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])\.){3}([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])$`),
 }
 
 var shapeIpRange = &schema.Shape{
 	Name:    "IpRange",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(18),
+	Min:     &bound1,
+	Max:     &bound18,
 	Pattern: schema.NewPattern(`^(([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])\.){3}([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])/([0-9]|[12][0-9]|3[0-2])$`),
 }
 
 var shapeIpRangeList = &schema.Shape{
 	Name:    "IpRangeList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(1024),
+	Min:     &bound0,
+	Max:     &bound1024,
 	Element: shapeIpRange,
 }
 
@@ -1588,16 +1632,16 @@ var shapeJobs = &schema.Shape{
 var shapeKmsKeyArn = &schema.Shape{
 	Name:    "KmsKeyArn",
 	Type:    schema.String,
-	Min:     schema.Bound(20),
-	Max:     schema.Bound(2048),
+	Min:     &bound20,
+	Max:     &bound2048,
 	Pattern: schema.NewPattern(`arn:aws:kms:[a-z0-9-]*:[a-z0-9-]+:[A-Za-z0-9][A-Za-z0-9:_/+=,@.-]{0,1023}`),
 }
 
 var shapeLambdaArn = &schema.Shape{
 	Name:    "LambdaArn",
 	Type:    schema.String,
-	Min:     schema.Bound(49),
-	Max:     schema.Bound(256),
+	Min:     &bound49,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`arn:aws:lambda:[a-z]{2}-[a-z]+-\d{1}:\d{12}:function:[a-zA-Z0-9\-_\.]+(:(\$LATEST|[a-zA-Z0-9\-_]+))?`),
 }
 
@@ -1996,8 +2040,8 @@ var shapeListUsersOutput = &schema.Shape{
 var shapeLogGroupArn = &schema.Shape{
 	Name:    "LogGroupArn",
 	Type:    schema.String,
-	Min:     schema.Bound(47),
-	Max:     schema.Bound(562),
+	Min:     &bound47,
+	Max:     &bound562,
 	Pattern: schema.NewPattern(`arn:aws:logs:[a-z\-0-9]*:[0-9]{12}:log-group:([\.\-_/#A-Za-z0-9]+):\*$`),
 }
 
@@ -2019,8 +2063,8 @@ var shapeMailDomains = &schema.Shape{
 var shapeMailboxExportErrorInfo = &schema.Shape{
 	Name:    "MailboxExportErrorInfo",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(1024),
+	Min:     &bound1,
+	Max:     &bound1024,
 	Pattern: schema.NewPattern(`[\S\s]*`),
 }
 
@@ -2043,8 +2087,8 @@ var shapeMailboxExportJob = &schema.Shape{
 var shapeMailboxExportJobId = &schema.Shape{
 	Name:    "MailboxExportJobId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(63),
+	Min:     &bound1,
+	Max:     &bound63,
 	Pattern: schema.NewPattern(`[A-Za-z0-9-]+`),
 }
 
@@ -2057,21 +2101,21 @@ var shapeMailboxExportJobState = &schema.Shape{
 var shapeMailboxQuota = &schema.Shape{
 	Name:     "MailboxQuota",
 	Type:     schema.Integer,
-	Min:      schema.Bound(1),
+	Min:      &bound1,
 	Nullable: true,
 }
 
 var shapeMailboxSize = &schema.Shape{
 	Name: "MailboxSize",
 	Type: schema.Double,
-	Min:  schema.Bound(0),
+	Min:  &bound0,
 }
 
 var shapeMaxResults = &schema.Shape{
 	Name:     "MaxResults",
 	Type:     schema.Integer,
-	Min:      schema.Bound(1),
-	Max:      schema.Bound(100),
+	Min:      &bound1,
+	Max:      &bound100,
 	Nullable: true,
 }
 
@@ -2112,8 +2156,8 @@ var shapeMobileDeviceAccessMatchedRule = &schema.Shape{
 var shapeMobileDeviceAccessMatchedRuleList = &schema.Shape{
 	Name:    "MobileDeviceAccessMatchedRuleList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(10),
+	Min:     &bound0,
+	Max:     &bound10,
 	Element: shapeMobileDeviceAccessMatchedRule,
 }
 
@@ -2160,8 +2204,8 @@ var shapeMobileDeviceAccessRule = &schema.Shape{
 var shapeMobileDeviceAccessRuleDescription = &schema.Shape{
 	Name:    "MobileDeviceAccessRuleDescription",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(256),
+	Min:     &bound1,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[\S\s]+`),
 }
 
@@ -2174,56 +2218,56 @@ var shapeMobileDeviceAccessRuleEffect = &schema.Shape{
 var shapeMobileDeviceAccessRuleId = &schema.Shape{
 	Name:    "MobileDeviceAccessRuleId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9_-]+`),
 }
 
 var shapeMobileDeviceAccessRuleName = &schema.Shape{
 	Name:    "MobileDeviceAccessRuleName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[\S\s]+`),
 }
 
 var shapeMobileDeviceAccessRulesList = &schema.Shape{
 	Name:    "MobileDeviceAccessRulesList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(10),
+	Min:     &bound0,
+	Max:     &bound10,
 	Element: shapeMobileDeviceAccessRule,
 }
 
 var shapeNewResourceDescription = &schema.Shape{
 	Name:      "NewResourceDescription",
 	Type:      schema.String,
-	Min:       schema.Bound(0),
-	Max:       schema.Bound(64),
+	Min:       &bound0,
+	Max:       &bound64,
 	Sensitive: true,
 }
 
 var shapeNextToken = &schema.Shape{
 	Name:    "NextToken",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(1024),
+	Min:     &bound1,
+	Max:     &bound1024,
 	Pattern: schema.NewPattern(`[\S\s]*|[a-zA-Z0-9/+=]{1,1024}`),
 }
 
 var shapeOrganizationId = &schema.Shape{
 	Name:    "OrganizationId",
 	Type:    schema.String,
-	Min:     schema.Bound(34),
-	Max:     schema.Bound(34),
+	Min:     &bound34,
+	Max:     &bound34,
 	Pattern: schema.NewPattern(`^m-[0-9a-f]{32}$`),
 }
 
 var shapeOrganizationName = &schema.Shape{
 	Name:    "OrganizationName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(62),
+	Min:     &bound1,
+	Max:     &bound62,
 	Pattern: schema.NewPattern(`^(?!d-)([\da-zA-Z]+)([-][\da-zA-Z]+)*`),
 }
 
@@ -2248,7 +2292,7 @@ var shapeOrganizationSummary = &schema.Shape{
 var shapePassword = &schema.Shape{
 	Name:      "Password",
 	Type:      schema.String,
-	Max:       schema.Bound(256),
+	Max:       &bound256,
 	Pattern:   schema.NewPattern(`[\u0020-\u00FF]+`),
 	Sensitive: true,
 }
@@ -2256,8 +2300,8 @@ var shapePassword = &schema.Shape{
 var shapePercentage = &schema.Shape{
 	Name: "Percentage",
 	Type: schema.Integer,
-	Min:  schema.Bound(0),
-	Max:  schema.Bound(100),
+	Min:  &bound0,
+	Max:  &bound100,
 }
 
 var shapePermission = &schema.Shape{
@@ -2306,40 +2350,40 @@ var shapePersonalAccessTokenConfigurationStatus = &schema.Shape{
 var shapePersonalAccessTokenId = &schema.Shape{
 	Name:    "PersonalAccessTokenId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9_-]+`),
 }
 
 var shapePersonalAccessTokenLifetimeInDays = &schema.Shape{
 	Name:     "PersonalAccessTokenLifetimeInDays",
 	Type:     schema.Integer,
-	Min:      schema.Bound(1),
-	Max:      schema.Bound(3653),
+	Min:      &bound1,
+	Max:      &bound3653,
 	Nullable: true,
 }
 
 var shapePersonalAccessTokenName = &schema.Shape{
 	Name:    "PersonalAccessTokenName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[^\x00-\x1F\x7F\x3C\x3E\x5C]+`),
 }
 
 var shapePersonalAccessTokenScope = &schema.Shape{
 	Name:    "PersonalAccessTokenScope",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(256),
+	Min:     &bound1,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`[^\x00-\x1F\x7F\x3C\x3E\x5C]+`),
 }
 
 var shapePersonalAccessTokenScopeList = &schema.Shape{
 	Name:    "PersonalAccessTokenScopeList",
 	Type:    schema.List,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(10),
+	Min:     &bound1,
+	Max:     &bound10,
 	Element: shapePersonalAccessTokenScope,
 }
 
@@ -2366,7 +2410,7 @@ var shapePersonalAccessTokenSummaryList = &schema.Shape{
 var shapePolicyDescription = &schema.Shape{
 	Name:      "PolicyDescription",
 	Type:      schema.String,
-	Max:       schema.Bound(256),
+	Max:       &bound256,
 	Pattern:   schema.NewPattern(`[\w\d\s\S\-!?=,.;:'_]+`),
 	Sensitive: true,
 }
@@ -2568,24 +2612,24 @@ var shapeResourceDelegates = &schema.Shape{
 var shapeResourceDescription = &schema.Shape{
 	Name:      "ResourceDescription",
 	Type:      schema.String,
-	Min:       schema.Bound(1),
-	Max:       schema.Bound(64),
+	Min:       &bound1,
+	Max:       &bound64,
 	Sensitive: true,
 }
 
 var shapeResourceId = &schema.Shape{
 	Name:    "ResourceId",
 	Type:    schema.String,
-	Min:     schema.Bound(34),
-	Max:     schema.Bound(34),
+	Min:     &bound34,
+	Max:     &bound34,
 	Pattern: schema.NewPattern(`^r-[0-9a-f]{32}$`),
 }
 
 var shapeResourceName = &schema.Shape{
 	Name:    "ResourceName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(20),
+	Min:     &bound1,
+	Max:     &bound20,
 	Pattern: schema.NewPattern(`[\w\-.]+(@[a-zA-Z0-9.\-]+\.[a-zA-Z0-9-]{2,})?`),
 }
 
@@ -2610,40 +2654,40 @@ var shapeRetentionAction = &schema.Shape{
 var shapeRetentionPeriod = &schema.Shape{
 	Name:     "RetentionPeriod",
 	Type:     schema.Integer,
-	Min:      schema.Bound(1),
-	Max:      schema.Bound(730),
+	Min:      &bound1,
+	Max:      &bound730,
 	Nullable: true,
 }
 
 var shapeRoleArn = &schema.Shape{
 	Name:    "RoleArn",
 	Type:    schema.String,
-	Min:     schema.Bound(20),
-	Max:     schema.Bound(2048),
+	Min:     &bound20,
+	Max:     &bound2048,
 	Pattern: schema.NewPattern(`arn:aws:iam:[a-z0-9-]*:[a-z0-9-]+:[A-Za-z0-9][A-Za-z0-9:_/+=,@.-]{0,1023}`),
 }
 
 var shapeS3BucketName = &schema.Shape{
 	Name:    "S3BucketName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(63),
+	Min:     &bound1,
+	Max:     &bound63,
 	Pattern: schema.NewPattern(`[A-Za-z0-9.-]+`),
 }
 
 var shapeS3ObjectKey = &schema.Shape{
 	Name:    "S3ObjectKey",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(1023),
+	Min:     &bound1,
+	Max:     &bound1023,
 	Pattern: schema.NewPattern(`[A-Za-z0-9!_.*'()/-]+`),
 }
 
 var shapeShortString = &schema.Shape{
 	Name:    "ShortString",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9_-]+`),
 }
 
@@ -2673,7 +2717,7 @@ var shapeStartMailboxExportJobOutput = &schema.Shape{
 var shapeString = &schema.Shape{
 	Name: "String",
 	Type: schema.String,
-	Max:  schema.Bound(256),
+	Max:  &bound256,
 }
 
 var shapeTag = &schema.Shape{
@@ -2688,23 +2732,23 @@ var shapeTag = &schema.Shape{
 var shapeTagKey = &schema.Shape{
 	Name: "TagKey",
 	Type: schema.String,
-	Min:  schema.Bound(1),
-	Max:  schema.Bound(128),
+	Min:  &bound1,
+	Max:  &bound128,
 }
 
 var shapeTagKeyList = &schema.Shape{
 	Name:    "TagKeyList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(50),
+	Min:     &bound0,
+	Max:     &bound50,
 	Element: shapeTagKey,
 }
 
 var shapeTagList = &schema.Shape{
 	Name:    "TagList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(50),
+	Min:     &bound0,
+	Max:     &bound50,
 	Element: shapeTag,
 }
 
@@ -2725,15 +2769,15 @@ var shapeTagResourceOutput = &schema.Shape{
 var shapeTagValue = &schema.Shape{
 	Name: "TagValue",
 	Type: schema.String,
-	Min:  schema.Bound(0),
-	Max:  schema.Bound(256),
+	Min:  &bound0,
+	Max:  &bound256,
 }
 
 var shapeTargetUsers = &schema.Shape{
 	Name:    "TargetUsers",
 	Type:    schema.List,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(10),
+	Min:     &bound1,
+	Max:     &bound10,
 	Element: shapeEntityIdentifier,
 }
 
@@ -2946,7 +2990,7 @@ var shapeUpdateUserOutput = &schema.Shape{
 var shapeUrl = &schema.Shape{
 	Name:    "Url",
 	Type:    schema.String,
-	Max:     schema.Bound(256),
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`https?://[A-Za-z0-9.-]+(:[0-9]+)?/.*`),
 }
 
@@ -2970,23 +3014,23 @@ var shapeUser = &schema.Shape{
 var shapeUserAttribute = &schema.Shape{
 	Name:      "UserAttribute",
 	Type:      schema.String,
-	Max:       schema.Bound(256),
+	Max:       &bound256,
 	Sensitive: true,
 }
 
 var shapeUserIdList = &schema.Shape{
 	Name:    "UserIdList",
 	Type:    schema.List,
-	Min:     schema.Bound(0),
-	Max:     schema.Bound(10),
+	Min:     &bound0,
+	Max:     &bound10,
 	Element: shapeWorkMailIdentifier,
 }
 
 var shapeUserName = &schema.Shape{
 	Name:    "UserName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[\w\-.]+(@[a-zA-Z0-9.\-]+\.[a-zA-Z0-9-]{2,})?`),
 }
 
@@ -3005,16 +3049,16 @@ var shapeUsers = &schema.Shape{
 var shapeWorkMailDomainName = &schema.Shape{
 	Name:    "WorkMailDomainName",
 	Type:    schema.String,
-	Min:     schema.Bound(3),
-	Max:     schema.Bound(209),
+	Min:     &bound3,
+	Max:     &bound209,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9.-]+`),
 }
 
 var shapeWorkMailIdentifier = &schema.Shape{
 	Name: "WorkMailIdentifier",
 	Type: schema.String,
-	Min:  schema.Bound(12),
-	Max:  schema.Bound(256),
+	Min:  &bound12,
+	Max:  &bound256,
 }
 
 var shapeGetRawMessageContentInput = &schema.Shape{
@@ -3073,32 +3117,32 @@ var shapeMessageContentBlob = &schema.Shape{
 var shapeMessageIdType = &schema.Shape{
 	Name:    "messageIdType",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(120),
+	Min:     &bound1,
+	Max:     &bound120,
 	Pattern: schema.NewPattern(`[a-z0-9\-]*`),
 }
 
 var shapeS3BucketIdType = &schema.Shape{
 	Name:    "s3BucketIdType",
 	Type:    schema.String,
-	Min:     schema.Bound(3),
-	Max:     schema.Bound(63),
+	Min:     &bound3,
+	Max:     &bound63,
 	Pattern: schema.NewPattern(`^[a-z0-9][a-z0-9\-]*`),
 }
 
 var shapeS3KeyIdType = &schema.Shape{
 	Name:    "s3KeyIdType",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(1024),
+	Min:     &bound1,
+	Max:     &bound1024,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9\-/]*`),
 }
 
 var shapeS3VersionType = &schema.Shape{
 	Name:    "s3VersionType",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(1024),
+	Min:     &bound1,
+	Max:     &bound1024,
 	Pattern: schema.NewPattern(`.+`),
 }
 
@@ -3122,8 +3166,8 @@ var shapeAutomaticReplyState = &schema.Shape{
 var shapeAutomaticReplyText = &schema.Shape{
 	Name: "AutomaticReplyText",
 	Type: schema.String,
-	Min:  schema.Bound(0),
-	Max:  schema.Bound(65536),
+	Min:  &bound0,
+	Max:  &bound65536,
 }
 
 var shapeCreateInboundMailFlowRuleInput = &schema.Shape{
@@ -3515,8 +3559,8 @@ var shapeInboundMailFlowRules = &schema.Shape{
 var shapeJournalingAddress = &schema.Shape{
 	Name: "JournalingAddress",
 	Type: schema.String,
-	Min:  schema.Bound(1),
-	Max:  schema.Bound(512),
+	Min:  &bound1,
+	Max:  &bound512,
 }
 
 var shapeListInboundMailFlowRulesInput = &schema.Shape{
@@ -3619,8 +3663,8 @@ var shapeListSmtpGatewaysOutput = &schema.Shape{
 var shapeMailFlowAddress = &schema.Shape{
 	Name: "MailFlowAddress",
 	Type: schema.String,
-	Min:  schema.Bound(1),
-	Max:  schema.Bound(512),
+	Min:  &bound1,
+	Max:  &bound512,
 }
 
 var shapeMailFlowFallbackAction = &schema.Shape{
@@ -3649,39 +3693,39 @@ var shapeMailFlowLambda = &schema.Shape{
 var shapeMailFlowLambdaArn = &schema.Shape{
 	Name:    "MailFlowLambdaArn",
 	Type:    schema.String,
-	Min:     schema.Bound(49),
-	Max:     schema.Bound(256),
+	Min:     &bound49,
+	Max:     &bound256,
 	Pattern: schema.NewPattern(`arn:aws:lambda:[a-z]{2}-[a-z]+-\d{1}:\d{12}:function:[a-zA-Z0-9\-_\.]+(:(\$LATEST|[a-zA-Z0-9\-_]+))?`),
 }
 
 var shapeMailFlowName = &schema.Shape{
 	Name:    "MailFlowName",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[^\x00-\x1f\x7f]*`),
 }
 
 var shapeMailFlowPattern = &schema.Shape{
 	Name: "MailFlowPattern",
 	Type: schema.String,
-	Min:  schema.Bound(1),
-	Max:  schema.Bound(511),
+	Min:  &bound1,
+	Max:  &bound511,
 }
 
 var shapeMailFlowPatterns = &schema.Shape{
 	Name:    "MailFlowPatterns",
 	Type:    schema.List,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(250),
+	Min:     &bound1,
+	Max:     &bound250,
 	Element: shapeMailFlowPattern,
 }
 
 var shapeMailFlowTimeout = &schema.Shape{
 	Name:     "MailFlowTimeout",
 	Type:     schema.Integer,
-	Min:      schema.Bound(0),
-	Max:      schema.Bound(240),
+	Min:      &bound0,
+	Max:      &bound240,
 	Nullable: true,
 }
 
@@ -3712,8 +3756,8 @@ var shapeMailReportCount = &schema.Shape{
 var shapeMailReportDomain = &schema.Shape{
 	Name: "MailReportDomain",
 	Type: schema.String,
-	Min:  schema.Bound(1),
-	Max:  schema.Bound(255),
+	Min:  &bound1,
+	Max:  &bound255,
 }
 
 var shapeMailReportFilters = &schema.Shape{
@@ -3730,8 +3774,8 @@ var shapeMailReportFilters = &schema.Shape{
 var shapeMailReportId = &schema.Shape{
 	Name:    "MailReportId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(19),
+	Min:     &bound1,
+	Max:     &bound19,
 	Pattern: schema.NewPattern(`[1-9][0-9]{0,18}`),
 }
 
@@ -3881,8 +3925,8 @@ var shapeQueuedMessage = &schema.Shape{
 var shapeQueuedMessageAddress = &schema.Shape{
 	Name: "QueuedMessageAddress",
 	Type: schema.String,
-	Min:  schema.Bound(1),
-	Max:  schema.Bound(512),
+	Min:  &bound1,
+	Max:  &bound512,
 }
 
 var shapeQueuedMessageCount = &schema.Shape{
@@ -3893,8 +3937,8 @@ var shapeQueuedMessageCount = &schema.Shape{
 var shapeQueuedMessageDomain = &schema.Shape{
 	Name: "QueuedMessageDomain",
 	Type: schema.String,
-	Min:  schema.Bound(1),
-	Max:  schema.Bound(255),
+	Min:  &bound1,
+	Max:  &bound255,
 }
 
 var shapeQueuedMessageFilters = &schema.Shape{
@@ -3913,8 +3957,8 @@ var shapeQueuedMessageFilters = &schema.Shape{
 var shapeQueuedMessageId = &schema.Shape{
 	Name:    "QueuedMessageId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(19),
+	Min:     &bound1,
+	Max:     &bound19,
 	Pattern: schema.NewPattern(`[1-9][0-9]{0,18}`),
 }
 
@@ -4008,30 +4052,30 @@ var shapeSmtpGateway = &schema.Shape{
 var shapeSmtpGatewayHost = &schema.Shape{
 	Name: "SmtpGatewayHost",
 	Type: schema.String,
-	Min:  schema.Bound(1),
-	Max:  schema.Bound(255),
+	Min:  &bound1,
+	Max:  &bound255,
 }
 
 var shapeSmtpGatewayPassword = &schema.Shape{
 	Name:      "SmtpGatewayPassword",
 	Type:      schema.String,
-	Min:       schema.Bound(1),
-	Max:       schema.Bound(256),
+	Min:       &bound1,
+	Max:       &bound256,
 	Sensitive: true,
 }
 
 var shapeSmtpGatewayPort = &schema.Shape{
 	Name: "SmtpGatewayPort",
 	Type: schema.Integer,
-	Min:  schema.Bound(1),
-	Max:  schema.Bound(65535),
+	Min:  &bound1,
+	Max:  &bound65535,
 }
 
 var shapeSmtpGatewayUsername = &schema.Shape{
 	Name: "SmtpGatewayUsername",
 	Type: schema.String,
-	Min:  schema.Bound(1),
-	Max:  schema.Bound(256),
+	Min:  &bound1,
+	Max:  &bound256,
 }
 
 var shapeSmtpGateways = &schema.Shape{
@@ -4123,8 +4167,8 @@ var shapeTlsSessions = &schema.Shape{
 var shapeTraceId = &schema.Shape{
 	Name:    "TraceId",
 	Type:    schema.String,
-	Min:     schema.Bound(1),
-	Max:     schema.Bound(64),
+	Min:     &bound1,
+	Max:     &bound64,
 	Pattern: schema.NewPattern(`[a-zA-Z0-9._-]+`),
 }
 

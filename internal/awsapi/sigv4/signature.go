@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -70,21 +71,21 @@ const (
 // parts, which is where regular expressions begin to cost.
 type form struct {
 	least, most int
-	allowed     [256]bool
-}
+	bytes       string
 
-func formOf(least, most int, bytes string) *form {
-	f := &form{least: least, most: most}
-	for i := range len(bytes) {
-		f.allowed[bytes[i]] = true
-	}
-	return f
+	once    sync.Once
+	allowed [256]bool // made of bytes when first used
 }
 
 func (f *form) matches(s string) bool {
 	if len(s) < f.least || len(s) > f.most {
 		return false
 	}
+	f.once.Do(func() {
+		for i := range len(f.bytes) {
+			f.allowed[f.bytes[i]] = true
+		}
+	})
 	for i := range len(s) {
 		if !f.allowed[s[i]] {
 			return false
@@ -94,10 +95,10 @@ func (f *form) matches(s string) bool {
 }
 
 var (
-	keyIDForm  = formOf(1, 128, letters+digits+"_-")
-	dayForm    = formOf(8, 8, digits)
-	scopeForm  = formOf(1, 64, letters+digits+"-")
-	headerForm = formOf(1, 256, lower+digits+"!#$%&'*+.^_`|~-") // RFC 9110 section 5.6.2, in lower case
+	keyIDForm  = form{least: 1, most: 128, bytes: letters + digits + "_-"}
+	dayForm    = form{least: 8, most: 8, bytes: digits}
+	scopeForm  = form{least: 1, most: 64, bytes: letters + digits + "-"}
+	headerForm = form{least: 1, most: 256, bytes: lower + digits + "!#$%&'*+.^_`|~-"} // RFC 9110 section 5.6.2, in lower case
 )
 
 // Parse reads the signature of a request. It needs the headers and the URL only, and costs little. An error is an *Error.

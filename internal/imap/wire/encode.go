@@ -68,7 +68,7 @@ func AppendMailbox(dst []byte, name string) []byte {
 // isAString reports whether s can be sent as a word. NIL can't: some clients would take it for none.
 func isAString(s string) bool {
 	for i := range len(s) {
-		if classes[s[i]]&classAstr == 0 {
+		if classes(s[i])&classAstr == 0 {
 			return false
 		}
 	}

@@ -15,27 +15,23 @@ const (
 	classQuoted             // what may stand in a quoted string as it is
 )
 
-var classes = func() (c [256]uint8) {
-	for i := 1; i < 256; i++ {
-		if i != '\r' && i != '\n' && i != '"' && i != '\\' {
-			c[i] |= classQuoted // above 127 UTF-8 is required, which is checked where it matters
-		}
-		if i <= ' ' || i >= 127 || strings.IndexByte(`(){"\`, byte(i)) >= 0 {
-			continue
-		}
-		if i != '%' && i != '*' {
-			c[i] |= classAstr
-			if i != ']' {
-				c[i] |= classAtom
-			}
-			if i != '+' {
-				c[i] |= classTag
-			}
-		}
-		c[i] |= classList
+// classes returns those that a byte is of.
+func classes(c byte) uint8 {
+	switch {
+	case c == 0 || c == '\r' || c == '\n' || c == '"' || c == '\\':
+		return 0
+	case c <= ' ' || c >= 127 || c == '(' || c == ')' || c == '{':
+		return classQuoted // above 127 UTF-8 is required, which is checked where it matters
+	case c == '%' || c == '*':
+		return classQuoted | classList
+	case c == ']':
+		return classQuoted | classList | classAstr | classTag
+	case c == '+':
+		return classQuoted | classList | classAstr | classAtom
+	default:
+		return classQuoted | classList | classAstr | classAtom | classTag
 	}
-	return c
-}()
+}
 
 // peek returns the next byte of the line, 0 at its end and after an error.
 func (r *Reader) peek() byte {
@@ -90,7 +86,7 @@ func (r *Reader) run(class uint8) []byte {
 		return nil
 	}
 	start := r.pos
-	for r.pos < len(r.line) && classes[r.line[r.pos]]&class != 0 {
+	for r.pos < len(r.line) && classes(r.line[r.pos])&class != 0 {
 		r.pos++
 	}
 	return r.line[start:r.pos]

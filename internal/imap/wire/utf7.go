@@ -2,14 +2,25 @@ package wire
 
 import (
 	"encoding/base64"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // utf7Encoding is base64 with "," for "/" and without padding (RFC 3501 section 5.1.3). It refuses stray bits behind the
-// last character: each name has one encoding, so that none can be smuggled past a comparison.
-var utf7Encoding = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,").
-	WithPadding(base64.NoPadding).Strict()
+// last character: each name has one encoding, so that none can be smuggled past a comparison. It is made when first asked for.
+func utf7Encoding() *base64.Encoding {
+	utf7.once.Do(func() {
+		utf7.encoding = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,").
+			WithPadding(base64.NoPadding).Strict()
+	})
+	return utf7.encoding
+}
+
+var utf7 struct {
+	once     sync.Once
+	encoding *base64.Encoding
+}
 
 // EncodeUTF7 writes a mailbox name in modified UTF-7. Bytes that are not UTF-8 become U+FFFD.
 func EncodeUTF7(s string) string { return string(AppendUTF7(nil, s)) }
@@ -35,7 +46,7 @@ func AppendUTF7(dst []byte, s string) []byte {
 			units = append(units, byte(u>>8), byte(u))
 		}
 		dst = append(dst, '&')
-		dst = utf7Encoding.AppendEncode(dst, units)
+		dst = utf7Encoding().AppendEncode(dst, units)
 		dst = append(dst, '-')
 	}
 	return dst
@@ -83,7 +94,7 @@ func DecodeUTF7(s string) (string, bool) {
 }
 
 func appendUTF7Run(out []byte, run string) ([]byte, bool) {
-	b, err := utf7Encoding.DecodeString(run)
+	b, err := utf7Encoding().DecodeString(run)
 	if err != nil || len(b)%2 != 0 {
 		return nil, false
 	}

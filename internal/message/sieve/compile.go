@@ -167,9 +167,9 @@ func (c *compiler) require(s *statement) error {
 }
 
 func (c *compiler) command(s *statement) (*node, error) {
-	sig, ok := commands[s.name]
+	sig, ok := commands()[s.name]
 	if !ok {
-		if _, ok := tests[s.name]; ok {
+		if _, ok := tests()[s.name]; ok {
 			return nil, s.at.errorf(`%s is a test, and stands behind "if"`, show(s.name))
 		}
 		return nil, s.at.errorf("there is no command %s", show(s.name))
@@ -189,9 +189,9 @@ func (c *compiler) command(s *statement) (*node, error) {
 }
 
 func (c *compiler) test(s *statement) (*node, error) {
-	sig, ok := tests[s.name]
+	sig, ok := tests()[s.name]
 	if !ok {
-		if _, ok := commands[s.name]; ok {
+		if _, ok := commands()[s.name]; ok {
 			return nil, s.at.errorf("%s is a command, and no test", show(s.name))
 		}
 		return nil, s.at.errorf("there is no test %s", show(s.name))

@@ -24,7 +24,7 @@ const (
 	asciiNumeric
 )
 
-var comparators = map[string]comparator{"i;ascii-casemap": asciiCasemap, "i;octet": octet, "i;ascii-numeric": asciiNumeric}
+var comparators = [...]string{asciiCasemap: "i;ascii-casemap", octet: "i;octet", asciiNumeric: "i;ascii-numeric"}
 
 // match is how a test compares (RFC 5228 section 2.7, RFC 5231).
 type match struct {
@@ -62,10 +62,11 @@ func (c *compiler) setMatch(n *node) error {
 		return nil
 	}
 	t := v.texts[0]
-	if n.match.comparator, ok = comparators[t.raw]; !ok || !t.constant() {
+	i := slices.Index(comparators[:], t.raw)
+	if i < 0 || !t.constant() {
 		return t.at.errorf(`there is no comparator %s; there are "i;ascii-casemap", "i;octet" and "i;ascii-numeric"`, show(t.raw))
 	}
-	if n.match.comparator != asciiNumeric {
+	if n.match.comparator = comparator(i); n.match.comparator != asciiNumeric {
 		return nil
 	}
 	if !c.required["comparator-i;ascii-numeric"] {

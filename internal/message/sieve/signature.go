@@ -3,6 +3,7 @@ package sieve
 import (
 	"context"
 	"slices"
+	"sync"
 )
 
 // kind is what an argument must be.
@@ -89,109 +90,126 @@ var (
 	}
 )
 
-// commands are all commands but require.
-var commands = map[string]*signature{
-	"if":    {tests: oneTest, block: true, run: (*run).condition},
-	"elsif": {tests: oneTest, block: true, run: (*run).condition},
-	"else":  {block: true, run: (*run).condition},
-	"stop":  {run: (*run).stop},
-
-	"keep":    {tags: flagTags, run: (*run).keep},
-	"discard": {run: (*run).discard},
-	"fileinto": {
-		extension: "fileinto", tags: tags(flagTags, copyTags, fileintoTags), args: []kind{oneString},
-		check: checkFileInto, run: (*run).fileInto,
-	},
-	"redirect": {tags: copyTags, args: []kind{oneString}, check: checkRedirect, run: (*run).redirect},
-	"reject":   {extension: "reject", args: []kind{oneString}, run: (*run).reject},
-	"ereject":  {extension: "ereject", args: []kind{oneString}, run: (*run).reject},
-	"vacation": {
-		extension: "vacation", args: []kind{oneString}, check: checkVacation, run: (*run).vacation,
-		tags: []tag{
-			{name: "days", argument: number, group: "time"},
-			{name: "seconds", argument: number, group: "time", extension: "vacation-seconds"},
-			{name: "subject", argument: oneString},
-			{name: "from", argument: oneString},
-			{name: "addresses", argument: stringList},
-			{name: "mime"},
-			{name: "handle", argument: oneString},
-		},
-	},
-
-	"set": {
-		extension: "variables", args: []kind{oneString, oneString}, check: checkSet, run: (*run).set,
-		tags: []tag{
-			{name: "lower", group: "case"},
-			{name: "upper", group: "case"},
-			{name: "lowerfirst", group: "first"},
-			{name: "upperfirst", group: "first"},
-			{name: "quotewildcard"},
-			{name: "length"},
-		},
-	},
-	"setflag":    {extension: "imap4flags", args: []kind{oneString, stringList}, optional: firstOptional, check: checkFlags, run: (*run).setFlag},
-	"addflag":    {extension: "imap4flags", args: []kind{oneString, stringList}, optional: firstOptional, check: checkFlags, run: (*run).addFlag},
-	"removeflag": {extension: "imap4flags", args: []kind{oneString, stringList}, optional: firstOptional, check: checkFlags, run: (*run).removeFlag},
-
-	"addheader": {
-		extension: "editheader", args: []kind{oneString, oneString}, check: checkFieldName, run: (*run).addHeader,
-		tags: []tag{{name: "last"}},
-	},
-	"deleteheader": {
-		extension: "editheader", args: []kind{oneString, stringList}, optional: lastOptional, check: checkDeleteHeader, run: (*run).deleteHeader,
-		tags: tags(matchTags, []tag{{name: "index", argument: number}, {name: "last"}}),
-	},
+// vocabulary is all commands but require, and all tests. It is made when the first script is compiled.
+var vocabulary struct {
+	once            sync.Once
+	commands, tests map[string]*signature
 }
 
-var tests = map[string]*signature{
-	"true":  {test: (*run).always},
-	"false": {test: (*run).never},
-	"not":   {tests: oneTest, test: (*run).not},
-	"allof": {tests: testList, test: (*run).allOf},
-	"anyof": {tests: testList, test: (*run).anyOf},
+func commands() map[string]*signature {
+	vocabulary.once.Do(fillVocabulary)
+	return vocabulary.commands
+}
 
-	"header":  {tags: tags(matchTags, indexTags), args: []kind{stringList, stringList}, check: checkIndex, test: (*run).header},
-	"exists":  {args: []kind{stringList}, test: (*run).exists},
-	"address": {tags: tags(matchTags, partTags, indexTags), args: []kind{stringList, stringList}, check: checkAddress, test: (*run).address},
-	"envelope": {
-		extension: "envelope", tags: tags(matchTags, partTags), args: []kind{stringList, stringList},
-		check: checkEnvelope, test: (*run).envelope,
-	},
-	"size": {
-		tags: []tag{{name: "over", group: "size"}, {name: "under", group: "size"}}, args: []kind{number},
-		check: checkSize, test: (*run).size,
-	},
-	"body": {
-		extension: "body", args: []kind{stringList}, test: (*run).body,
-		tags: tags(matchTags, []tag{
-			{name: "raw", group: "transform"},
-			{name: "text", group: "transform"},
-			{name: "content", argument: stringList, group: "transform"},
-		}),
-	},
-	"date": {
-		extension: "date", tags: tags(matchTags, zoneTags, []tag{{name: "originalzone", group: "zone"}}, indexTags),
-		args: []kind{oneString, oneString, stringList}, check: checkDate, test: (*run).date,
-	},
-	"currentdate": {
-		extension: "date", tags: tags(matchTags, zoneTags), args: []kind{oneString, stringList}, check: checkDate, test: (*run).currentDate,
-	},
-	"string":  {extension: "variables", tags: matchTags, args: []kind{stringList, stringList}, test: (*run).stringTest},
-	"hasflag": {extension: "imap4flags", tags: matchTags, args: []kind{stringList, stringList}, optional: firstOptional, check: checkHasFlag, test: (*run).hasFlag},
+func tests() map[string]*signature {
+	vocabulary.once.Do(fillVocabulary)
+	return vocabulary.tests
+}
 
-	"mailboxexists": {extension: "mailbox", args: []kind{stringList}, test: (*run).mailboxExists},
-	"specialuse_exists": {
-		extension: "special-use", args: []kind{oneString, stringList}, optional: firstOptional, check: checkUses, test: (*run).specialUseExists,
-	},
-	"duplicate": {
-		extension: "duplicate", test: (*run).duplicate,
-		tags: []tag{
-			{name: "handle", argument: oneString},
-			{name: "header", argument: oneString, group: "id"},
-			{name: "uniqueid", argument: oneString, group: "id"},
-			{name: "seconds", argument: number},
-			{name: "last"},
+func fillVocabulary() {
+	vocabulary.commands = map[string]*signature{
+		"if":    {tests: oneTest, block: true, run: (*run).condition},
+		"elsif": {tests: oneTest, block: true, run: (*run).condition},
+		"else":  {block: true, run: (*run).condition},
+		"stop":  {run: (*run).stop},
+
+		"keep":    {tags: flagTags, run: (*run).keep},
+		"discard": {run: (*run).discard},
+		"fileinto": {
+			extension: "fileinto", tags: tags(flagTags, copyTags, fileintoTags), args: []kind{oneString},
+			check: checkFileInto, run: (*run).fileInto,
 		},
-	},
-	"environment": {extension: "environment", tags: matchTags, args: []kind{oneString, stringList}, test: (*run).environmentTest},
+		"redirect": {tags: copyTags, args: []kind{oneString}, check: checkRedirect, run: (*run).redirect},
+		"reject":   {extension: "reject", args: []kind{oneString}, run: (*run).reject},
+		"ereject":  {extension: "ereject", args: []kind{oneString}, run: (*run).reject},
+		"vacation": {
+			extension: "vacation", args: []kind{oneString}, check: checkVacation, run: (*run).vacation,
+			tags: []tag{
+				{name: "days", argument: number, group: "time"},
+				{name: "seconds", argument: number, group: "time", extension: "vacation-seconds"},
+				{name: "subject", argument: oneString},
+				{name: "from", argument: oneString},
+				{name: "addresses", argument: stringList},
+				{name: "mime"},
+				{name: "handle", argument: oneString},
+			},
+		},
+
+		"set": {
+			extension: "variables", args: []kind{oneString, oneString}, check: checkSet, run: (*run).set,
+			tags: []tag{
+				{name: "lower", group: "case"},
+				{name: "upper", group: "case"},
+				{name: "lowerfirst", group: "first"},
+				{name: "upperfirst", group: "first"},
+				{name: "quotewildcard"},
+				{name: "length"},
+			},
+		},
+		"setflag":    {extension: "imap4flags", args: []kind{oneString, stringList}, optional: firstOptional, check: checkFlags, run: (*run).setFlag},
+		"addflag":    {extension: "imap4flags", args: []kind{oneString, stringList}, optional: firstOptional, check: checkFlags, run: (*run).addFlag},
+		"removeflag": {extension: "imap4flags", args: []kind{oneString, stringList}, optional: firstOptional, check: checkFlags, run: (*run).removeFlag},
+
+		"addheader": {
+			extension: "editheader", args: []kind{oneString, oneString}, check: checkFieldName, run: (*run).addHeader,
+			tags: []tag{{name: "last"}},
+		},
+		"deleteheader": {
+			extension: "editheader", args: []kind{oneString, stringList}, optional: lastOptional, check: checkDeleteHeader, run: (*run).deleteHeader,
+			tags: tags(matchTags, []tag{{name: "index", argument: number}, {name: "last"}}),
+		},
+	}
+
+	vocabulary.tests = map[string]*signature{
+		"true":  {test: (*run).always},
+		"false": {test: (*run).never},
+		"not":   {tests: oneTest, test: (*run).not},
+		"allof": {tests: testList, test: (*run).allOf},
+		"anyof": {tests: testList, test: (*run).anyOf},
+
+		"header":  {tags: tags(matchTags, indexTags), args: []kind{stringList, stringList}, check: checkIndex, test: (*run).header},
+		"exists":  {args: []kind{stringList}, test: (*run).exists},
+		"address": {tags: tags(matchTags, partTags, indexTags), args: []kind{stringList, stringList}, check: checkAddress, test: (*run).address},
+		"envelope": {
+			extension: "envelope", tags: tags(matchTags, partTags), args: []kind{stringList, stringList},
+			check: checkEnvelope, test: (*run).envelope,
+		},
+		"size": {
+			tags: []tag{{name: "over", group: "size"}, {name: "under", group: "size"}}, args: []kind{number},
+			check: checkSize, test: (*run).size,
+		},
+		"body": {
+			extension: "body", args: []kind{stringList}, test: (*run).body,
+			tags: tags(matchTags, []tag{
+				{name: "raw", group: "transform"},
+				{name: "text", group: "transform"},
+				{name: "content", argument: stringList, group: "transform"},
+			}),
+		},
+		"date": {
+			extension: "date", tags: tags(matchTags, zoneTags, []tag{{name: "originalzone", group: "zone"}}, indexTags),
+			args: []kind{oneString, oneString, stringList}, check: checkDate, test: (*run).date,
+		},
+		"currentdate": {
+			extension: "date", tags: tags(matchTags, zoneTags), args: []kind{oneString, stringList}, check: checkDate, test: (*run).currentDate,
+		},
+		"string":  {extension: "variables", tags: matchTags, args: []kind{stringList, stringList}, test: (*run).stringTest},
+		"hasflag": {extension: "imap4flags", tags: matchTags, args: []kind{stringList, stringList}, optional: firstOptional, check: checkHasFlag, test: (*run).hasFlag},
+
+		"mailboxexists": {extension: "mailbox", args: []kind{stringList}, test: (*run).mailboxExists},
+		"specialuse_exists": {
+			extension: "special-use", args: []kind{oneString, stringList}, optional: firstOptional, check: checkUses, test: (*run).specialUseExists,
+		},
+		"duplicate": {
+			extension: "duplicate", test: (*run).duplicate,
+			tags: []tag{
+				{name: "handle", argument: oneString},
+				{name: "header", argument: oneString, group: "id"},
+				{name: "uniqueid", argument: oneString, group: "id"},
+				{name: "seconds", argument: number},
+				{name: "last"},
+			},
+		},
+		"environment": {extension: "environment", tags: matchTags, args: []kind{oneString, stringList}, test: (*run).environmentTest},
+	}
 }

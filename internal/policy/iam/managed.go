@@ -2,7 +2,6 @@ package iam
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -16,31 +15,38 @@ const (
 	MessageFlowReadOnly = "AmazonWorkMailMessageFlowReadOnlyAccess"
 )
 
-var managed = map[string]string{
-	AdministratorAccess: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
+// managed is sorted by name.
+var managed = []struct{ name, document string }{
+	{AdministratorAccess, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`},
 	// Those of WorkMail allow our own operations too, as AWS's allow what WorkMail's console does beyond the API: who has one of them
 	// from before our own operations existed needs no other key.
-	WorkMailFullAccess: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["workmail:*","pennypost:*"],"Resource":"*"}]}`,
-	WorkMailReadOnly: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
+	{WorkMailFullAccess, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["workmail:*","pennypost:*"],"Resource":"*"}]}`},
+	{MessageFlowFull, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"workmailmessageflow:*","Resource":"*"}]}`},
+	{MessageFlowReadOnly, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"workmailmessageflow:Get*","Resource":"*"}]}`},
+	{WorkMailReadOnly, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
 		`"Action":["workmail:Describe*","workmail:Get*","workmail:List*","workmail:Search*",` +
-		`"pennypost:Describe*","pennypost:Get*","pennypost:List*"],"Resource":"*"}]}`,
-	MessageFlowFull:     `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"workmailmessageflow:*","Resource":"*"}]}`,
-	MessageFlowReadOnly: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"workmailmessageflow:Get*","Resource":"*"}]}`,
+		`"pennypost:Describe*","pennypost:Get*","pennypost:List*"],"Resource":"*"}]}`},
 }
 
 // managedPrefix is how AWS names its managed policies in full.
 const managedPrefix = "arn:aws:iam::aws:policy/"
 
 // Managed lists the names of the managed policies, sorted.
-func Managed() []string { return slices.Sorted(maps.Keys(managed)) }
+func Managed() []string {
+	var names []string
+	for _, m := range managed {
+		names = append(names, m.name)
+	}
+	return names
+}
 
 // Named returns a managed policy by its name or its ARN.
 func Named(name string) (*Policy, error) {
-	document, ok := managed[strings.TrimPrefix(name, managedPrefix)]
-	if !ok {
+	i := slices.Index(Managed(), strings.TrimPrefix(name, managedPrefix))
+	if i < 0 {
 		return nil, fmt.Errorf("there is no managed policy %q; there are %s", name, strings.Join(Managed(), ", "))
 	}
-	return Parse([]byte(document))
+	return Parse([]byte(managed[i].document))
 }
 
 // Read returns the policy that an access key was given: a document, or the name or ARN of a managed policy.

@@ -171,8 +171,8 @@ func TestGlob(t *testing.T) {
 
 // FuzzParse hands any document to the reader: none may panic, and one that is accepted is accepted again.
 func FuzzParse(f *testing.F) {
-	for _, document := range managed {
-		f.Add([]byte(document))
+	for _, m := range managed {
+		f.Add([]byte(m.document))
 	}
 	f.Add([]byte(`{"Statement":{"Sid":"a","Effect":"Deny","Action":["a:b*"],"Resource":["arn:a:b:c:d:e"],"Condition":{"NotIpAddress":{"aws:SourceIp":"::/0"}}}}`))
 	f.Fuzz(func(t *testing.T, document []byte) {
@@ -189,7 +189,7 @@ func FuzzParse(f *testing.F) {
 
 func TestReadTakesDocumentsAndNames(t *testing.T) {
 	for text, ok := range map[string]bool{
-		WorkMailReadOnly: true, managedPrefix + AdministratorAccess: true, "\n " + managed[AdministratorAccess]: true,
+		WorkMailReadOnly: true, managedPrefix + AdministratorAccess: true, "\n " + managed[0].document: true,
 		"": false, "{": false, "Nobody": false,
 	} {
 		if err := Check(text); (err == nil) != ok {

@@ -73,10 +73,13 @@ const (
 	pageLimit = 100
 )
 
-var directionNames = map[Direction]string{Inbound: "Inbound", Outbound: "Outbound"}
-
 // operation is what the audit trail calls a change.
-func (d Direction) operation(verb string) string { return verb + directionNames[d] + "MailFlowRule" }
+func (d Direction) operation(verb string) string {
+	if d == Inbound {
+		return verb + "InboundMailFlowRule"
+	}
+	return verb + "OutboundMailFlowRule"
+}
 
 // CreateRule makes a rule, which acts at once. Faults: Invalid; Exists and NotFound Resource (the gateway), Limit.
 func (s *Service) CreateRule(ctx context.Context, p principal.Principal, org directory.OrgID, r Rule) error {

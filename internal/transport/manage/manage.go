@@ -251,7 +251,7 @@ func cursor(page directory.Page) (c queue.Cursor, err error) {
 	return queue.Cursor{}, errToken
 }
 
-var errToken = fault.New(fault.Invalid, fault.Token, "the page token is not one that this list gave out; begin again without a token")
+var errToken = &fault.Error{Kind: fault.Invalid, Subject: fault.Token, Message: "the page token is not one that this list gave out; begin again without a token"}
 
 // position reads how many events of a trace the pages before had.
 func position(page directory.Page) (int64, error) {
@@ -298,10 +298,15 @@ func (c Choice) String() string {
 	return strings.Join(parts, " ")
 }
 
-var eventNames = map[queue.EventKind]string{
+var eventNames = [...]string{
 	queue.Queued: "QUEUED", queue.Attempted: "DEFERRED", queue.Sent: "SENT", queue.Bounced: "BOUNCED", queue.Expired: "EXPIRED",
 	queue.Held: "HELD", queue.Released: "RELEASED", queue.Retried: "RETRIED", queue.Dropped: "DROPPED", queue.Told: "SENDER_TOLD",
 }
 
 // EventName is what a kind of event is called, empty for one that there is not.
-func EventName(k queue.EventKind) string { return eventNames[k] }
+func EventName(k queue.EventKind) string {
+	if int(k) >= len(eventNames) {
+		return ""
+	}
+	return eventNames[k]
+}

@@ -119,7 +119,7 @@ type news struct {
 }
 
 // errStale says that what was told is not what is to be told any more.
-var errStale = fault.New(fault.Conflict, fault.Message, "what the sender is to be told has changed")
+var errStale = &fault.Error{Kind: fault.Conflict, Subject: fault.Message, Message: "what the sender is to be told has changed"}
 
 func (q *Queue) tellOf(ctx context.Context, m ID) {
 	n, err := q.news(ctx, m)

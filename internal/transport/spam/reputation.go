@@ -42,11 +42,13 @@ const (
 	reputable   = 20
 )
 
-// epoch is when a count weighs 1.
-var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// epoch is when a count weighs 1: 2026-01-01 UTC, in seconds.
+const epoch = 1_767_225_600
 
 // weight is what a count weighs that is made at a time: twice as much as one half-life before. A float64 holds eighty years of it.
-func weight(t time.Time) float64 { return math.Exp2(float64(t.Sub(epoch)) / float64(halfLife)) }
+func weight(t time.Time) float64 {
+	return math.Exp2(float64(t.Sub(time.Unix(epoch, 0))) / float64(halfLife))
+}
 
 // Delivered counts a message that was stored for the recipients that were judged. What went to Junk E-mail is not counted: nobody says
 // more of it, and a bad sender would become better by sending more.

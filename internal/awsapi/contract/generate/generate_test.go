@@ -60,11 +60,12 @@ func TestWhatIsGenerated(t *testing.T) {
 		"type Partner struct{}",
 		`StyleSlowFox Style = "SLOW_FOX"`,
 		`{Name: "Name", Shape: shapeName, Required: true}, {Name: "Token", Shape: shapeName, IdempotencyToken: true}, {Name: "Id", Shape: shapeName, InPath: true}`,
-		"Min: schema.Bound(1), Max: schema.Bound(3), Pattern: schema.NewPattern(\"a`b\"), Sensitive: true",
-		"Max: schema.Bound(2), Element: shapePartner",
+		"bound1 int64 = 1 bound2 int64 = 2 bound3 int64 = 3",
+		"Min: &bound1, Max: &bound3, Pattern: schema.NewPattern(\"a`b\"), Sensitive: true",
+		"Max: &bound2, Element: shapePartner",
 		`TiredException ErrorCode = "TiredException"`,
-		"{WorkMail, TiredException}: 429",
-		`define[DanceInput, DanceOutput](Op{Name: "Dance", Service: WorkMail, Method: "POST", Path: "/", Input: shapeDanceInput, Output: shapeDanceOutput, Idempotent: true, Errors: []ErrorCode{TiredException}})`,
+		"case service == WorkMail && code == TiredException: return 429",
+		`&Operation[DanceInput, DanceOutput]{Op{Name: "Dance", newInput: made[DanceInput], newOutput: made[DanceOutput], Service: WorkMail, Method: "POST", Path: "/", Input: shapeDanceInput, Output: shapeDanceOutput, Idempotent: true, Errors: []ErrorCode{TiredException}}}`,
 	} {
 		if !strings.Contains(plain, want) {
 			t.Errorf("%s is missing in\n%s", want, text)

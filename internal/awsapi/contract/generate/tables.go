@@ -19,6 +19,7 @@ func (m *model) variable(shape string) string { return "shape" + m.goName(shape)
 func writeShapes(models []*model) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(head + "import \"github.com/pennypost/pennypost/internal/awsapi/contract/schema\"\n\n")
+	writeBounds(&b, models)
 	for _, m := range models {
 		for _, name := range m.Shapes.names {
 			s := m.Shapes.values[name]
@@ -33,6 +34,25 @@ func writeShapes(models []*model) ([]byte, error) {
 	return format.Source(b.Bytes())
 }
 
+// writeBounds writes a variable for each bound, whose address the compiler can put into the tables: nothing is left to do at the start.
+func writeBounds(b *bytes.Buffer, models []*model) {
+	bounds := map[int64]bool{}
+	for _, m := range models {
+		for _, s := range m.Shapes.values {
+			for _, bound := range []*int64{s.Min, s.Max} {
+				if bound != nil {
+					bounds[*bound] = true
+				}
+			}
+		}
+	}
+	b.WriteString("var (\n")
+	for _, n := range slices.Sorted(maps.Keys(bounds)) {
+		fmt.Fprintf(b, "bound%d int64 = %[1]d\n", n)
+	}
+	b.WriteString(")\n\n")
+}
+
 func (m *model) writeShape(b *bytes.Buffer, name string, s shape) error {
 	t, ok := schemaTypes[s.Type]
 	if !ok {
@@ -40,10 +60,10 @@ func (m *model) writeShape(b *bytes.Buffer, name string, s shape) error {
 	}
 	fmt.Fprintf(b, "var %s = &schema.Shape{\nName: %q,\nType: schema.%s,\n", m.variable(name), name, t)
 	if s.Min != nil {
-		fmt.Fprintf(b, "Min: schema.Bound(%d),\n", *s.Min)
+		fmt.Fprintf(b, "Min: &bound%d,\n", *s.Min)
 	}
 	if s.Max != nil {
-		fmt.Fprintf(b, "Max: schema.Bound(%d),\n", *s.Max)
+		fmt.Fprintf(b, "Max: &bound%d,\n", *s.Max)
 	}
 	if s.Pattern != "" {
 		fmt.Fprintf(b, "Pattern: schema.NewPattern(%s),\n", quote(s.Pattern))
@@ -107,7 +127,7 @@ func writeOperations(models []*model) ([]byte, error) {
 			for _, e := range op.Errors {
 				codes = append(codes, e.Shape)
 			}
-			fmt.Fprintf(&b, "%s = define[%s, %s](Op{Name: %q, Service: %s, Method: %q, Path: %q, Input: %s, Output: %s, Idempotent: %t, Errors: []ErrorCode{%s}})\n",
+			fmt.Fprintf(&b, "%s = &Operation[%s, %s]{Op{Name: %q, newInput: made[%[2]s], newOutput: made[%[3]s], Service: %[5]s, Method: %q, Path: %q, Input: %s, Output: %s, Idempotent: %t, Errors: []ErrorCode{%s}}}\n",
 				name, m.goName(op.Input.Shape), m.goName(op.Output.Shape), name, services[i], op.HTTP.Method, op.HTTP.URI,
 				m.variable(op.Input.Shape), m.variable(op.Output.Shape), op.Idempotent, strings.Join(codes, ", "))
 		}
@@ -122,7 +142,7 @@ func writeOperations(models []*model) ([]byte, error) {
 
 // writeErrorCodes writes one constant per exception, and for those that are not HTTP 400 their status.
 func writeErrorCodes(b *bytes.Buffer, models []*model) {
-	statuses := map[string]string{}
+	statuses := map[string]int{}
 	seen := map[string]bool{}
 	b.WriteString("// The exceptions of the models.\nconst (\n")
 	for i, m := range models {
@@ -136,14 +156,14 @@ func writeErrorCodes(b *bytes.Buffer, models []*model) {
 				seen[name] = true
 			}
 			if s.Error.Status != 0 {
-				statuses[fmt.Sprintf("{%s, %s}", services[i], name)] = fmt.Sprint(s.Error.Status)
+				statuses[fmt.Sprintf("service == %s && code == %s", services[i], name)] = s.Error.Status
 			}
 		}
 	}
-	b.WriteString(")\n\n// modelledStatus holds the HTTP status of the exceptions for which it is not 400.\n")
-	b.WriteString("var modelledStatus = map[statusKey]int{\n")
-	for _, key := range slices.Sorted(maps.Keys(statuses)) {
-		fmt.Fprintf(b, "%s: %s,\n", key, statuses[key])
+	b.WriteString(")\n\n// modelledStatus is the HTTP status of an exception: 400 unless its model says otherwise.\n")
+	b.WriteString("func modelledStatus(service Service, code ErrorCode) int {\nswitch {\n")
+	for _, which := range slices.Sorted(maps.Keys(statuses)) {
+		fmt.Fprintf(b, "case %s:\nreturn %d\n", which, statuses[which])
 	}
-	b.WriteString("}\n\n")
+	b.WriteString("default:\nreturn 400\n}\n}\n\n")
 }

@@ -40,16 +40,16 @@ type host struct {
 
 var (
 	plain  = &Shape{Name: "Plain", Type: String}
-	secret = &Shape{Name: "Secret", Type: String, Max: Bound(8), Sensitive: true}
+	secret = &Shape{Name: "Secret", Type: String, Max: new(int64(8)), Sensitive: true}
 	aHost  = &Shape{Name: "Host", Type: Structure, Members: []Member{
-		{Name: "Id", Shape: &Shape{Name: "Id", Type: String, Min: Bound(2), Pattern: NewPattern(`[a-z]+`)}, Required: true},
+		{Name: "Id", Shape: &Shape{Name: "Id", Type: String, Min: new(int64(2)), Pattern: NewPattern(`[a-z]+`)}, Required: true},
 		{Name: "Secret", Shape: secret},
 	}}
 	aParty = &Shape{Name: "Party", Type: Structure, Members: []Member{
-		{Name: "Name", Shape: &Shape{Name: "Name", Type: String, Max: Bound(5)}, Required: true},
+		{Name: "Name", Shape: &Shape{Name: "Name", Type: String, Max: new(int64(5))}, Required: true},
 		{Name: "Motto", Shape: plain},
 		{Name: "Mood", Shape: &Shape{Name: "Mood", Type: String, Enum: []string{"GAY", "GRIM"}}},
-		{Name: "Guests", Shape: &Shape{Name: "Guests", Type: Integer, Min: Bound(0), Max: Bound(9)}},
+		{Name: "Guests", Shape: &Shape{Name: "Guests", Type: Integer, Min: new(int64(0)), Max: new(int64(9))}},
 		{Name: "Limit", Shape: &Shape{Name: "Limit", Type: Integer, Nullable: true}},
 		{Name: "Big", Shape: &Shape{Name: "Big", Type: Long, Nullable: true}},
 		{Name: "Ratio", Shape: &Shape{Name: "Ratio", Type: Double}},
@@ -57,7 +57,7 @@ var (
 		{Name: "Public", Shape: &Shape{Name: "Public", Type: Boolean, Nullable: true}},
 		{Name: "Begins", Shape: &Shape{Name: "Begins", Type: Timestamp}},
 		{Name: "Photo", Shape: &Shape{Name: "Photo", Type: Blob}},
-		{Name: "Tags", Shape: &Shape{Name: "Tags", Type: List, Element: plain, Max: Bound(3)}},
+		{Name: "Tags", Shape: &Shape{Name: "Tags", Type: List, Element: plain, Max: new(int64(3))}},
 		{Name: "Hosts", Shape: &Shape{Name: "Hosts", Type: List, Element: aHost}},
 		{Name: "Place", Shape: aHost},
 		{Name: "Password", Shape: secret},

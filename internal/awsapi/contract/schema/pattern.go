@@ -13,24 +13,25 @@ import (
 // starts does not wait for expressions nobody needs.
 type Pattern struct {
 	text  string
-	match func() func(string) bool
+	once  sync.Once
+	match func(string) bool
 }
 
 // NewPattern makes a pattern from the text in the model (the dialect of Java, whose \w and \d are ASCII).
-func NewPattern(text string) *Pattern {
-	return &Pattern{text: text, match: sync.OnceValue(func() func(string) bool {
-		if special, ok := coded[text]; ok {
-			return special
-		}
-		return regexp.MustCompile(whole(translate(text))).MatchString
-	})}
-}
+func NewPattern(text string) *Pattern { return &Pattern{text: text} }
 
 // String returns the pattern as the model has it, for error messages.
 func (p *Pattern) String() string { return p.text }
 
 // Match reports whether the pattern matches all of s, a trailing newline included.
-func (p *Pattern) Match(s string) bool { return p.match()(s) }
+func (p *Pattern) Match(s string) bool {
+	p.once.Do(func() {
+		if p.match = coded(p.text); p.match == nil {
+			p.match = regexp.MustCompile(whole(translate(p.text))).MatchString
+		}
+	})
+	return p.match(s)
+}
 
 func whole(expression string) string { return `\A(?:` + expression + `)\z` }
 
@@ -39,19 +40,25 @@ func translate(text string) string { return javaRune.ReplaceAllString(text, `$1\
 
 var javaRune = lazyregexp.New(`((?:^|[^\\])(?:\\\\)*)\\u([0-9A-Fa-f]{4})`)
 
-// coded holds what Go's regular expressions can't say: a negative lookahead, and repetitions beyond 1,000.
-var coded = map[string]func(string) bool{
-	organizationName:       func(s string) bool { return !strings.HasPrefix(s, "d-") && plainOrganizationName.MatchString(s) },
-	arnPattern("workmail"): arn("workmail"),
-	arnPattern("kms"):      arn("kms"),
-	arnPattern("iam"):      arn("iam"),
-	// The second half of this one says nothing that the first does not allow.
-	`[\S\s]*|[a-zA-Z0-9/+=]{1,1024}`: func(string) bool { return true },
+// coded returns what Go's regular expressions can't say: a negative lookahead, and repetitions beyond 1,000; nil for all else.
+func coded(pattern string) func(string) bool {
+	switch pattern {
+	case organizationName:
+		return func(s string) bool { return !strings.HasPrefix(s, "d-") && plainOrganizationName.MatchString(s) }
+	case `[\S\s]*|[a-zA-Z0-9/+=]{1,1024}`: // the second half says nothing that the first does not allow
+		return func(string) bool { return true }
+	}
+	for _, service := range []string{"workmail", "kms", "iam"} {
+		if pattern == arnPattern(service) {
+			return arn(service)
+		}
+	}
+	return nil
 }
 
 const organizationName = `^(?!d-)([\da-zA-Z]+)([-][\da-zA-Z]+)*`
 
-var plainOrganizationName = lazyregexp.New(whole(`([\da-zA-Z]+)([-][\da-zA-Z]+)*`))
+var plainOrganizationName = lazyregexp.New(`\A(?:([\da-zA-Z]+)([-][\da-zA-Z]+)*)\z`)
 
 func arnPattern(service string) string {
 	return `arn:aws:` + service + `:[a-z0-9-]*:[a-z0-9-]+:[A-Za-z0-9][A-Za-z0-9:_/+=,@.-]{0,1023}`
@@ -59,7 +66,7 @@ func arnPattern(service string) string {
 
 // arn matches arnPattern(service). No part before the last may contain a colon, so the last begins at one place only.
 func arn(service string) func(string) bool {
-	expression := lazyregexp.New(whole(`arn:aws:` + service + `:[a-z0-9-]*:[a-z0-9-]+:([A-Za-z0-9][A-Za-z0-9:_/+=,@.-]*)`))
+	expression := regexp.MustCompile(whole(`arn:aws:` + service + `:[a-z0-9-]*:[a-z0-9-]+:([A-Za-z0-9][A-Za-z0-9:_/+=,@.-]*)`))
 	return func(s string) bool {
 		m := expression.FindStringSubmatchIndex(s)
 		return m != nil && utf8.RuneCountInString(s[m[2]:m[3]]) <= 1+1023

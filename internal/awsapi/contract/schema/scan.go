@@ -250,15 +250,14 @@ func (s *scanner) escaped(start int) (string, *SyntaxError) {
 	return "", s.fail(s.pos, "a string without end")
 }
 
-var simpleEscapes = map[byte]rune{
-	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
-}
+// simpleEscapes are the characters that an escape of one letter stands for.
+var simpleEscapes = [256]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // escape reads one escape sequence, two for a pair of surrogates.
 func (s *scanner) escape() (rune, *SyntaxError) {
 	offset := s.pos
 	if s.pos+1 < len(s.data) {
-		if r, ok := simpleEscapes[s.data[s.pos+1]]; ok {
+		if r := simpleEscapes[s.data[s.pos+1]]; r != 0 {
 			s.pos += 2
 			return r, nil
 		}

@@ -76,6 +76,3 @@ func (s *Shape) Member(name string) int {
 	}
 	return -1
 }
-
-// Bound returns a bound for the tables.
-func Bound(n int64) *int64 { return &n }
