@@ -20,7 +20,11 @@ const maxFrom = 64 << 10
 func authors(header []byte) (domains []string, complete bool) {
 	complete = !message.Hides(header, "from")
 	read := 0
-	add := func(domain string) {
+	var add func(domain string)
+	add = func(domain string) {
+		if i := strings.IndexAny(domain, `\"()<>[]`); i > 0 { // where it ends for many
+			add(domain[:i])
+		}
 		domain = strings.TrimRight(message.FoldDomain(strings.TrimRight(strings.TrimSpace(domain), " \t.")), ".")
 		switch {
 		case domain == "" || slices.Contains(domains, domain):
@@ -53,10 +57,11 @@ func authors(header []byte) (domains []string, complete bool) {
 }
 
 // readings are a list of addresses as it is and, where they differ, as it is to readers to whom one or more of these mean nothing: square
-// brackets that are around no address literal, marks behind a backslash, even outside of quotes, and what is opened and never closed.
+// brackets that are around no address literal, marks behind a backslash, even outside of quotes, and what is opened and never closed; or as to
+// those to whom an address without angle brackets ends with its last atom.
 func readings(list string) []string {
 	all := []string{list}
-	for _, without := range []func(string) string{withoutBrackets, withoutEscapes, withoutOpen} {
+	for _, without := range []func(string) string{withoutBrackets, withoutEscapes, withoutOpen, apart} {
 		for _, reading := range all {
 			if other := without(reading); other != reading {
 				all = append(all, other)
@@ -119,6 +124,55 @@ func withoutOpen(list string) string {
 		}
 	}
 	return string(b)
+}
+
+// apart parts by commas what follows the first address of an entry that has none in angle brackets.
+func apart(list string) string {
+	var all, entry strings.Builder
+	open := map[byte]bool{} // see bracketed
+	const joins = ".@,;:"
+	angle, at, before := false, false, byte(',') // before is the last that counts
+	start := 0
+	end := func(i int) {
+		if angle {
+			all.WriteString(list[start:i])
+		} else {
+			all.WriteString(entry.String())
+		}
+		entry.Reset()
+		start, angle, at = i, false, false
+	}
+	for i := 0; i < len(list); i++ {
+		c, from := list[i], i
+		switch c {
+		case '"', '(':
+			if open[c] {
+				break
+			}
+			if e := message.Closing(list, i); e > 0 {
+				i = e
+			} else {
+				open[c] = true
+			}
+		case ',', ';', ':':
+			end(i)
+		case '<':
+			if e := strings.IndexAny(list[i+1:], "<>"); e >= 0 && list[i+1+e] == '>' {
+				i += 1 + e
+				angle = angle || strings.Contains(list[from:i], "@")
+			}
+		}
+		if c != ' ' && c != '\t' && c != '(' {
+			spaced := from > 0 && strings.IndexByte(" \t)", list[from-1]) >= 0
+			if strings.IndexByte(joins, before) < 0 && (spaced && strings.IndexByte(joins, c) < 0 || strings.IndexByte(`"<>)\`, c) >= 0 || c == '@' && at) {
+				entry.WriteByte(',')
+			}
+			at, before = at || c == '@', list[i]
+		}
+		entry.WriteString(list[from : i+1])
+	}
+	end(len(list))
+	return all.String()
 }
 
 // proofs reports whether a header has DKIM signatures, and whether it has parts of ARC sets.
