@@ -73,15 +73,11 @@ func FoldDomain(domain string) string {
 	return norm.NFC.String(strings.ToLower(norm.NFC.String(domain)))
 }
 
-// maxLabel is more bytes of UTF-8 than a label can have whose A-label has 63.
-const maxLabel = 4 * 63
-
-// toASCII makes A-labels of a domain. A label that is too long is refused at once: the time that one takes grows with its square.
+// toASCII makes A-labels of a domain. One that is too long, whatever its characters, is refused at once: the time that it takes grows with its
+// length, and with the square of a label's.
 func toASCII(domain string) (string, error) {
-	for label := range strings.SplitSeq(domain, ".") {
-		if len(label) > maxLabel {
-			return "", errors.New("a label is too long")
-		}
+	if len(domain) > 4*MaxDomain {
+		return "", errors.New("the domain is too long")
 	}
 	return idna.Lookup.ToASCII(domain)
 }

@@ -66,8 +66,11 @@ func TestLongInternationalDomain(t *testing.T) {
 		label.WriteRune(rune(0x4e00 + i))
 	}
 	start := time.Now()
-	for _, domain := range []string{label.String() + ".example", strings.Repeat(label.String()[:180]+".", 3000) + "example"} {
-		if got := FoldDomain(domain); got != domain && !isASCII(got) {
+	for _, domain := range []string{
+		label.String() + ".example", strings.Repeat(label.String()[:180]+".", 3000) + "example",
+		strings.Repeat(label.String()[:150]+".", 4<<20/151) + "example", strings.Repeat(label.String()[:150]+"\u3002", 4<<20/153) + "example",
+	} {
+		if got := FoldDomain(domain); got != domain {
 			t.Errorf("a domain of %d bytes becomes %.80q", len(domain), got)
 		}
 		if CheckDomain(domain) == nil {

@@ -26,12 +26,8 @@ func ambiguous(list string) bool {
 			i = end
 		case c == ')' || c == ';' || c == ':':
 			return true
-		case c == '[':
-			end := strings.IndexByte(list[i:], ']')
-			if end < 0 || strings.ContainsAny(list[i:i+end], `,<>"(`) {
-				return true
-			}
-			name.WriteByte(c)
+		case c == '[' && !encloses(list[i:]):
+			return true
 		case c == '\\' && i+1 < len(list) && strings.IndexByte(`,<>"()`, list[i+1]) >= 0:
 			return true
 		case c == '<' && brackets == 0, c == '>' && brackets == 1:
@@ -54,6 +50,12 @@ func ambiguous(list string) bool {
 		}
 	}
 	return brackets == 1 || !namesOne(name.String(), address.String())
+}
+
+// encloses reports whether the square bracket at the beginning of s is closed, without a mark before that.
+func encloses(s string) bool {
+	text, _, closed := strings.Cut(s, "]")
+	return closed && !strings.ContainsAny(text, `,<>"(`)
 }
 
 // namesOne reports whether an entry has one address at most.

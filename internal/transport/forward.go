@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/pennypost/pennypost/internal/db"
@@ -146,14 +145,7 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (w
 	for i := range copies {
 		text, front := b, fields
 		if own := copies[i].body; own != nil {
-			text, front = own, nil
-			if sameAuthors(own, b) {
-				front, err = x.seal(ctx, own)
-			}
-			if err != nil {
-				discard()
-				return nil, nil, err
-			}
+			text, front = own, nil // nothing was found out about that
 		}
 		p, err := t.Queue.Prepare(ctx, copies[i].trace(), front, text)
 		if err != nil {
@@ -173,19 +165,6 @@ func (x *Transaction) enqueue(ctx context.Context, b []byte, traceLength int) (w
 		}})
 	}
 	return writes, discard, nil
-}
-
-// sameAuthors reports whether an edited message says that it is from whom the message was: only that was checked.
-func sameAuthors(edited, b []byte) bool {
-	authors := func(b []byte) (list []string) {
-		for f := range message.Fields(b) {
-			if f.Is("from") || f.Is("sender") || f.Is("resent-from") || f.Is("resent-sender") {
-				list = append(list, strings.ToLower(string(f.Name)), f.Value())
-			}
-		}
-		return list
-	}
-	return slices.Equal(authors(edited), authors(b))
 }
 
 // about is what is kept of the message with the header in the queue.

@@ -170,7 +170,8 @@ func (r *ruler) edit(edited, whole []byte) []byte {
 	if i := bytes.Index(edited[:end], own); i >= 0 {
 		return slices.Concat(edited[:i], edited[i+len(own):])
 	}
-	return slices.Concat(message.WithoutFields(edited[:end], "return-path"), edited[end:]) // some of its lines were edited too
+	// Some of its lines were edited too.
+	return slices.Concat(mailauth.WithoutResults(message.WithoutFields(edited[:end], "return-path"), r.transport.Hostname), edited[end:])
 }
 
 // pass has the message go where an address leads, and reports whether that is anywhere: into mailboxes here as it came, as what was found out

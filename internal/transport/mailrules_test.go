@@ -189,6 +189,31 @@ func TestNobodyIsMadeToSayWhatHeDidNot(t *testing.T) {
 	})
 }
 
+// TestWhatIsEditedIsNotVouchedFor: what was found out about a message goes nowhere with what a script made of it.
+func TestWhatIsEditedIsNotVouchedFor(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Signer = &signer{}
+		s.Auth = &checker{verdict: mailauth.Verdict{DMARC: mailauth.DMARC{Result: dkim.Pass, From: "far.example"}}}
+		s.Group("team", s.ann)
+		defer s.run(t)()
+		pass := func(script, to string) string {
+			t.Helper()
+			s.Script(s.ann, `require "editheader"; `+script+` redirect "y@far.example";`)
+			s.Must(arrive(s.World, "x@far.example", "x", to))
+			return s.takings(1)[0]
+		}
+		if got := pass("", "ann@acme.test"); !strings.Contains(got, "ARC-Seal: ") {
+			t.Errorf("passed on as it came is %s", got)
+		}
+		for to, script := range map[string]string{"ann@acme.test": `addheader "X-New" "1";`, "team@acme.awsapps.com": `deleteheader "List-Id"; addheader :last "X-New" "1";`} {
+			got := pass(script, to)
+			if !strings.Contains(got, "X-New: 1\r\n") || strings.Contains(got, "ARC-") || strings.Contains(got, "Authentication-Results") || strings.Contains(got, "List-Id") {
+				t.Errorf("for %s, passed on as edited is %s", to, got)
+			}
+		}
+	})
+}
+
 // TestRulesAreTold to the log group of an organisation that wants to know of its mail.
 func TestRulesAreTold(t *testing.T) {
 	onBothSending(t, func(s *sending) {

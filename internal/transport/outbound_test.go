@@ -19,6 +19,7 @@ import (
 	"github.com/pennypost/pennypost/internal/policy"
 	"github.com/pennypost/pennypost/internal/principal"
 	"github.com/pennypost/pennypost/internal/transport"
+	"github.com/pennypost/pennypost/internal/transport/flow"
 	"github.com/pennypost/pennypost/internal/transport/queue"
 	"github.com/pennypost/pennypost/internal/transport/transporttest"
 )
@@ -177,7 +178,7 @@ func TestWhatLeavesIsSigned(t *testing.T) {
 
 func TestMailForOthersIsQueuedWithTheRest(t *testing.T) {
 	onBothSending(t, func(s *sending) {
-		x, err := s.begin(s.ann, "ann@acme.test", "bob@acme.test", "one@far.test", "two@far.test", "one@FAR.test") // each once
+		x, err := s.begin(s.ann, "ann@acme.test", "bob@acme.test", "one@far.test", "two@far.test", "one@FAR.test")
 		s.Must(err)
 		s.Must(store(t.Context(), x, "From: ann@acme.test\r\nBcc: secret@far.test\r\nSubject: both\r\n\r\nx\r\n"))
 		want := []string{"<ann@acme.test> <one@far.test>", "<ann@acme.test> <two@far.test>"}
@@ -192,6 +193,45 @@ func TestMailForOthersIsQueuedWithTheRest(t *testing.T) {
 			}
 		}
 		s.until("the queue is empty", func() bool { return len(s.queued()) == 0 })
+	})
+}
+
+// TestTwoSpellingsOfADomain: whoever names them, or leads to them, one address gets a message once.
+func TestTwoSpellingsOfADomain(t *testing.T) {
+	onBothSending(t, func(s *sending) {
+		s.Group("team", s.Remote("away", "away@old.example"))
+		send := func(to ...string) {
+			t.Helper()
+			x, err := s.begin(s.ann, "ann@acme.test", to...)
+			s.Must(err)
+			s.Must(store(t.Context(), x, "From: ann@acme.test\r\n\r\nx\r\n"))
+		}
+		queued := 0
+		more := func(what string, want int) {
+			t.Helper()
+			list := s.queued()
+			if len(list)-queued != want {
+				t.Errorf("%s: queued is %q", what, list)
+			}
+			queued = len(list)
+		}
+		for _, rules := range []string{"", " with rules"} {
+			send("one@far.test", "one@FAR.test")
+			more("one who is named twice"+rules, 1)
+			send("team@acme.awsapps.com", "away@OLD.example")
+			more("a group, and its member"+rules, 1)
+			send("away@OLD.example", "team@acme.awsapps.com")
+			more("a member, and its group"+rules, 1)
+			if rules == "" {
+				s.Must(s.Flow.CreateGateway(t.Context(), transporttest.Admin, s.Acme.ID, flow.Gateway{Name: "Relay", Host: "relay.test", Port: 465}))
+				outbound(s.World, flow.RouteToSMTP, "relay", "*.far.test")
+				outbound(s.World, flow.Drop, "", "nobody@old.example")
+			}
+		}
+		s.Script(s.ann, `redirect "y@far.example";`)
+		s.Script(s.bob, `redirect "y@FAR.example";`)
+		s.Must(arrive(s.World, "x@far.example", "x", "ann@acme.test", "bob@acme.test"))
+		more("two scripts", 1)
 	})
 }
 

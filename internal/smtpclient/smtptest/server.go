@@ -82,16 +82,16 @@ func (s *Server) Opened() int {
 	return s.opened
 }
 
-// Hangs is a context whose time is over once a script is at HANG.
+// Hangs is a context whose time is over once a script is at HANG. ctx is the test's, or ends before it.
 func (s *Server) Hangs(ctx context.Context) context.Context {
 	done := make(chan struct{})
-	go func() {
+	s.wg.Go(func() {
 		defer close(done)
 		select {
 		case <-s.hangs:
 		case <-ctx.Done():
 		}
-	}()
+	})
 	return hung{ctx, done}
 }
 

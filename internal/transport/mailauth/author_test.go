@@ -30,16 +30,32 @@ func TestAuthors(t *testing.T) {
 		"From: <a@b\u00fccher.example\u3002..>\r\n":              {"xn--bcher-kva.example"},
 		"From: Ann\r\n": nil,
 		"From:\r\n":     nil,
-		"To: a@one.example\r\nResent-From: b@two.example\r\n":        nil,
-		"Subject: x\r\n\r\nFrom: body@one.example\r\n":               nil,
-		"From: =?utf-8?q?a=40one.example?= <b@two.example>\r\n":      {"two.example"},
-		"From: a@[192.0.2.1]\r\n":                                    {"[192.0.2.1]"},
-		"From: \\<a@one.example> b@two.example\r\n":                  {"one.example"},
-		"From: Ann [x, a@one.example, y] <b@two.example>\r\n":        {"two.example", "one.example"},
-		"From: Ann [team x] <b@two.example>\r\n":                     {"two.example"},
-		"From: Ann \\\" , a@one.example, \" <b@two.example>\r\n":     {"two.example", "one.example"},
-		"From: \"Ann \\\", a@one.example\\\\\" <b@two.example>\r\n":  {"two.example"},
-		"Sender: s@three.example\r\nFROM:\ta@one.example(c)\r\nX: y": {"one.example"},
+		"To: a@one.example\r\nResent-From: b@two.example\r\n":          nil,
+		"Subject: x\r\n\r\nFrom: body@one.example\r\n":                 nil,
+		"From: =?utf-8?q?a=40one.example?= <b@two.example>\r\n":        {"two.example"},
+		"From: a@[192.0.2.1]\r\n":                                      {"[192.0.2.1]"},
+		"From: \\<a@one.example> b@two.example\r\n":                    {"one.example", "two.example"},
+		"From: Ann [x, a@one.example, y] <b@two.example>\r\n":          {"two.example", "one.example"},
+		"From: Ann [team x] <b@two.example>\r\n":                       {"two.example"},
+		"From: Ann \\\" , a@one.example, \" <b@two.example>\r\n":       {"two.example", "one.example"},
+		"From: \"Ann \\\", a@one.example\\\\\" <b@two.example>\r\n":    {"two.example"},
+		"From: Ann@[x, a@one.example, y] <b@two.example>\r\n":          {"two.example", "x", "one.example"},
+		"From: \\\" ( \" [ , a@one.example, ] <b@two.example>\r\n":     {"two.example", "one.example"},
+		"From: Ann \\( , a@one.example, ) <b@two.example>\r\n":         {"two.example", "one.example"},
+		"From: [(] \\\" , a@one.example, \\\" [)] <b@two.example>\r\n": {"two.example", "one.example"},
+		"From: [(] <b@two.example> <a@one.example> [)]\r\n":            {"two.example", "one.example"},
+		"From: Ann \\\" \" <b@two.example> <a@one.example> \\\"\"\r\n": {"two.example", "one.example"},
+		"From: <b@two.example>, a@one.example <\r\n":                   {"two.example", "one.example"},
+		"From: <b@two.example> \"; a@one.example\r\n":                  {"two.example", "one.example"},
+		"From: a@one.example Ann\r\n":                                  {"one.exampleann", "one.example"},
+		"From: a@one.example b@two.example\r\n":                        {"two.example", "one.example"},
+		"From: a@one.example <>\r\n":                                   {"one.example"},
+		"From: a@one.example\\ \r\n":                                   {"one.example", "one.example\\"},
+		"From: ann @ one . example (x)\r\n":                            {"one.example"},
+		"From: Ann Lee \"the x\" (x) <b@two.example> y\r\n":            {"two.example"},
+		"From: Ann [x <b@two.example>\r\n":                             {"two.example"},
+		"From: Ann [x] <a@[192.0.2.1]>\r\n":                            {"[192.0.2.1]"},
+		"Sender: s@three.example\r\nFROM:\ta@one.example(c)\r\nX: y":   {"one.example"},
 	} {
 		if got, complete := authors([]byte(header)); !slices.Equal(got, want) || !complete {
 			t.Errorf("%q: %q, complete %v; want %q", header, got, complete, want)
@@ -66,7 +82,7 @@ func TestAuthors(t *testing.T) {
 			t.Errorf("From with an address behind %d times %q names nobody and is complete", message.MaxWords+1, words)
 		}
 	}
-	for _, bomb := range []string{"(", "\"", "<", "(\"<", "<@", "a@b,", "<a@b><"} {
+	for _, bomb := range []string{"(", "\"", "<", "@[", "[]\\\"", "(\"<", "<@", "a@b,", "<a@b><"} {
 		if _, complete := authors([]byte("From: " + strings.Repeat(bomb, 1<<20/len(bomb)))); complete {
 			t.Errorf("a megabyte of %q is complete", bomb)
 		}

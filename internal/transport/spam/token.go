@@ -95,7 +95,10 @@ func (c *collector) header(header []byte) {
 		case "from", "reply-to":
 			for _, e := range message.ParseAddressList(f.Value()) {
 				c.words(name[:1]+":", message.DecodeWords(e.Name))
-				if domain := message.FoldDomain(e.Domain); domain != "" && len(domain) <= 255 {
+				if len(e.Domain) > message.MaxDomain {
+					continue
+				}
+				if domain := message.FoldDomain(e.Domain); domain != "" {
 					c.add(name[:1] + "d:" + domain)
 					c.add(name[:1] + "a:" + strings.ToLower(e.Local[:min(len(e.Local), maxHost)]) + "@" + domain)
 				}
