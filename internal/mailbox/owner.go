@@ -59,6 +59,16 @@ var defaultFolders = [...]struct {
 	{JunkID, "Junk E-mail", JunkMail},
 }
 
+// DefaultPath returns the path of the folder with a use that every mailbox is made with, empty for other uses.
+func DefaultPath(use Use) string {
+	for _, d := range defaultFolders {
+		if d.use == use {
+			return d.name
+		}
+	}
+	return ""
+}
+
 // CreateTx makes an open mailbox with its default folders INBOX, Drafts, Sent Items, Deleted Items and Junk E-mail, all
 // subscribed. The quota is in bytes. Faults: Exists Mailbox when the owner has one, open or closed.
 func (s *Store) CreateTx(ctx context.Context, tx *db.Tx, o Owner, quota int64) (ID, error) {

@@ -51,24 +51,6 @@ var usesByName = []struct {
 	{mailbox.JunkMail, []string{"junk e-mail", "junk email", "junk", "spam"}},
 }
 
-// ownPath is the path of a folder that every mailbox has, empty for other uses.
-func ownPath(use mailbox.Use) string {
-	switch use {
-	case mailbox.Inbox:
-		return "INBOX"
-	case mailbox.Drafts:
-		return "Drafts"
-	case mailbox.Sent:
-		return "Sent Items"
-	case mailbox.Trash:
-		return "Deleted Items"
-	case mailbox.JunkMail:
-		return "Junk E-mail"
-	default:
-		return ""
-	}
-}
-
 // virtual folders show messages that are in others.
 var virtual = []string{`\all`, `\flagged`, `\important`}
 
@@ -102,7 +84,7 @@ func targets(folders []SourceFolder) []target {
 	}
 	special := map[string]string{} // where folders that are not under their own name lead
 	for i, u := range uses {
-		if path := ownPath(u); path != "" {
+		if path := mailbox.DefaultPath(u); path != "" {
 			special[strings.Join(folders[i].Path, pathSeparator)] = path
 		}
 	}
@@ -114,8 +96,8 @@ func targets(folders []SourceFolder) []target {
 			t.reason = "its name is too long or has characters that can't be kept"
 		case slices.Contains(virtual, strings.ToLower(f.Use)):
 			t.reason = "it is a view (" + f.Use + ") of messages that are in other folders"
-		case ownPath(t.use) != "":
-			t.path = ownPath(t.use)
+		case mailbox.DefaultPath(t.use) != "":
+			t.path = mailbox.DefaultPath(t.use)
 		default:
 			t.path, t.note, t.reason = pathHere(f.Path, special)
 		}

@@ -137,7 +137,7 @@ func (w *planning) compare() {
 	fresh := map[uint32][]int{}
 	for i, f := range w.all {
 		listed[f.Name] = true
-		if _, known := w.current[f.Name]; !known && !f.NoSelect && !f.Unread && w.to[i].reason == "" && ownPath(w.to[i].use) == "" {
+		if _, known := w.current[f.Name]; !known && !f.NoSelect && !f.Unread && w.to[i].reason == "" && mailbox.DefaultPath(w.to[i].use) == "" {
 			fresh[f.UIDValidity] = append(fresh[f.UIDValidity], i)
 		}
 	}
@@ -298,7 +298,7 @@ func (w *planning) find(ctx context.Context, was folderRow, t target) (mailbox.F
 			return f, err
 		}
 	}
-	if ownPath(t.use) != "" {
+	if mailbox.DefaultPath(t.use) != "" {
 		return w.Mailboxes.FolderByUse(ctx, w.id, t.use)
 	}
 	f, err := w.Mailboxes.Folder(ctx, w.id, t.path)
