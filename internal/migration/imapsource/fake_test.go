@@ -351,7 +351,7 @@ func (s *source) bring(c *core, accounts ...Account) (*Report, error) {
 // bringBy completes options.
 func (s *source) bringBy(c *core, o Options) (*Report, error) {
 	o.Server = Server{Address: s.addr, TLS: &tls.Config{ServerName: "source", RootCAs: s.roots}, StartTLS: s.plain, Patience: s.patience}
-	o.Name, o.Parallel, o.Spool = "source", 2, s.t.TempDir()
+	o.Name, o.Parallel = "source", 2
 	o.Lost = func(Account, error, time.Duration) { s.lost.Add(1) }
 	o.Sleep = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 	return Run(s.t.Context(), c, o)

@@ -177,7 +177,7 @@ func (s *sender) take(m *fetched) (bool, error) {
 		s.p.leave(tooLarge(s.p.opened.MaxMessage), m.uid)
 		return true, m.read(io.Discard)
 	}
-	sp := spool.New(s.p.o.Spool, 0)
+	sp := spool.New("", 0)
 	err := m.read(ours{sp})
 	var head []byte
 	if err == nil {

@@ -39,8 +39,6 @@ type Options struct {
 	DryRun   bool
 	// AcceptLoss goes on where more is gone at the source than is likely.
 	AcceptLoss bool
-	// Spool is the directory for large messages on their way; empty means the system's.
-	Spool string
 	// Done hears of each account that was gone through, one after the other. It may be nil.
 	Done func(*MailboxReport) error
 	// Lost hears that an account's connection is lost, or not had, and when it is tried again; of several at once. It may be nil.
